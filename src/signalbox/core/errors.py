@@ -1,0 +1,196 @@
+"""The whole error tree on one page: status, code, whether a client should retry, and a message safe to show.
+
+SignalboxError
+ ├─ ConfigError                    the operator's file is wrong (file, line, fix)
+ ├─ CallError                      a call ends with an error body in the caller's dialect
+ │   ├─ BadRequest            400  the caller's body, headers or parameters
+ │   │   ├─ Unsupported       400  a contract parameter that no permitted target can honour
+ │   │   ├─ NoPermittedPlacement 400  the rules forbid every deployment
+ │   │   ├─ BodyTooLarge      413
+ │   │   └─ HeadersTooLarge   431
+ │   ├─ Unauthenticated       401
+ │   ├─ Forbidden             403
+ │   ├─ NotFound              404
+ │   ├─ MethodNotAllowed      405
+ │   ├─ RequestTimeout        408  a client too slow to send its request
+ │   ├─ Overloaded            503  this gateway sheds load or is draining
+ │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
+ │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
+ │   ├─ BadGateway            502  the upstream answered with something that is not an answer
+ │   ├─ UpstreamTimeout       504
+ │   └─ Internal              500  a defect of ours; the message says only the request id
+ ├─ UpstreamAnswer                 the upstream answered with an error status of its own (passed on or fallen over)
+ ├─ UpstreamFault                  the upstream failed at the transport: connect, headers, idle, reset, protocol
+ └─ LedgerError                    the journal cannot take a record: nothing may be sent
+"""
+
+from __future__ import annotations
+
+
+class SignalboxError(Exception):
+    """Root of everything this product raises on purpose."""
+
+
+class ConfigError(SignalboxError):
+    """The declared configuration is wrong; `problems` holds one line per finding: `file:line: what. fix`."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class CallError(SignalboxError):
+    """Ends a call. Only the gateway edge turns it into a body, in the caller's dialect.
+
+    status: HTTP status. code: stable machine-readable string. openai_type/anthropic_type: each dialect's own
+    error type. should_retry: sent as `x-should-retry` when not None. retry_after_s: sent as `retry-after`.
+    """
+
+    status = 500
+    code = "internal_error"
+    openai_type = "server_error"
+    anthropic_type = "api_error"
+    should_retry: bool | None = None
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        retry_after_s: float | None = None,
+        close: bool = False,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.param = param
+        if code is not None:
+            self.code = code
+        self.retry_after_s = retry_after_s
+        self.close = close
+
+
+class BadRequest(CallError):
+    status = 400
+    code = "invalid_request"
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    should_retry = False
+
+
+class Unsupported(BadRequest):
+    code = "unsupported_parameter"
+
+
+class NoPermittedPlacement(BadRequest):
+    code = "no_permitted_placement"
+
+
+class BodyTooLarge(BadRequest):
+    status = 413
+    code = "request_too_large"
+    anthropic_type = "request_too_large"
+
+
+class HeadersTooLarge(BadRequest):
+    status = 431
+    code = "headers_too_large"
+
+
+class Unauthenticated(CallError):
+    status = 401
+    code = "invalid_api_key"
+    openai_type = "invalid_request_error"
+    anthropic_type = "authentication_error"
+    should_retry = False
+
+
+class Forbidden(CallError):
+    status = 403
+    code = "forbidden"
+    openai_type = "invalid_request_error"
+    anthropic_type = "permission_error"
+    should_retry = False
+
+
+class NotFound(CallError):
+    status = 404
+    code = "not_found"
+    openai_type = "invalid_request_error"
+    anthropic_type = "not_found_error"
+    should_retry = False
+
+
+class MethodNotAllowed(CallError):
+    status = 405
+    code = "method_not_allowed"
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    should_retry = False
+
+
+class RequestTimeout(CallError):
+    status = 408
+    code = "request_timeout"
+    openai_type = "invalid_request_error"
+    anthropic_type = "timeout_error"
+
+
+class Overloaded(CallError):
+    status = 503
+    code = "server_overloaded"
+    anthropic_type = "overloaded_error"
+
+
+class PlacementUnavailable(CallError):
+    status = 503
+    code = "placement_unavailable"
+
+
+class UpstreamCredential(CallError):
+    status = 503
+    code = "upstream_credential"
+    should_retry = False
+
+
+class BadGateway(CallError):
+    status = 502
+    code = "bad_gateway"
+
+
+class UpstreamTimeout(CallError):
+    status = 504
+    code = "upstream_timeout"
+    anthropic_type = "timeout_error"
+
+
+class Internal(CallError):
+    pass
+
+
+class UpstreamAnswer(SignalboxError):
+    """The upstream answered with an error status. `body` is its own, unread beyond a bound, credentials unscrubbed."""
+
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+        super().__init__(f"upstream answered {status}")
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class UpstreamFault(SignalboxError):
+    """The upstream failed below HTTP semantics.
+
+    kind: one of connect, refused_address, dns, tls, headers_timeout, first_token_timeout, idle_timeout,
+    total_timeout, reset, truncated, protocol. sent: whether any request byte may have reached the upstream.
+    """
+
+    def __init__(self, kind: str, message: str, *, sent: bool) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.message = message
+        self.sent = sent
+
+
+class LedgerError(SignalboxError):
+    """The journal cannot make a record durable; the attempt must not be sent."""

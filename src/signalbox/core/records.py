@@ -1,0 +1,81 @@
+"""The records of the journal: what is written before and after each attempt, one JSON object a line."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.usage import Rates, Usage
+
+# Terminal states of an attempt.
+SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown"
+
+
+class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):
+    """Written before the first byte of an attempt leaves. time_ms: Unix milliseconds. in_max/out_max: upper bounds
+    of tokens for recovery after a crash (0 for unbounded output)."""
+
+    attempt_id: str
+    call_id: str
+    time_ms: int
+    tenant: str
+    team: str
+    key_id: str
+    workload: str
+    deployment: str
+    environment: str
+    model: str
+    api: str
+    labels: tuple[str, ...]
+    reason: str
+    config: str
+    attempt: int = 1
+    stream: bool = False
+    in_max: int = 0
+    out_max: int = 0
+    rates: Rates = Rates()
+
+
+class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):
+    """A call for which nothing was permitted or alive: no attempt, but the decision is on record."""
+
+    call_id: str
+    time_ms: int
+    tenant: str
+    team: str
+    key_id: str
+    workload: str
+    labels: tuple[str, ...]
+    reason: str
+    config: str
+
+
+class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="k", gc=False):
+    """How far open streams are, all in one record. at: (attempt id, output tokens seen so far)."""
+
+    time_ms: int
+    at: tuple[tuple[str, int], ...]
+
+
+class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="k", omit_defaults=True, gc=False):
+    """The one end of an attempt. cost_pico: None when unpriced. source: provider, drained, estimated or none."""
+
+    attempt_id: str
+    time_ms: int
+    state: str
+    usage: Usage
+    source: str
+    cost_pico: int | None
+    status: int = 0
+    error: str = ""
+    ttft_ms: int = 0
+    duration_ms: int = 0
+
+
+class ConfigLoaded(msgspec.Struct, frozen=True, tag="config", tag_field="k", gc=False):
+    """A configuration version came into force on this process."""
+
+    time_ms: int
+    version: str
+
+
+Record = Opened | Refused | Progress | Settled | ConfigLoaded

@@ -1,0 +1,130 @@
+"""The compiled configuration: frozen, indexed, taken once per request and swapped as a whole."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.labels import Labels
+from signalbox.core.secret import Secret
+from signalbox.core.usage import Rates
+
+# The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects.
+APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens")
+
+
+class Attestation(msgspec.Struct, frozen=True):
+    """A contract fact. until: ISO date after which it no longer holds, or None. covers: APIs, empty for all."""
+
+    name: str
+    until: str | None = None
+    evidence: str | None = None
+    covers: tuple[str, ...] = ()
+
+
+class Environment(msgspec.Struct, frozen=True):
+    """A place where models run, with the facts that rules need. region and storage_region: paths such as eu/de."""
+
+    name: str
+    kind: str
+    region: str
+    storage_region: str
+    operator: str
+    jurisdiction: str
+    attests: tuple[Attestation, ...]
+
+
+class Timeouts(msgspec.Struct, frozen=True):
+    connect_s: float = 3.0
+    headers_s: float = 60.0
+    first_token_s: float = 60.0
+    idle_s: float = 60.0
+    total_s: float = 600.0
+
+
+class Origin(msgspec.Struct, frozen=True):
+    """One replica's address. path: prefix without trailing slash. private: private address ranges are allowed."""
+
+    scheme: str
+    host: str
+    port: int
+    path: str
+    private: bool = False
+    ca_file: str | None = None
+    proxy: str | None = None
+
+    @property
+    def name(self) -> str:
+        return f"{self.scheme}://{self.host}:{self.port}{self.path}"
+
+
+class Deployment(msgspec.Struct, frozen=True):
+    """One model served in one environment over one protocol. index: its bit in every placement bitset."""
+
+    index: int
+    name: str
+    environment: Environment
+    protocol: str
+    model: str
+    replicas: tuple[Origin, ...]
+    auth: tuple[str, Secret] | None
+    apis: frozenset[str]
+    headers: tuple[tuple[str, str], ...] = ()
+    timeouts: Timeouts = Timeouts()
+    rates: Rates = Rates(priced=False)
+    context_tokens: int = 0
+    concurrency: int = 0
+    tools: bool = True
+    images: bool = True
+    json_schema: bool = True
+    prefill: bool = True
+    stream_usage: bool = True
+    fine_tune_of: str | None = None
+
+
+class Workload(msgspec.Struct, frozen=True):
+    """One AI task of the organisation. placements: deployment indices in order, empty for any permitted."""
+
+    name: str
+    labels: Labels
+    regulations: frozenset[str]
+    placements: tuple[int, ...]
+    strategy: str
+    max_attempts: int
+    opaque: Labels
+    strict: bool = False
+    quality_min: float = 0.0
+
+
+class CompiledRule(msgspec.Struct, frozen=True):
+    """One rule as bitsets. It applies when level, a tag and a regulation match; then only `allow` may be used.
+
+    level: lowest level it applies to. tags: any of these bits, 0 for no condition. regulations: any of these,
+    empty for no condition. workloads: likewise. allow: bitset of deployments. onward: bitset of deployments that
+    may be used when the call carries onward transfers.
+    """
+
+    id: str
+    level: int
+    tags: int
+    regulations: frozenset[str]
+    workloads: frozenset[str]
+    allow: int
+    onward: int
+    source: str
+
+
+class Snapshot(msgspec.Struct, frozen=True):
+    """Everything a request reads of the configuration. version: content hash, written into every ledger row."""
+
+    version: str
+    generation: int
+    environments: tuple[Environment, ...]
+    deployments: tuple[Deployment, ...]
+    workloads: dict[str, Workload]
+    default_workload: str
+    names: dict[str, str]
+    deployment_by_name: dict[str, Deployment]
+    rules: tuple[CompiledRule, ...]
+    body_bytes_max: int
+    heartbeat_after_s: float
+    created_s: int = 0
