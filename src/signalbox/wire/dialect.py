@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from signalbox.core.call import Envelope
 from signalbox.core.errors import CallError
 from signalbox.core.hub import Event, Request, Response
 from signalbox.core.stream import Seen, SseEvent
@@ -22,26 +23,6 @@ class Target(msgspec.Struct, frozen=True):
     images: bool = True
     json_schema: bool = True
     stream_usage: bool = True
-
-
-class Envelope(msgspec.Struct, frozen=True):
-    """What is needed of any request before a decision, read from the parsed document without building the hub form.
-
-    max_tokens: the client's output limit or None. n: number of choices. include_usage: chat clients that asked for
-    the usage chunk. onward: names of things in the body that carry data further than the model (provider-side
-    tools, remote image URLs, store, background, file ids). unknown_tools: tool types this version does not know.
-    opaque: the body holds parts that no detector can read (images, audio, files, encrypted reasoning).
-    stateful: ids of provider-bound state (previous_response_id, item references).
-    """
-
-    stream: bool
-    max_tokens: int | None = None
-    n: int = 1
-    include_usage: bool = False
-    onward: tuple[str, ...] = ()
-    unknown_tools: tuple[str, ...] = ()
-    opaque: bool = False
-    stateful: tuple[str, ...] = ()
 
 
 class Observer(Protocol):

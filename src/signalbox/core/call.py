@@ -1,0 +1,169 @@
+"""The per-request record: what is known of one call, each field with exactly one writer."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import msgspec
+
+from signalbox.core.hub import Request
+from signalbox.core.labels import NONE, Labels
+from signalbox.core.snapshot import Deployment, Snapshot, Workload
+from signalbox.core.stream import Frame
+from signalbox.core.usage import Usage
+
+
+class Principal(msgspec.Struct, frozen=True):
+    """Who calls, resolved from a virtual key. workloads/deployments: names this key may use; None means all of the
+    tenant's workloads; deployments always need an explicit grant. labels: a floor that the key declares."""
+
+    key_id: str
+    tenant: str
+    team: str
+    workloads: frozenset[str] | None
+    deployments: frozenset[str]
+    default_workload: str | None = None
+    labels: Labels = NONE
+    expires_s: int = 0
+
+
+class Envelope(msgspec.Struct, frozen=True):
+    """What is needed of any request before a decision, read from the parsed document without building the hub form.
+
+    max_tokens: the client's output limit or None. n: number of choices. include_usage: chat clients that asked for
+    the usage chunk. onward: names of things in the body that carry data further than the model (provider-side
+    tools, remote image URLs, store, background, file ids). unknown_tools: tool types this version does not know.
+    opaque: the body holds parts that no detector can read (images, audio, files, encrypted reasoning).
+    stateful: ids of provider-bound state (previous_response_id, item references).
+    """
+
+    stream: bool
+    max_tokens: int | None = None
+    n: int = 1
+    include_usage: bool = False
+    onward: tuple[str, ...] = ()
+    unknown_tools: tuple[str, ...] = ()
+    opaque: bool = False
+    stateful: tuple[str, ...] = ()
+
+
+class Decision(msgspec.Struct, frozen=True):
+    """The ranked list of permitted deployments for a call. reason: why this order, short and stable."""
+
+    choices: tuple[Deployment, ...]
+    reason: str
+
+
+class Call:
+    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header); pipeline/run sets
+    workload .. decision, one line each; pipeline/attempt sets hub, dropped and the `*_ns` marks of the last attempt.
+
+    received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
+    """
+
+    __slots__ = (
+        "api",
+        "attempts",
+        "auth_ns",
+        "body",
+        "connect_us",
+        "data_header",
+        "decided_ns",
+        "decision",
+        "doc",
+        "dropped",
+        "envelope",
+        "headers",
+        "hub",
+        "id",
+        "labels",
+        "model",
+        "permitted",
+        "pinned",
+        "principal",
+        "query",
+        "received_ns",
+        "snapshot",
+        "ttfb_us",
+        "workload",
+    )
+
+    def __init__(
+        self,
+        *,
+        id: str,
+        api: str,
+        snapshot: Snapshot,
+        principal: Principal,
+        body: bytes,
+        doc: dict[str, Any],
+        envelope: Envelope,
+        model: str,
+        workload: Workload,
+        pinned: Deployment | None,
+        data_header: Labels,
+        headers: list[tuple[bytes, bytes]],
+        query: bytes,
+        received_ns: int,
+        auth_ns: int,
+    ) -> None:
+        self.id = id
+        self.api = api
+        self.snapshot = snapshot
+        self.principal = principal
+        self.body = body
+        self.doc = doc
+        self.envelope = envelope
+        self.model = model
+        self.workload = workload
+        self.pinned = pinned
+        self.data_header = data_header
+        self.headers = headers
+        self.query = query
+        self.received_ns = received_ns
+        self.auth_ns = auth_ns
+        self.labels: Labels = NONE
+        self.permitted = 0
+        self.decision: Decision | None = None
+        self.decided_ns = 0
+        self.hub: Request | None = None
+        self.dropped: list[str] = []
+        self.attempts = 0
+        self.connect_us = 0
+        self.ttfb_us = 0
+
+
+class AnswerHead(msgspec.Struct, gc=False):
+    """What the edge needs to write the head of an answer. headers: upstream headers that may pass, lower-case."""
+
+    status: int
+    deployment: Deployment
+    reason: str
+    headers: list[tuple[bytes, bytes]]
+    content_type: bytes
+    dropped: tuple[str, ...] = ()
+
+
+class Reply(Protocol):
+    """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises."""
+
+    started: bool
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        """The whole answer of a call that does not stream."""
+        ...
+
+    def start(self, head: AnswerHead, request: Request | None, response_id: str) -> None:
+        """The head of a stream; `request` is the hub form when frames will carry hub events. Sent with the first
+        frame, or by itself when a heartbeat is due before it."""
+        ...
+
+    def send(self, frames: list[Frame]) -> None: ...
+
+    async def drain(self) -> None:
+        """Returns when the client has taken enough of what was sent; immediate when it keeps up."""
+        ...
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        """The end of a stream. complete: the upstream sent its own terminator, so nothing is supplied."""
+        ...
