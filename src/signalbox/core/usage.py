@@ -8,6 +8,9 @@ import msgspec
 
 PICO = 10**12
 
+# The rate of a token class that nobody priced: usage in that class makes the cost unknown, never zero.
+UNPRICED = -1
+
 
 class Usage(msgspec.Struct, frozen=True, gc=False):
     """What one attempt consumed. Every class is disjoint: their sum is what the provider counted.
@@ -42,6 +45,7 @@ NO_USAGE = Usage()
 class Rates(msgspec.Struct, frozen=True, gc=False):
     """Prices in pico-dollars a token (1 USD per million tokens = 1,000,000), `request` in pico-dollars a call.
 
+    UNPRICED for a class without a price; audio has none unless stated.
     tiers: (input tokens above which it holds, rates) in rising order, for long-context prices.
     priced: False for a model whose price nobody stated: its cost is unknown, never zero in silence.
     """
@@ -52,8 +56,8 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
     cache_write_1h: int = 0
     tokens_out: int = 0
     reasoning: int = 0
-    audio_in: int = 0
-    audio_out: int = 0
+    audio_in: int = UNPRICED
+    audio_out: int = UNPRICED
     request: int = 0
     tiers: tuple[tuple[int, Rates], ...] = ()
     priced: bool = True
