@@ -1,0 +1,67 @@
+"""Who calls: the one function that extracts credentials, and the keyring that checks them."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Mapping
+
+from signalbox.core import keys
+from signalbox.core.call import Principal
+from signalbox.core.errors import Unauthenticated
+from signalbox.gateway.http import Headers
+
+_NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)
+_HINT = "Send a Signalbox virtual key as `Authorization: Bearer sb-...` or `x-api-key: sb-...`."
+
+
+class Keyring:
+    """Every key that may call, replaced as a whole. entries: public id -> (digest, principal)."""
+
+    __slots__ = ("_digester", "_entries")
+
+    def __init__(self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]]) -> None:
+        self._digester = keys.Digester(pepper)
+        self._entries = entries
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def principal(self, key: str, now_s: float) -> Principal:
+        """The caller behind a key. Raises Unauthenticated; an unknown id costs what a wrong secret costs."""
+        parts = keys.split(key)
+        if parts is None:
+            raise Unauthenticated(f"The API key is not a Signalbox key. {_HINT}")
+        stored, principal = self._entries.get(parts[0], _NOBODY)
+        if not hmac.compare_digest(self._digester.digest(parts[1]), stored) or principal is None:
+            raise Unauthenticated("The API key is unknown, revoked or mistyped.")
+        if principal.expires_s and now_s >= principal.expires_s:
+            raise Unauthenticated("The API key has expired.")
+        return principal
+
+
+def credential(headers: Headers) -> str:
+    """The key a request carries in `Authorization: Bearer`, `x-api-key` or `api-key`.
+
+    The same key in several places is one key; two different ones, another scheme, or anything that is not printable
+    ASCII is refused, so that no two parts of the product can disagree about who calls.
+    """
+    found: str | None = None
+    for name, raw in headers:
+        if name == b"authorization":
+            scheme, _, rest = raw.partition(b" ")
+            if scheme.lower() != b"bearer":
+                raise Unauthenticated(f"Only the Bearer scheme is taken. {_HINT}")
+            value = rest
+        elif name in (b"x-api-key", b"api-key"):
+            value = raw
+        else:
+            continue
+        if not value.isascii():
+            raise Unauthenticated(f"The API key is malformed. {_HINT}")
+        text = value.strip().decode("ascii")
+        if found is not None and text != found:
+            raise Unauthenticated("Two different credentials were sent. Send exactly one.")
+        found = text
+    if not found:
+        raise Unauthenticated(f"No API key was sent. {_HINT}")
+    return found

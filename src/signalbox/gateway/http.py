@@ -1,0 +1,381 @@
+"""HTTP/1.1 on the client's side: one connection, its limits and deadlines, and one request at a time.
+
+A protocol of our own on httptools instead of a server framework, because a gateway must see a client leave at once,
+bound every buffer, time out slow heads and slow readers, and spend microseconds doing it (decision 0001).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Awaitable
+from time import monotonic
+from typing import Any, Protocol, cast
+
+import httptools
+import msgspec
+
+from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
+
+Headers = list[tuple[bytes, bytes]]
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+STATUS_LINES: dict[int, bytes] = {
+    status: b"HTTP/1.1 %d %s\r\n" % (status, reason.encode())
+    for status, reason in {
+        200: "OK",
+        204: "No Content",
+        400: "Bad Request",
+        401: "Unauthorized",
+        402: "Payment Required",
+        403: "Forbidden",
+        404: "Not Found",
+        405: "Method Not Allowed",
+        408: "Request Timeout",
+        409: "Conflict",
+        413: "Content Too Large",
+        422: "Unprocessable Content",
+        429: "Too Many Requests",
+        431: "Request Header Fields Too Large",
+        500: "Internal Server Error",
+        501: "Not Implemented",
+        502: "Bad Gateway",
+        503: "Service Unavailable",
+        504: "Gateway Timeout",
+        529: "Overloaded",
+    }.items()
+}
+
+
+class HttpLimits(msgspec.Struct, frozen=True):
+    """Bounds of one client connection. pipelined_bytes_max: unread bytes of later requests kept while one runs."""
+
+    header_bytes_max: int = 64 * 1024
+    headers_max: int = 128
+    target_bytes_max: int = 8 * 1024
+    body_bytes_max: int = 32 * 1024 * 1024
+    pipelined_bytes_max: int = 64 * 1024
+    connections_max: int = 10_000
+    head_s: float = 15.0
+    body_idle_s: float = 30.0
+    body_total_s: float = 300.0
+    keep_alive_s: float = 75.0
+    write_s: float = 60.0
+    write_high_bytes: int = 256 * 1024
+
+
+class Request(msgspec.Struct, gc=False):
+    """One request as received. path and query: raw bytes, never decoded. headers: names in lower case."""
+
+    method: bytes
+    path: bytes
+    query: bytes
+    headers: Headers
+    body: bytes
+    received_ns: int
+
+    def header(self, name: bytes) -> bytes | None:
+        for key, value in self.headers:
+            if key == name:
+                return value
+        return None
+
+
+class Server(Protocol):
+    """What a connection needs of its server."""
+
+    limits: HttpLimits
+    connections: set[Connection]
+    accepting: bool
+
+    def handle(self, request: Request, connection: Connection) -> Awaitable[None]: ...
+
+    def refuse(self, connection: Connection, path: bytes, error: CallError) -> None:
+        """Answer a request that never became one (bad framing, too large, too slow)."""
+        ...
+
+    def now_ns(self) -> int: ...
+
+
+class Connection(asyncio.Protocol):
+    """One client connection. The request's task is cancelled the moment the client is gone."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_drained",
+        "_expect_continue",
+        "_header_bytes",
+        "_headers",
+        "_inflate",
+        "_keep_alive",
+        "_parser",
+        "_pending",
+        "_refused",
+        "_server",
+        "_target",
+        "chunked",
+        "closing",
+        "deadline",
+        "phase",
+        "started_at",
+        "task",
+        "transport",
+        "write_paused_at",
+    )
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._parser = httptools.HttpRequestParser(self)
+        self.transport: asyncio.Transport | None = None
+        self.task: asyncio.Task[None] | None = None
+        self.closing = False
+        self.write_paused_at = 0.0
+        self._drained: asyncio.Future[None] | None = None
+        self._pending = bytearray()
+        self._refused = False
+        self._keep_alive = True
+        self.chunked = True
+        self.phase = "idle"
+        self.deadline = 0.0
+        self.started_at = 0.0
+        self._reset()
+
+    def _reset(self) -> None:
+        self._target = b""
+        self._headers: Headers = []
+        self._header_bytes = 0
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+        self._expect_continue = False
+        self._inflate: Any = None
+
+    # --- asyncio.Protocol ---
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+        server = self._server
+        if not server.accepting or len(server.connections) >= server.limits.connections_max:
+            self.transport.abort()
+            return
+        self.transport.set_write_buffer_limits(high=server.limits.write_high_bytes)
+        server.connections.add(self)
+        self.deadline = monotonic() + server.limits.head_s
+
+    def data_received(self, data: bytes) -> None:
+        if self.task is not None:
+            self._hold(data)
+            return
+        self._feed(data)
+
+    def eof_received(self) -> bool:
+        # A client that closed its sending side is gone: nothing tells a half close from a close until a write fails.
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._server.connections.discard(self)
+        self.resume_writing()
+        if self.task is not None:
+            self.task.cancel()
+
+    def pause_writing(self) -> None:
+        self.write_paused_at = monotonic()
+
+    def resume_writing(self) -> None:
+        self.write_paused_at = 0.0
+        if self._drained is not None:
+            if not self._drained.done():
+                self._drained.set_result(None)
+            self._drained = None
+
+    async def drain(self) -> None:
+        """Waits while the client is slower than what was written to it."""
+        if self.write_paused_at and not self.closing:
+            if self._drained is None:
+                self._drained = asyncio.get_running_loop().create_future()
+            await asyncio.shield(self._drained)
+
+    # --- input ---
+
+    def _hold(self, data: bytes) -> None:
+        """Bytes that come while a request runs: a later request. Reading goes on, so that a close is seen."""
+        self._pending += data
+        if len(self._pending) > self._server.limits.pipelined_bytes_max:
+            self.abort()
+
+    def _feed(self, data: bytes) -> None:
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserUpgrade:
+            self._refuse(BadRequest("Protocol upgrades are not offered.", close=True))
+        except httptools.HttpParserCallbackError as error:
+            cause = error.__context__
+            self._refuse(cause if isinstance(cause, CallError) else BadRequest("Malformed request.", close=True))
+        except httptools.HttpParserError:
+            self._refuse(BadRequest("Malformed HTTP request.", close=True))
+
+    def _refuse(self, error: CallError) -> None:
+        self._keep_alive = False
+        if self._refused or self.closing:
+            return
+        self._refused = True
+        if self.task is not None:
+            # What is wrong came behind a good request (pipelining is not offered): answer that one, then close.
+            return
+        self._server.refuse(self, self._target.partition(b"?")[0], error)
+
+    def on_message_begin(self) -> None:
+        if self.task is not None:
+            raise BadRequest("Pipelined requests are not taken.", close=True)
+        self._reset()
+        self.phase = "head"
+        self.started_at = monotonic()
+        self.deadline = self.started_at + self._server.limits.head_s
+
+    def on_url(self, url: bytes) -> None:
+        self._target += url
+        if len(self._target) > self._server.limits.target_bytes_max:
+            raise HeadersTooLarge("The request target is too long.", close=True)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        limits = self._server.limits
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > limits.header_bytes_max or len(self._headers) >= limits.headers_max:
+            raise HeadersTooLarge("The request headers are too large.", close=True)
+        self._headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        limits = self._server.limits
+        self._keep_alive = self._parser.should_keep_alive()
+        self.chunked = self._parser.get_http_version() == "1.1"
+        self._check_head()
+        self.phase = "body"
+        self.deadline = monotonic() + limits.body_idle_s
+        for name, value in self._headers:
+            if name == b"content-length" and int(value) > limits.body_bytes_max:
+                raise BodyTooLarge(f"The body is larger than {limits.body_bytes_max} bytes.", close=True)
+            if name == b"content-encoding":
+                self._inflate = _inflater(value)
+            if name == b"expect" and value.lower() == b"100-continue":
+                self._expect_continue = True
+        if self._expect_continue and self.transport is not None:
+            self.transport.write(CONTINUE)
+
+    def _check_head(self) -> None:
+        if not self._target.startswith(b"/"):
+            raise BadRequest("The request target must be a path.", close=True)
+        hosts = [value for name, value in self._headers if name == b"host"]
+        if len(hosts) > 1 or (not hosts and self._parser.get_http_version() == "1.1"):
+            raise BadRequest("Exactly one Host header is needed.", close=True)
+        if hosts and any(c in hosts[0] for c in b"/?#@\\ \t,"):
+            raise BadRequest("The Host header is malformed.", close=True)
+
+    def on_body(self, data: bytes) -> None:
+        limits = self._server.limits
+        if self._inflate is not None:
+            data = self._decompress(data)
+        self._body_bytes += len(data)
+        if self._body_bytes > limits.body_bytes_max:
+            raise BodyTooLarge(f"The body is larger than {limits.body_bytes_max} bytes.", close=True)
+        self._body.append(data)
+        now = monotonic()
+        self.deadline = min(now + limits.body_idle_s, self.started_at + limits.body_total_s)
+
+    def _decompress(self, data: bytes) -> bytes:
+        room = self._server.limits.body_bytes_max - self._body_bytes + 1
+        try:
+            out: bytes = self._inflate.decompress(data, room)
+        except zlib.error:
+            raise BadRequest("The body is not valid gzip.", close=True) from None
+        if self._inflate.unconsumed_tail:
+            raise BodyTooLarge("The decompressed body is too large.", close=True)
+        return out
+
+    def on_message_complete(self) -> None:
+        if self._refused:
+            return
+        if self._inflate is not None and not self._inflate.eof:
+            raise BadRequest("The compressed body is cut short.", close=True)
+        path, _, query = self._target.partition(b"?")
+        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
+        request = Request(
+            self._parser.get_method(), path, query, self._headers, body, self._server.now_ns()
+        )
+        self._body = []
+        self.phase = "run"
+        self.deadline = 0.0
+        self.task = asyncio.get_running_loop().create_task(self._run(request))
+
+    async def _run(self, request: Request) -> None:
+        try:
+            await self._server.handle(request, self)
+        finally:
+            self.task = None
+            self._finished()
+
+    def _finished(self) -> None:
+        if self.closing or self.transport is None:
+            return
+        if not self._keep_alive or not self._server.accepting:
+            self.close()
+            return
+        self.phase = "idle"
+        self.deadline = monotonic() + self._server.limits.keep_alive_s
+        if self._pending:
+            data, self._pending = bytes(self._pending), bytearray()
+            self._feed(data)
+
+    # --- output ---
+
+    @property
+    def keep_alive(self) -> bool:
+        return self._keep_alive and self._server.accepting
+
+    def close_after_answer(self) -> None:
+        self._keep_alive = False
+
+    def write(self, data: bytes) -> None:
+        if self.transport is not None and not self.closing:
+            self.transport.write(data)
+
+    def close(self) -> None:
+        """Closes after what was written has gone out; the write deadline still holds."""
+        if self.transport is not None and not self.closing:
+            self.phase = "closing"
+            self.deadline = monotonic() + self._server.limits.write_s
+            self.transport.close()
+
+    def abort(self) -> None:
+        self.closing = True
+        if self.transport is not None:
+            self.transport.abort()
+
+    def check_deadlines(self, now: float) -> None:
+        """Called about once a second for every connection: slow heads, slow bodies, idle keep-alive, slow readers."""
+        if self.write_paused_at and now - self.write_paused_at > self._server.limits.write_s:
+            self.abort()
+        elif self.deadline and now > self.deadline:
+            if self.phase in ("head", "body"):
+                self._refuse(RequestTimeout("The request took too long to arrive.", close=True))
+                self.close()
+            elif self.phase == "closing":
+                self.abort()
+            else:
+                self.close()
+
+
+def _inflater(value: bytes) -> Any:
+    """A bounded decoder for the request's content-encoding; None for identity. Raises BadRequest for others."""
+    coding = value.strip().lower()
+    if coding in (b"", b"identity"):
+        return None
+    if coding in (b"gzip", b"x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    raise BadRequest("Only identity and gzip request bodies are taken.", code="unsupported_encoding", close=True)
+
+
+def encode_head(status: int, headers: Headers) -> bytes:
+    """Status line and headers as bytes. Header values come from code or were checked when they were read."""
+    line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
+    return line + b"".join([b"%b: %b\r\n" % pair for pair in headers]) + b"\r\n"
+

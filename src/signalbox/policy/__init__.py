@@ -1,0 +1,1 @@
+"""What may happen to a call: labels, rules, permits and limits."""

@@ -1,0 +1,81 @@
+"""What a key may name: from the model and workload that a client asks for to a workload and, rarely, a deployment."""
+
+from __future__ import annotations
+
+from signalbox.core.call import Principal
+from signalbox.core.errors import BadRequest, NotFound
+from signalbox.core.snapshot import Deployment, Snapshot, Workload
+
+AUTO = "auto"
+
+
+def resolve(
+    snapshot: Snapshot, principal: Principal, model: str, workload_header: str | None
+) -> tuple[Workload, Deployment | None]:
+    """The workload a call runs in, and the deployment it is pinned to when one was named and granted.
+
+    A deployment never leaves its caller's workload behind: its floor, guards and budget still hold. Names that do not
+    exist and names this key may not use are told apart for nobody.
+    """
+    name = snapshot.aliases.get(model, model)
+    kind = snapshot.names.get(name)
+    if workload_header is not None:
+        workload = _workload(snapshot, principal, workload_header, header=True)
+        pinned = _deployment(snapshot, principal, name) if kind == "deployment" else None
+        if kind == "workload" and name != workload_header:
+            raise BadRequest(
+                f"The model names workload {model!r} but x-signalbox-workload names {workload_header!r}. Send one.",
+                param="model",
+            )
+        return workload, pinned
+    if kind == "workload":
+        return _workload(snapshot, principal, name, header=False), None
+    if kind == "deployment":
+        return _default(snapshot, principal), _deployment(snapshot, principal, name)
+    if model == AUTO:
+        return _default(snapshot, principal), None
+    raise _unknown(model)
+
+
+def may_use(principal: Principal, workload: str) -> bool:
+    return principal.workloads is None or workload in principal.workloads
+
+
+def _default(snapshot: Snapshot, principal: Principal) -> Workload:
+    if principal.default_workload is not None:
+        name = principal.default_workload
+    elif principal.workloads:
+        name = min(principal.workloads)
+    else:
+        name = snapshot.default_workload
+    workload = snapshot.workloads.get(name)
+    if workload is None:
+        raise NotFound("This key has no workload in the current configuration.", code="workload_not_found")
+    return workload
+
+
+def _workload(snapshot: Snapshot, principal: Principal, name: str, *, header: bool) -> Workload:
+    workload = snapshot.workloads.get(name)
+    if workload is None or not may_use(principal, name):
+        if header:
+            raise NotFound(
+                f"The workload {name[:128]!r} does not exist or this key may not use it.",
+                param="x-signalbox-workload",
+                code="workload_not_found",
+            )
+        raise _unknown(name)
+    return workload
+
+
+def _deployment(snapshot: Snapshot, principal: Principal, name: str) -> Deployment:
+    if name not in principal.deployments:
+        raise _unknown(name)
+    return snapshot.deployment_by_name[name]
+
+
+def _unknown(model: str) -> NotFound:
+    return NotFound(
+        f"The model {model[:128]!r} does not exist or this key may not use it. GET /v1/models lists what it may use.",
+        param="model",
+        code="model_not_found",
+    )

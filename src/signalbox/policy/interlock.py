@@ -1,0 +1,66 @@
+"""The interlock: the only module that makes permits, and so the only place where bytes are allowed to leave."""
+
+from __future__ import annotations
+
+from signalbox.core.call import Call
+from signalbox.core.errors import NoPermittedPlacement, Unsupported
+from signalbox.core.labels import CONFIDENTIAL
+from signalbox.core.permit import Permit
+from signalbox.core.snapshot import Deployment, Snapshot
+from signalbox.policy import rules
+
+ZERO_RETENTION = "zero-retention"
+# The one onward fact that an edit of ours undoes: `store: false` is written for zero-retention environments.
+STORE = "store"
+
+
+class Interlock:
+    """Judges calls under one snapshot."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._zero_retention = sum(
+            1 << d.index for d in snapshot.deployments if any(a.name == ZERO_RETENTION for a in d.environment.attests)
+        )
+
+    def writes_no_store(self, deployment: Deployment) -> bool:
+        """True where every body must say `store: false`."""
+        return bool(self._zero_retention >> deployment.index & 1)
+
+    def permitted(self, call: Call) -> int:
+        """The bitset of deployments that may see this call's raw content."""
+        envelope, labels = call.envelope, call.labels
+        if envelope.unknown_tools and labels.level >= CONFIDENTIAL:
+            raise Unsupported(
+                f"The tool type {envelope.unknown_tools[0][:64]!r} is unknown to this gateway, and content of class"
+                " confidential and above may only use known ones.",
+                param="tools",
+                code="unknown_tool_type",
+            )
+        onward = bool(envelope.onward)
+        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api)
+        if onward and envelope.onward == (STORE,):
+            unstored = rules.permitted(self._snapshot, call.workload, labels, False, call.api)
+            allowed |= unstored & self._zero_retention
+        return allowed
+
+    def permit(self, call: Call, deployment: Deployment, attempt_id: str, api: str, body: bytes) -> Permit:
+        """A permit for exactly these bytes to go to exactly this deployment, asked for anew at every attempt.
+
+        Raises NoPermittedPlacement when the rules, evaluated now on the call's labels, forbid it: whoever chose the
+        deployment was wrong, and nothing leaves.
+        """
+        if not self.permitted(call) >> deployment.index & 1:
+            raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
+        return Permit(attempt_id, deployment, api, body, call.labels, call.decision.reason if call.decision else "")
+
+    def refusal(self, call: Call) -> NoPermittedPlacement:
+        """Why nothing is permitted, naming the rules that forbid."""
+        onward = bool(call.envelope.onward)
+        refused = rules.refusals(self._snapshot, call.workload, call.labels, onward, call.api)
+        ids = sorted({rule for found in refused.values() for rule, _ in found})
+        labels = ", ".join(call.labels.names())
+        why = f"forbidden by {', '.join(ids[:8])}" if ids else "no placement of the workload may take it"
+        return NoPermittedPlacement(
+            f"No permitted placement for workload {call.workload.name!r} with data class {labels}: {why}."
+        )

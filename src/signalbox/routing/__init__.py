@@ -1,0 +1,1 @@
+"""Which permitted deployment serves a call: Filter, Score, Pick."""
