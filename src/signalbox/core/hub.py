@@ -50,12 +50,14 @@ class ToolResult(msgspec.Struct, frozen=True, tag=True):
 
 
 class Thinking(msgspec.Struct, frozen=True, tag=True):
-    """Visible reasoning. signature/redacted bind it to the provider that made it: foreign ones are dropped by rule."""
+    """Visible reasoning. signature/redacted bind it to the provider that made it: foreign ones are dropped by rule.
+    origin: the dialect family whose signature it is (`anthropic`, `openai`), None when nobody signed it."""
 
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
     id: str | None = None
+    origin: str | None = None
 
 
 class Refusal(msgspec.Struct, frozen=True, tag=True):
@@ -173,6 +175,7 @@ class ThinkingDelta(msgspec.Struct, frozen=True, tag=True, gc=False):
     text: str = ""
     signature: str | None = None
     redacted: str | None = None
+    origin: str | None = None
 
 
 class ToolStarted(msgspec.Struct, frozen=True, tag=True, gc=False):
