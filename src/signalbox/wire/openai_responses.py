@@ -1,0 +1,67 @@
+"""The OpenAI Responses dialect: `POST /v1/responses` as the table of dialects sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from signalbox.core.call import Envelope
+from signalbox.core.errors import CallError
+from signalbox.core.stream import Seen
+from signalbox.core.usage import Usage
+from signalbox.wire.responses_envelope import read_envelope
+from signalbox.wire.responses_watch import ResponsesObserver, seen
+
+# The error event is written without knowledge of the stream it ends. Clients that resume drop events whose number
+# they have passed, so its own must be above any; this is the largest that every JSON reader keeps in 32 bits.
+_LAST_SEQUENCE_NUMBER = (1 << 31) - 1
+
+
+class ResponsesDialect:
+    """See wire/dialect.py for the contract of every method."""
+
+    api = "responses"
+    path = "/v1/responses"
+
+    def envelope(self, doc: dict[str, Any]) -> Envelope:
+        return read_envelope(doc)
+
+    def seen(self, body: bytes) -> Seen:
+        return seen(body)
+
+    def observer(self) -> ResponsesObserver:
+        return ResponsesObserver()
+
+    def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
+        """Nothing: the terminal event is itself the end, and one that never came cannot be made up."""
+        return b""
+
+    def error_body(self, error: CallError, request_id: str) -> bytes:
+        return msgspec.json.encode({"error": _error_object(error)})
+
+    def error_event(self, error: CallError, request_id: str) -> bytes:
+        """An `error` event, as the API itself sends it: the error nested, and its fields again where the published
+        schema has them. The official SDK raises on the nested object; Codex retries, as after any early end.
+        Not `response.failed`: the SDK passes that on as data without raising, and it must repeat the id of a
+        response that this function does not know.
+        """
+        event = {
+            "type": "error",
+            "sequence_number": _LAST_SEQUENCE_NUMBER,
+            "code": error.code,
+            "message": error.message,
+            "param": error.param,
+            "error": _error_object(error),
+        }
+        return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
+
+    def heartbeat(self) -> bytes:
+        return b": keepalive\n\n"
+
+
+def _error_object(error: CallError) -> dict[str, Any]:
+    return {"message": error.message, "type": error.openai_type, "param": error.param, "code": error.code}
+
+
+RESPONSES = ResponsesDialect()
