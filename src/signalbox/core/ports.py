@@ -1,0 +1,197 @@
+"""The ports: what one layer offers to others as Protocols, with the values that pass through them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Protocol
+
+import msgspec
+
+from signalbox.core.records import Record, Refused
+
+
+class Journal(Protocol):
+    """Where every record goes before anything leaves. All methods raise errors.LedgerError when a record cannot be
+    taken; then nothing may be sent. One journal belongs to one event loop."""
+
+    def append(self, record: Record) -> None:
+        """Returns when the record, and all queued before it, is in the kernel's page cache."""
+        ...
+
+    def append_soon(self, record: Record) -> None:
+        """Queues the record for the next append or the end of this loop tick, whichever comes first."""
+        ...
+
+    async def append_durable(self, record: Record) -> None:
+        """Returns when the record is on the disk; one fsync serves all who wait."""
+        ...
+
+
+class VirtualKey(msgspec.Struct, frozen=True):
+    """A virtual key as stored. id: the public id inside the key. workloads: None for all of the tenant's.
+    default_workload and labels: as in call.Principal, labels by name. Times: Unix milliseconds; revoked_ms None while
+    the key holds."""
+
+    id: str
+    name: str
+    secret_hmac: bytes
+    tenant: str
+    team: str
+    created_ms: int
+    workloads: tuple[str, ...] | None = None
+    deployments_granted: tuple[str, ...] = ()
+    default_workload: str | None = None
+    labels: tuple[str, ...] = ()
+    budget_usd: Decimal | None = None
+    expires_ms: int | None = None
+    revoked_ms: int | None = None
+
+
+class ShipMark(msgspec.Struct, frozen=True):
+    """How far one chain's journal is in the store: up to line `seq` with this hash, `offset` bytes into `segment`."""
+
+    chain: str
+    segment: int
+    offset: int
+    seq: int
+    hash: str
+
+
+class AttemptRow(msgspec.Struct, frozen=True):
+    """One attempt as stored. state: as in records, and "open" before its end is known. cost_pico: None when unpriced.
+    usage_unknown: usage fields that this version did not understand."""
+
+    attempt_id: str
+    call_id: str
+    time_ms: int
+    tenant: str
+    team: str
+    key_id: str
+    workload: str
+    deployment: str
+    environment: str
+    model: str
+    api: str
+    labels: tuple[str, ...]
+    reason: str
+    config: str
+    attempt: int
+    stream: bool
+    state: str
+    tokens_in: int
+    cache_read: int
+    cache_write_5m: int
+    cache_write_1h: int
+    tokens_out: int
+    reasoning: int
+    audio_in: int
+    audio_out: int
+    usage_unknown: tuple[str, ...]
+    usage_source: str
+    cost_pico: int | None
+    status: int
+    error: str
+    ttft_ms: int
+    duration_ms: int
+
+
+class AttemptFilter(msgspec.Struct, frozen=True):
+    """Which attempts; every condition that is not None must hold. since_ms is included, until_ms is not.
+    include_open: also those whose end is not known yet."""
+
+    since_ms: int | None = None
+    until_ms: int | None = None
+    tenant: str | None = None
+    team: str | None = None
+    key_id: str | None = None
+    workload: str | None = None
+    deployment: str | None = None
+    environment: str | None = None
+    label: str | None = None
+    state: str | None = None
+    include_open: bool = False
+
+
+# What attempts can be summed by, as `Store.sum_attempts` takes it. day: UTC date of the attempt.
+DIMENSIONS = (
+    "tenant",
+    "team",
+    "key_id",
+    "workload",
+    "deployment",
+    "environment",
+    "model",
+    "api",
+    "state",
+    "usage_source",
+    "config_version",
+    "day",
+)
+
+
+class AttemptSum(msgspec.Struct, frozen=True):
+    """Exact sums over one group. cost_pico: of the priced attempts; unpriced: how many have no cost."""
+
+    group: str
+    attempts: int
+    tokens_in: int
+    cache_read: int
+    cache_write: int
+    tokens_out: int
+    cost_pico: int
+    unpriced: int
+
+
+class Store(Protocol):
+    """The database behind the gateway: ledger rows, virtual keys, small facts. Synchronous and safe to call from any
+    thread, never from the event loop. Methods raise StoreError when the database cannot be used."""
+
+    def shipped(self, chain: str) -> ShipMark | None: ...
+
+    def shipped_all(self) -> list[ShipMark]: ...
+
+    def ship(self, before: ShipMark | None, after: ShipMark, records: Sequence[Record]) -> bool:
+        """Takes the records between two marks of a chain and moves the mark, all or nothing. False, and nothing done,
+        when the mark is no longer at `before`: somebody else shipped meanwhile."""
+        ...
+
+    def attempts(self, where: AttemptFilter) -> Iterator[AttemptRow]:
+        """In order of time, memory bounded. May be abandoned at any point."""
+        ...
+
+    def sum_attempts(self, where: AttemptFilter, dimension: str | None) -> list[AttemptSum]:
+        """Sums by one of DIMENSIONS, in order of the group's name; with None one sum over everything."""
+        ...
+
+    def refused(self, where: AttemptFilter) -> Iterator[Refused]:
+        """Calls for which nothing was permitted or alive; deployment, environment and state are not asked of them."""
+        ...
+
+    def insert_key(self, key: VirtualKey) -> None:
+        """Raises ValueError when a key with this id exists."""
+        ...
+
+    def list_keys(self) -> list[VirtualKey]:
+        """All, revoked ones included, in order of creation."""
+        ...
+
+    def revoke_key(self, key_id: str, time_ms: int) -> bool:
+        """False when there is no such key. A key that was revoked before keeps its first time."""
+        ...
+
+    def keys_version(self) -> int:
+        """A number that grows whenever a key changes, whichever process changed it; cheap enough to poll."""
+        ...
+
+    def fact(self, name: str) -> bytes | None:
+        """A small named value such as the pepper of keys."""
+        ...
+
+    def settle_fact(self, name: str, value: bytes) -> bytes:
+        """Stores a fact unless it exists, and returns the one that holds: the same for all processes that race."""
+        ...
+
+    def replace_fact(self, name: str, value: bytes) -> None: ...
+
+    def close(self) -> None: ...

@@ -1,0 +1,1 @@
+"""The durable, tamper-evident record of decisions, attempts, usage and cost."""
