@@ -140,25 +140,29 @@ class AnswerHead(msgspec.Struct, gc=False):
     deployment: Deployment
     reason: str
     headers: list[tuple[bytes, bytes]]
-    content_type: bytes
     dropped: tuple[str, ...] = ()
 
 
 class Reply(Protocol):
     """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises."""
 
-    started: bool
+    content_sent: bool
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
         """The whole answer of a call that does not stream."""
         ...
 
-    def start(self, head: AnswerHead, request: Request | None, response_id: str) -> None:
-        """The head of a stream; `request` is the hub form when frames will carry hub events. Sent with the first
-        frame, or by itself when a heartbeat is due before it."""
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        """The upstream's own error, unmodified."""
         ...
 
-    def send(self, frames: list[Frame]) -> None: ...
+    def start(self, head: AnswerHead, request: Request | None) -> None:
+        """The head of a stream; `request` is the hub form when the frames will carry hub events."""
+        ...
+
+    def send(self, frames: list[Frame]) -> None:
+        """Frames of the answer. From now on the answer cannot be started anew."""
+        ...
 
     async def drain(self) -> None:
         """Returns when the client has taken enough of what was sent; immediate when it keeps up."""

@@ -18,10 +18,12 @@ SignalboxError
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
  │   ├─ UpstreamTimeout       504
+ │   ├─ UpstreamRejected      4xx  the upstream refused what the caller sent, told across dialects
  │   └─ Internal              500  a defect of ours; the message says only the request id
  ├─ UpstreamAnswer                 the upstream answered with an error status of its own (passed on or fallen over)
  ├─ UpstreamFault                  the upstream failed at the transport: connect, headers, idle, reset, protocol
- └─ LedgerError                    the journal cannot take a record: nothing may be sent
+ ├─ LedgerError                    the journal cannot take a record: nothing may be sent
+ └─ StoreError                     the database cannot be used; requests go on without it
 """
 
 from __future__ import annotations
@@ -164,6 +166,23 @@ class UpstreamTimeout(CallError):
     anthropic_type = "timeout_error"
 
 
+class UpstreamRejected(CallError):
+    """The upstream refused the caller's own request (400, 413, 422, 429, 529); its status and words are kept."""
+
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+
+    def __init__(self, status: int, message: str, *, retry_after_s: float | None = None) -> None:
+        super().__init__(message, code="upstream_rejected", retry_after_s=retry_after_s)
+        self.status = status
+        if status == 429:
+            self.openai_type = self.anthropic_type = "rate_limit_error"
+        elif status == 529:
+            self.openai_type, self.anthropic_type = "server_error", "overloaded_error"
+        elif status == 413:
+            self.anthropic_type = "request_too_large"
+
+
 class Internal(CallError):
     pass
 
@@ -194,3 +213,7 @@ class UpstreamFault(SignalboxError):
 
 class LedgerError(SignalboxError):
     """The journal cannot make a record durable; the attempt must not be sent."""
+
+
+class StoreError(SignalboxError):
+    """The store cannot be reached, read or written; the message names the file and the reason."""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import msgspec
 
-from signalbox.core.call import Decision
+from signalbox.core.call import Call, Decision
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 from signalbox.routing.strategies import STRATEGIES
 
@@ -27,6 +27,11 @@ class Needs(msgspec.Struct, frozen=True):
     api: str
     tools: bool = False
     images: bool = False
+
+
+def needs(call: Call) -> Needs:
+    """What this call demands, read from its envelope and document."""
+    return Needs(call.api, bool(call.doc.get("tools")), call.envelope.opaque)
 
 
 def target_api(api: str, deployment: Deployment) -> str | None:
@@ -52,8 +57,14 @@ class Router:
         self._snapshot = snapshot
         self._memo: dict[tuple[str, int, Needs], Decision] = {}
 
-    def decide(self, workload: Workload, permitted: int, needs: Needs) -> Decision:
-        """The choices for a call in order, at most `workload.max_attempts` of them; empty when none can serve it."""
+    def decide(self, workload: Workload, permitted: int, needs: Needs, pinned: Deployment | None) -> Decision:
+        """The choices for a call in order, at most `workload.max_attempts` of them; empty when none can serve it.
+
+        pinned: the one deployment a caller named and was granted; it is used or nothing is.
+        """
+        if pinned is not None:
+            good = permitted >> pinned.index & 1 and serves(pinned, needs)
+            return Decision((pinned,) if good else (), f"pinned:{pinned.name}")
         key = (workload.name, permitted, needs)
         decision = self._memo.get(key)
         if decision is None:

@@ -1,0 +1,1 @@
+"""One request, from a parsed call to its settled attempts."""

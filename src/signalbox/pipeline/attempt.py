@@ -1,0 +1,239 @@
+"""One try at one deployment: the body it gets, its permit, its records, its answer."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from signalbox.core.call import AnswerHead, Call, Reply
+from signalbox.core.errors import CallError, Unsupported, UpstreamAnswer, UpstreamFault
+from signalbox.core.hub import Request
+from signalbox.core.permit import Permit
+from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened, Settled
+from signalbox.core.snapshot import Deployment
+from signalbox.core.usage import NO_USAGE, Usage
+from signalbox.pipeline import stream
+from signalbox.pipeline.stages import Stages
+from signalbox.pricing.cost import cost
+from signalbox.routing.router import target_api
+from signalbox.upstream.providers import PROVIDERS
+from signalbox.upstream.transport import UpstreamResponse
+from signalbox.wire import body as wire_body
+from signalbox.wire.dialect import Target
+from signalbox.wire.table import DIALECTS
+
+ERROR_BYTES_MAX = 64 * 1024
+ANSWER_BYTES_MAX = 64 * 1024 * 1024
+
+
+class Attempt:
+    """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
+    seen of a stream. ended: its protocol's end was seen."""
+
+    __slots__ = (
+        "api",
+        "call",
+        "cost_pico",
+        "deployment",
+        "ended",
+        "hub",
+        "id",
+        "out_chars",
+        "out_events",
+        "permit",
+        "reserved_in",
+        "started_ns",
+        "ttft_ns",
+        "usage",
+    )
+
+    def __init__(self, call: Call, deployment: Deployment, api: str, started_ns: int) -> None:
+        call.attempts += 1
+        self.id = f"{call.id}-{call.attempts}"
+        self.call = call
+        self.deployment = deployment
+        self.api = api
+        self.hub: Request | None = None
+        self.started_ns = started_ns
+        self.ttft_ns = 0
+        self.usage: Usage | None = None
+        self.out_chars = 0
+        self.out_events = 0
+        self.reserved_in = 0
+        self.ended = False
+        self.cost_pico: int | None = None
+        self.permit: Permit | None = None
+
+    def head(self, upstream: UpstreamResponse) -> AnswerHead:
+        """The head of the answer that `upstream` gives; a translated one carries none of its headers."""
+        call = self.call
+        passed = upstream.headers if self.api == call.api else []
+        reason = call.decision.reason if call.decision else ""
+        return AnswerHead(200, self.deployment, reason, passed, tuple(call.dropped))
+
+
+async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stages) -> None:
+    """Answer `call` from `deployment`. Raises UpstreamAnswer or UpstreamFault when it failed to; the caller decides
+    whether another deployment may try. Whatever happens, the attempt is settled in the journal exactly once."""
+    api = target_api(call.api, deployment)
+    if api is None:
+        raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
+    this = Attempt(call, deployment, api, stages.now_ns())
+    permit = stages.interlock.permit(call, deployment, this.id, api, _body(this, stages))
+    this.permit = permit
+    _open(this, permit, stages)
+    state, error, upstream = UNKNOWN, "", None
+    try:
+        path, headers = PROVIDERS[deployment.protocol].request(deployment, api, call.headers, call.query, this.id)
+        origin = deployment.replicas[0]
+        upstream = await stages.transport.send(permit, origin, path, headers, stream=call.envelope.stream)
+        call.connect_us, call.ttfb_us = upstream.connect_us, upstream.ttfb_us
+        if upstream.status != 200:
+            raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))
+        if call.envelope.stream:
+            await stream.relay(this, upstream, reply, stages)
+        else:
+            await _unary(this, upstream, reply, stages)
+        state = SETTLED
+    except asyncio.CancelledError:
+        state, error = (SETTLED if this.ended else CANCELLED), "client_gone"
+        raise
+    except UpstreamAnswer as answer:
+        state, error = FAILED, str(answer.status)
+        raise
+    except CallError:
+        state, error = (SETTLED if this.ended else UNKNOWN), "gateway"
+        raise
+    except UpstreamFault as fault:
+        state, error = (UNKNOWN if fault.sent else FAILED), fault.kind
+        raise
+    finally:
+        if upstream is not None:
+            upstream.release()
+        _settle(this, state, error, upstream, stages)
+
+
+def _body(this: Attempt, stages: Stages) -> bytes:
+    """The bytes for this deployment: the client's own apart from the licensed edits, or a translation."""
+    call, deployment = this.call, this.deployment
+    if this.api == call.api:
+        return wire_body.splice(call.body, call.doc, _edits(this, stages))
+    if call.hub is None:
+        call.hub = DIALECTS[call.api].read_request(call.doc)
+    hub = this.hub = msgspec.structs.replace(call.hub, dropped=list(call.hub.dropped))
+    target = Target(
+        model=deployment.model,
+        tools=deployment.tools,
+        images=deployment.images,
+        json_schema=deployment.json_schema,
+        stream_usage=deployment.stream_usage,
+    )
+    written = DIALECTS[this.api].write_request(hub, target)
+    call.dropped = hub.dropped
+    if call.workload.strict and hub.dropped:
+        names = ", ".join(sorted(set(hub.dropped)))
+        raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])
+    return written
+
+
+def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
+    """The licensed edits of a pass-through body, each one splice."""
+    call, deployment = this.call, this.deployment
+    edits: list[wire_body.Edit] = []
+    if call.model != deployment.model:
+        edits.append(wire_body.Edit("model", deployment.model))
+    if this.api in ("chat", "completions"):
+        wants_usage = call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage
+        if wants_usage:
+            options = call.doc.get("stream_options")
+            merged = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
+            edits.append(wire_body.Edit("stream_options", merged))
+    if "store" in call.envelope.onward and stages.interlock.writes_no_store(deployment):
+        edits.append(wire_body.Edit("store", False))
+    return edits
+
+
+def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
+    """On record before the first byte leaves; LedgerError keeps it from leaving."""
+    call, deployment = this.call, this.deployment
+    this.reserved_in = stages.metering.of(deployment.name).tokens_in(len(permit.body))
+    out_max = (call.envelope.max_tokens or 0) * call.envelope.n
+    principal = call.principal
+    stages.journal.append(
+        Opened(
+            attempt_id=this.id,
+            call_id=call.id,
+            time_ms=stages.time_ms(),
+            tenant=principal.tenant,
+            team=principal.team,
+            key_id=principal.key_id,
+            workload=call.workload.name,
+            deployment=deployment.name,
+            environment=deployment.environment.name,
+            model=deployment.model,
+            api=this.api,
+            labels=tuple(call.labels.names()),
+            reason=permit.reason,
+            config=call.snapshot.version,
+            attempt=call.attempts,
+            stream=call.envelope.stream,
+            in_max=this.reserved_in,
+            out_max=out_max,
+            rates=deployment.rates,
+        )
+    )
+    stages.open.opened(this.id)
+
+
+async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages: Stages) -> None:
+    call, deployment = this.call, this.deployment
+    body = await upstream.body(ANSWER_BYTES_MAX)
+    dialect = DIALECTS[this.api]
+    seen = dialect.seen(body)
+    if not seen.ok:
+        raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
+    this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
+    this.cost_pico = cost(this.usage, deployment.rates) if this.usage is not None else None
+    if this.api != call.api:
+        try:
+            answer = dialect.read_response(body)
+        except ValueError:
+            raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
+        body = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
+    reply.unary(this.head(upstream), body, this.cost_pico)
+
+
+def _settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:
+    """The one end of the attempt in the journal, with the provider's usage or an estimate that says so."""
+    usage, source = this.usage, "provider"
+    meter = stages.metering.of(this.deployment.name)
+    if state == FAILED:
+        usage, source = NO_USAGE, "none"
+    elif usage is None or not this.ended:
+        told = usage or Usage(tokens_in=this.reserved_in)
+        seen_out = meter.tokens_out(this.out_chars, this.out_events)
+        usage = msgspec.structs.replace(told, tokens_out=max(told.tokens_out, seen_out))
+        source = "estimated"
+    elif this.permit is not None:
+        meter.observe(len(this.permit.body), this.out_chars, usage)
+    if state == SETTLED and source == "estimated" and this.api == "count_tokens":
+        usage, source = NO_USAGE, "provider"
+    this.cost_pico = cost(usage, this.deployment.rates)
+    now_ns = stages.now_ns()
+    stages.open.closed(this.id)
+    stages.journal.append_soon(
+        Settled(
+            attempt_id=this.id,
+            time_ms=stages.time_ms(),
+            state=state,
+            usage=usage,
+            source=source,
+            cost_pico=this.cost_pico,
+            status=upstream.status if upstream is not None else 0,
+            error=error,
+            ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
+            duration_ms=(now_ns - this.started_ns) // 1_000_000,
+        )
+    )
+    stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)

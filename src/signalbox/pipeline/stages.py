@@ -1,0 +1,36 @@
+"""What one request needs besides itself: what lives as long as the process, and what lives as long as a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+
+from signalbox.core.ports import Journal
+from signalbox.core.snapshot import Snapshot
+from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.metering import Metering
+from signalbox.policy.interlock import Interlock
+from signalbox.policy.limits import Limits
+from signalbox.routing.router import Router
+from signalbox.telemetry.metrics import Metrics
+from signalbox.upstream.transport import Transport
+
+
+class Stages(msgspec.Struct, frozen=True):
+    """snapshot, router and interlock change together when the configuration does; the rest is the process's own.
+
+    now_ns: a monotonic clock. time_ms: Unix milliseconds.
+    """
+
+    snapshot: Snapshot
+    router: Router
+    interlock: Interlock
+    limits: Limits
+    journal: Journal
+    open: OpenAttempts
+    transport: Transport
+    metering: Metering
+    metrics: Metrics
+    now_ns: Callable[[], int]
+    time_ms: Callable[[], int]

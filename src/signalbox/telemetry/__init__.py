@@ -1,0 +1,1 @@
+"""What the product says about itself: metrics and structured logs, never a prompt and never a secret."""
