@@ -76,10 +76,14 @@ class Message(msgspec.Struct, frozen=True):
 
 
 class Tool(msgspec.Struct, frozen=True):
+    """freeform: the client declared it as taking plain text; parameters then wrap that text as one string, `input`,
+    and the client's dialect unwraps it again."""
+
     name: str
     description: str | None
     parameters: dict[str, Any]
     strict: bool | None = None
+    freeform: bool = False
 
 
 class ToolChoice(msgspec.Struct, frozen=True):
@@ -137,7 +141,8 @@ FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "stop_sequen
 
 
 class Response(msgspec.Struct):
-    """One finished answer. parts: Text, Thinking, ToolCall, Refusal in order. created_s: Unix seconds."""
+    """One finished answer. parts: Text, Thinking, ToolCall, Refusal in order. created_s: Unix seconds.
+    freeform: names of the request's freeform tools, for dialects that write calls of those differently."""
 
     id: str
     model: str
@@ -145,6 +150,7 @@ class Response(msgspec.Struct):
     finish: str
     stop_sequence: str | None = None
     created_s: int = 0
+    freeform: frozenset[str] = frozenset()
 
 
 # --- stream events (cross-protocol streams only) ---
