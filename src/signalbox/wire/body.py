@@ -1,0 +1,222 @@
+"""Request bodies as bytes: a strict parse that leaves no room for two readings, and splices that touch nothing else."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+import msgspec
+
+from signalbox.core.errors import BadRequest
+
+DEPTH_MAX = 64
+
+_decode = msgspec.json.Decoder().decode
+_encode = msgspec.json.Encoder().encode
+
+# Possessive, so that a long string full of escapes costs neither stack nor backtracking memory.
+_STRING = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_match_scalar = re.compile(_STRING + rb"|[-+.0-9A-Za-z]++", re.DOTALL).match
+_find_tokens = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL).finditer
+_match_key = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL).match
+_match_colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+").match
+_match_comma = re.compile(rb"[ \t\r\n]*+,").match
+
+
+def parse(body: bytes, *, depth_max: int = DEPTH_MAX) -> dict[str, Any]:
+    """The one meaning that these bytes have for every JSON parser, or BadRequest saying what is wrong and where.
+
+    Refused besides malformed JSON: invalid UTF-8, a byte order mark, lone surrogates, NaN and infinities, numbers
+    no double can hold, duplicate keys at any depth, nesting deeper than depth_max, anything but an object on top.
+    """
+    try:
+        doc: Any = _decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
+        raise BadRequest(_what_is_wrong(body, exc)) from None
+    if not isinstance(doc, dict):
+        raise BadRequest("The request body must be a JSON object.")
+    doc = cast(dict[str, Any], doc)
+    if body.count(b"{") + body.count(b"[") > depth_max and _deeper_than(doc, depth_max):
+        raise BadRequest(f"The JSON body is nested too deeply (at most {depth_max} levels).")
+    if not _surely_unique(body, doc):
+        _refuse_duplicates(body)
+    return doc
+
+
+def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
+    """Whether no object had a key twice, proved by counting quotes instead of looking at every object.
+
+    The decoder keeps the last of two equal keys. Written out again, every string that was kept has as many quote
+    characters as it had before (two, and one for each escaped quote), unless a quote was spelled \\u0022; a
+    member that was lost takes at least the two around its key with it. So equal counts mean that none was lost.
+    """
+    if b"\\u0022" in body:
+        return False
+    try:
+        return body.count(b'"') == _encode(doc).count(b'"')
+    except (OverflowError, msgspec.MsgspecError):  # integers beyond 64 bits can be read but not written
+        return False
+
+
+def _deeper_than(doc: dict[str, Any], depth_max: int) -> bool:
+    level: list[Iterable[Any]] = [doc.values()]
+    for _ in range(depth_max):
+        below: list[Iterable[Any]] = []
+        for children in level:
+            for value in children:
+                if type(value) is dict:
+                    below.append(cast(dict[str, Any], value).values())
+                elif type(value) is list:
+                    below.append(cast(list[Any], value))
+        if not below:
+            return False
+        level = below
+    return True
+
+
+def _refuse_duplicates(body: bytes) -> None:
+    """Looks at every object, by a second parser. The body is known to be valid, and its depth bounded."""
+
+    def check(pairs: list[tuple[str, Any]]) -> None:
+        if len(pairs) != len({key for key, _ in pairs}):
+            seen: set[str] = set()
+            for key, _ in pairs:
+                if key in seen:
+                    raise BadRequest(f"The JSON body has the key {_encode(key[:80]).decode()} twice in one object.")
+                seen.add(key)
+
+    json.loads(body.decode(), object_pairs_hook=check, parse_int=_nothing, parse_float=_nothing)
+
+
+def _nothing(_: str) -> None:
+    """Numbers do not matter here, and converting giant ones would take time."""
+
+
+def _what_is_wrong(body: bytes, exc: Exception) -> str:
+    if isinstance(exc, RecursionError):
+        return "The JSON body is nested too deeply."
+    if isinstance(exc, UnicodeDecodeError):
+        try:
+            body.decode()
+        except UnicodeDecodeError as where:
+            return f"The request body is not valid UTF-8 (byte {where.start})."
+    if not body.strip():
+        return "The request body is empty; a JSON object is needed."
+    if body.startswith(b"\xef\xbb\xbf"):
+        return "The request body must not start with a byte order mark."
+    if isinstance(exc, msgspec.ValidationError):
+        return "The JSON body holds a number that is out of range."
+    return f"The request body is not valid JSON: {str(exc).removeprefix('JSON is malformed: ')}."
+
+
+class Edit(msgspec.Struct, frozen=True):
+    """One licensed edit: the member at `path` (one name, or two for a member of a top-level object) gets `value`."""
+
+    path: tuple[str, ...]
+    value: Any
+
+    @property
+    def name(self) -> str:
+        """How the edit is recorded, such as `stream_options.include_usage`."""
+        return ".".join(self.path)
+
+
+def splice_model(body: bytes, doc: dict[str, Any], model: str) -> bytes:
+    """The body with another top-level `model` and every other byte as it was. `doc` is what parse(body) returned."""
+    start, end = _locate(body, "model", b'"model"')
+    return b"%b%b%b" % (body[:start], _encode(model), body[end:])
+
+
+def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
+    """The body with each edit done as one splice: a member's value replaced, or a member put first in its object.
+
+    `doc` is what parse(body) returned. Raises BadRequest when the path leads through something that is neither an
+    object nor null, and ValueError when two edits would touch the same top-level member.
+    """
+    if len({edit.path[0] for edit in edits}) != len(edits):
+        raise ValueError("two edits of one top-level member")
+    spans = sorted(_span(body, doc, edit) for edit in edits)
+    pieces: list[bytes] = []
+    at = 0
+    inserted_first = False
+    for start, end, new in spans:
+        pieces.append(body[at:start])
+        if start == end and inserted_first and not doc:  # the second of two members put into an empty object
+            pieces.append(b",")
+        inserted_first = inserted_first or start == end
+        pieces.append(new)
+        at = end
+    pieces.append(body[at:])
+    return b"".join(pieces)
+
+
+def _span(body: bytes, doc: dict[str, Any], edit: Edit) -> tuple[int, int, bytes]:
+    """Where the edit goes and what it puts there."""
+    top, below = edit.path[0], edit.path[1:]
+    value = edit.value
+    if top not in doc:
+        return _insertion(body, 0, len(body), top, {below[0]: value} if below else value, alone=not doc)
+    start, end = _locate(body, top, _encode(top))
+    if not below:
+        return start, end, _encode(value)
+    inner: Any = doc[top]
+    if inner is None:
+        return start, end, _encode({below[0]: value})
+    if type(inner) is not dict:
+        raise BadRequest(f"'{top}' must be an object.", param=top)
+    if below[0] not in inner:
+        return _insertion(body, start, end, below[0], value, alone=not inner)
+    inner_start, inner_end = _scan(body, start, below[0])
+    return inner_start, inner_end, _encode(value)
+
+
+def _insertion(body: bytes, start: int, end: int, key: str, value: Any, *, alone: bool) -> tuple[int, int, bytes]:
+    at = body.index(b"{", start, end) + 1
+    return at, at, b"%b:%b%b" % (_encode(key), _encode(value), b"" if alone else b",")
+
+
+def _locate(body: bytes, key: str, quoted: bytes) -> tuple[int, int]:
+    """Start and end of the value of a top-level member that exists.
+
+    The short way needs no scan: when the quoted name occurs once and no ASCII letter anywhere is spelled as an
+    escape, that occurrence must be the key itself, since the document is known to have it.
+    """
+    if body.count(quoted) == 1 and b"\\u00" not in body and key.replace("_", "").isalnum() and key.isascii():
+        colon = _match_colon(body, body.index(quoted) + len(quoted))
+        if colon is not None:
+            return colon.end(), _value_end(body, colon.end())
+    return _scan(body, 0, key)
+
+
+def _scan(body: bytes, at: int, key: str) -> tuple[int, int]:
+    """Start and end of a member's value in the object that starts at the first brace from `at`, member by member."""
+    at = body.index(b"{", at) + 1
+    while (member := _match_key(body, at)) is not None:
+        start = member.end()
+        end = _value_end(body, start)
+        if _decode(member.group(1)) == key:
+            return start, end
+        comma = _match_comma(body, end)
+        if comma is None:
+            break
+        at = comma.end()
+    raise BadRequest(f"The request body has no '{key}'.", param=key)
+
+
+def _value_end(body: bytes, start: int) -> int:
+    """Where the value that starts here ends. The body is known to be valid JSON."""
+    scalar = _match_scalar(body, start)
+    if scalar is not None:
+        return scalar.end()
+    depth = 0
+    for token in _find_tokens(body, start):
+        mark = body[token.start()]
+        if mark in b"{[":
+            depth += 1
+        elif mark in b"}]":
+            depth -= 1
+            if depth == 0:
+                return token.end()
+    raise BadRequest("The request body is not valid JSON.")
