@@ -1,0 +1,68 @@
+"""The head of a request as bytes, rendered in one place so that nothing can be injected into it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+import msgspec
+
+_NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
+_PATH = re.compile(rb"/[!-~]*\Z")
+# Written by the transport itself; from anybody else they would contradict the framing or the connection.
+_TRANSPORT_OWNED = frozenset(
+    (
+        b"host",
+        b"content-length",
+        b"transfer-encoding",
+        b"connection",
+        b"keep-alive",
+        b"accept-encoding",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"upgrade",
+        b"expect",
+    )
+)
+
+
+class RequestHead(msgspec.Struct, frozen=True, gc=False):
+    """path: what follows the replica's own path prefix, query included. fields: header lines, each ending in CRLF.
+
+    Made by `request_head` and `HeadTemplate.with_fields` only, which have checked every byte of it.
+    """
+
+    path: bytes
+    fields: bytes
+
+    def __repr__(self) -> str:
+        return "RequestHead(***)"
+
+
+def request_head(path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
+    """Raises ValueError, naming no value, when the path or a header could break out of its line."""
+    if _PATH.match(path) is None:
+        raise ValueError("a request path must start with / and hold visible ASCII only")
+    return RequestHead(path, render_fields(headers))
+
+
+def extend(head: RequestHead, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+    """A checked head with more header lines, of which the names and values are checked here."""
+    return RequestHead(head.path, head.fields + render_fields(headers)) if headers else head
+
+
+def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    lines: list[bytes] = []
+    for name, value in headers:
+        if _NAME.match(name) is None:
+            raise ValueError("a header name holds a character that is not allowed")
+        if name.lower() in _TRANSPORT_OWNED:
+            raise ValueError(f"header {name.decode('ascii')} belongs to the transport and cannot be set")
+        lines.append(b"%b: %b\r\n" % (name, value))
+    block = b"".join(lines)
+    # Each line brings exactly one CR and one LF of ours: any more came from a value.
+    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
+        raise ValueError("a header value holds CR, LF or NUL")
+    return block
