@@ -6,8 +6,13 @@ from typing import Any
 
 import msgspec
 
+from signalbox.core.hub import Part, Refusal, Response, Text, Thinking, ToolCall
 from signalbox.core.stream import Seen
-from signalbox.wire.anthropic_usage import UsageMeter
+from signalbox.core.usage import Usage
+from signalbox.wire.anthropic_finish import finish_of, stop_reason_of
+from signalbox.wire.anthropic_ids import tool_id
+from signalbox.wire.anthropic_stream import ORIGIN
+from signalbox.wire.anthropic_usage import UsageMeter, usage_document
 
 
 class _AnswerBlock(msgspec.Struct, gc=False):
@@ -38,6 +43,8 @@ class _Answer(msgspec.Struct):
 
 
 _decode = msgspec.json.Decoder(_Answer).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_encode = msgspec.json.Encoder().encode
 
 
 def see_answer(body: bytes) -> Seen:
@@ -67,3 +74,79 @@ def _block_chars(block: _AnswerBlock) -> int:
     chars = len(block.text or "") + len(block.name or "")
     chars += len(block.thinking or block.signature or block.data or "")
     return chars + (len(bytes(block.input)) if block.input is not None else 0)
+
+
+def read_response(body: bytes) -> Response:
+    """Raises ValueError when the body is not an answer of this API. Blocks of server-side tools, which a client of
+    another protocol cannot have asked for, are passed over."""
+    try:
+        answer = _decode(body)
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise ValueError(f"not an answer of the Messages API: {error}") from None
+    if answer.type != "message" or answer.content is None or answer.stop_reason is None:
+        raise ValueError("not a finished answer of the Messages API")
+    parts = [part for block in answer.content if (part := _part(block)) is not None]
+    finish = finish_of(answer.stop_reason)
+    return Response(answer.id, answer.model or "", tuple(parts), finish, stop_sequence=answer.stop_sequence)
+
+
+def _part(block: _AnswerBlock) -> Part | None:
+    kind = block.type
+    if kind == "text":
+        return Text(block.text or "")
+    if kind == "tool_use":
+        if not block.id or not block.name:
+            raise ValueError("a tool_use block without id or name")
+        return ToolCall(block.id, block.name, bytes(block.input).decode() if block.input is not None else "{}")
+    if kind == "thinking":
+        signature = block.signature or None
+        return Thinking(block.thinking or "", signature=signature, origin=ORIGIN if signature else None)
+    if kind == "redacted_thinking":
+        return Thinking(redacted=block.data or "", origin=ORIGIN)
+    return None
+
+
+def write_response(response: Response, usage: Usage) -> bytes:
+    """Raises ValueError when a tool's arguments are no JSON object: this API has no form for them."""
+    content = [block for part in response.parts if (block := _block(part)) is not None]
+    reason = stop_reason_of(
+        response.finish,
+        tool_calls=any(isinstance(part, ToolCall) for part in response.parts),
+        refused=any(isinstance(part, Refusal) for part in response.parts),
+    )
+    return _encode(
+        {
+            "id": response.id,
+            "type": "message",
+            "role": "assistant",
+            "model": response.model,
+            "content": content,
+            "stop_reason": reason,
+            "stop_sequence": response.stop_sequence,
+            "usage": usage_document(usage),
+        }
+    )
+
+
+def _block(part: Part) -> dict[str, Any] | None:
+    """None for empty text, and for thoughts that Anthropic did not sign: sent back, they would be refused."""
+    if isinstance(part, Text | Refusal):
+        return {"type": "text", "text": part.text} if part.text else None
+    if isinstance(part, ToolCall):
+        return {"type": "tool_use", "id": tool_id(part.id), "name": part.name, "input": _tool_input(part)}
+    if isinstance(part, Thinking) and part.origin == ORIGIN:
+        if part.redacted is not None:
+            return {"type": "redacted_thinking", "data": part.redacted}
+        return {"type": "thinking", "thinking": part.text, "signature": part.signature or ""}
+    return None
+
+
+def _tool_input(call: ToolCall) -> msgspec.Raw:
+    data = call.arguments.strip().encode()
+    if not data:
+        return msgspec.Raw(b"{}")
+    try:
+        _decode_object(data)
+    except (msgspec.DecodeError, RecursionError):
+        raise ValueError(f"the arguments of tool call {call.name[:64]!r} are no JSON object") from None
+    return msgspec.Raw(data)

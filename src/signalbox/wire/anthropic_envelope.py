@@ -132,7 +132,7 @@ def _parameters(doc: dict[str, Any], scan: _Scan) -> None:
     container: object = doc.get("container")
     if container:
         onward["container"] = None
-        _bind(_fields(container).get("id") if isinstance(container, dict) else container, scan)
+        _bind(container if isinstance(container, str) else _fields(container).get("id"), scan)
     thread: object = doc.get("thread")
     if thread:
         # The provider keeps the conversation, and `store: false` does not exist here.
