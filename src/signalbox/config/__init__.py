@@ -1,0 +1,1 @@
+"""What the operator declares: the schema of signalbox.yaml, its strict reading, presets and discovery."""

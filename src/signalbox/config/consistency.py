@@ -1,0 +1,176 @@
+"""What no single value can tell: names that must exist, be unique or fit together across the whole file."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from signalbox.config.problems import Path, Problems, did_you_mean
+from signalbox.config.schema import PACKS, RESERVED_NAMES, Config, Predicate, Rule, Workload
+from signalbox.core.labels import LEVELS, TAG_BIT
+from signalbox.core.snapshot import Timeouts
+
+# A predicate in a predicate: deeper than this nobody can say what it means.
+PREDICATE_DEPTH_MAX = 8
+_LABELS = (*LEVELS, *TAG_BIT)
+
+
+def check(config: Config, problems: Problems) -> None:
+    """Puts every contradiction of the file on record."""
+    _check_packs(config, problems)
+    _check_names(config, problems)
+    _check_deployments(config, problems)
+    for name, workload in config.workloads.items():
+        _check_workload(name, workload, config, problems)
+    _check_default(config, problems)
+    for name, target in config.aliases.items():
+        _check_alias(name, target, config, problems)
+    for name, team in config.teams.items():
+        _check_listed(("teams", name, "workloads"), team.workloads, problems.named("workloads"), "workload", problems)
+    _check_rules(config, problems)
+
+
+def _check_packs(config: Config, problems: Problems) -> None:
+    for position, pack in enumerate(config.packs):
+        if pack not in PACKS:
+            known = did_you_mean(pack, PACKS) if PACKS else "No packs ship with this version: write `packs: []`"
+            problems.add(("packs", position), f"there is no rule pack {pack[:64]!r}", known)
+
+
+def _check_names(config: Config, problems: Problems) -> None:
+    """Clients name workloads, deployments and aliases in one and the same field."""
+    kinds = (("workloads", config.workloads), ("deployments", config.deployments), ("aliases", config.aliases))
+    owner: dict[str, str] = {}
+    for section, entries in kinds:
+        for name in entries:
+            if name in RESERVED_NAMES:
+                problems.add((section, name), f"the name {name!r} is reserved", "Choose another name")
+            elif name in owner:
+                line = problems.line((owner[name], name))
+                problems.add(
+                    (section, name),
+                    f"the name {name!r} is taken already in {owner[name]} on line {line}",
+                    "Workloads, deployments and aliases share one set of names: rename one of the two",
+                )
+            else:
+                owner[name] = section
+    if not config.workloads and config.default_workload is None and "default" in owner:
+        problems.add(
+            (owner["default"], "default"),
+            "the name 'default' is the workload's that exists when the file declares none",
+            "Declare a workload, or choose another name",
+        )
+
+
+def _check_deployments(config: Config, problems: Problems) -> None:
+    if not config.deployments and problems.clean(("deployments",)):
+        problems.add(("deployments",), "no deployment is declared", "Add at least one: environment, preset and model")
+    environments = set(problems.named("environments"))
+    for name, deployment in config.deployments.items():
+        _check_one(("deployments", name, "environment"), deployment.environment, environments, "environment", problems)
+        if deployment.timeouts.connect_s > deployment.timeouts.total_s:
+            usual = Timeouts()
+            problems.add(
+                ("deployments", name, "timeouts"),
+                "connect_s is longer than total_s",
+                f"Lower connect_s (usually {usual.connect_s:g}) or raise total_s (usually {usual.total_s:g})",
+            )
+
+
+def _check_workload(name: str, workload: Workload, config: Config, problems: Problems) -> None:
+    path: Path = ("workloads", name)
+    _check_labels((*path, "data"), workload.data, problems)
+    _check_labels((*path, "opaque"), workload.opaque, problems)
+    _check_listed((*path, "placements"), workload.placements, problems.named("deployments"), "deployment", problems)
+    for position, placement in enumerate(workload.placements):
+        if placement in workload.placements[:position]:
+            problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
+
+
+def _check_labels(path: Path, names: list[str], problems: Problems) -> None:
+    for position, name in enumerate(names):
+        if name not in _LABELS:
+            problems.add((*path, position), f"there is no data class {name[:64]!r}", did_you_mean(name, _LABELS))
+
+
+def _check_default(config: Config, problems: Problems) -> None:
+    if config.default_workload is not None:
+        _check_one(("default_workload",), config.default_workload, problems.named("workloads"), "workload", problems)
+
+
+def _check_alias(name: str, target: str, config: Config, problems: Problems) -> None:
+    if target in config.aliases:
+        problems.add(
+            ("aliases", name),
+            f"{target!r} is an alias itself",
+            f"Write {config.aliases[target]!r}, which it stands for",
+        )
+        return
+    _check_one(
+        ("aliases", name),
+        target,
+        [*problems.named("workloads"), *problems.named("deployments")],
+        "workload or deployment",
+        problems,
+    )
+
+
+def _check_rules(config: Config, problems: Problems) -> None:
+    first: dict[str, int] = {}
+    for position, rule in enumerate(config.rules):
+        path: Path = ("rules", position)
+        line = problems.line((*path, "id"))
+        if rule.id in first:
+            problems.add((*path, "id"), f"{rule.id!r} names a rule on line {first[rule.id]} already", "Rename one")
+        first.setdefault(rule.id, line)
+        _check_when(path, rule, config, problems)
+        _check_predicate((*path, "allow"), rule.allow, problems, 1)
+        if isinstance(rule.onward, Predicate):
+            _check_predicate((*path, "onward"), rule.onward, problems, 1)
+
+
+def _check_when(path: Path, rule: Rule, config: Config, problems: Problems) -> None:
+    for position, name in enumerate(rule.when.data):
+        at = (*path, "when", "data", position)
+        if name in LEVELS:
+            problems.add(at, f"{name!r} is a level, not a tag", f"Write `level: {name}`: that level and above")
+        elif name not in TAG_BIT:
+            problems.add(at, f"there is no data class {name[:64]!r}", did_you_mean(name, TAG_BIT))
+    _check_listed((*path, "when", "workloads"), rule.when.workloads, problems.named("workloads"), "workload", problems)
+    for key in ("data", "regulations", "workloads"):
+        at = (*path, "when", key)
+        if at in problems.lines and problems.clean(at) and not getattr(rule.when, key):
+            problems.add(at, "is an empty list", "List at least one, or leave the key out")
+
+
+def _check_predicate(path: Path, predicate: Predicate, problems: Problems, depth: int) -> None:
+    """An empty predicate would be satisfied by everything, an empty list by nothing: neither is what was meant."""
+    if depth > PREDICATE_DEPTH_MAX:
+        problems.add(path, f"is nested deeper than {PREDICATE_DEPTH_MAX} predicates", "Split the rule in two")
+        return
+    given = 0
+    for key in ("kind", "region", "storage_region", "jurisdiction", "operator", "attests", "any", "all"):
+        values: list[object] = getattr(predicate, key)
+        given += bool(values)
+        if (*path, key) in problems.lines and not values:
+            given += 1
+            if problems.clean((*path, key)):
+                problems.add((*path, key), "is an empty list", "List at least one, or leave the key out")
+    if predicate.not_ is not None:
+        given += 1
+        _check_predicate((*path, "not"), predicate.not_, problems, depth + 1)
+    if not given:
+        problems.add(path, "states no condition", "Add kind, region, operator, attests, any, all or not")
+    for key in ("any", "all"):
+        inner: list[Predicate] = getattr(predicate, key)
+        for position, part in enumerate(inner):
+            _check_predicate((*path, key, position), part, problems, depth + 1)
+
+
+def _check_listed(path: Path, names: Iterable[str], known: Collection[str], what: str, problems: Problems) -> None:
+    for position, name in enumerate(names):
+        _check_one((*path, position), name, known, what, problems)
+
+
+def _check_one(path: Path, name: str, known: Collection[str], what: str, problems: Problems) -> None:
+    if name not in known:
+        problems.add(path, f"there is no {what} {name!r}", did_you_mean(name, known))

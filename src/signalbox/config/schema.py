@@ -1,0 +1,435 @@
+"""Every setting of signalbox.yaml, declared once: its type, unit, default, limits and a sentence about it.
+
+These types say what a file may hold. Reading a file into them is config/load.py; what they mean for a request is
+compiled by policy/rules.py. `signalbox schema` and docs/reference/config.md are generated from here.
+"""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct, field
+
+from signalbox.core.secret import Secret
+
+# Rule packs that this version ships; `packs:` may name these and no others.
+PACKS: tuple[str, ...] = ()
+
+# Where a name is used as text by clients, in headers and in the ledger, it has to be this plain.
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
+# Names that mean something to clients already.
+RESERVED_NAMES = frozenset(("auto",))
+
+Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
+Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
+Protocol = Literal["openai", "anthropic"]
+Strategy = Literal["fixed", "cheapest"]
+Level = Literal["public", "internal", "confidential", "restricted"]
+PresetName = Literal[
+    "openai",
+    "azure",
+    "anthropic",
+    "mistral",
+    "together",
+    "deepseek",
+    "groq",
+    "openrouter",
+    "vllm",
+    "tgi",
+    "ollama",
+    "llamacpp",
+    "lmstudio",
+    "sglang",
+    "simulator",
+]
+
+# `extra` of a type: `hint` says its pattern in words; `reference` lets `${NAME}` stand in the text.
+Name = Annotated[
+    str,
+    Meta(pattern=NAME_PATTERN, extra={"hint": "a letter or digit, then letters, digits and . _ : / -; 128 at most"}),
+]
+Word = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$",
+        extra={"hint": "a lower-case letter or digit, then lower-case letters, digits and . _ -; 64 at most"},
+    ),
+]
+Region = Annotated[
+    str,
+    Meta(
+        pattern=r"^[a-z0-9][a-z0-9-]*(/[a-z0-9][a-z0-9-]*){0,7}$",
+        max_length=128,
+        extra={"hint": "lower-case parts with slashes between them, from wide to narrow, such as eu/de"},
+    ),
+]
+Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra={"hint": "a date such as 2027-03-31", "date": True})]
+Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+Url = Annotated[str, Meta(min_length=1, max_length=2048, extra={"reference": True})]
+HeaderName = Annotated[
+    str,
+    Meta(
+        pattern=r"^[A-Za-z0-9!#$%&'*+.^_`|~-]{1,128}$",
+        extra={"hint": "the name of an HTTP header: letters, digits and dashes"},
+    ),
+]
+HeaderValue = Annotated[
+    str,
+    Meta(
+        pattern=r"^[\x21-\x7e]([\x20-\x7e]{0,4094}[\x21-\x7e])?$",
+        extra={"hint": "printable ASCII text without a space at either end"},
+    ),
+]
+Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+
+
+class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
+    """A contract or certificate that an environment holds, with its limits."""
+
+    name: Annotated[Word, Meta(description="What is attested, as rules name it: baa, dpa, scc, zero-retention, …")]
+    until: Annotated[
+        Date | None, Meta(description="Last day on which it holds (UTC); from the next day on it counts as absent.")
+    ] = None
+    evidence: Annotated[Text | None, Meta(description="Where the proof lies: a path, a link or a contract number.")] = (
+        None
+    )
+    covers: Annotated[list[Api], Meta(description="APIs it holds for; empty means all of them.")] = []
+
+
+class Environment(Struct, frozen=True, forbid_unknown_fields=True):
+    """A place where models run, with the facts that rules need."""
+
+    kind: Annotated[Kind, Meta(description="Who else is in the room: cloud, private-cloud, on-prem or edge.")]
+    region: Annotated[
+        Region | None,
+        Meta(description="Where content is processed; eu contains eu/de. Unknown when left out: no region rule holds."),
+    ] = None
+    storage_region: Annotated[
+        Region | None, Meta(description="Where content may come to rest. The same as `region` when left out.")
+    ] = None
+    operator: Annotated[
+        Text | None, Meta(description="Who runs it. `self` for on-prem and edge, unknown for clouds when left out.")
+    ] = None
+    jurisdiction: Annotated[
+        Region | None, Meta(description="Whose law reaches the operator. Unknown when left out: no such rule holds.")
+    ] = None
+    attests: Annotated[
+        list[Word | Attestation],
+        Meta(description="Contracts and certificates it holds, by name or with `until`, `evidence` and `covers`."),
+    ] = []
+
+
+class Price(Struct, frozen=True, forbid_unknown_fields=True):
+    """What a deployment costs: either prices per million tokens, or GPU-hours shared out over tokens."""
+
+    input_mtok: Annotated[Decimal | None, Meta(description="USD per million uncached input tokens.")] = None
+    cache_read_mtok: Annotated[
+        Decimal | None, Meta(description="USD per million input tokens read from a cache; `input_mtok` when left out.")
+    ] = None
+    cache_write_mtok: Annotated[
+        Decimal | None,
+        Meta(description="USD per million tokens written to a cache; `input_mtok` (anthropic: × 1.25) when left out."),
+    ] = None
+    cache_write_1h_mtok: Annotated[
+        Decimal | None, Meta(description="The same for an hour's cache; from `cache_write_mtok` when left out.")
+    ] = None
+    output_mtok: Annotated[Decimal | None, Meta(description="USD per million output tokens.")] = None
+    reasoning_mtok: Annotated[
+        Decimal | None, Meta(description="USD per million hidden reasoning tokens; `output_mtok` when left out.")
+    ] = None
+    audio_in_mtok: Annotated[Decimal | None, Meta(description="USD per million audio input tokens.")] = None
+    audio_out_mtok: Annotated[Decimal | None, Meta(description="USD per million audio output tokens.")] = None
+    request_usd: Annotated[Decimal | None, Meta(description="USD per call, besides tokens.")] = None
+    gpu_hour_usd: Annotated[
+        Decimal | None, Meta(description="USD per GPU-hour of a self-hosted model; not together with token prices.")
+    ] = None
+    gpus_per_replica: Annotated[int, Meta(ge=1, le=100_000, description="GPUs that one replica holds.")] = 1
+    tokens_per_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=1e9,
+            description="Tokens per second, input and output, that one replica works through at its expected load; "
+            "with `gpu_hour_usd` it sets the provisional price of a token.",
+        ),
+    ] = 1000.0
+
+
+class Limits(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much one deployment may be given at once."""
+
+    concurrency: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="Calls at the same time, over all replicas; 0 for no limit.")
+    ] = 0
+
+
+class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
+    """How long to wait for an upstream, in seconds, step by step."""
+
+    connect_s: Annotated[Seconds, Meta(description="For a connection, TLS included.")] = 3.0
+    headers_s: Annotated[Seconds, Meta(description="From the request's last byte to the answer's first.")] = 60.0
+    first_token_s: Annotated[Seconds, Meta(description="From the request's last byte to the first event.")] = 60.0
+    idle_s: Annotated[Seconds, Meta(description="Between two chunks of an answer.")] = 60.0
+    total_s: Annotated[Seconds, Meta(description="For the whole attempt.")] = 600.0
+
+
+class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
+    """What the upstream can do; a preset fills what is left out. A missing API is translated where that is possible."""
+
+    apis: Annotated[
+        list[Api] | None,
+        Meta(
+            description="APIs it speaks natively. When neither this nor a preset says: [chat, completions, embeddings] "
+            "for openai, [messages, count_tokens] for anthropic."
+        ),
+    ] = None
+    tools: Annotated[bool | None, Meta(description="Takes tool definitions; true when left out.")] = None
+    images: Annotated[bool | None, Meta(description="Takes images; true when left out.")] = None
+    json_schema: Annotated[bool | None, Meta(description="Takes a JSON Schema for its output; true when left out.")] = (
+        None
+    )
+    prefill: Annotated[
+        bool | None, Meta(description="Continues an answer that the request begins; false when left out.")
+    ] = None
+    stream_usage: Annotated[
+        bool | None, Meta(description="Tells token usage at the end of a stream when asked; true when left out.")
+    ] = None
+
+
+class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
+    """One model served in one environment over one wire protocol."""
+
+    environment: Annotated[Name, Meta(description="The environment in which it runs.")]
+    model: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)], Meta(description="The upstream's own name for the model.")
+    ]
+    preset: Annotated[
+        PresetName | None, Meta(description="A provider or server whose usual settings fill what is left out.")
+    ] = None
+    protocol: Annotated[
+        Protocol | None, Meta(description="The wire protocol of the upstream; the preset's when left out.")
+    ] = None
+    base_url: Annotated[
+        Url | None,
+        Meta(
+            description="The upstream's address as its own SDK takes it: OpenAI-style ends in /v1, Anthropic's does "
+            "not. `${NAME}` reads an environment variable."
+        ),
+    ] = None
+    replicas: Annotated[
+        list[Url], Meta(max_length=256, description="Several addresses of the same model, instead of `base_url`.")
+    ] = []
+    api_key: Annotated[
+        Secret | None,
+        Meta(description="The upstream's credential: `${NAME}` reads an environment variable, `file:/path` a file."),
+    ] = None
+    auth_header: Annotated[
+        HeaderName | None,
+        Meta(description="The header that carries the credential; `authorization` sends it as a bearer token."),
+    ] = None
+    headers: Annotated[
+        dict[HeaderName, HeaderValue],
+        Meta(max_length=32, description="Headers added to every request. No credentials: these values are shown."),
+    ] = {}
+    context_tokens: Annotated[
+        int, Meta(ge=0, le=1_000_000_000, description="Tokens of context, input and output together; 0 when unknown.")
+    ] = 0
+    price: Annotated[
+        Literal["catalogue", "free"] | Price | None,
+        Meta(
+            description="`catalogue` for the provider's public price, `free`, or a mapping. Left out: the catalogue "
+            "where the provider is known, otherwise unpriced, which is an alert and never zero."
+        ),
+    ] = None
+    limits: Annotated[Limits, Meta(description="How much it may be given at once.")] = field(default_factory=Limits)
+    timeouts: Annotated[Timeouts, Meta(description="How long to wait for it.")] = field(default_factory=Timeouts)
+    capabilities: Annotated[Capabilities, Meta(description="What it can do.")] = field(default_factory=Capabilities)
+    ca_file: Annotated[
+        Text | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
+    ] = None
+    proxy: Annotated[Url | None, Meta(description="HTTP proxy to connect through, such as http://10.0.0.9:3128.")] = (
+        None
+    )
+    allow_private: Annotated[
+        bool | None,
+        Meta(
+            description="Whether its name may resolve to private addresses. When left out: yes for on-prem, edge, "
+            "presets of local servers and addresses written as such."
+        ),
+    ] = None
+    fine_tune_of: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=256)] | None,
+        Meta(description="The model that it is a fine-tune of."),
+    ] = None
+
+
+class Retries(Struct, frozen=True, forbid_unknown_fields=True):
+    """How often one call is tried."""
+
+    max_attempts: Annotated[int, Meta(ge=1, le=20, description="Attempts in all, over all deployments.")] = 3
+
+
+class Defaults(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is assumed where a client does not say."""
+
+    max_tokens: Annotated[
+        int,
+        Meta(ge=1, le=10_000_000, description="Output tokens, where the upstream's protocol demands a limit."),
+    ] = 4096
+
+
+class Workload(Struct, frozen=True, forbid_unknown_fields=True):
+    """One AI task of the organisation."""
+
+    data: Annotated[
+        list[str], Meta(description="Floor of its data classes, levels and tags mixed; detection can only raise it.")
+    ] = []
+    regulations: Annotated[list[Word], Meta(description="Regulations it falls under, as rules name them.")] = []
+    quality_min: Annotated[float, Meta(ge=0, le=1, description="Lowest acceptable quality score, 0 to 1.")] = 0.0
+    ttft_p95_ms: Annotated[
+        int, Meta(ge=0, le=3_600_000, description="Wanted 95th percentile of time to first token; 0 for none.")
+    ] = 0
+    strategy: Annotated[
+        Strategy,
+        Meta(description="How to choose among permitted deployments: in the order of `placements`, or by price."),
+    ] = "fixed"
+    placements: Annotated[
+        list[Name], Meta(description="Deployments it may use, best first; empty for any permitted.")
+    ] = []
+    retries: Annotated[Retries, Meta(description="How often one call is tried.")] = field(default_factory=Retries)
+    opaque: Annotated[
+        list[str], Meta(description="Data classes of parts that no detector can read: images, audio, files.")
+    ] = field(default_factory=lambda: ["confidential"])
+    strict: Annotated[
+        bool,
+        Meta(description="Refuse a call with parameters that a translation would drop, instead of reporting them."),
+    ] = False
+    defaults: Annotated[Defaults, Meta(description="What is assumed where a client does not say.")] = field(
+        default_factory=Defaults
+    )
+
+
+class Team(Struct, frozen=True, forbid_unknown_fields=True):
+    """A group of callers."""
+
+    workloads: Annotated[list[Name], Meta(description="Workloads its keys may use; empty for all.")] = []
+
+
+class When(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a rule applies. Every field that is given must match; a list matches by any of its members."""
+
+    data: Annotated[list[str], Meta(description="Tags of content, such as personal or phi.")] = []
+    level: Annotated[Level | None, Meta(description="This level of content or a higher one.")] = None
+    regulations: Annotated[list[Word], Meta(description="Regulations of the workload.")] = []
+    workloads: Annotated[list[Name], Meta(description="Names of workloads.")] = []
+
+
+class Predicate(Struct, frozen=True, forbid_unknown_fields=True):
+    """A condition on environments. Every field that is given must hold. What is unknown never satisfies it."""
+
+    kind: Annotated[list[Kind], Meta(description="Any of these kinds.")] = []
+    region: Annotated[
+        list[Region], Meta(description="Processing and storage both lie in one of these regions; eu contains eu/de.")
+    ] = []
+    storage_region: Annotated[list[Region], Meta(description="Storage lies in one of these regions.")] = []
+    jurisdiction: Annotated[list[Region], Meta(description="The operator is under one of these jurisdictions.")] = []
+    operator: Annotated[list[Text], Meta(description="Any of these operators, upper and lower case alike.")] = []
+    attests: Annotated[list[Word], Meta(description="All of these attestations hold today, for the API in use.")] = []
+    any: Annotated[list[Predicate], Meta(description="At least one of these holds.")] = []
+    all: Annotated[list[Predicate], Meta(description="All of these hold.")] = []
+    not_: Annotated[
+        Predicate | None, Meta(description="This certainly does not hold; what is unknown is no certainty.")
+    ] = field(name="not", default=None)
+
+
+class Rule(Struct, frozen=True, forbid_unknown_fields=True):
+    """One constraint on where content may go. Every rule that applies must allow."""
+
+    id: Annotated[Name, Meta(description="Its name in decisions and in the ledger.")]
+    allow: Annotated[Predicate, Meta(description="Environments that may be used when it applies.")]
+    when: Annotated[When, Meta(description="When it applies; always when left out.")] = field(default_factory=When)
+    onward: Annotated[
+        Literal["allow", "deny"] | Predicate,
+        Meta(
+            description="Whether calls that carry content further than the model (provider-side tools, remote images, "
+            "stored responses) may use what is allowed: all of it, none of it, or where this holds."
+        ),
+    ] = "deny"
+    source: Annotated[Text | None, Meta(description="The law, contract or decision behind it.")] = None
+
+
+class Server(Struct, frozen=True, forbid_unknown_fields=True):
+    """Limits of the data plane's listening side."""
+
+    body_bytes_max: Annotated[
+        int, Meta(ge=1024, le=1 << 30, description="Largest request body in bytes, after decompression.")
+    ] = 32 * 1024 * 1024
+    header_bytes_max: Annotated[int, Meta(ge=1024, le=1 << 20, description="Largest request head in bytes.")] = (
+        64 * 1024
+    )
+    headers_max: Annotated[int, Meta(ge=16, le=10_000, description="Most header lines in a request.")] = 128
+    heartbeat_after_s: Annotated[
+        Annotated[float, Meta(gt=0, le=3600)],
+        Meta(
+            description="Silence of the upstream after which the head and keep-alives are sent to a streaming client."
+        ),
+    ] = 15.0
+    header_timeout_s: Annotated[Seconds, Meta(description="For a client to send a whole request head.")] = 10.0
+    body_timeout_s: Annotated[Seconds, Meta(description="Longest pause of a client that sends a body.")] = 30.0
+    write_timeout_s: Annotated[Seconds, Meta(description="Longest pause of a client that takes an answer.")] = 60.0
+    keepalive_s: Annotated[Seconds, Meta(description="How long an idle client connection is kept.")] = 75.0
+    shutdown_grace_s: Annotated[
+        Annotated[float, Meta(ge=0, le=3600)], Meta(description="Time for open calls to end when stopping.")
+    ] = 30.0
+
+
+class Journal(Struct, frozen=True, forbid_unknown_fields=True):
+    """How records of attempts reach the disk."""
+
+    fsync: Annotated[
+        Literal["group", "always", "off"],
+        Meta(
+            description="group: at most every `fsync_interval_ms`; always: before each send; off: left to the kernel."
+        ),
+    ] = "group"
+    fsync_interval_ms: Annotated[int, Meta(ge=1, le=60_000, description="Longest time between two group commits.")] = 50
+    segment_bytes_max: Annotated[
+        int, Meta(ge=64 * 1024, le=1 << 34, description="Size at which a new journal file begins.")
+    ] = 64 * 1024 * 1024
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True):
+    """signalbox.yaml."""
+
+    packs: Annotated[list[str], Meta(description="Rule packs in force. None ship with this version.")] = []
+    environments: Annotated[
+        dict[Name, Environment], Meta(max_length=1000, description="Places where models run, by name.")
+    ] = {}
+    deployments: Annotated[
+        dict[Name, Deployment], Meta(max_length=2000, description="Models that are served, by name.")
+    ] = {}
+    workloads: Annotated[
+        dict[Name, Workload], Meta(max_length=5000, description="Tasks of the organisation, by name.")
+    ] = {}
+    default_workload: Annotated[
+        Name | None,
+        Meta(
+            description="The workload of calls that name none. When left out: the first one of the file, or, with no "
+            "workload at all, one called `default` that may use any permitted deployment."
+        ),
+    ] = None
+    aliases: Annotated[
+        dict[Name, Name], Meta(max_length=5000, description="Further names of workloads and deployments.")
+    ] = {}
+    teams: Annotated[dict[Name, Team], Meta(max_length=10_000, description="Groups of callers, by name.")] = {}
+    rules: Annotated[
+        list[Rule], Meta(max_length=5000, description="Where content may go. Every rule that applies must allow.")
+    ] = []
+    server: Annotated[Server, Meta(description="Limits of the data plane's listening side.")] = field(
+        default_factory=Server
+    )
+    journal: Annotated[Journal, Meta(description="How records of attempts reach the disk.")] = field(
+        default_factory=Journal
+    )
+    config_source: Annotated[Literal["file"], Meta(description="Where the truth lies.")] = "file"
