@@ -8,10 +8,16 @@ import msgspec
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import CallError
+from signalbox.core.hub import Request, Response
 from signalbox.core.stream import Seen
 from signalbox.core.usage import Usage
+from signalbox.wire.dialect import Target
+from signalbox.wire.responses_answer import read_response, write_response
 from signalbox.wire.responses_envelope import read_envelope
+from signalbox.wire.responses_request import read_request, write_request
+from signalbox.wire.responses_stream import ResponsesReader
 from signalbox.wire.responses_watch import ResponsesObserver, seen
+from signalbox.wire.responses_writer import ResponsesWriter
 
 # The error event is written without knowledge of the stream it ends. Clients that resume drop events whose number
 # they have passed, so its own must be above any; this is the largest that every JSON reader keeps in 32 bits.
@@ -27,11 +33,29 @@ class ResponsesDialect:
     def envelope(self, doc: dict[str, Any]) -> Envelope:
         return read_envelope(doc)
 
+    def read_request(self, doc: dict[str, Any]) -> Request:
+        return read_request(doc)
+
+    def write_request(self, request: Request, target: Target) -> bytes:
+        return write_request(request, target)
+
+    def read_response(self, body: bytes) -> Response:
+        return read_response(body)
+
+    def write_response(self, response: Response, usage: Usage) -> bytes:
+        return write_response(response, usage)
+
     def seen(self, body: bytes) -> Seen:
         return seen(body)
 
     def observer(self) -> ResponsesObserver:
         return ResponsesObserver()
+
+    def reader(self) -> ResponsesReader:
+        return ResponsesReader()
+
+    def writer(self, request: Request, response_id: str, created_s: int) -> ResponsesWriter:
+        return ResponsesWriter(request, response_id, created_s)
 
     def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
         """Nothing: the terminal event is itself the end, and one that never came cannot be made up."""
