@@ -58,7 +58,10 @@ class Origin(msgspec.Struct, frozen=True):
 
 
 class Deployment(msgspec.Struct, frozen=True):
-    """One model served in one environment over one protocol. index: its bit in every placement bitset."""
+    """One model served in one environment over one protocol. index: its bit in every placement bitset.
+
+    auth: header name in lower case and its whole value, `Bearer …` included.
+    """
 
     index: int
     name: str
@@ -82,7 +85,10 @@ class Deployment(msgspec.Struct, frozen=True):
 
 
 class Workload(msgspec.Struct, frozen=True):
-    """One AI task of the organisation. placements: deployment indices in order, empty for any permitted."""
+    """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
+
+    max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
+    """
 
     name: str
     labels: Labels
@@ -93,6 +99,8 @@ class Workload(msgspec.Struct, frozen=True):
     opaque: Labels
     strict: bool = False
     quality_min: float = 0.0
+    ttft_p95_ms: int = 0
+    max_tokens_default: int = 4096
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
@@ -100,7 +108,8 @@ class CompiledRule(msgspec.Struct, frozen=True):
 
     level: lowest level it applies to. tags: any of these bits, 0 for no condition. regulations: any of these,
     empty for no condition. workloads: likewise. allow: bitset of deployments. onward: bitset of deployments that
-    may be used when the call carries onward transfers.
+    may be used when the call carries onward transfers. Attestations may cover some APIs only: allow and onward are
+    what holds for all of APIS, allow_by_api and onward_by_api are in its order.
     """
 
     id: str
@@ -111,10 +120,18 @@ class CompiledRule(msgspec.Struct, frozen=True):
     allow: int
     onward: int
     source: str
+    allow_by_api: tuple[int, ...] = ()
+    onward_by_api: tuple[int, ...] = ()
 
 
 class Snapshot(msgspec.Struct, frozen=True):
-    """Everything a request reads of the configuration. version: content hash, written into every ledger row."""
+    """Everything a request reads of the configuration. version: content hash, written into every ledger row.
+
+    names: every name clients may use, to its kind (workload, deployment, alias). aliases: to what they stand for.
+    teams: to the workloads their keys may use, empty for all. stale_on: the first UTC date (ISO) on which a fact
+    that was compiled in no longer holds, such as an attestation; it must be compiled anew on that day. permitted:
+    remembered answers of policy/rules.permitted, bounded by it; no part of the configuration.
+    """
 
     version: str
     generation: int
@@ -123,8 +140,13 @@ class Snapshot(msgspec.Struct, frozen=True):
     workloads: dict[str, Workload]
     default_workload: str
     names: dict[str, str]
+    aliases: dict[str, str]
     deployment_by_name: dict[str, Deployment]
     rules: tuple[CompiledRule, ...]
     body_bytes_max: int
     heartbeat_after_s: float
     created_s: int = 0
+    aliases: dict[str, str] = msgspec.field(default_factory=dict)
+    teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    stale_on: str | None = None
+    permitted: dict[tuple[str, Labels, bool, str], int] = msgspec.field(default_factory=dict)
