@@ -39,7 +39,7 @@ def complete(
     _check_paths(declared, protocol, problems, path)
     auth = _auth(declared, protocol, known, preset, references, problems, path)
     _check_headers(declared, problems, path)
-    _check_price(declared, protocol, problems, path)
+    _check_price(declared, protocol, known, problems, path)
     if not replicas:
         return None
     capabilities = declared.capabilities
@@ -197,11 +197,15 @@ def _check_headers(declared: Deployment, problems: Problems, path: Path) -> None
         seen.add(lower)
 
 
-def _check_price(declared: Deployment, protocol: Protocol, problems: Problems, path: Path) -> None:
+def _check_price(
+    declared: Deployment, protocol: Protocol, known: Preset | None, problems: Problems, path: Path
+) -> None:
     price = declared.price
+    at = (*path, "price")
+    if price == "catalogue" and not (known and known.catalogue):
+        problems.add(at, "the catalogue knows no such provider", "Write a mapping with input_mtok and output_mtok")
     if not isinstance(price, Price):
         return
-    at = (*path, "price")
     try:
         rates_of(price, protocol)
     except ValueError as error:

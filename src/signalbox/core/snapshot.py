@@ -146,7 +146,6 @@ class Snapshot(msgspec.Struct, frozen=True):
     body_bytes_max: int
     heartbeat_after_s: float
     created_s: int = 0
-    aliases: dict[str, str] = msgspec.field(default_factory=dict)
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     stale_on: str | None = None
     permitted: dict[tuple[str, Labels, bool, str], int] = msgspec.field(default_factory=dict)
