@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from typing import Protocol, cast
 
 import httptools
@@ -23,7 +22,11 @@ _NEVER = float("inf")
 _FRAMING = frozenset((b"content-length", b"transfer-encoding", b"content-encoding"))
 _BODYLESS = (204, 304)
 
-_WAIT_HEAD, _WAIT_FIRST, _IN_BODY = range(3)
+# What may follow the announced end of an answer before its connection is given up.
+LINGER_S = 1.0
+LINGER_BYTES_MAX = 16 * 1024
+
+_WAIT_HEAD, _WAIT_FIRST, _IN_BODY, _LINGER = range(4)
 
 
 class Home(Protocol):
@@ -39,7 +42,7 @@ class _Refused(Exception):
 
 
 class UpstreamResponse:
-    """An answer that may still be arriving. Owned by one task; call `abort` when done with it, read fully or not.
+    """An answer that may still be arriving. Owned by one task; call `release` when done with it, read fully or not.
 
     status and headers (names in lower case) are set once `Transport.send` returns. connect_us: time until a
     connection was at hand (0 for one from the pool). ttfb_us: from the request written to the first byte of the
@@ -47,38 +50,39 @@ class UpstreamResponse:
     """
 
     __slots__ = (
+        "_active",
         "_chunks",
         "_connection",
-        "_deadline",
         "_done",
         "_fault",
         "_first_by",
         "_headers_by",
         "_idle_s",
         "_inflater",
+        "_lingered",
         "_loop",
         "_name",
-        "_on_end",
         "_phase",
-        "_stale",
         "_total_by",
-        "_unread",
         "_until_content",
         "_waiter",
         "_written_at",
         "connect_us",
+        "deadline",
         "headers",
         "retried",
         "reused",
+        "stale",
         "status",
         "ttfb_us",
+        "unread",
     )
 
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
         name: str,
-        on_end: Callable[[UpstreamResponse], None],
+        active: dict[UpstreamResponse, None],
         total_by: float,
         *,
         until_content: bool,
@@ -91,20 +95,21 @@ class UpstreamResponse:
         self.retried = False
         self._loop = loop
         self._name = name
-        self._on_end = on_end
+        self._active = active
         self._total_by = total_by
         self._until_content = until_content
         self._connection: Connection | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._fault: UpstreamFault | None = None
         self._done = False
-        self._stale = False
+        self.stale = False
         self._inflater: Inflater | None = None
         self._chunks: list[bytes] = []
-        self._unread = 0
+        self.unread = 0
         self._phase = _WAIT_HEAD
-        self._deadline = self._headers_by = self._first_by = self._written_at = _NEVER
+        self.deadline = self._headers_by = self._first_by = self._written_at = _NEVER
         self._idle_s = 0.0
+        self._lingered = 0
 
     # --- what the request's task calls ---
 
@@ -124,13 +129,22 @@ class UpstreamResponse:
                 raise self._fault
             if self._done:
                 return b""
-            await self._news()
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
+                self.abort()
+                raise
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamFault, of kind protocol when it is longer than bytes_max."""
-        first = piece = await self.chunk()
+        if self._done and self._chunks and self._fault is None:
+            first = piece = self._take()  # the usual case: it is all here
+        else:
+            first = piece = await self.chunk()
         pieces, size = [first], len(first)
-        while piece and size <= bytes_max:
+        while piece and size <= bytes_max and not (self._done and self.unread == 0 and self._inflater is None):
             piece = await self.chunk()
             pieces.append(piece)
             size += len(piece)
@@ -153,6 +167,23 @@ class UpstreamResponse:
             self._fail("reset", "closed by this side")
             connection.close()
 
+    def release(self, *, ended: bool = False) -> None:
+        """The caller wants no more of this answer. Idempotent, never raises, never waits.
+
+        ended: the answer said itself that it is over (`[DONE]`, `message_stop`), and only the end of its HTTP body
+        may be missing: that is given a moment to arrive, so that the connection can serve again. Otherwise an
+        unfinished answer is aborted.
+        """
+        if ended and self._connection is not None and self._fault is None:
+            self._chunks.clear()
+            self._inflater = None
+            self._drained()
+            self._phase = _LINGER
+            self.deadline = min(time.monotonic() + LINGER_S, self._total_by)
+            self._lingered = 0
+        else:
+            self.abort()
+
     # --- what the transport and the connection call ---
 
     async def head(self) -> None:
@@ -160,14 +191,20 @@ class UpstreamResponse:
         while self._phase == _WAIT_HEAD:
             if self._fault is not None:
                 raise self._fault
-            await self._news()
+            waiter = self._waiter = self._loop.create_future()
+            try:
+                await waiter
+            except BaseException:
+                # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
+                self.abort()
+                raise
 
     def begin(self, connection: Connection, timeouts: Timeouts, *, stream: bool) -> None:
         """The request is about to be written on this connection: the limits of the answer start to run."""
         now = time.monotonic()
         self._connection = connection
         self._fault = None
-        self._stale = False
+        self.stale = False
         self._idle_s = timeouts.idle_s
         self._written_at = now
         self._headers_by = now + timeouts.headers_s
@@ -180,56 +217,53 @@ class UpstreamResponse:
     def head_complete(self, status: int, inflater: Inflater | None) -> None:
         self.status = status
         self._inflater = inflater
-        if self._first_by != _NEVER:
-            self._phase = _WAIT_FIRST
-            self._arm(min(self._first_by, time.monotonic() + self._idle_s) if self._until_content else self._first_by)
-        else:
-            self._phase = _IN_BODY
-            self._arm(time.monotonic() + self._idle_s)
+        self._phase = _IN_BODY if self._first_by == _NEVER else _WAIT_FIRST
 
     def body_arrived(self, data: bytes) -> None:
+        if self._phase == _LINGER:
+            self._lingered += len(data)
+            if self._lingered > LINGER_BYTES_MAX:
+                raise _Refused("the answer went on after its own end")
+            return
         if self._inflater is None:
             self._chunks.append(data)
         else:
             self._inflater.feed(data)
-        self._unread += len(data)
+        self.unread += len(data)
 
-    def progressed(self) -> None:
-        """After a batch of body bytes: the idle limit starts anew and the reader wakes."""
-        quiet_by = time.monotonic() + self._idle_s
+    def progressed(self, *, body: bool) -> None:
+        """After a batch that ended the head or held some body: the idle limit starts anew, the reader wakes."""
+        by = time.monotonic() + self._idle_s
         if self._phase == _WAIT_FIRST:
             if self._until_content:
-                self._arm(min(self._first_by, quiet_by))
-                self.wake()
-                return
-            self._phase = _IN_BODY
-        self._deadline = quiet_by if quiet_by < self._total_by else self._total_by
-        self.wake()
-
-    @property
-    def unread(self) -> int:
-        return self._unread
-
-    @property
-    def stale(self) -> bool:
-        return self._stale
+                by = min(by, self._first_by)
+            elif body:
+                self._phase = _IN_BODY
+            else:
+                by = self._first_by
+        self.deadline = by if by < self._total_by else self._total_by
+        waiter = self._waiter
+        if waiter is not None:
+            self._waiter = None
+            if not waiter.done():
+                waiter.set_result(None)
 
     def finish(self) -> None:
         """The answer is complete; its connection is somebody else's from here."""
         self._connection = None
         self._done = True
-        self._on_end(self)
+        self._active.pop(self, None)
         self.wake()
 
     def lost(self, kind: str, what: str, *, stale: bool = False) -> None:
         """The connection died under the answer; stale: it had served before and not one byte came back this time."""
-        self._stale = stale
+        self.stale = stale
         self._fail(kind, what)
         self.wake()
 
     def expired(self, now: float) -> bool:
         """Called by the transport's clock when the deadline has passed; False when it turns out to lie ahead."""
-        if now < self._deadline:
+        if now < self.deadline:
             return False
         kind, what = self._overdue(now)
         if not kind:
@@ -241,10 +275,6 @@ class UpstreamResponse:
         self.wake()
         return True
 
-    @property
-    def deadline(self) -> float:
-        return self._deadline
-
     def wake(self) -> None:
         waiter = self._waiter
         if waiter is not None:
@@ -253,16 +283,6 @@ class UpstreamResponse:
                 waiter.set_result(None)
 
     # --- inside ---
-
-    async def _news(self) -> None:
-        self._waiter = self._loop.create_future()
-        try:
-            await self._waiter
-        except BaseException:
-            # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
-            self._waiter = None
-            self.abort()
-            raise
 
     def _take(self) -> bytes:
         chunks = self._chunks
@@ -286,7 +306,7 @@ class UpstreamResponse:
         return piece
 
     def _drained(self) -> None:
-        self._unread = 0
+        self.unread = 0
         connection = self._connection
         if connection is not None and connection.paused:
             # While we did not read, the upstream could not be heard: its silence counts from now.
@@ -294,7 +314,7 @@ class UpstreamResponse:
             connection.resume()
 
     def _arm(self, phase_by: float) -> None:
-        self._deadline = phase_by if phase_by < self._total_by else self._total_by
+        self.deadline = phase_by if phase_by < self._total_by else self._total_by
 
     def _overdue(self, now: float) -> tuple[str, str]:
         """Which limit has passed, or ("", "") when it is the reader who is slow and not the upstream."""
@@ -306,7 +326,7 @@ class UpstreamResponse:
             return "first_token_timeout", "no first token within first_token_s"
         if self._phase == _WAIT_FIRST and now >= self._first_by:
             return "first_token_timeout", "no first token within first_token_s"
-        if self._unread:
+        if self.unread:
             self._arm(now + self._idle_s)
             return "", ""
         return "idle_timeout", "no body byte within idle_s"
@@ -315,7 +335,7 @@ class UpstreamResponse:
         self._connection = None
         if self._fault is None:
             self._fault = UpstreamFault(kind, f"{self._name}: {what}", sent=True)
-        self._on_end(self)
+        self._active.pop(self, None)
 
 
 class Connection(asyncio.Protocol):
@@ -327,6 +347,7 @@ class Connection(asyncio.Protocol):
         "_framed",
         "_head_bytes",
         "_head_done",
+        "_headers",
         "_heard",
         "_keep_alive",
         "_large_body",
@@ -349,9 +370,10 @@ class Connection(asyncio.Protocol):
         self.closed = False
         self.idle_since = 0.0
         self.served = 0
-        self._transport: asyncio.Transport | None = None
+        self._transport: asyncio.Transport  # there once it is connected
         self._response: UpstreamResponse | None = None
-        self._parser: httptools.HttpResponseParser | None = httptools.HttpResponseParser(self)
+        self._headers: list[tuple[bytes, bytes]] = []
+        self._parser = httptools.HttpResponseParser(self)
         self.paused = self._large_body = False
         self._reset()
 
@@ -365,8 +387,9 @@ class Connection(asyncio.Protocol):
 
     def exchange(self, response: UpstreamResponse, head: bytes, body: bytes) -> None:
         """Writes one request. The answer arrives in `response`."""
-        transport = cast("asyncio.Transport", self._transport)
+        transport = self._transport
         self._reset()
+        self._headers = response.headers
         self._response = response
         self._large_body = len(body) > LARGE_BODY_BYTES
         if self._large_body:
@@ -376,7 +399,7 @@ class Connection(asyncio.Protocol):
             transport.write(head + body)
 
     def resume(self) -> None:
-        if self.paused and self._transport is not None:
+        if self.paused:
             self.paused = False
             self._transport.resume_reading()
 
@@ -386,8 +409,9 @@ class Connection(asyncio.Protocol):
         if not self.closed:
             self.closed = True
             self.pool.discard(self)
-        if self._transport is not None:
-            self._transport.abort()
+        transport = getattr(self, "_transport", None)
+        if transport is not None:
+            transport.abort()
 
     # --- asyncio.Protocol ---
 
@@ -403,9 +427,11 @@ class Connection(asyncio.Protocol):
             self._heard = True
             response.heard()
         head_was_done = self._head_done
+        if not head_was_done:
+            self._head_bytes += len(data)
         unread = response.unread
         try:
-            cast("httptools.HttpResponseParser", self._parser).feed_data(data)
+            self._parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade) as error:
             if not self._complete:
                 self._protocol_fault(_reason(error))
@@ -415,21 +441,24 @@ class Connection(asyncio.Protocol):
             self._finish(response)
         elif response.unread != unread:
             self._quiet_bytes = 0
-            response.progressed()
+            response.progressed(body=True)
             if response.unread > UNREAD_BYTES_MAX and not self.paused:
                 self.paused = True
-                cast("asyncio.Transport", self._transport).pause_reading()
-        elif not self._head_done:
-            self._head_bytes += len(data)
+                self._transport.pause_reading()
+        else:
+            self._without_body(response, len(data), head_was_done)
+
+    def _without_body(self, response: UpstreamResponse, size: int, head_was_done: bool) -> None:
+        """A batch that brought no body byte: part of the head, or chunk extensions and trailers without end."""
+        if not self._head_done:
             if self._head_bytes > HEAD_BYTES_MAX:
                 self._protocol_fault("the response head is too long")
         elif head_was_done:
-            # Chunk extensions and trailers: legal, but not without end.
-            self._quiet_bytes += len(data)
+            self._quiet_bytes += size
             if self._quiet_bytes > HEAD_BYTES_MAX:
                 self._protocol_fault("too many bytes between body bytes")
         else:
-            response.wake()
+            response.progressed(body=False)
 
     def eof_received(self) -> None:
         # Half-closed is closed, and at once: asyncio would first try to finish writing a request nobody reads.
@@ -437,10 +466,9 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._parser = None
-        self._transport = None
         self._ended(exc)
         self.close()
+        del self._parser  # it holds this object, and this object it
 
     def _ended(self, exc: Exception | None) -> None:
         response, self._response = self._response, None
@@ -469,8 +497,7 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in _FRAMING:
             self._framing(name, value)
-        headers = cast("UpstreamResponse", self._response).headers
-        headers.append((name, value))
+        self._headers.append((name, value))
 
     def _framing(self, name: bytes, value: bytes) -> None:
         if name == b"content-encoding":
@@ -488,16 +515,15 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         response = cast("UpstreamResponse", self._response)
-        status = cast("httptools.HttpResponseParser", self._parser).get_status_code()
+        status = self._parser.get_status_code()
         if status < 200:
             if status == 101 or status < 100:
                 raise _Refused("the upstream switched protocols")
-            response.headers.clear()
+            self._headers.clear()
             self._framed = False
             self._encoding = b""
             return
-        headers = response.headers
-        if sum([len(name) + len(value) + 4 for name, value in headers]) > HEAD_BYTES_MAX:
+        if self._head_bytes > HEAD_BYTES_MAX and self._headers_size() > HEAD_BYTES_MAX:
             raise _Refused("the response head is too long")
         self._head_done = True
         if status in _BODYLESS:
@@ -510,23 +536,28 @@ class Connection(asyncio.Protocol):
                 raise _Refused(str(error)) from None
         response.head_complete(status, inflater)
 
+    def _headers_size(self) -> int:
+        """The batch that ended the head may have brought much body too: only its share counts."""
+        return sum(len(name) + len(value) + 4 for name, value in self._headers)
+
     def on_body(self, data: bytes) -> None:
         cast("UpstreamResponse", self._response).body_arrived(data)
 
     def on_message_complete(self) -> None:
         if self._head_done:
             self._complete = True
-            self._keep_alive = cast("httptools.HttpResponseParser", self._parser).should_keep_alive()
+            self._keep_alive = self._parser.should_keep_alive()
 
     # --- inside ---
 
     def _finish(self, response: UpstreamResponse) -> None:
         self._response = None
         self.served += 1
-        transport = cast("asyncio.Transport", self._transport)
+        transport = self._transport
         unwritten = self._large_body and transport.get_write_buffer_size() > 0
         if self._keep_alive and not self._surplus and not unwritten and not transport.is_closing():
-            self.resume()
+            if self.paused:
+                self.resume()
             response.finish()
             self.pool.release(self)
         else:

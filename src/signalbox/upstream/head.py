@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-
-import msgspec
+from typing import NamedTuple, NewType
 
 _NAME = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+\Z")
 _PATH = re.compile(rb"/[!-~]*\Z")
@@ -28,32 +27,34 @@ _TRANSPORT_OWNED = frozenset(
 )
 
 
-class RequestHead(msgspec.Struct, frozen=True, gc=False):
-    """path: what follows the replica's own path prefix, query included. fields: header lines, each ending in CRLF.
+# Bytes that were checked here; nothing else makes them.
+RequestPath = NewType("RequestPath", bytes)
+Fields = NewType("Fields", bytes)
 
-    Made by `request_head` and `HeadTemplate.with_fields` only, which have checked every byte of it.
-    """
 
-    path: bytes
-    fields: bytes
+class RequestHead(NamedTuple):
+    """path: what follows the replica's own path prefix, query included. fields: header lines, each ending in CRLF."""
+
+    path: RequestPath
+    fields: Fields
 
     def __repr__(self) -> str:
-        return "RequestHead(***)"
+        return "RequestHead(***)"  # it holds the credential
 
 
 def request_head(path: bytes, headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     """Raises ValueError, naming no value, when the path or a header could break out of its line."""
     if _PATH.match(path) is None:
         raise ValueError("a request path must start with / and hold visible ASCII only")
-    return RequestHead(path, render_fields(headers))
+    return RequestHead(RequestPath(path), render_fields(headers))
 
 
-def extend(head: RequestHead, headers: list[tuple[bytes, bytes]]) -> RequestHead:
+def extend(head: RequestHead, headers: Iterable[tuple[bytes, bytes]]) -> RequestHead:
     """A checked head with more header lines, of which the names and values are checked here."""
-    return RequestHead(head.path, head.fields + render_fields(headers)) if headers else head
+    return RequestHead(head.path, Fields(head.fields + render_fields(headers)))
 
 
-def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
     lines: list[bytes] = []
     for name, value in headers:
         if _NAME.match(name) is None:
@@ -65,4 +66,4 @@ def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     # Each line brings exactly one CR and one LF of ours: any more came from a value.
     if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
         raise ValueError("a header value holds CR, LF or NUL")
-    return block
+    return Fields(block)

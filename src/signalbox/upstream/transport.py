@@ -136,7 +136,7 @@ class Transport:
         response = UpstreamResponse(
             self._loop or asyncio.get_running_loop(),
             origin.name,
-            self._ended,
+            self._active,
             start + timeouts.total_s,
             until_content=until_content,
         )
@@ -188,9 +188,6 @@ class Transport:
             pool = Pool(deployment.name, OriginLines(origin), self._connector.open, self._connections_max)
             self._pools[key] = pool
         return pool
-
-    def _ended(self, response: UpstreamResponse) -> None:
-        self._active.pop(response, None)
 
     # --- the clock: one timer for every limit of every exchange ---
 
