@@ -112,15 +112,11 @@ def _what_is_wrong(body: bytes, exc: Exception) -> str:
 
 
 class Edit(msgspec.Struct, frozen=True):
-    """One licensed edit: the member at `path` (one name, or two for a member of a top-level object) gets `value`."""
+    """One licensed edit: the member called `name` gets `value`. A dot leads to a member of a top-level object, as in
+    `stream_options.include_usage`; the name is also how the edit is recorded."""
 
-    path: tuple[str, ...]
+    name: str
     value: Any
-
-    @property
-    def name(self) -> str:
-        """How the edit is recorded, such as `stream_options.include_usage`."""
-        return ".".join(self.path)
 
 
 def splice_model(body: bytes, doc: dict[str, Any], model: str) -> bytes:
@@ -135,7 +131,7 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     `doc` is what parse(body) returned. Raises BadRequest when the path leads through something that is neither an
     object nor null, and ValueError when two edits would touch the same top-level member.
     """
-    if len({edit.path[0] for edit in edits}) != len(edits):
+    if len({edit.name.partition(".")[0] for edit in edits}) != len(edits):
         raise ValueError("two edits of one top-level member")
     spans = sorted(_span(body, doc, edit) for edit in edits)
     pieces: list[bytes] = []
@@ -154,21 +150,21 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
 
 def _span(body: bytes, doc: dict[str, Any], edit: Edit) -> tuple[int, int, bytes]:
     """Where the edit goes and what it puts there."""
-    top, below = edit.path[0], edit.path[1:]
+    top, _, below = edit.name.partition(".")
     value = edit.value
     if top not in doc:
-        return _insertion(body, 0, len(body), top, {below[0]: value} if below else value, alone=not doc)
+        return _insertion(body, 0, len(body), top, {below: value} if below else value, alone=not doc)
     start, end = _locate(body, top, _encode(top))
     if not below:
         return start, end, _encode(value)
     inner: Any = doc[top]
     if inner is None:
-        return start, end, _encode({below[0]: value})
+        return start, end, _encode({below: value})
     if type(inner) is not dict:
         raise BadRequest(f"'{top}' must be an object.", param=top)
-    if below[0] not in inner:
-        return _insertion(body, start, end, below[0], value, alone=not inner)
-    inner_start, inner_end = _scan(body, start, below[0])
+    if below not in inner:
+        return _insertion(body, start, end, below, value, alone=not inner)
+    inner_start, inner_end = _scan(body, start, below)
     return inner_start, inner_end, _encode(value)
 
 

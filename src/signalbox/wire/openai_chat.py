@@ -1,0 +1,59 @@
+"""The Chat Completions dialect: `POST /v1/chat/completions` as the table of dialects sees it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from signalbox.core.call import Envelope
+from signalbox.core.errors import CallError
+from signalbox.core.stream import Seen
+from signalbox.core.usage import Usage
+from signalbox.wire import openai_errors
+from signalbox.wire.openai_chat_envelope import read_envelope
+from signalbox.wire.openai_chat_watch import ChatObserver, see_answer
+from signalbox.wire.openai_usage import write_usage
+
+
+class ChatDialect:
+    """See wire/dialect.py for the contract of every method."""
+
+    api = "chat"
+    path = "/v1/chat/completions"
+
+    def envelope(self, doc: dict[str, Any]) -> Envelope:
+        return read_envelope(doc)
+
+    def seen(self, body: bytes) -> Seen:
+        return see_answer(body)
+
+    def observer(self, n: int = 1) -> ChatObserver:
+        return ChatObserver(n)
+
+    def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
+        """`[DONE]`, after the usage chunk if the client asked for it. `usage` is what the client was not told yet:
+        give None when the upstream's own usage already passed through, since some clients add up what they get."""
+        if usage is None or not include_usage:
+            return openai_errors.DONE
+        chunk: dict[str, Any] = {
+            "id": "",
+            "object": "chat.completion.chunk",
+            "created": 0,
+            "model": "",
+            "choices": [],
+            "usage": write_usage(usage),
+        }
+        return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + openai_errors.DONE
+
+    def error_body(self, error: CallError, request_id: str) -> bytes:
+        return openai_errors.error_body(error)
+
+    def error_event(self, error: CallError, request_id: str) -> bytes:
+        return openai_errors.error_event(error)
+
+    def heartbeat(self) -> bytes:
+        return openai_errors.KEEPALIVE
+
+
+CHAT = ChatDialect()

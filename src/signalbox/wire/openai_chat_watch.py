@@ -1,0 +1,286 @@
+"""What metering and completion need to know of chat completions answers that pass through, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+import msgspec
+
+from signalbox.core.stream import Seen, SseEvent
+from signalbox.wire.openai_usage import read_usage
+
+# No provider offers more choices; beyond this an index is an attack on our memory.
+CHOICES_MAX = 1024
+
+
+class _Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class _Custom(msgspec.Struct):
+    input: str | None = None
+
+
+class _ToolCall(msgspec.Struct):
+    function: _Function | None = None
+    custom: _Custom | None = None
+
+
+class _Message(msgspec.Struct):
+    """A delta of a stream or the message of a whole answer. Mistral writes content as a list when it thinks."""
+
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[_ToolCall] | None = None
+    function_call: _Function | None = None
+    audio: dict[str, Any] | None = None
+
+
+class _Choice(msgspec.Struct):
+    index: int = 0
+    delta: _Message | None = None
+    message: _Message | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+
+
+class _Answer(msgspec.Struct):
+    """A chunk or a whole answer. Groq tells its usage, and why it stopped early, in x_groq."""
+
+    choices: list[_Choice] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    error: Any = None
+    x_groq: Any = None
+    object: Any = None
+
+
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+_decode_any = msgspec.json.Decoder().decode
+_BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+class ChatObserver:
+    """Watches one stream. n: how many choices the client asked for; the answer is finished when that many, and each
+    that appeared, have their finish reason."""
+
+    __slots__ = ("_done", "_finished", "_n", "_open")
+
+    def __init__(self, n: int = 1) -> None:
+        self._n = n
+        self._open: set[int] = set()
+        self._done: set[int] = set()
+        self._finished = False
+
+    def observe(self, event: SseEvent) -> Seen:
+        data = event.data
+        try:
+            answer = _decode_answer(data)
+        except msgspec.ValidationError:
+            answer = _read_odd(data)
+        except _BAD_JSON:
+            return self._not_json(event)
+        if answer is None or not (data.isascii() or _is_utf8(data)):
+            return Seen(ok=False)
+        seen = Seen(model=answer.model)
+        choices = answer.choices
+        if choices:
+            for choice in choices:
+                if not self._choice(choice, seen):
+                    return Seen(ok=False)
+        if answer.usage is not None:
+            seen.usage = read_usage(answer.usage)
+            seen.usage_only = not choices
+        if answer.error is not None or event.event == "error" or answer.object == "error":
+            seen.error = read_error(answer.error if answer.error is not None else _decode_any(data))
+        if answer.x_groq is not None:
+            _see_groq(answer.x_groq, seen)
+        seen.finished = self._finished
+        return seen
+
+    def _choice(self, choice: _Choice, seen: Seen) -> bool:
+        """Takes note of one choice; False when its index is absurd."""
+        delta = choice.delta
+        if delta is not None:
+            _see_content(delta, seen)
+        if choice.text:
+            seen.content = True
+            seen.content_chars += len(choice.text)
+        index = choice.index
+        if choice.finish_reason:
+            if choice.finish_reason == "error":
+                seen.error = ("upstream_error", "the upstream ended its answer with an error")
+            if not 0 <= index < CHOICES_MAX:
+                return False
+            self._open.discard(index)
+            self._done.add(index)
+            self._finished = not self._open and len(self._done) >= self._n
+        elif index not in self._open and index not in self._done:
+            if not 0 <= index < CHOICES_MAX:
+                return False
+            self._open.add(index)
+            self._finished = False
+        return True
+
+    def _not_json(self, event: SseEvent) -> Seen:
+        if event.data.strip() == b"[DONE]":
+            return Seen(end=True, finished=self._finished)
+        return Seen(ok=event.comment, finished=self._finished)
+
+
+def see_answer(body: bytes) -> Seen:
+    """A whole answer: usage and whether it is one at all."""
+    try:
+        answer = _decode_answer(body)
+    except msgspec.ValidationError:
+        answer = _read_odd(body)
+    except _BAD_JSON:
+        return Seen(ok=False)
+    if answer is None or not (body.isascii() or _is_utf8(body)):
+        return Seen(ok=False)
+    seen = Seen(model=answer.model)
+    if answer.error is not None or not answer.choices:
+        if answer.error is not None or answer.object == "error":
+            seen.error = read_error(answer.error if answer.error is not None else _decode_any(body))
+        seen.ok = False
+        return seen
+    for choice in answer.choices:
+        if choice.message is not None:
+            _see_content(choice.message, seen)
+        elif choice.text:
+            seen.content = True
+            seen.content_chars += len(choice.text)
+    seen.finished = all(choice.finish_reason for choice in answer.choices)
+    seen.end = True
+    seen.usage = read_usage(answer.usage)
+    return seen
+
+
+def read_error(error: object) -> tuple[str, str]:
+    """(type, message) of an error however a server writes it: an object, a string, or an object in an object."""
+    if isinstance(error, dict):
+        inner = cast(dict[str, Any], error).get("error")
+        if isinstance(inner, (dict, str)):
+            error = cast(object, inner)
+    if isinstance(error, str):
+        return "error", error[:2000]
+    if not isinstance(error, dict):
+        return "error", ""
+    fields = cast(dict[str, Any], error)
+    kind = fields.get("type") or fields.get("code")
+    message = fields.get("message")
+    return (
+        str(kind)[:200] if isinstance(kind, (str, int)) and kind else "error",
+        message[:2000] if isinstance(message, str) else "",
+    )
+
+
+def _see_content(message: _Message, seen: Seen) -> None:
+    chars = 0
+    content = message.content
+    if content:
+        chars = len(content) if isinstance(content, str) else _chars(content)
+    if message.refusal:
+        chars += len(message.refusal)
+    if message.reasoning_content:
+        chars += len(message.reasoning_content)
+    elif message.reasoning:  # some servers send both, with the same text
+        chars += len(message.reasoning)
+    if message.tool_calls:
+        seen.content = True
+        for call in message.tool_calls:
+            if call.function is not None:
+                chars += len(call.function.name or "") + len(call.function.arguments or "")
+            if call.custom is not None:
+                chars += len(call.custom.input or "")
+    if message.function_call is not None:
+        seen.content = True
+        chars += len(message.function_call.name or "") + len(message.function_call.arguments or "")
+    if message.audio is not None:
+        seen.content = True
+        chars += _chars(message.audio.get("transcript"))
+    if chars:
+        seen.content = True
+        seen.content_chars += chars
+
+
+def _see_groq(told: object, seen: Seen) -> None:
+    if not isinstance(told, dict):
+        return
+    fields = cast(dict[str, Any], told)
+    if seen.usage is None:
+        seen.usage = read_usage(fields.get("usage"))
+    if seen.error is None and fields.get("error"):
+        seen.error = read_error(fields["error"])
+
+
+def _read_odd(data: bytes) -> _Answer | None:
+    """An answer with a field of another type than every known server gives it: read piece by piece, so that a new
+    spelling of one field neither hides the others nor breaks the stream. None for what is not a JSON object."""
+    try:
+        doc: Any = _decode_any(data)
+    except _BAD_JSON:
+        return None
+    if not isinstance(doc, dict):
+        return None
+    fields = cast(dict[str, Any], doc)
+    choices: Any = fields.get("choices")
+    usage: Any = fields.get("usage")
+    model: Any = fields.get("model")
+    return _Answer(
+        choices=[_odd_choice(choice) for choice in cast(list[Any], choices)] if isinstance(choices, list) else None,
+        usage=cast(dict[str, Any], usage) if isinstance(usage, dict) else None,
+        model=model if isinstance(model, str) else None,
+        error=fields.get("error"),
+        x_groq=fields.get("x_groq"),
+        object=fields.get("object"),
+    )
+
+
+def _odd_choice(value: object) -> _Choice:
+    fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
+    index: Any = fields.get("index")
+    reason: Any = fields.get("finish_reason")
+    text: Any = fields.get("text")
+    return _Choice(
+        index=index if isinstance(index, int) else 0,
+        delta=_odd_message(fields.get("delta")),
+        message=_odd_message(fields.get("message")),
+        text=text if isinstance(text, str) else None,
+        finish_reason=reason if isinstance(reason, str) else None,
+    )
+
+
+def _odd_message(value: object) -> _Message | None:
+    """Everything but the role counts as content: too much rather than too little."""
+    if not isinstance(value, dict):
+        return None
+    fields = cast(dict[str, Any], value)
+    return _Message(content=[inner for name, inner in fields.items() if name != "role" and inner])
+
+
+def _chars(value: object) -> int:
+    """Characters of all strings in a value, ids among them, which do no harm to a count of output."""
+    chars = 0
+    waiting: list[object] = [value]
+    while waiting:
+        inner = waiting.pop()
+        if isinstance(inner, str):
+            chars += len(inner)
+        elif isinstance(inner, list):
+            waiting += cast(list[object], inner)
+        elif isinstance(inner, dict):
+            waiting += [member for name, member in cast(dict[str, object], inner).items() if name != "type"]
+    return chars
+
+
+def _is_utf8(data: bytes) -> bool:
+    """The typed decoder skips over unknown fields without looking at their encoding; clients do not."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
