@@ -36,6 +36,7 @@ SEAL_START = b'{"k":"seal"'
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SEGMENT_NAME = re.compile(r"([0-9]{8})\.log\Z")
 _TAIL = HASH_CHARS + 2  # TAB, hash, LF
+_SEAL_BYTES_MAX = 512
 _HEX = re.compile(rb"[0-9a-f]{64}\Z")
 
 
@@ -171,6 +172,19 @@ def is_locked(chain_directory: Path) -> bool:
     finally:
         os.close(fd)
     return False
+
+
+def is_sealed(chain_directory: Path) -> bool:
+    """True when the chain's last line is a seal; reads the last bytes only."""
+    numbers = segment_numbers(chain_directory)
+    if not numbers:
+        return False
+    with segment_path(chain_directory, numbers[-1]).open("rb") as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - _SEAL_BYTES_MAX))
+        end = file.read()
+    parts = split_line(end[end.rfind(b"\n", 0, -1) + 1 :])
+    return parts is not None and parts[0].startswith(SEAL_START)
 
 
 class Tail(msgspec.Struct, frozen=True):

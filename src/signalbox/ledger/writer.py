@@ -8,6 +8,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 from signalbox.core.errors import LedgerError
 from signalbox.core.records import Opened, Record, Settled
@@ -15,6 +16,7 @@ from signalbox.ledger.chain import (
     ENCODER,
     FORMAT_VERSION,
     GENESIS,
+    HASH_CHARS,
     LINE_BYTES_MAX,
     ChainLock,
     Head,
@@ -28,6 +30,7 @@ from signalbox.ledger.chain import (
 )
 
 _CHUNK_BYTES = 1 << 18
+_CHUNK_LINES = 256
 _LOCK_TRIES = 20
 _LOCK_WAIT_S = 0.01
 
@@ -52,6 +55,7 @@ class ChainWriter:
         self._segment_bytes_max = segment_bytes_max
         self._fd = -1
         self._dirty_tail = False
+        self._write_error = ""
         # Descriptors of older segments, with whether they still need the disk. Only `sync` and `release` close them.
         self._retired: deque[tuple[int, bool]] = deque()
         self._directory_changed = True
@@ -105,22 +109,17 @@ class ChainWriter:
         if self.size + len(line) > self._segment_bytes_max or self._dirty_tail:
             self._make_room(len(line))
             line, digest = seal_line(self.digest, json)
-        self._write(line)
-        self.digest = digest
-        self.seq += 1
-        self.records += 1
-        if isinstance(record, Opened):
-            self.open[record.attempt_id] = self.segment
-        elif isinstance(record, Settled):
-            self.open.pop(record.attempt_id, None)
+        self._write_line(line, digest)
+        self._note(record)
 
     def put(self, items: Sequence[tuple[bytes, Record]]) -> int:
-        """Writes many in few system calls and returns how many are in; fewer than all only by raising LedgerError,
-        whose argument `written` says how many."""
+        """Writes many in few system calls and returns how many are in; fewer than all only by raising PartlyWritten."""
         done = 0
         while done < len(items):
             try:
                 done += self._put_chunk(items, done)
+            except PartlyWritten as error:
+                raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
                 raise PartlyWritten(str(error), done) from error
         return done
@@ -129,34 +128,39 @@ class ChainWriter:
         self._make_room(len(items[start][0]) + 66)
         room = min(_CHUNK_BYTES, self._segment_bytes_max - self.size)
         lines: list[bytes] = []
-        digest, length, end = self.digest, 0, start
-        while end < len(items):
-            line, after = seal_line(digest, items[end][0])
+        digest, length = self.digest, 0
+        for json, _ in items[start : start + _CHUNK_LINES]:
+            line, digest = seal_line(digest, json)
             if lines and length + len(line) > room:
                 break
             lines.append(line)
             length += len(line)
-            digest = after
-            end += 1
-        self._write(b"".join(lines))
-        self.digest = digest
-        self.seq += len(lines)
-        self.records += len(lines)
-        for _, record in items[start:end]:
-            if isinstance(record, Opened):
-                self.open[record.attempt_id] = self.segment
-            elif isinstance(record, Settled):
-                self.open.pop(record.attempt_id, None)
-        return end - start
+        in_file = self._write(b"".join(lines))
+        # Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already.
+        done = 0
+        for line in lines:
+            in_file -= len(line)
+            if in_file < 0:
+                self._fail(done)
+            self.size += len(line)
+            self.seq += 1
+            self.digest = line[-HASH_CHARS - 1 : -1]
+            self._note(items[start + done][1])
+            done += 1
+        return done
+
+    def _note(self, record: Record) -> None:
+        self.records += 1
+        if isinstance(record, Opened):
+            self.open[record.attempt_id] = self.segment
+        elif isinstance(record, Settled):
+            self.open.pop(record.attempt_id, None)
 
     def seal(self, by: str) -> None:
         """Says that nothing is open here, so that the next start need not read this chain."""
         json = ENCODER.encode(Seal(time_ms=time.time_ns() // 1_000_000, by=by))
         self._make_room(0)
-        line, digest = seal_line(self.digest, json)
-        self._write(line)
-        self.digest = digest
-        self.seq += 1
+        self._write_line(*seal_line(self.digest, json))
 
     def sync(self) -> None:
         """Brings everything written so far to the disk. May run in another thread; raises OSError."""
@@ -230,18 +234,31 @@ class ChainWriter:
         self._directory_changed = True
         self._fd, self.segment, self.seq, self.size, self.digest = fd, number, self.seq + 1, len(line), digest
 
-    def _write(self, block: bytes) -> None:
+    def _write_line(self, line: bytes, digest: bytes) -> None:
+        if self._write(line) != len(line):
+            self._fail(0)
+        self.size += len(line)
+        self.digest = digest
+        self.seq += 1
+
+    def _write(self, block: bytes) -> int:
+        """Returns how many bytes are in the file; after fewer than all of them the caller calls `_fail`."""
+        written = 0
         try:
             written = os.write(self._fd, block)
-            if written != len(block):
-                _write_all(self._fd, block[written:])
+            while written != len(block):
+                written += os.write(self._fd, block[written:])
         except OSError as error:
             self._dirty_tail = True
-            with contextlib.suppress(LedgerError):
-                self._mend()
-            raise LedgerError(f"journal cannot be written: {error.strerror}") from error
-        self.size += len(block)
-        self.bytes_written += len(block)
+            self._write_error = error.strerror or "unknown error"
+        self.bytes_written += written
+        return written
+
+    def _fail(self, written: int) -> NoReturn:
+        """Cuts the unfinished line off now if that works, or else before the next write."""
+        with contextlib.suppress(LedgerError):
+            self._mend()
+        raise PartlyWritten(f"journal cannot be written: {self._write_error}", written)
 
     def _mend(self) -> None:
         """Cuts off what a failed write left behind the last whole line."""

@@ -1,0 +1,86 @@
+"""How far the open streams of this process are, written to the journal so that a crash can be priced."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from signalbox.core.errors import LedgerError
+from signalbox.core.ports import Journal
+from signalbox.core.records import Progress
+
+# Recovery prices what may have come after the last record, so this interval is what a crash costs in accuracy.
+PROGRESS_INTERVAL_S = 0.1
+GAIN_TOKENS_MAX = 256
+OPEN_MAX = 100_000
+_RECORD_ATTEMPTS_MAX = 4096
+
+
+class OpenAttempts:
+    """Output tokens of every open attempt. One Progress record holds all that moved since the last one, at most every
+    PROGRESS_INTERVAL_S, and at once when one attempt gained GAIN_TOKENS_MAX. Nothing ticks while nothing moves.
+
+    Tokens must be counted on the high side: recovery takes them as a lower bound of an upper bound. Beyond OPEN_MAX
+    attempts progress is not kept, and recovery falls back to their stated maximum.
+    """
+
+    __slots__ = ("_changed", "_journal", "_loop", "_time_ms", "_timer", "_written")
+
+    def __init__(self, journal: Journal, time_ms: Callable[[], int]) -> None:
+        self._journal = journal
+        self._time_ms = time_ms
+        self._written: dict[str, int] = {}
+        self._changed: dict[str, int] = {}
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __len__(self) -> int:
+        return len(self._written)
+
+    def start(self) -> None:
+        """From now on progress is written by itself, on the running loop."""
+        self._loop = asyncio.get_running_loop()
+
+    def stop(self) -> None:
+        self._loop = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def opened(self, attempt_id: str) -> None:
+        if len(self._written) < OPEN_MAX:
+            self._written[attempt_id] = 0
+
+    def progress(self, attempt_id: str, out_tokens: int) -> None:
+        """out_tokens: all seen so far, never fewer than before."""
+        written = self._written.get(attempt_id)
+        if written is None:
+            return
+        self._changed[attempt_id] = out_tokens
+        if out_tokens - written >= GAIN_TOKENS_MAX:
+            self.flush_progress()
+        elif self._timer is None and self._loop is not None:
+            self._timer = self._loop.call_later(PROGRESS_INTERVAL_S, self._tick)
+
+    def closed(self, attempt_id: str) -> None:
+        self._written.pop(attempt_id, None)
+        self._changed.pop(attempt_id, None)
+
+    def flush_progress(self) -> None:
+        """Writes what moved. When the journal refuses, it is kept and written with the next turn."""
+        at = tuple(self._changed.items())
+        for start in range(0, len(at), _RECORD_ATTEMPTS_MAX):
+            part = at[start : start + _RECORD_ATTEMPTS_MAX]
+            try:
+                self._journal.append_soon(Progress(time_ms=self._time_ms(), at=part))
+            except LedgerError:
+                return
+            for attempt_id, tokens in part:
+                self._written[attempt_id] = tokens
+                del self._changed[attempt_id]
+
+    def _tick(self) -> None:
+        self._timer = None
+        self.flush_progress()
+        if self._changed and self._loop is not None:
+            self._timer = self._loop.call_later(PROGRESS_INTERVAL_S, self._tick)

@@ -1,0 +1,138 @@
+"""Checks every chain of a journal offline: nothing edited, removed, inserted, reordered or cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+
+from signalbox.core.ports import ShipMark
+from signalbox.core.records import Opened, Refused, Settled
+from signalbox.ledger.chain import ENTRY_DECODER, Entry, Seal, chain_names, is_locked
+from signalbox.ledger.walk import Finding, Findings, Line, Walk
+
+
+class ChainReport(msgspec.Struct, frozen=True):
+    """One chain. seq and hash: of its last whole line. open: attempts without an end. live: a process writes it."""
+
+    chain: str
+    segments: int
+    lines: int
+    opened: int
+    settled: int
+    refused: int
+    open: int
+    seq: int
+    hash: str
+    sealed: bool
+    live: bool
+
+
+class Report(msgspec.Struct, frozen=True):
+    """What verification found. findings holds the first 1,000 of finding_count."""
+
+    ok: bool
+    chains: tuple[ChainReport, ...]
+    lines: int
+    findings: tuple[Finding, ...]
+    finding_count: int
+
+
+def verify(journal_directory: Path, shipped: Sequence[ShipMark] = ()) -> Report:
+    """Walks all chains. shipped: how far the store has them, read before this call; a journal that ends earlier, or
+    holds something else at that point, was cut or rewritten, which it could not tell by itself."""
+    findings = Findings()
+    marks = {mark.chain: mark for mark in shipped}
+    names = chain_names(journal_directory)
+    for chain in sorted(marks.keys() - set(names)):
+        message = f"the store has {marks[chain].seq} lines of this chain, the journal has none"
+        findings.add(Finding("missing_chain", chain, message))
+    chains = tuple(_verify_chain(journal_directory, chain, marks.get(chain), findings) for chain in names)
+    return Report(
+        ok=findings.count == 0,
+        chains=chains,
+        lines=sum(chain.lines for chain in chains),
+        findings=tuple(findings.kept),
+        finding_count=findings.count,
+    )
+
+
+def _verify_chain(directory: Path, chain: str, mark: ShipMark | None, findings: Findings) -> ChainReport:
+    live = is_locked(directory / chain)
+    tally = _Tally(chain, mark, findings)
+    try:
+        for line in Walk(directory, chain, findings, live=live).lines():
+            tally.add(line)
+    except OSError as error:
+        findings.add(Finding("unreadable", chain, f"the journal cannot be read: {error.strerror}"))
+    tally.end()
+    return ChainReport(
+        chain=chain,
+        segments=tally.segments,
+        lines=tally.lines,
+        opened=tally.opened,
+        settled=tally.settled,
+        refused=tally.refused,
+        open=len(tally.open),
+        seq=tally.seq,
+        hash=tally.digest.decode("ascii"),
+        sealed=tally.sealed,
+        live=live,
+    )
+
+
+class _Tally:
+    """Counts the records of one chain and checks that they make sense together."""
+
+    def __init__(self, chain: str, mark: ShipMark | None, findings: Findings) -> None:
+        self._chain = chain
+        self._mark = mark
+        self._findings = findings
+        self.segments = self.lines = self.opened = self.settled = self.refused = self.seq = self._segment = 0
+        self.digest = b""
+        self.sealed = False
+        self.open: dict[str, int] = {}
+
+    def add(self, line: Line) -> None:
+        self.lines += 1
+        self.seq, self.digest = line.seq, line.digest
+        if line.segment != self._segment:
+            self._segment = line.segment
+            self.segments += 1
+        mark = self._mark
+        if mark is not None and line.seq == mark.seq and line.digest.decode("ascii") != mark.hash:
+            self._find("rewritten", "the store has another record in this place", line)
+        try:
+            entry = ENTRY_DECODER.decode(line.json)
+        except msgspec.MsgspecError as error:
+            self._find("unreadable", f"this record cannot be read: {error}", line)
+            return
+        self._count(entry, line)
+
+    def _count(self, entry: Entry, line: Line) -> None:
+        self.sealed = isinstance(entry, Seal)
+        if isinstance(entry, Opened):
+            self.opened += 1
+            if entry.attempt_id in self.open:
+                self._find("opened_twice", "this attempt was opened before", line, entry.attempt_id)
+            self.open[entry.attempt_id] = line.seq
+        elif isinstance(entry, Settled):
+            self.settled += 1
+            if self.open.pop(entry.attempt_id, None) is None:
+                self._find("settled_unopened", "this attempt is not open here", line, entry.attempt_id)
+        elif self.sealed:
+            for attempt_id in self.open:
+                self._find("sealed_open", "the chain was sealed, but this attempt has no end", line, attempt_id)
+            self.open.clear()
+        elif isinstance(entry, Refused):
+            self.refused += 1
+
+    def end(self) -> None:
+        mark = self._mark
+        if mark is not None and self.seq < mark.seq:
+            message = f"ends with line {self.seq}, but the store has seen line {mark.seq}"
+            self._findings.add(Finding("truncated", self._chain, message, self._segment, seq=self.seq))
+
+    def _find(self, kind: str, message: str, line: Line, attempt_id: str = "") -> None:
+        self._findings.add(Finding(kind, self._chain, message, line.segment, line.number, line.seq, attempt_id))

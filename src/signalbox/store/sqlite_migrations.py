@@ -1,0 +1,132 @@
+"""The SQLite schema as numbered steps that only go forward, and how they are applied under a lock."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+
+from signalbox.core.errors import StoreError
+
+# Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
+MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    (
+        "attempts, refusals, shipping, keys, facts",
+        (
+            """
+            CREATE TABLE attempts (
+                attempt_id TEXT NOT NULL PRIMARY KEY,
+                call_id TEXT NOT NULL,
+                time_ms INTEGER NOT NULL,
+                tenant TEXT NOT NULL,
+                team TEXT NOT NULL,
+                key_id TEXT NOT NULL,
+                workload TEXT NOT NULL,
+                deployment TEXT NOT NULL,
+                environment TEXT NOT NULL,
+                model TEXT NOT NULL,
+                api TEXT NOT NULL,
+                labels TEXT NOT NULL,           -- JSON array of names
+                reason TEXT NOT NULL,
+                config TEXT NOT NULL,
+                attempt INTEGER NOT NULL,
+                stream INTEGER NOT NULL,
+                state TEXT NOT NULL,            -- open, then its end
+                tokens_in INTEGER NOT NULL,
+                cache_read INTEGER NOT NULL,
+                cache_write_5m INTEGER NOT NULL,
+                cache_write_1h INTEGER NOT NULL,
+                tokens_out INTEGER NOT NULL,
+                reasoning INTEGER NOT NULL,
+                audio_in INTEGER NOT NULL,
+                audio_out INTEGER NOT NULL,
+                usage_unknown TEXT NOT NULL,    -- JSON array of field names
+                usage_source TEXT NOT NULL,
+                cost_pico INTEGER,              -- NULL when unpriced
+                status INTEGER NOT NULL,
+                error TEXT NOT NULL,
+                ttft_ms INTEGER NOT NULL,
+                duration_ms INTEGER NOT NULL
+            ) STRICT
+            """,
+            "CREATE INDEX attempts_time ON attempts (time_ms, attempt_id)",
+            """
+            CREATE TABLE refused (
+                chain TEXT NOT NULL,
+                position INTEGER NOT NULL,      -- end of the batch it came with, then its place in it: unique
+                place INTEGER NOT NULL,
+                call_id TEXT NOT NULL,
+                time_ms INTEGER NOT NULL,
+                tenant TEXT NOT NULL,
+                team TEXT NOT NULL,
+                key_id TEXT NOT NULL,
+                workload TEXT NOT NULL,
+                labels TEXT NOT NULL,
+                reason TEXT NOT NULL,
+                config TEXT NOT NULL,
+                PRIMARY KEY (chain, position, place)
+            ) STRICT, WITHOUT ROWID
+            """,
+            "CREATE INDEX refused_time ON refused (time_ms)",
+            """
+            CREATE TABLE shipped (
+                chain TEXT NOT NULL PRIMARY KEY,
+                segment INTEGER NOT NULL,
+                byte_offset INTEGER NOT NULL,
+                seq INTEGER NOT NULL,
+                hash TEXT NOT NULL
+            ) STRICT, WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE virtual_keys (
+                id TEXT NOT NULL PRIMARY KEY,
+                name TEXT NOT NULL,
+                secret_hmac BLOB NOT NULL,
+                tenant TEXT NOT NULL,
+                team TEXT NOT NULL,
+                created_ms INTEGER NOT NULL,
+                workloads TEXT,                 -- JSON array, NULL for all of the tenant's
+                deployments_granted TEXT NOT NULL,
+                default_workload TEXT,
+                labels TEXT NOT NULL,
+                budget_usd TEXT,                -- decimal
+                expires_ms INTEGER,
+                revoked_ms INTEGER
+            ) STRICT
+            """,
+            "CREATE TABLE facts (name TEXT NOT NULL PRIMARY KEY, value BLOB NOT NULL) STRICT, WITHOUT ROWID",
+            "CREATE TABLE keys_version (one INTEGER PRIMARY KEY CHECK (one = 1), version INTEGER NOT NULL) STRICT",
+            "INSERT INTO keys_version (one, version) VALUES (1, 0)",
+        ),
+    ),
+)
+
+
+def migrate(connection: sqlite3.Connection) -> None:
+    """Brings the database to this version. `PRAGMA user_version` is the number of the last step; the table
+    `migrations` says when each was applied. Raises StoreError for a database that a newer version wrote."""
+    if _version(connection) == len(MIGRATIONS):
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        # Read again: another process may have migrated while this one waited for the lock.
+        version = _version(connection)
+        if version > len(MIGRATIONS):
+            raise StoreError(f"the database has schema {version}, this version knows up to {len(MIGRATIONS)}: upgrade")
+        connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, time_ms INTEGER NOT NULL) STRICT"
+        )
+        for number, (name, statements) in enumerate(MIGRATIONS[version:], start=version + 1):
+            for statement in statements:
+                connection.execute(statement)
+            row = (number, name, time.time_ns() // 1_000_000)
+            connection.execute("INSERT INTO migrations (number, name, time_ms) VALUES (?, ?, ?)", row)
+            connection.execute(f"PRAGMA user_version = {number:d}")
+        connection.execute("COMMIT")
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+
+
+def _version(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])

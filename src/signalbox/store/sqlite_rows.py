@@ -1,0 +1,174 @@
+"""Rows of the SQLite tables to and from core types, and the statements that write them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from signalbox.core.ports import AttemptFilter, AttemptRow, VirtualKey
+from signalbox.core.records import Opened, Refused, Settled
+
+OPEN = "open"
+# SQLite integers end at 2**63; a provider that reports such counts is wrong, but its record must not stop the rest.
+INT64_MAX = 2**63 - 1
+TOKENS_MAX = 10**12
+OUT_OF_RANGE = "out_of_range"
+
+ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
+KEY_COLUMNS = VirtualKey.__struct_fields__
+REFUSED_COLUMNS = Refused.__struct_fields__
+_SETTLED_COLUMNS = ATTEMPT_COLUMNS[ATTEMPT_COLUMNS.index("state") :]
+
+
+def _marks(count: int) -> str:
+    return ", ".join("?" * count)
+
+
+INSERT_OPENED = (
+    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+    " ON CONFLICT (attempt_id) DO NOTHING"
+)
+# The first end of an attempt holds. An end whose beginning is unknown becomes a row of its own: its money was spent.
+INSERT_SETTLED = (
+    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+    " ON CONFLICT (attempt_id) DO UPDATE SET "
+    + ", ".join(f"{name} = excluded.{name}" for name in _SETTLED_COLUMNS)
+    + f" WHERE attempts.state = '{OPEN}'"
+)
+INSERT_REFUSED = (
+    f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
+    f" VALUES ({_marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"
+)
+INSERT_KEY = f"INSERT INTO virtual_keys ({', '.join(KEY_COLUMNS)}) VALUES ({_marks(len(KEY_COLUMNS))})"  # noqa: S608
+
+_OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "none", None, 0, "", 0, 0)
+_LOST_REASON = "its opening record is missing"
+
+
+@lru_cache(maxsize=1024)
+def names_json(names: tuple[str, ...]) -> str:
+    return msgspec.json.encode(names).decode() if names else "[]"
+
+
+@lru_cache(maxsize=1024)
+def names_of(text: str) -> tuple[str, ...]:
+    return tuple(msgspec.json.decode(text, type=list[str]))
+
+
+def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...]:
+    """The row of an attempt, ended or still open, in the order of ATTEMPT_COLUMNS."""
+    return (
+        opened.attempt_id,
+        opened.call_id,
+        opened.time_ms,
+        opened.tenant,
+        opened.team,
+        opened.key_id,
+        opened.workload,
+        opened.deployment,
+        opened.environment,
+        opened.model,
+        opened.api,
+        names_json(opened.labels),
+        opened.reason,
+        opened.config,
+        opened.attempt,
+        opened.stream,
+        *(_OPEN_END if settled is None else _end_values(settled)),
+    )
+
+
+def lone_end_values(settled: Settled) -> tuple[object, ...]:
+    """The row of an end whose beginning is in the store already, or is missing."""
+    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False)
+    return (settled.attempt_id, *blank, *_end_values(settled))
+
+
+def _end_values(settled: Settled) -> tuple[object, ...]:
+    usage, cost, unknown = settled.usage, settled.cost_pico, settled.usage.unknown
+    counts = (
+        usage.tokens_in,
+        usage.cache_read,
+        usage.cache_write_5m,
+        usage.cache_write_1h,
+        usage.tokens_out,
+        usage.reasoning,
+        usage.audio_in,
+        usage.audio_out,
+    )
+    if max(counts) > TOKENS_MAX or min(counts) < 0 or (cost is not None and not 0 <= cost <= INT64_MAX):
+        counts = tuple(min(max(count, 0), TOKENS_MAX) for count in counts)
+        cost, unknown = None, (*unknown, OUT_OF_RANGE)
+    return (
+        settled.state,
+        *counts,
+        names_json(unknown),
+        settled.source,
+        cost,
+        settled.status,
+        settled.error,
+        settled.ttft_ms,
+        settled.duration_ms,
+    )
+
+
+def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
+    fields = dict(zip(ATTEMPT_COLUMNS, values, strict=True))
+    fields["labels"] = names_of(fields["labels"])
+    fields["usage_unknown"] = names_of(fields["usage_unknown"])
+    fields["stream"] = bool(fields["stream"])
+    return AttemptRow(**fields)
+
+
+def refused_row(values: tuple[Any, ...]) -> Refused:
+    fields = dict(zip(REFUSED_COLUMNS, values, strict=True))
+    fields["labels"] = names_of(fields["labels"])
+    return Refused(**fields)
+
+
+def key_values(key: VirtualKey) -> tuple[object, ...]:
+    fields = {name: getattr(key, name) for name in KEY_COLUMNS}
+    fields["workloads"] = None if key.workloads is None else names_json(key.workloads)
+    fields["deployments_granted"] = names_json(key.deployments_granted)
+    fields["labels"] = names_json(key.labels)
+    fields["budget_usd"] = None if key.budget_usd is None else f"{key.budget_usd:f}"
+    return tuple(fields.values())
+
+
+def key_row(values: tuple[Any, ...]) -> VirtualKey:
+    fields = dict(zip(KEY_COLUMNS, values, strict=True))
+    fields["workloads"] = None if fields["workloads"] is None else names_of(fields["workloads"])
+    fields["deployments_granted"] = names_of(fields["deployments_granted"])
+    fields["labels"] = names_of(fields["labels"])
+    fields["budget_usd"] = None if fields["budget_usd"] is None else Decimal(fields["budget_usd"])
+    return VirtualKey(**fields)
+
+
+_EQUALS = ("tenant", "team", "key_id", "workload", "deployment", "environment", "state")
+_NOT_OF_REFUSED = frozenset({"deployment", "environment", "state"})
+
+
+def where_clause(where: AttemptFilter, *, refused: bool = False) -> tuple[str, list[object]]:
+    """`WHERE …` and its parameters."""
+    conditions: list[str] = []
+    values: list[object] = []
+    for name in _EQUALS:
+        value = getattr(where, name)
+        if value is not None and not (refused and name in _NOT_OF_REFUSED):
+            conditions.append(f"{name} = ?")
+            values.append(value)
+    for value, condition in (
+        (where.since_ms, "time_ms >= ?"),
+        (where.until_ms, "time_ms < ?"),
+        (where.label, "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.value = ?)"),
+    ):
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    if not (refused or where.include_open or where.state is not None):
+        conditions.append("state <> ?")
+        values.append(OPEN)
+    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
