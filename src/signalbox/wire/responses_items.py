@@ -117,7 +117,7 @@ class ItemsReader:
     def _system(self, parts: list[Part], where: str) -> None:
         """The hub keeps system text in front. Text that stood further down loses its place, which is reported."""
         if self.messages or self._parts:
-            note(self._dropped, "developer_message_position")
+            note(self._dropped, "system_position")
         for part in parts:
             if not isinstance(part, Text):
                 raise Unsupported("System and developer messages can only hold text.", param=where)
@@ -287,9 +287,16 @@ def write_items(messages: Iterable[Message], dropped: list[str]) -> list[dict[st
 def _flush(items: list[dict[str, Any]], role: str, content: list[dict[str, Any]]) -> None:
     if not content:
         return
-    # One text is written as a plain string: every server of this API takes it, for both roles.
     whole = content[0].get("text") if len(content) == 1 else None
-    items.append({"role": role, "content": content if whole is None else whole})
+    if whole is not None:
+        # One text is written as a plain string: every server of this API takes it, for both roles.
+        items.append({"role": role, "content": whole})
+    elif role == "assistant":
+        # Servers that check the schema know parts of an assistant only in an output item, which needs an id.
+        item = {"type": "message", "id": f"msg_{len(items)}", "role": role, "status": "completed", "content": content}
+        items.append(item)
+    else:
+        items.append({"role": role, "content": content})
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
@@ -311,7 +318,9 @@ def _output(result: ToolResult) -> dict[str, Any]:
 def _content_part(part: Part, role: str) -> dict[str, Any]:
     match part:
         case Text(text=text):
-            return {"type": "output_text" if role == "assistant" else "input_text", "text": text}
+            if role == "assistant":
+                return {"type": "output_text", "text": text, "annotations": []}
+            return {"type": "input_text", "text": text}
         case Refusal(text=text):
             return {"type": "refusal", "refusal": text}
         case Image():

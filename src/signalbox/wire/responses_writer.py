@@ -42,7 +42,7 @@ _encode = msgspec.json.Encoder().encode
 _TERMINAL = {"completed": "response.completed", "incomplete": "response.incomplete", "failed": "response.failed"}
 
 
-class _TextDelta(msgspec.Struct, gc=False):
+class _TextDelta(msgspec.Struct, tag_field="type", tag="response.output_text.delta", gc=False):
     """The one event written for every token: a struct encodes in half the time of a dict."""
 
     sequence_number: int
@@ -51,15 +51,13 @@ class _TextDelta(msgspec.Struct, gc=False):
     content_index: int
     delta: str
     logprobs: tuple[()] = ()
-    type: str = "response.output_text.delta"
 
 
-class _ArgumentsDelta(msgspec.Struct, gc=False):
+class _ArgumentsDelta(msgspec.Struct, tag_field="type", tag="response.function_call_arguments.delta", gc=False):
     sequence_number: int
     item_id: str
     output_index: int
     delta: str
-    type: str = "response.function_call_arguments.delta"
 
 
 class _Item:
