@@ -25,7 +25,7 @@ class Preset(msgspec.Struct, frozen=True):
     current version does, since a missing API is translated and a wrong one fails. stream_usage: it takes
     `stream_options`; a provider that tells usage unasked, or refuses the option, has False. private: it usually
     runs on private addresses. catalogue: its id in the price catalogue. hosts: host names, or their endings with a
-    leading dot, by which an address without a preset is recognised.
+    leading dot, by which an address without a preset is recognised. models: served when only a key is known.
     """
 
     protocol: Protocol
@@ -39,6 +39,7 @@ class Preset(msgspec.Struct, frozen=True):
     private: bool = False
     catalogue: str | None = None
     hosts: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
 
 
 def _local(port: int, *apis: Api, prefill: bool = False) -> Preset:
@@ -64,6 +65,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("chat", "responses", "completions", "embeddings"),
         catalogue="openai",
         hosts=("api.openai.com",),
+        models=("gpt-5-mini", "gpt-5.5", "text-embedding-3-small"),
     ),
     "azure": Preset(
         protocol="openai",
@@ -82,6 +84,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("messages", "count_tokens"),
         catalogue="anthropic",
         hosts=("api.anthropic.com",),
+        models=("claude-sonnet-5-5", "claude-haiku-5-5"),
     ),
     "mistral": Preset(
         protocol="openai",
@@ -92,6 +95,7 @@ PRESETS: dict[PresetName, Preset] = {
         stream_usage=False,
         catalogue="mistral",
         hosts=("api.mistral.ai",),
+        models=("mistral-large-latest", "mistral-small-latest", "mistral-embed"),
     ),
     "together": Preset(
         protocol="openai",
@@ -101,6 +105,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("chat", "completions", "embeddings"),
         catalogue="together",
         hosts=("api.together.xyz", "api.together.ai"),
+        models=("meta-llama/Llama-3.3-70B-Instruct-Turbo",),
     ),
     "deepseek": Preset(
         protocol="openai",
@@ -110,6 +115,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("chat",),
         catalogue="deepseek",
         hosts=("api.deepseek.com",),
+        models=("deepseek-chat", "deepseek-reasoner"),
     ),
     "groq": Preset(
         protocol="openai",
@@ -119,6 +125,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("chat",),
         catalogue="groq",
         hosts=("api.groq.com",),
+        models=("llama-3.3-70b-versatile", "openai/gpt-oss-120b"),
     ),
     "openrouter": Preset(
         protocol="openai",
@@ -128,6 +135,7 @@ PRESETS: dict[PresetName, Preset] = {
         apis=("chat", "completions", "embeddings"),
         catalogue="openrouter",
         hosts=("openrouter.ai",),
+        models=("openai/gpt-5-mini", "anthropic/claude-haiku-5.5"),
     ),
     "vllm": _local(8000, "chat", "completions", "embeddings", prefill=True),
     "tgi": _local(8080, "chat", "completions"),

@@ -128,7 +128,7 @@ def _proxy(declared: Deployment, problems: Problems, path: Path) -> str | None:
     if origin.scheme != "http" or origin.path:
         problems.add((*path, "proxy"), "is not a plain HTTP proxy", "Write http://host:port")
         return None
-    return origin.name
+    return f"http://[{origin.host}]:{origin.port}" if ":" in origin.host else f"http://{origin.host}:{origin.port}"
 
 
 def _check_paths(declared: Deployment, protocol: Protocol, problems: Problems, path: Path) -> None:
