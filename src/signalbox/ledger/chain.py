@@ -62,6 +62,9 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", tag_field="k", gc=False):
 
 Entry = Head | Seal | Opened | Refused | Progress | Settled | ConfigLoaded
 
+# What decoding raises for bytes that are no record: msgspec lets invalid UTF-8 and deep nesting through as these.
+UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
 ENCODER = msgspec.json.Encoder()
 ENTRY_DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _HEAD_DECODER = msgspec.json.Decoder(Head)
@@ -131,7 +134,7 @@ def read_head(path: Path) -> Head | None:
             return None
         try:
             return _HEAD_DECODER.decode(parts[0])
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             return None
     return None
 

@@ -10,6 +10,7 @@ from signalbox.core.errors import LedgerError
 from signalbox.core.records import Opened, Progress, Record, Settled
 from signalbox.ledger.chain import (
     ENTRY_DECODER,
+    UNREADABLE,
     Tail,
     chain_names,
     is_locked,
@@ -106,7 +107,7 @@ def _read_open(journal_directory: Path, chain: str, tail: Tail, findings: Findin
     for line in walk.lines():
         try:
             entry = ENTRY_DECODER.decode(line.json)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             message = f"this record cannot be read: {error}"
             findings.add(Finding("unreadable", chain, message, line.segment, line.number, line.seq))
             continue

@@ -17,6 +17,7 @@ from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.ledger.chain import (
     ENTRY_DECODER,
     PROGRESS_START,
+    UNREADABLE,
     chain_names,
     is_locked,
     is_sealed,
@@ -125,7 +126,7 @@ class _Batch:
             return
         try:
             entry = ENTRY_DECODER.decode(line.json)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             message = f"this record cannot be read and was not shipped: {error}"
             findings.add(Finding("unreadable", self._chain, message, line.segment, line.number, line.seq))
             return

@@ -9,7 +9,7 @@ import msgspec
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Refused, Settled
-from signalbox.ledger.chain import ENTRY_DECODER, Entry, Seal, chain_names, is_locked
+from signalbox.ledger.chain import ENTRY_DECODER, UNREADABLE, Entry, Seal, chain_names, is_locked
 from signalbox.ledger.walk import Finding, Findings, Line, Walk
 
 
@@ -105,7 +105,7 @@ class _Tally:
             self._find("rewritten", "the store has another record in this place", line)
         try:
             entry = ENTRY_DECODER.decode(line.json)
-        except msgspec.MsgspecError as error:
+        except UNREADABLE as error:
             self._find("unreadable", f"this record cannot be read: {error}", line)
             return
         self._count(entry, line)

@@ -11,6 +11,7 @@ import msgspec
 from signalbox.ledger.chain import (
     FORMAT_VERSION,
     GENESIS,
+    UNREADABLE,
     Head,
     hash_of,
     read_head,
@@ -145,7 +146,7 @@ class Walk:
     def _check_head(self, json: bytes, number: int) -> None:
         try:
             head = _HEAD_DECODER.decode(json)
-        except msgspec.MsgspecError:
+        except UNREADABLE:
             self._find("no_head", "the segment does not begin with a head", number, 1)
             return
         if head.version != FORMAT_VERSION:
@@ -177,5 +178,5 @@ def _attempt_of(json: bytes) -> str:
     """The attempt that a suspicious line speaks of, as far as it can be read."""
     try:
         return _NAMED_DECODER.decode(json).attempt_id
-    except msgspec.MsgspecError:
+    except UNREADABLE:
         return ""
