@@ -82,6 +82,7 @@ class Call:
         "pinned",
         "principal",
         "query",
+        "queue_us",
         "received_ns",
         "snapshot",
         "ttfb_us",
@@ -129,6 +130,7 @@ class Call:
         self.hub: Request | None = None
         self.dropped: list[str] = []
         self.attempts = 0
+        self.queue_us = 0
         self.connect_us = 0
         self.ttfb_us = 0
 
@@ -154,6 +156,10 @@ class Reply(Protocol):
 
     def error(self, head: AnswerHead, body: bytes) -> None:
         """The upstream's own error, unmodified."""
+        ...
+
+    def own(self, body: bytes, reason: str) -> None:
+        """An answer that no upstream gave."""
         ...
 
     def start(self, head: AnswerHead, request: Request | None) -> None:

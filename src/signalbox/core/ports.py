@@ -27,6 +27,10 @@ class Journal(Protocol):
         """Returns when the record is on the disk; one fsync serves all who wait."""
         ...
 
+    def healthy(self) -> bool:
+        """Whether the last record could be taken."""
+        ...
+
 
 class VirtualKey(msgspec.Struct, frozen=True):
     """A virtual key as stored. id: the public id inside the key. workloads: None for all of the tenant's.

@@ -148,4 +148,4 @@ class Snapshot(msgspec.Struct, frozen=True):
     created_s: int = 0
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     stale_on: str | None = None
-    permitted: dict[tuple[str, Labels, bool, str], int] = msgspec.field(default_factory=dict)
+    permitted: dict[tuple[str, Labels, bool, str, bool], int] = msgspec.field(default_factory=dict)

@@ -298,9 +298,7 @@ class Connection(asyncio.Protocol):
             raise BadRequest("The compressed body is cut short.", close=True)
         path, _, query = self._target.partition(b"?")
         body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(
-            self._parser.get_method(), path, query, self._headers, body, self._server.now_ns()
-        )
+        request = Request(self._parser.get_method(), path, query, self._headers, body, self._server.now_ns())
         self._body = []
         self.phase = "run"
         self.deadline = 0.0
@@ -378,4 +376,3 @@ def encode_head(status: int, headers: Headers) -> bytes:
     """Status line and headers as bytes. Header values come from code or were checked when they were read."""
     line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
     return line + b"".join([b"%b: %b\r\n" % pair for pair in headers]) + b"\r\n"
-

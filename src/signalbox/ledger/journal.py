@@ -148,6 +148,10 @@ class Journal:
         """Writes what is queued. Raises LedgerError when it cannot; what did not go out stays queued."""
         self._make_ready()
 
+    def healthy(self) -> bool:
+        """Whether records can be taken, as far as the last one told."""
+        return not self._closed and self._sync_error is None
+
     def head(self) -> ChainHead:
         writer = self._writer
         return ChainHead(writer.chain, writer.segment, writer.seq, writer.digest.decode("ascii"))

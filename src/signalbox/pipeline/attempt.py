@@ -11,7 +11,7 @@ from signalbox.core.errors import CallError, Unsupported, UpstreamAnswer, Upstre
 from signalbox.core.hub import Request
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened, Settled
-from signalbox.core.snapshot import Deployment
+from signalbox.core.snapshot import Deployment, Origin
 from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.pipeline import stream
 from signalbox.pipeline.stages import Stages
@@ -85,9 +85,10 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     _open(this, permit, stages)
     state, error, upstream = UNKNOWN, "", None
     try:
-        path, headers = PROVIDERS[deployment.protocol].request(deployment, api, call.headers, call.query, this.id)
-        origin = deployment.replicas[0]
-        upstream = await stages.transport.send(permit, origin, path, headers, stream=call.envelope.stream)
+        head = PROVIDERS[deployment.protocol].request(
+            deployment, api, call.headers, call.query, this.id, idempotency_scope=call.principal.key_id
+        )
+        upstream = await stages.transport.send(permit, _replica(deployment, stages), head, stream=call.envelope.stream)
         call.connect_us, call.ttfb_us = upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
             raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))
@@ -110,7 +111,7 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         raise
     finally:
         if upstream is not None:
-            upstream.release()
+            upstream.abort()
         _settle(this, state, error, upstream, stages)
 
 
@@ -124,6 +125,7 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     hub = this.hub = msgspec.structs.replace(call.hub, dropped=list(call.hub.dropped))
     target = Target(
         model=deployment.model,
+        max_tokens_default=call.workload.max_tokens_default,
         tools=deployment.tools,
         images=deployment.images,
         json_schema=deployment.json_schema,
@@ -144,11 +146,8 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
     if call.model != deployment.model:
         edits.append(wire_body.Edit("model", deployment.model))
     if this.api in ("chat", "completions"):
-        wants_usage = call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage
-        if wants_usage:
-            options = call.doc.get("stream_options")
-            merged = {**options, "include_usage": True} if isinstance(options, dict) else {"include_usage": True}
-            edits.append(wire_body.Edit("stream_options", merged))
+        if call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage:
+            edits.append(wire_body.Edit("stream_options.include_usage", True))
     if "store" in call.envelope.onward and stages.interlock.writes_no_store(deployment):
         edits.append(wire_body.Edit("store", False))
     return edits
@@ -184,6 +183,13 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
         )
     )
     stages.open.opened(this.id)
+
+
+def _replica(deployment: Deployment, stages: Stages) -> Origin:
+    """The least loaded replica, the first of equals."""
+    if len(deployment.replicas) == 1:
+        return deployment.replicas[0]
+    return min(deployment.replicas, key=lambda origin: stages.transport.load(deployment.name, origin))
 
 
 async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages: Stages) -> None:

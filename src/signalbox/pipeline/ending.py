@@ -20,6 +20,7 @@ from signalbox.core.errors import (
 from signalbox.core.records import Refused
 from signalbox.pipeline.stages import Stages
 from signalbox.routing.router import needs, target_api
+from signalbox.upstream.scrub import scrub
 
 # The caller's own doing: never tried elsewhere, told as the upstream told it.
 CALLERS_OWN = frozenset({400, 413, 422})
@@ -46,8 +47,7 @@ def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Re
         raise BadGateway(f"The provider answered with status {fault.status}.")
     served = call.decision.choices[min(call.attempts, len(call.decision.choices)) - 1] if call.decision else None
     if served is not None and target_api(call.api, served) == call.api and not reply.content_sent:
-        secret = served.auth[1].reveal() if served.auth else ""
-        body = fault.body.replace(secret.encode(), b"***") if secret else fault.body
+        body = scrub(fault.body, served.auth[1] if served.auth is not None else None)
         reply.error(AnswerHead(fault.status, served, "upstream_error", fault.headers), body)
         return
     raise UpstreamRejected(fault.status, _message(fault.body), retry_after_s=_retry_after(fault))
@@ -65,6 +65,8 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
             code="no_capable_placement",
         )
         error.status, error.should_retry = 400, False
+        if call.api == "count_tokens":
+            return error  # answered by an estimate: nothing was refused
     stages.journal.append(
         Refused(
             call_id=call.id,

@@ -175,5 +175,3 @@ class _Relay:
         if self._held:
             held, self._held = self._held, []
             self._reply.send(held)
-
-

@@ -7,6 +7,8 @@ from signalbox.core.errors import BadRequest, NotFound
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 
 AUTO = "auto"
+# In place of deployment names: a grant for every one of them.
+EVERY = "*"
 
 
 def resolve(
@@ -41,6 +43,11 @@ def may_use(principal: Principal, workload: str) -> bool:
     return principal.workloads is None or workload in principal.workloads
 
 
+def may_name(principal: Principal, deployment: str) -> bool:
+    """Whether the key was granted this deployment by name, or all of them."""
+    return deployment in principal.deployments or EVERY in principal.deployments
+
+
 def _default(snapshot: Snapshot, principal: Principal) -> Workload:
     if principal.default_workload is not None:
         name = principal.default_workload
@@ -68,7 +75,7 @@ def _workload(snapshot: Snapshot, principal: Principal, name: str, *, header: bo
 
 
 def _deployment(snapshot: Snapshot, principal: Principal, name: str) -> Deployment:
-    if name not in principal.deployments:
+    if not may_name(principal, name):
         raise _unknown(name)
     return snapshot.deployment_by_name[name]
 

@@ -37,10 +37,10 @@ class Interlock:
                 param="tools",
                 code="unknown_tool_type",
             )
-        onward = bool(envelope.onward)
-        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api)
+        onward, placed = bool(envelope.onward), call.pinned is None
+        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed)
         if onward and envelope.onward == (STORE,):
-            unstored = rules.permitted(self._snapshot, call.workload, labels, False, call.api)
+            unstored = rules.permitted(self._snapshot, call.workload, labels, False, call.api, placed=placed)
             allowed |= unstored & self._zero_retention
         return allowed
 

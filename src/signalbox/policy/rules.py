@@ -41,26 +41,32 @@ _API_INDEX = {api: index for index, api in enumerate(APIS)}
 # --- on the hot path ---
 
 
-def permitted(snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str) -> int:
+def permitted(
+    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, *, placed: bool = True
+) -> int:
     """The bitset of deployments that may take content with `labels` for `workload`.
+
+    placed False: whatever the workload's placements are, for a caller who named a deployment and was granted it.
 
     onward: the call carries content further than the model. api: the client's; where a deployment would be reached
     through another one by translation, attestations have to cover every one it could be.
     The workload's own labels always count, whether or not `labels` holds them.
     """
-    key = (workload.name, labels, onward, api)
+    key = (workload.name, labels, onward, api, placed)
     found = snapshot.permitted.get(key)
     if found is None:
-        found = _evaluate(snapshot, workload, labels, onward, api)
+        found = _evaluate(snapshot, workload, labels, onward, api, placed)
         if len(snapshot.permitted) >= MEMO_MAX:
             snapshot.permitted.clear()
         snapshot.permitted[key] = found
     return found
 
 
-def _evaluate(snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str) -> int:
+def _evaluate(
+    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, placed: bool
+) -> int:
     index = _API_INDEX[api]
-    allowed = _placements(snapshot, workload)
+    allowed = _placements(snapshot, workload) if placed else (1 << len(snapshot.deployments)) - 1
     for rule in applying(snapshot, workload, labels):
         allowed &= rule.onward_by_api[index] if onward else rule.allow_by_api[index]
     return allowed

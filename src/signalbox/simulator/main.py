@@ -51,20 +51,23 @@ def _greeting(sim: Simulator, as_json: bool) -> str:
     )
 
 
-def _arguments(argv: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="signalbox simulate", description="Serve simulated LLM providers.")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=8790, help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=0, help="answers and latencies depend on it")
     parser.add_argument("--latency", choices=("off", "on"), default="off", help="on: each provider's own pace")
     parser.add_argument("--settings", type=Path, help="a JSON file of simulator settings")
     parser.add_argument("--json", action="store_true", help="print the address and models as one JSON object")
-    return parser.parse_args(argv)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Exit code: 0 stopped as asked, 2 wrong usage, settings or port."""
-    args = _arguments(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="signalbox simulate", description="Serve simulated LLM providers.")
+    add_arguments(parser)
+    return serve(parser.parse_args(sys.argv[1:] if argv is None else argv))
+
+
+def serve(args: argparse.Namespace) -> int:
+    """Exit code: 0 stopped as asked, 2 wrong settings or port."""
     try:
         settings = SimulatorSettings()
         if args.settings is not None:

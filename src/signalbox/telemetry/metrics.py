@@ -161,7 +161,8 @@ def render(metrics: Metrics) -> str:
         if metric.kind == "histogram":
             rows = [line for key, values in histograms.get(metric.name, []) for line in _buckets(metric, key, values)]
         else:
-            rows = [f"{metric.name}{_labels(metric.labels, key)} {_number(v)}" for key, v in series.get(metric.name, [])]
+            found = series.get(metric.name, [])
+            rows = [f"{metric.name}{_labels(metric.labels, key)} {_number(value)}" for key, value in found]
         if rows:
             lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}", *rows]
     return "\n".join(lines) + "\n"

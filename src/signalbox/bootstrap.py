@@ -1,0 +1,404 @@
+"""The composition: the only file that names concrete classes and puts them together."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import gc
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable, Generator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import uvicorn
+import uvloop
+
+from signalbox.config import schema
+from signalbox.config.discover import SimulatedModel, discover, simulated
+from signalbox.config.load import load_text
+from signalbox.console.app import Console, is_loopback
+from signalbox.control.keys import NewKey, create
+from signalbox.control.links import Link, LinkLost, LocalLink, ProcessLink, read_message, send_message
+from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
+from signalbox.control.state import AdminSecret, StateDir, admin_secret
+from signalbox.control.storage import StoreThread
+from signalbox.control.supervisor import Checked, Supervisor
+from signalbox.core.errors import ConfigError
+from signalbox.core.link import Order, Report
+from signalbox.core.ports import Store
+from signalbox.core.secret import Secret
+from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.app import Gateway
+from signalbox.gateway.auth import Keyring
+from signalbox.gateway.http import HttpLimits
+from signalbox.gateway.worker import Worker
+from signalbox.ledger.journal import Journal, new_chain
+from signalbox.ledger.open import OpenAttempts
+from signalbox.ledger.recover import recover
+from signalbox.ledger.ship import Shipper
+from signalbox.pipeline.metering import Metering
+from signalbox.pipeline.stages import Stages
+from signalbox.policy.access import EVERY
+from signalbox.policy.interlock import Interlock
+from signalbox.policy.limits import Limits
+from signalbox.policy.rules import compile_snapshot
+from signalbox.pricing.catalogue import rates
+from signalbox.routing.router import Router
+from signalbox.simulator.server import Simulator
+from signalbox.simulator.settings import SimulatorSettings
+from signalbox.store.sqlite import SqliteStore
+from signalbox.telemetry.log import Log
+from signalbox.telemetry.metrics import Metrics
+from signalbox.upstream.transport import Transport
+
+SHIP_S = 1.0
+BACKLOG = 2048
+# The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
+GC_THRESHOLDS = (20_000, 20, 50)
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """A configuration ready to be put in force."""
+
+    snapshot: Snapshot
+    server: schema.Server
+    journal: schema.Journal
+
+
+class ServeOptions(msgspec.Struct, frozen=True):
+    """What `signalbox serve` was asked for. config: a file, or None to discover. greet: told once it serves."""
+
+    config: Path | None
+    state_dir: Path
+    host: str
+    port: int
+    admin_host: str
+    admin_port: int
+    workers: int
+    environ: Mapping[str, str]
+    greet: Callable[[Started], None]
+
+
+class Started(msgspec.Struct, frozen=True):
+    """What a start has to tell: addresses, and the secrets that are shown once."""
+
+    url: str
+    admin_url: str
+    workers: int
+    version: str
+    admin_secret: Secret | None
+    first_key: Secret | None
+    seconds: float
+    found: tuple[str, ...] = ()
+
+
+def now_ms() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def compile_text(content: bytes, name: str, generation: int) -> Compiled:
+    """Text to snapshot, in every process the same way. Raises ConfigError with all findings."""
+    declared = load_text(content, name)
+    today = datetime.now(UTC).date().isoformat()
+    snapshot = compile_snapshot(declared, generation, today, rates)
+    return Compiled(snapshot, declared.config.server, declared.config.journal)
+
+
+def open_store(state: StateDir) -> Store:
+    return SqliteStore(state.database)
+
+
+# --- the data plane's process ---
+
+
+class DataPlane:
+    """What lives as long as one data-plane process, and the worker over it."""
+
+    def __init__(self, state: StateDir, chain: str, log: Log) -> None:
+        self._state = state
+        self._chain = chain
+        self._log = log
+        self._server = schema.Server()
+        self._journal: Journal | None = None
+        self._open: OpenAttempts | None = None
+        self._transport = Transport()
+        self._limits = Limits()
+        self._metering = Metering()
+        self._metrics = Metrics()
+
+    def worker(self, listener: socket.socket) -> Worker:
+        return Worker(self._compile, self._stages, self._gateway, self._gauges, listener, self._chain)
+
+    async def close(self) -> None:
+        await self._transport.close()
+        if self._open is not None:
+            self._open.stop()
+        if self._journal is not None:
+            await self._journal.close()
+
+    def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
+        compiled = compile_text(content, name, generation)
+        self._server = compiled.server
+        if self._journal is None:
+            settings = compiled.journal
+            self._journal = Journal(
+                self._state.journal,
+                self._chain,
+                fsync=settings.fsync,
+                fsync_interval_ms=settings.fsync_interval_ms,
+                segment_bytes_max=settings.segment_bytes_max,
+            )
+            self._open = OpenAttempts(self._journal, now_ms)
+            self._open.start()
+        return compiled.snapshot
+
+    def _stages(self, snapshot: Snapshot) -> Stages:
+        assert self._journal is not None
+        assert self._open is not None
+        return Stages(
+            snapshot=snapshot,
+            router=Router(snapshot),
+            interlock=Interlock(snapshot),
+            limits=self._limits,
+            journal=self._journal,
+            open=self._open,
+            transport=self._transport,
+            metering=self._metering,
+            metrics=self._metrics,
+            now_ns=time.perf_counter_ns,
+            time_ms=now_ms,
+        )
+
+    def _gateway(self, stages: Stages, keyring: Keyring) -> Gateway:
+        server = self._server
+        limits = HttpLimits(
+            header_bytes_max=server.header_bytes_max,
+            headers_max=server.headers_max,
+            body_bytes_max=server.body_bytes_max,
+            head_s=server.header_timeout_s,
+            body_idle_s=server.body_timeout_s,
+            keep_alive_s=server.keepalive_s,
+            write_s=server.write_timeout_s,
+        )
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        return Gateway(stages, keyring, limits, self._log)
+
+    def _gauges(self, gateway: Gateway) -> None:
+        metrics = self._metrics
+        metrics.set(("signalbox_in_flight",), self._limits.in_flight)
+        metrics.set(("signalbox_client_connections",), len(gateway.connections))
+        pools = self._transport.stats()
+        for state in ("idle", "in_flight"):
+            metrics.set(("signalbox_upstream_connections", state), sum(getattr(pool, state) for pool in pools))
+        if self._journal is not None:
+            stats = self._journal.stats()
+            metrics.set(("signalbox_journal_bytes_total",), stats.bytes_written)
+            metrics.set(("signalbox_journal_errors_total",), stats.refused)
+
+
+def run_worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+    """A worker process: serve until the supervisor says drain, or is gone."""
+    return uvloop.run(_worker(listen_fd, link_fd, state_dir))
+
+
+async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"))
+    listener = socket.socket(fileno=listen_fd)
+    listener.setblocking(False)
+    worker = plane.worker(listener)
+    link = socket.socket(fileno=link_fd)
+    link.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=link, limit=1 << 20)
+    with contextlib.suppress(LinkLost, OSError):
+        while True:
+            order = msgspec.msgpack.decode(await read_message(reader), type=Order)
+            report: Report = await worker.obey(order)
+            await send_message(writer, report)
+    # Without a supervisor nobody ships, recovers or reloads: let what runs end, then go.
+    await worker.drain(0)
+    await plane.close()
+    return 0
+
+
+# --- the whole installation ---
+
+
+def run_serve(options: ServeOptions) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean drain. Raises ConfigError when it cannot start."""
+    return uvloop.run(_serve(options))
+
+
+async def _serve(options: ServeOptions) -> int:
+    began = time.perf_counter()
+    log = Log("supervisor")
+    state = StateDir(options.state_dir)
+    source, found, simulator = await _source(options)
+    _check(source.read(), 1)
+    store = StoreThread(lambda: open_store(state))
+    pepper = state.pepper()
+    admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
+    first_key = store.run_now(lambda opened: _first_key(opened, pepper))
+    listener = _bind(options.host, options.port)
+    supervisor = Supervisor(
+        source=source,
+        store=store,
+        pepper=pepper,
+        workers=options.workers,
+        spawn=_spawner(options, state, listener, log),
+        recover=lambda: recover(state.journal, now_ms()).attempts,
+        check=_check,
+        shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S),
+        log=log,
+    )
+    _obey_signals(supervisor)
+    console = await _start_console(options, supervisor, admin)
+    await supervisor.start()
+    options.greet(
+        Started(
+            url=_url(options.host, listener.getsockname()[1]),
+            admin_url=_url(options.admin_host, console.port),
+            workers=options.workers,
+            version=supervisor.checked.version,
+            admin_secret=admin.made,
+            first_key=first_key,
+            seconds=time.perf_counter() - began,
+            found=found,
+        )
+    )
+    await supervisor.run()
+    await console.stop()
+    if simulator is not None:
+        await simulator.stop()
+    store.close()
+    return 0
+
+
+async def _source(options: ServeOptions) -> tuple[ConfigSource, tuple[str, ...], Simulator | None]:
+    """The file, or what discovery finds, or the built-in simulator when there is nothing else."""
+    if options.config is not None:
+        return FileSource(options.config), (), None
+    found = await discover(options.environ, exclude_ports=(options.port, options.admin_port))
+    simulator: Simulator | None = None
+    if found is None:
+        simulator = Simulator(SimulatorSettings(latency="on"))
+        await simulator.start()
+        found = simulated(simulator.url, _simulated_models(simulator))
+    return FixedSource(Text(found.text.encode(), "(discovered)")), found.lines, simulator
+
+
+def _simulated_models(simulator: Simulator) -> list[SimulatedModel]:
+    """The models of the simulator's first two providers, one of each protocol family."""
+    models: list[SimulatedModel] = []
+    shown: tuple[tuple[str, schema.Protocol, str], ...] = (
+        ("openai", "openai", "/openai/v1"),
+        ("anthropic", "anthropic", "/anthropic"),
+    )
+    for provider, protocol, path in shown:
+        for name, prices in simulator.prices[provider].items():
+            embeds = "embed" in name
+            if embeds and protocol == "anthropic":
+                continue
+            models.append(
+                SimulatedModel(
+                    name=name if provider == "openai" else f"{provider}/{name}",
+                    model=name,
+                    path=path,
+                    protocol=protocol,
+                    price=msgspec.structs.asdict(prices),
+                    apis=("embeddings",) if embeds else (),
+                )
+            )
+    return models
+
+
+def _check(text: Text, generation: int) -> Checked:
+    compiled = compile_text(text.content, text.name, generation)
+    return Checked(compiled.snapshot.version, compiled.server.shutdown_grace_s)
+
+
+def _first_key(store: Store, pepper: bytes) -> Secret | None:
+    """A key for the very first call, made when there is none at all."""
+    if store.list_keys():
+        return None
+    return create(store, NewKey("first", deployments=(EVERY,)), pepper, now_ms())[1]
+
+
+def _spawner(
+    options: ServeOptions, state: StateDir, listener: socket.socket, log: Log
+) -> Callable[[], Awaitable[Link]]:
+    """How a worker comes to be: in this process when there is one, else each in its own."""
+
+    async def local() -> Link:
+        plane = DataPlane(state, new_chain("single"), log)
+        return LocalLink(plane.worker(listener).obey, plane.close)
+
+    async def process() -> Link:
+        return await ProcessLink.spawn(listener, ["--state-dir", str(options.state_dir)])
+
+    return local if options.workers == 1 else process
+
+
+def _bind(host: str, port: int) -> socket.socket:
+    """The data plane's listening socket, which every worker inherits."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        fix = "Choose another --port, or stop what holds it." if error.errno == errno.EADDRINUSE else "Check --host."
+        raise ConfigError([f"{host}:{port}: cannot listen ({error.strerror}). {fix}"]) from None
+    return listener
+
+
+def _url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
+
+
+def _obey_signals(supervisor: Supervisor) -> None:
+    """SIGTERM and SIGINT drain (twice is the same as once), SIGHUP reloads."""
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, supervisor.stopping.set)
+
+    def reload() -> None:
+        supervisor.reload_wanted = True
+
+    loop.add_signal_handler(signal.SIGHUP, reload)
+
+
+class _ConsoleServer(uvicorn.Server):
+    """uvicorn without its own signal handling: the supervisor's is the only one."""
+
+    port = 0
+    serving: asyncio.Task[None]
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def stop(self) -> None:
+        self.should_exit = True
+        await self.serving
+
+
+async def _start_console(options: ServeOptions, supervisor: Supervisor, admin: AdminSecret) -> _ConsoleServer:
+    listener = _bind(options.admin_host, options.admin_port)
+    app = Console(supervisor, admin, metrics_open=is_loopback(options.admin_host)).app()
+    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+    server = _ConsoleServer(config)
+    server.port = listener.getsockname()[1]
+    server.serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
+    return server

@@ -1,0 +1,54 @@
+"""The `signalbox` command: finds the verb, loads its module and nothing else, and turns errors into exit codes.
+
+Exit 0 good, 1 a finding (check failed, chain broken), 2 usage or a configuration that cannot be used.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from signalbox import __version__
+from signalbox.core.errors import SignalboxError
+
+# Verb -> (module with `arguments(parser)` and `run(options) -> int`, one line for --help).
+VERBS: dict[str, tuple[str, str]] = {
+    "serve": ("signalbox.cli.serve", "start the gateway"),
+    "check": ("signalbox.cli.check", "read a configuration and say what is wrong or suspicious"),
+    "schema": ("signalbox.cli.schema", "print the JSON Schema of signalbox.yaml"),
+    "keys": ("signalbox.cli.keys", "create, list and revoke virtual keys"),
+    "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
+    "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
+    "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    parser = argparse.ArgumentParser(prog="signalbox", description="Puts every LLM call where it belongs.")
+    parser.add_argument("--version", action="version", version=f"signalbox {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    for name, (module, line) in VERBS.items():
+        if line is argparse.SUPPRESS and name != wanted:
+            continue
+        sub = verbs.add_parser(name, help=line, description=line)
+        if name == wanted:
+            verb = importlib.import_module(module)
+            verb.arguments(sub)
+            sub.set_defaults(run=verb.run)
+    options = parser.parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except SignalboxError as error:
+        print(str(error), file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        # The reader of our output left (head, a pager): not our failure. Keeps the interpreter's flush quiet too.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        return 130

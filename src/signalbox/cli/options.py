@@ -1,0 +1,34 @@
+"""Options that several verbs share."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+DEFAULT_CONFIG = Path("signalbox.yaml")
+DEFAULT_STATE_DIR = Path(".signalbox")
+
+
+def add_config(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--config", type=Path, help=f"the configuration (default: {DEFAULT_CONFIG} here, when there is one)"
+    )
+
+
+def add_state_dir(parser: argparse.ArgumentParser) -> None:
+    default = Path(os.environ.get("SIGNALBOX_STATE_DIR", DEFAULT_STATE_DIR))
+    parser.add_argument(
+        "--state-dir", type=Path, default=default, help="journal, store and secrets (default: %(default)s)"
+    )
+
+
+def add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of text")
+
+
+def config_path(given: Path | None) -> Path | None:
+    """The configuration to use, or None when nothing was given and there is none here."""
+    if given is not None:
+        return given
+    return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None

@@ -1,0 +1,131 @@
+"""The supervisor's hold on its workers: one in its own process, or many behind socket pairs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from signalbox.core.link import MESSAGE_BYTES_MAX, Order, Report, Serving
+
+_HEAD_BYTES = 4
+ANSWER_S = 30.0
+
+
+class LinkLost(Exception):
+    """The worker at the other end is gone or silent."""
+
+
+class Link(Protocol):
+    """One worker. `ask` raises LinkLost when it cannot answer."""
+
+    async def ask(self, order: Order) -> Report: ...
+
+    @property
+    def alive(self) -> bool: ...
+
+    async def stop(self) -> None: ...
+
+
+async def send_message(writer: asyncio.StreamWriter, message: Order | Report) -> None:
+    data = msgspec.msgpack.encode(message)
+    writer.write(len(data).to_bytes(_HEAD_BYTES, "big") + data)
+    await writer.drain()
+
+
+async def read_message(reader: asyncio.StreamReader) -> bytes:
+    """One message's bytes. Raises LinkLost at the end of the stream."""
+    try:
+        size = int.from_bytes(await reader.readexactly(_HEAD_BYTES), "big")
+        if size > MESSAGE_BYTES_MAX:
+            raise LinkLost("oversize message")
+        return await reader.readexactly(size)
+    except (asyncio.IncompleteReadError, OSError):
+        raise LinkLost("the other end is gone") from None
+
+
+class LocalLink:
+    """The one worker of a single process."""
+
+    def __init__(self, obey: Callable[[Order], Awaitable[Report]], close: Callable[[], Awaitable[None]]) -> None:
+        self._obey = obey
+        self._close = close
+        self.alive = True
+
+    async def ask(self, order: Order) -> Report:
+        return await self._obey(order)
+
+    async def stop(self) -> None:
+        self.alive = False
+        await self._close()
+
+
+class ProcessLink:
+    """A worker process that inherited the listening socket and one end of a socket pair."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self._turn = asyncio.Lock()
+        self._lost = False
+        self.chain = ""
+
+    @classmethod
+    async def spawn(cls, listener: socket.socket, arguments: list[str]) -> ProcessLink:
+        """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else."""
+        ours, theirs = socket.socketpair()
+        command = [sys.executable, "-m", "signalbox", "_worker", "--listen-fd", str(listener.fileno())]
+        command += ["--link-fd", str(theirs.fileno()), *arguments]
+        process = subprocess.Popen(  # noqa: S603, ASYNC220  (our own interpreter; polled, never waited for)
+            command, pass_fds=(listener.fileno(), theirs.fileno()), stdin=subprocess.DEVNULL
+        )
+        theirs.close()
+        ours.setblocking(False)
+        reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
+        return cls(process, reader, writer)
+
+    @property
+    def alive(self) -> bool:
+        return not self._lost and self._process.poll() is None
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def ask(self, order: Order) -> Report:
+        """Orders are answered one at a time and in order; each has exactly one answer."""
+        async with self._turn:
+            try:
+                await send_message(self._writer, order)
+                grace_s = getattr(order, "grace_s", 0.0)
+                data = await asyncio.wait_for(read_message(self._reader), ANSWER_S + grace_s)
+            except (LinkLost, OSError, TimeoutError) as error:
+                self._lost = True
+                raise LinkLost(str(error)) from None
+        report = msgspec.msgpack.decode(data, type=Report)
+        if isinstance(report, Serving):
+            self.chain = report.chain
+        return report
+
+    async def stop(self) -> None:
+        """Ends the process: asked first, killed after two seconds."""
+        self._writer.close()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(self._process.pid, signal.SIGTERM)
+        for _ in range(100):
+            if self._process.poll() is not None:
+                return
+            await asyncio.sleep(0.02)
+        self._process.kill()
+        self._process.wait()

@@ -1,0 +1,248 @@
+"""The supervisor: it owns configuration, keys, store, shipper and control plane, and keeps its workers alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+import msgspec
+
+from signalbox.control.keys import usable
+from signalbox.control.links import Link, LinkLost
+from signalbox.control.source import ConfigSource, Text
+from signalbox.control.storage import StoreThread
+from signalbox.core.errors import ConfigError
+from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen
+from signalbox.core.ports import VirtualKey
+from signalbox.telemetry.log import Log
+from signalbox.telemetry.metrics import Export, Metrics, merge
+
+WATCH_S = 0.25
+# A worker that dies at once again and again is started again ever more slowly, up to this.
+RESTART_S_MAX = 10.0
+
+
+class Checked(msgspec.Struct, frozen=True):
+    """What the supervisor needs to know of a configuration that may be put in force."""
+
+    version: str
+    grace_s: float
+
+
+class Shipping(Protocol):
+    """What moves the journal into the store."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self) -> None: ...
+
+
+class Supervisor:
+    """Runs until `stopping` is set.
+
+    spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). check:
+    raises ConfigError for a text that cannot be put in force.
+    """
+
+    def __init__(
+        self,
+        *,
+        source: ConfigSource,
+        store: StoreThread,
+        pepper: bytes,
+        workers: int,
+        spawn: Callable[[], Awaitable[Link]],
+        recover: Callable[[], int],
+        check: Callable[[Text, int], Checked],
+        shipping: Shipping,
+        log: Log,
+    ) -> None:
+        self._source = source
+        self._store = store
+        self._pepper = pepper
+        self._workers_wanted = workers
+        self._spawn = spawn
+        self._recover = recover
+        self._check = check
+        self._shipping = shipping
+        self._log = log
+        self._links: list[Link] = []
+        self._keys: list[VirtualKey] = []
+        self._keys_version = -1
+        self._text: Text | None = None
+        self.checked = Checked("", 0.0)
+        self._restart_s = 0.0
+        self._restart_at = 0.0
+        self._turn = asyncio.Lock()
+        self.generation = 0
+        self.reload_failures = 0
+        self.last_error = ""
+        self.reload_wanted = False
+        self.stopping = asyncio.Event()
+
+    # --- life ---
+
+    async def start(self) -> None:
+        """Everything up to accepting calls. Raises ConfigError when the first configuration is wrong."""
+        recovered = await asyncio.to_thread(self._recover)
+        if recovered:
+            self._log.warning("recovered open attempts of a dead process", attempts=recovered)
+        text = self._source.read()
+        self.checked = self._check(text, 1)
+        self._text, self.generation = text, 1
+        await self._load_keys()
+        for _ in range(self._workers_wanted):
+            self._links.append(await self._start_worker())
+        await self._shipping.start()
+
+    async def run(self) -> None:
+        """Watch configuration, keys and workers until told to stop; then drain."""
+        while not self.stopping.is_set():
+            try:
+                await asyncio.wait_for(self.stopping.wait(), WATCH_S)
+            except TimeoutError:
+                await self._watch()
+        await self._stop()
+
+    async def _watch(self) -> None:
+        if self.reload_wanted or self._source.changed():
+            self.reload_wanted = False
+            await self.reload()
+        await self._load_keys()
+        await self._revive()
+
+    async def _stop(self) -> None:
+        self._log.info("draining", grace_s=self.checked.grace_s)
+        await asyncio.gather(*(self._drain(link) for link in self._links))
+        for link in self._links:
+            await link.stop()
+        await self._shipping.stop()
+        self._log.info("stopped")
+
+    async def _drain(self, link: Link) -> None:
+        try:
+            await link.ask(Drain(self.checked.grace_s))
+        except LinkLost:
+            self._log.warning("a worker was gone before it was drained")
+
+    # --- configuration ---
+
+    async def reload(self) -> str:
+        """Put the file's present content in force on every worker, or keep the last good one and say why.
+
+        Returns the reason, empty on success.
+        """
+        async with self._turn:
+            try:
+                text = self._source.read()
+                checked = self._check(text, self.generation + 1)
+            except ConfigError as error:
+                return self._refused(str(error))
+            if text == self._text:
+                return ""
+            order = ApplyConfig(text.content, text.name, self.generation + 1)
+            reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+            errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
+            if errors:
+                await self._put_back()
+                return self._refused(errors[0])
+            self._text, self.generation, self.last_error = text, order.generation, ""
+            self.checked = checked
+            self._log.info("configuration in force", generation=self.generation)
+            return ""
+
+    async def _put_back(self) -> None:
+        """One worker refused what the others took (a file that only it cannot read): all return to the last good."""
+        if self._text is not None:
+            order = ApplyConfig(self._text.content, self._text.name, self.generation)
+            await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+
+    def _refused(self, why: str) -> str:
+        self.reload_failures += 1
+        self.last_error = why
+        self._log.error("configuration refused, the last good one stays in force", reason=why[:2000])
+        return why
+
+    # --- keys ---
+
+    async def _load_keys(self) -> None:
+        """Give every worker the keys when they changed."""
+        version = await self._store.run(lambda store: store.keys_version())
+        if version == self._keys_version:
+            return
+        self._keys = usable(await self._store.run(lambda store: store.list_keys()))
+        self._keys_version = version
+        order = ApplyKeys(self._pepper, self._keys)
+        await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+
+    # --- workers ---
+
+    async def _start_worker(self) -> Link:
+        link = await self._spawn()
+        if self._text is None:
+            raise RuntimeError("no configuration to start a worker with")
+        await link.ask(ApplyKeys(self._pepper, self._keys))
+        report = await link.ask(ApplyConfig(self._text.content, self._text.name, self.generation))
+        if isinstance(report, Applied) and report.error:
+            await link.stop()
+            raise ConfigError([report.error])
+        await link.ask(Listen())
+        return link
+
+    async def _revive(self) -> None:
+        """Start again what died, and settle at once what it left open."""
+        dead = [link for link in self._links if not link.alive]
+        now = asyncio.get_running_loop().time()
+        if not dead:
+            if now > self._restart_at + RESTART_S_MAX:
+                self._restart_s = 0.0
+            return
+        if now < self._restart_at:
+            return
+        for link in dead:
+            self._links.remove(link)
+            await link.stop()
+        recovered = await asyncio.to_thread(self._recover)
+        self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
+        for _ in dead:
+            try:
+                self._links.append(await self._start_worker())
+            except (LinkLost, ConfigError, OSError) as error:
+                self._log.error("a worker could not be started", reason=str(error)[:500])
+                self._links.append(DeadLink())
+        self._restart_s = min(max(0.1, self._restart_s * 2), RESTART_S_MAX)
+        self._restart_at = now + self._restart_s
+
+    # --- what others read ---
+
+    @property
+    def workers_alive(self) -> int:
+        return sum(link.alive for link in self._links)
+
+    async def metrics(self) -> Metrics:
+        """The sum over all workers, with the supervisor's own figures."""
+        answers = await asyncio.gather(*(link.ask(AskMetrics(0)) for link in self._links), return_exceptions=True)
+        exports = [
+            msgspec.msgpack.decode(answer.export, type=Export)
+            for answer in answers
+            if isinstance(answer, Exported) and answer.export
+        ]
+        total = merge(exports)
+        total.set(("signalbox_workers",), self.workers_alive)
+        total.set(("signalbox_config_generation",), self.generation)
+        total.set(("signalbox_keys",), len(self._keys))
+        total.set(("signalbox_config_reload_failures_total",), self.reload_failures)
+        return total
+
+
+class DeadLink:
+    """Stands for a worker that could not be started, until the next try."""
+
+    alive = False
+
+    async def ask(self, order: object) -> Applied:
+        raise LinkLost("not started")
+
+    async def stop(self) -> None:
+        return

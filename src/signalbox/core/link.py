@@ -1,0 +1,65 @@
+"""What supervisor and workers say to each other: msgpack messages with a four-byte length before each."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.ports import VirtualKey
+
+# What a worker prints when its link is gone; also the bound on one message.
+MESSAGE_BYTES_MAX = 256 * 1024 * 1024
+
+
+class ApplyConfig(msgspec.Struct, frozen=True, tag=True):
+    """Put this text in force. The worker compiles the same bytes as the supervisor did."""
+
+    text: bytes
+    name: str
+    generation: int
+
+
+class ApplyKeys(msgspec.Struct, frozen=True, tag=True):
+    pepper: bytes
+    keys: list[VirtualKey]
+
+
+class AskMetrics(msgspec.Struct, frozen=True, tag=True):
+    ticket: int
+
+
+class Drain(msgspec.Struct, frozen=True, tag=True):
+    grace_s: float
+
+
+class Listen(msgspec.Struct, frozen=True, tag=True):
+    """Begin to accept on the inherited socket."""
+
+
+Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain
+
+
+class Applied(msgspec.Struct, frozen=True, tag=True):
+    """A worker's answer to ApplyConfig; error is empty when it is in force."""
+
+    generation: int
+    error: str
+
+
+class Exported(msgspec.Struct, frozen=True, tag=True):
+    """A worker's metrics: the msgpack form of telemetry.metrics.Export."""
+
+    ticket: int
+    export: bytes
+
+
+class Serving(msgspec.Struct, frozen=True, tag=True):
+    """The worker accepts calls."""
+
+    chain: str
+
+
+class Done(msgspec.Struct, frozen=True, tag=True):
+    """The order was carried out and there is nothing more to say."""
+
+
+Report = Applied | Exported | Serving | Done

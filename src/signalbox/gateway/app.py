@@ -1,0 +1,178 @@
+"""The data plane: its route table, its server, and what every request passes through first."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from itertools import count
+from secrets import token_hex
+from time import monotonic, perf_counter_ns, time
+
+import msgspec
+
+from signalbox.core.errors import CallError, Internal, LedgerError, MethodNotAllowed, NotFound, Overloaded
+from signalbox.gateway import endpoints
+from signalbox.gateway.auth import Keyring
+from signalbox.gateway.http import Connection, HttpLimits, Request
+from signalbox.gateway.reply import HttpReply, send_error
+from signalbox.pipeline.stages import Stages
+from signalbox.telemetry.log import Log
+from signalbox.wire.dialect import Dialect
+from signalbox.wire.table import DIALECTS
+
+Endpoint = Callable[["Gateway", Request, Connection, Dialect, str], Awaitable[None]]
+
+
+class Route(msgspec.Struct, frozen=True):
+    """public: answered without a credential; every other route authenticates in its endpoint, on this match."""
+
+    methods: frozenset[bytes]
+    endpoint: Endpoint
+    dialect: Dialect
+    public: bool = False
+
+
+GET = frozenset({b"GET", b"HEAD"})
+POST = frozenset({b"POST"})
+CHAT = DIALECTS["chat"]
+
+ROUTES: dict[bytes, Route] = {
+    b"/v1/chat/completions": Route(POST, endpoints.generate, CHAT),
+    b"/v1/responses": Route(POST, endpoints.generate, DIALECTS["responses"]),
+    b"/v1/messages": Route(POST, endpoints.generate, DIALECTS["messages"]),
+    b"/v1/messages/count_tokens": Route(POST, endpoints.generate, DIALECTS["count_tokens"]),
+    b"/v1/embeddings": Route(POST, endpoints.generate, DIALECTS["embeddings"]),
+    b"/v1/completions": Route(POST, endpoints.generate, DIALECTS["completions"]),
+    b"/v1/models": Route(GET, endpoints.list_models, CHAT),
+    b"/healthz": Route(GET, endpoints.healthz, CHAT, public=True),
+    b"/readyz": Route(GET, endpoints.readyz, CHAT, public=True),
+}
+MODEL_PREFIX = b"/v1/models/"
+MODEL_ROUTE = Route(GET, endpoints.get_model, CHAT)
+TICK_S = 1.0
+
+
+def route_of(path: bytes) -> Route | None:
+    """The route of a raw path. Only the exact spelling matches: no case folding, no decoding, no slashes merged."""
+    route = ROUTES.get(path)
+    if route is None and path.startswith(MODEL_PREFIX) and len(path) > len(MODEL_PREFIX):
+        return MODEL_ROUTE
+    return route
+
+
+def dialect_of(path: bytes) -> Dialect:
+    """In whose words to speak about a path, even one that does not exist."""
+    route = ROUTES.get(path)
+    if route is not None:
+        return route.dialect
+    return DIALECTS["messages"] if path.startswith(b"/v1/messages") else CHAT
+
+
+class Gateway:
+    """One process's data plane. stages and keyring are replaced as a whole; a request keeps those it began with."""
+
+    def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log) -> None:
+        self.stages = stages
+        self.keyring = keyring
+        self.limits = limits
+        self.log = log
+        self.connections: set[Connection] = set()
+        self.streams: set[HttpReply] = set()
+        self.accepting = True
+        self._ticker: asyncio.TimerHandle | None = None
+        self._ids = count(1)
+        self._process = f"{int(time()):08x}{token_hex(4)}"
+        self.now_ns = perf_counter_ns
+        self.now_s = time
+
+    # --- gateway.http.Server ---
+
+    async def handle(self, request: Request, connection: Connection) -> None:
+        """One request, whatever happens to it: an answer, or an error in its dialect, and never a traceback."""
+        call_id = self._next_id()
+        route = route_of(request.path)
+        dialect = route.dialect if route is not None else dialect_of(request.path)
+        try:
+            if route is None:
+                raise NotFound("There is no such endpoint.", code="unknown_endpoint")
+            if request.method not in route.methods:
+                raise MethodNotAllowed(f"Use {b' or '.join(sorted(route.methods)).decode()} here.")
+            await route.endpoint(self, request, connection, dialect, call_id)
+        except CallError as error:
+            self._error(connection, dialect, error, call_id, request.received_ns)
+        except LedgerError:
+            error = Overloaded("The ledger cannot take a record, so nothing is sent.", retry_after_s=5)
+            self._error(connection, dialect, error, call_id, request.received_ns)
+        except Exception as defect:
+            self.log.defect("request failed", defect, request=call_id)
+            connection.close_after_answer()
+            error = Internal(f"An internal error, logged as {call_id}.")
+            self._error(connection, dialect, error, call_id, request.received_ns)
+
+    def refuse(self, connection: Connection, path: bytes, error: CallError) -> None:
+        dialect = dialect_of(path)
+        send_error(connection, dialect, error, self._next_id())
+        self.stages.metrics.request(dialect.api, error.status, 0)
+        connection.close()
+
+    # --- the process's own ---
+
+    def start(self) -> None:
+        self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+
+    def swap(self, stages: Stages) -> None:
+        """Put a new snapshot in force for every request that begins from now on."""
+        self.stages = stages
+
+    def swap_keys(self, keyring: Keyring) -> None:
+        self.keyring = keyring
+
+    def not_ready(self) -> str:
+        """Why this process should get no traffic; empty when it should."""
+        if not self.accepting or self.stages.limits.draining:
+            return "This gateway is shutting down."
+        return "" if self.stages.journal.healthy() else "The journal cannot be written."
+
+    def answered(self, api: str, status: int, received_ns: int) -> None:
+        self.stages.metrics.request(api, status, self.now_ns() - received_ns)
+
+    async def drain(self, grace_s: float) -> None:
+        """Take nothing new, let what runs finish for `grace_s`, then end it with an error and close."""
+        self.stages.limits.draining = True
+        self.accepting = False
+        for connection in list(self.connections):
+            if connection.task is None:
+                connection.close()
+        deadline = monotonic() + grace_s
+        while self.stages.limits.in_flight and monotonic() < deadline:
+            await asyncio.sleep(0.02)
+        for reply in list(self.streams):
+            reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1))
+        tasks = [connection.task for connection in self.connections if connection.task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        for connection in list(self.connections):
+            connection.close()
+        if self._ticker is not None:
+            self._ticker.cancel()
+
+    def _error(
+        self, connection: Connection, dialect: Dialect, error: CallError, call_id: str, received_ns: int
+    ) -> None:
+        send_error(connection, dialect, error, call_id)
+        self.answered(dialect.api, error.status, received_ns)
+
+    def _next_id(self) -> str:
+        return f"req_{self._process}{next(self._ids):08x}"
+
+    def _tick(self) -> None:
+        """Once a second: deadlines of connections, heartbeats of idle streams."""
+        now = monotonic()
+        for connection in list(self.connections):
+            connection.check_deadlines(now)
+        idle_s = self.stages.snapshot.heartbeat_after_s
+        for reply in list(self.streams):
+            if now - reply.last_sent_s >= idle_s:
+                reply.heartbeat()
+        self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)

@@ -1,0 +1,155 @@
+"""The data plane's endpoints: from bytes to a call, and the list of models."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+from urllib.parse import unquote
+
+import msgspec
+
+from signalbox.core.call import Call, Principal
+from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
+from signalbox.core.labels import NONE
+from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.auth import credential
+from signalbox.gateway.http import Connection, Request
+from signalbox.gateway.reply import JSON, HttpReply, send_body
+from signalbox.pipeline.count import count_tokens
+from signalbox.pipeline.run import handle
+from signalbox.policy.access import AUTO, may_name, may_use, resolve
+from signalbox.policy.classify import declared
+from signalbox.wire import body as wire_body
+from signalbox.wire.dialect import Dialect
+
+if TYPE_CHECKING:
+    from signalbox.gateway.app import Gateway
+
+MODEL_CHARS_MAX = 256
+# Both SDKs want a date on every model. Configured names have none of their own: one fixed date, so that lists compare.
+CREATED_S = 1_767_225_600
+CREATED_AT = "2026-01-01T00:00:00Z"
+
+
+async def generate(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+    """POST endpoints that talk to a model."""
+    stages = gateway.stages
+    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
+    auth_ns = gateway.now_ns()
+    call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
+    reply = HttpReply(call, dialect, connection, gateway.now_ns)
+    if call.envelope.stream:
+        gateway.streams.add(reply)
+    try:
+        if dialect.api == "count_tokens":
+            await count_tokens(call, reply, stages)
+        else:
+            await handle(call, reply, stages)
+    except CallError as error:
+        reply.fail(error)
+    finally:
+        gateway.streams.discard(reply)
+        gateway.answered(dialect.api, reply.status, request.received_ns)
+
+
+def _call(
+    request: Request, principal: Principal, snapshot: Snapshot, dialect: Dialect, call_id: str, auth_ns: int
+) -> Call:
+    workload_header: str | None = None
+    data = NONE
+    for name, value in request.headers:
+        if name == b"x-signalbox-workload":
+            workload_header = value.decode("latin-1").strip()
+        elif name == b"x-signalbox-data":
+            data |= declared(value.decode("latin-1"))
+        elif name == b"content-type" and not value.lower().startswith(JSON):
+            raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
+    doc = wire_body.parse(request.body)
+    model = doc.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("`model` must be a non-empty string.", param="model")
+    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
+        raise BadRequest("`model` is not a model name.", param="model")
+    envelope = dialect.envelope(doc)
+    workload, pinned = resolve(snapshot, principal, model, workload_header)
+    return Call(
+        id=call_id,
+        api=dialect.api,
+        snapshot=snapshot,
+        principal=principal,
+        body=request.body,
+        doc=doc,
+        envelope=envelope,
+        model=model,
+        workload=workload,
+        pinned=pinned,
+        data_header=data,
+        headers=request.headers,
+        query=request.query,
+        received_ns=request.received_ns,
+        auth_ns=auth_ns,
+    )
+
+
+async def list_models(
+    gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str
+) -> None:
+    """GET /v1/models: what this key may name, in one object that satisfies both official SDKs."""
+    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
+    data = [_model(gateway.stages.snapshot, name) for name in _names(gateway.stages.snapshot, principal)]
+    page = {
+        "object": "list",
+        "data": data,
+        "has_more": False,
+        "first_id": data[0]["id"] if data else None,
+        "last_id": data[-1]["id"] if data else None,
+    }
+    _send(connection, request, page, call_id)
+
+
+async def get_model(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+    """GET /v1/models/{id}."""
+    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
+    name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
+    if name not in _names(gateway.stages.snapshot, principal):
+        raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")
+    _send(connection, request, _model(gateway.stages.snapshot, name), call_id)
+
+
+def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
+    names = [name for name in snapshot.workloads if may_use(principal, name)]
+    granted = [name for name in snapshot.deployment_by_name if may_name(principal, name)]
+    reachable = {*names, *granted}
+    aliases = [alias for alias, target in snapshot.aliases.items() if target in reachable]
+    return [*names, *aliases, *granted, AUTO]
+
+
+def _model(snapshot: Snapshot, name: str) -> dict[str, object]:
+    return {
+        "id": name,
+        "object": "model",
+        "created": CREATED_S,
+        "owned_by": "signalbox",
+        "type": "model",
+        "display_name": name,
+        "created_at": CREATED_AT,
+        "lifecycle": "active",
+    }
+
+
+def _send(connection: Connection, request: Request, document: object, call_id: str) -> None:
+    identity = call_id.encode()
+    headers = [(b"content-type", JSON), (b"x-request-id", identity), (b"request-id", identity)]
+    send_body(connection, 200, headers, msgspec.json.encode(document), head_only=request.method == b"HEAD")
+
+
+async def healthz(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+    """GET /healthz: this process runs its loop. It depends on nothing else."""
+    _send(connection, request, {"status": "ok"}, call_id)
+
+
+async def readyz(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+    """GET /readyz: this process takes calls."""
+    why = gateway.not_ready()
+    if why:
+        raise Overloaded(why, retry_after_s=1)
+    _send(connection, request, {"status": "ready", "config": gateway.stages.snapshot.version}, call_id)

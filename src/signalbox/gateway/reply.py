@@ -1,0 +1,210 @@
+"""The only place that serialises: answers, streams, heartbeats and errors onto a client's connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import monotonic, time
+
+from signalbox.core.call import AnswerHead, Call
+from signalbox.core.errors import CallError
+from signalbox.core.hub import Request as HubRequest
+from signalbox.core.stream import Frame
+from signalbox.core.usage import NO_USAGE, Usage, usd
+from signalbox.gateway.http import Connection, Headers, encode_head
+from signalbox.upstream.headers import passed
+from signalbox.wire.dialect import Dialect, StreamWriter
+
+JSON = b"application/json"
+EVENTS = b"text/event-stream; charset=utf-8"
+
+
+class HttpReply:
+    """One call's answer on one connection. Implements core.call.Reply.
+
+    started: the head is out. content_sent: frames are out, so that the answer cannot be started anew. ended: nothing
+    more may be written.
+    """
+
+    __slots__ = (
+        "_call",
+        "_connection",
+        "_dialect",
+        "_now_ns",
+        "_writer",
+        "content_sent",
+        "ended",
+        "last_sent_s",
+        "started",
+        "status",
+    )
+
+    def __init__(self, call: Call, dialect: Dialect, connection: Connection, now_ns: Callable[[], int]) -> None:
+        self._call = call
+        self._dialect = dialect
+        self._connection = connection
+        self._now_ns = now_ns
+        self._writer: StreamWriter | None = None
+        self.started = False
+        self.content_sent = False
+        self.ended = False
+        self.status = 200
+        self.last_sent_s = monotonic()
+
+    # --- core.call.Reply ---
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        extra = b"x-signalbox-cost-usd: %b\r\n" % usd(cost_pico).encode() if cost_pico is not None else b""
+        self._whole(head, body, extra)
+
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        if self.started:
+            raise CallError("The provider refused the request.")
+        self._whole(head, body, b"x-should-retry: false\r\n" if head.status in (400, 413, 422) else b"")
+
+    def own(self, body: bytes, reason: str) -> None:
+        self.started = self.content_sent = self.ended = True
+        identity = self._call.id.encode()
+        headers = [(b"content-type", JSON), (b"x-request-id", identity), (b"request-id", identity)]
+        headers.append((b"x-signalbox-reason", reason.encode()))
+        send_body(self._connection, 200, headers, body)
+
+    def start(self, head: AnswerHead, request: HubRequest | None) -> None:
+        if request is not None:
+            self._writer = self._dialect.writer(request, self._call.id, int(time()))
+        if self.started:
+            return
+        self.started = True
+        framing = b"transfer-encoding: chunked\r\n" if self._connection.chunked else b""
+        self._connection.write(self._head(head, EVENTS, framing + b"cache-control: no-cache\r\n"))
+
+    def send(self, frames: list[Frame]) -> None:
+        self.content_sent = True
+        writer = self._writer
+        if writer is None:
+            data = frames[0].raw if len(frames) == 1 else b"".join([frame.raw for frame in frames])
+        else:
+            data = b"".join([writer.write(frame.events) for frame in frames if frame.events])
+        self._data(data)
+
+    async def drain(self) -> None:
+        if self._connection.write_paused_at:
+            await self._connection.drain()
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        if self._writer is not None:
+            self._data(self._writer.end(usage or NO_USAGE))
+        elif not complete:
+            self._data(self._dialect.supply_end(usage, self._call.envelope.include_usage))
+        self._finish()
+
+    # --- the edge's own ---
+
+    def heartbeat(self) -> None:
+        """Keeps an idle stream alive; before any answer it sends a head that names no placement yet."""
+        if self.ended:
+            return
+        if not self.started:
+            self.started = True
+            framing = b"transfer-encoding: chunked\r\n" if self._connection.chunked else b""
+            ids = b"x-request-id: %b\r\nrequest-id: %b\r\n" % ((self._call.id.encode(),) * 2)
+            self._connection.write(
+                b"HTTP/1.1 200 OK\r\ncontent-type: "
+                + EVENTS
+                + b"\r\ncache-control: no-cache\r\n"
+                + ids
+                + framing
+                + self._connection_header()
+                + b"\r\n"
+            )
+        self._data(self._dialect.heartbeat())
+
+    def fail(self, error: CallError) -> None:
+        """The call ends with an error: as a body when nothing is out yet, else in the stream."""
+        if self.ended:
+            return
+        self.status = error.status
+        if not self.started:
+            send_error(self._connection, self._dialect, error, self._call.id)
+            self.ended = self.started = True
+            return
+        self._data(self._dialect.error_event(error, self._call.id))
+        self._finish()
+
+    # --- writing ---
+
+    def _data(self, data: bytes) -> None:
+        if not data or self.ended:
+            return
+        self.last_sent_s = monotonic()
+        if self._connection.chunked:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._connection.write(data)
+
+    def _finish(self) -> None:
+        if self.ended:
+            return
+        self.ended = True
+        if self._connection.chunked:
+            self._connection.write(b"0\r\n\r\n")
+        else:
+            self._connection.close_after_answer()
+
+    def _whole(self, head: AnswerHead, body: bytes, extra: bytes) -> None:
+        self.started = self.content_sent = self.ended = True
+        self.status = head.status
+        self._connection.write(self._head(head, JSON, extra + b"content-length: %d\r\n" % len(body)) + body)
+
+    def _head(self, head: AnswerHead, content_type: bytes, extra: bytes) -> bytes:
+        call, now_ns = self._call, self._now_ns()
+        identity = call.id
+        total_ms = (now_ns - call.received_ns) / 1e6
+        text = (
+            f"HTTP/1.1 {head.status} {'OK' if head.status == 200 else 'Upstream'}\r\n"
+            f"x-request-id: {identity}\r\nrequest-id: {identity}\r\n"
+            f"x-signalbox-placement: {head.deployment.name}@{head.deployment.environment.name}\r\n"
+            f"x-signalbox-reason: {head.reason}\r\n"
+            f"server-timing: auth;dur={(call.auth_ns - call.received_ns) / 1e6:.3f}, "
+            f"policy;dur={(call.decided_ns - call.auth_ns) / 1e6:.3f}, queue;dur={call.queue_us / 1e3:.3f}, "
+            f"connect;dur={call.connect_us / 1e3:.3f}, ttfb;dur={call.ttfb_us / 1e3:.3f}, total;dur={total_ms:.3f}\r\n"
+        )
+        if head.dropped:
+            text += f"x-signalbox-dropped: {', '.join(sorted(set(head.dropped)))}\r\n"
+        return (
+            text.encode("latin-1", "replace")
+            + b"content-type: "
+            + content_type
+            + b"\r\n"
+            + passed(head.headers)
+            + self._connection_header()
+            + extra
+            + b"\r\n"
+        )
+
+    def _connection_header(self) -> bytes:
+        return b"" if self._connection.keep_alive else b"connection: close\r\n"
+
+
+def send_error(connection: Connection, dialect: Dialect, error: CallError, request_id: str) -> None:
+    """An error body in the caller's dialect, with the headers that tell clients whether to retry."""
+    identity = request_id.encode()
+    headers: Headers = [
+        (b"content-type", JSON),
+        (b"x-request-id", identity),
+        (b"request-id", identity),
+        (b"x-signalbox-reason", error.code.encode()),
+    ]
+    if error.should_retry is not None:
+        headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if error.close:
+        connection.close_after_answer()
+    send_body(connection, error.status, headers, dialect.error_body(error, request_id))
+
+
+def send_body(connection: Connection, status: int, headers: Headers, body: bytes, *, head_only: bool = False) -> None:
+    """A whole answer of our own."""
+    if not connection.keep_alive:
+        headers = [*headers, (b"connection", b"close")]
+    head = encode_head(status, [*headers, (b"content-length", b"%d" % len(body))])
+    connection.write(head if head_only else head + body)

@@ -1,0 +1,125 @@
+"""A data-plane process: it serves the listening socket it was given and obeys its supervisor."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+import msgspec
+
+from signalbox.core.call import Principal
+from signalbox.core.errors import ConfigError
+from signalbox.core.labels import labels_of
+from signalbox.core.link import (
+    Applied,
+    ApplyConfig,
+    ApplyKeys,
+    AskMetrics,
+    Done,
+    Exported,
+    Listen,
+    Order,
+    Report,
+    Serving,
+)
+from signalbox.core.ports import VirtualKey
+from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.app import Gateway
+from signalbox.gateway.auth import Keyring
+from signalbox.gateway.http import Connection
+from signalbox.pipeline.stages import Stages
+
+BACKLOG = 2048
+# An abrupt end must not leave streams hanging: after the drain the process waits this long for sockets to flush.
+FLUSH_S = 0.2
+
+
+class Worker:
+    """Holds the gateway once a first configuration came.
+
+    compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. gauges: called
+    before metrics are exported. listener: a bound socket, shared with the other workers. chain: this process's journal.
+    """
+
+    def __init__(
+        self,
+        compile_: Callable[[bytes, str, int], Snapshot],
+        build: Callable[[Snapshot], Stages],
+        make_gateway: Callable[[Stages, Keyring], Gateway],
+        gauges: Callable[[Gateway], None],
+        listener: socket.socket,
+        chain: str,
+    ) -> None:
+        self._listener = listener
+        self._chain = chain
+        self._compile = compile_
+        self._build = build
+        self._make_gateway = make_gateway
+        self._gauges = gauges
+        self._keyring = Keyring(b"", {})
+        self._server: asyncio.Server | None = None
+        self.gateway: Gateway | None = None
+
+    async def obey(self, order: Order) -> Report:
+        """Carry out one order and say how it went."""
+        if isinstance(order, ApplyConfig):
+            return Applied(order.generation, self._apply(order))
+        if isinstance(order, ApplyKeys):
+            self._keyring = Keyring(order.pepper, {row.id: (row.secret_hmac, principal_of(row)) for row in order.keys})
+            if self.gateway is not None:
+                self.gateway.swap_keys(self._keyring)
+            return Done()
+        if isinstance(order, AskMetrics):
+            return Exported(order.ticket, self._export())
+        if isinstance(order, Listen):
+            await self._listen()
+            return Serving(self._chain)
+        await self.drain(order.grace_s)
+        return Done()
+
+    async def _listen(self) -> None:
+        """Start accepting. The socket is shared by all workers: the kernel hands each connection to one of them."""
+        gateway = self.gateway
+        if gateway is None:
+            raise RuntimeError("a worker listens only after its first configuration")
+        gateway.start()
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: Connection(gateway), sock=self._listener, backlog=BACKLOG)
+
+    async def drain(self, grace_s: float) -> None:
+        if self._server is not None:
+            self._server.close()
+        if self.gateway is not None:
+            await self.gateway.drain(grace_s)
+            await asyncio.sleep(FLUSH_S)
+
+    def _apply(self, order: ApplyConfig) -> str:
+        try:
+            stages = self._build(self._compile(order.text, order.name, order.generation))
+        except ConfigError as error:
+            return str(error)
+        if self.gateway is None:
+            self.gateway = self._make_gateway(stages, self._keyring)
+        else:
+            self.gateway.swap(stages)
+        return ""
+
+    def _export(self) -> bytes:
+        if self.gateway is None:
+            return b""
+        self._gauges(self.gateway)
+        return msgspec.msgpack.encode(self.gateway.stages.metrics.export())
+
+
+def principal_of(row: VirtualKey) -> Principal:
+    return Principal(
+        key_id=row.id,
+        tenant=row.tenant,
+        team=row.team,
+        workloads=frozenset(row.workloads) if row.workloads is not None else None,
+        deployments=frozenset(row.deployments_granted),
+        default_workload=row.default_workload,
+        labels=labels_of(row.labels),
+        expires_s=row.expires_ms // 1000 if row.expires_ms is not None else 0,
+    )
