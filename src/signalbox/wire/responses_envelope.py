@@ -199,16 +199,18 @@ def _input(value: object, scan: _Scan) -> None:
         _item(cast("dict[str, Any]", item), position, scan)
 
 
-def item_kind(item: dict[str, Any]) -> object:
+def item_kind(item: dict[str, Any], where: str) -> str:
     """The type of an input item. Two may leave it out: a message (it has a role) and a reference (only an id)."""
     kind = item.get("type")
     if kind is None:
         return "message" if "role" in item else "item_reference"
+    if not isinstance(kind, str):
+        raise BadRequest(f"'{where}.type' must be a string.", param=f"{where}.type")
     return kind
 
 
 def _item(item: dict[str, Any], position: int, scan: _Scan) -> None:
-    kind = item_kind(item)
+    kind = item_kind(item, f"input[{position}]")
     if kind not in _READABLE_ITEMS:
         scan.opaque = True
     if kind == "item_reference":
@@ -235,7 +237,7 @@ def _item(item: dict[str, Any], position: int, scan: _Scan) -> None:
 
 def _part(part: dict[str, Any], where: str, scan: _Scan) -> None:
     kind = part.get("type")
-    if kind in _READABLE_PARTS:
+    if isinstance(kind, str) and kind in _READABLE_PARTS:
         return
     if kind is None and where.endswith(".output"):
         # Outputs of hosted tools (shell: stdout and stderr) are untyped objects of plain text.

@@ -71,7 +71,7 @@ class ItemsReader:
         self._close()
 
     def _item(self, item: dict[str, Any], where: str) -> None:
-        match item_kind(item):
+        match item_kind(item, where):
             case "message":
                 self._message(item, where)
             case "function_call":
@@ -187,7 +187,7 @@ def _part(value: object, where: str, dropped: list[str]) -> Part:
         case "input_audio":
             raise Unsupported("Audio input cannot be carried to another protocol.", param=where)
         case kind:
-            raise BadRequest(f"'{where}.type' is not a known content type: {str(kind)[:80]!r}.", param=where)
+            raise BadRequest(f"'{where}.type' is not a known content type: {str(kind)[:80]!r}.", param=f"{where}.type")
 
 
 def _image(part: dict[str, Any], where: str) -> Image:

@@ -169,7 +169,7 @@ def _allowed(names: object, tools: tuple[Tool, ...]) -> tuple[Tool, ...]:
     entries = [cast("dict[str, Any]", n) if isinstance(n, dict) else {} for n in cast("list[Any]", names)]
     if any(entry.get("type") not in ("function", "custom") for entry in entries):
         raise Unsupported("'tool_choice.tools' may only name functions here.", param="tool_choice.tools")
-    wanted = {entry.get("name") for entry in entries}
+    wanted = [entry.get("name") for entry in entries]
     return tuple(tool for tool in tools if tool.name in wanted)
 
 
