@@ -23,7 +23,7 @@ class _AnswerBlock(msgspec.Struct, gc=False):
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = msgspec.Raw()
 
 
 class _AnswerError(msgspec.Struct, gc=False):
@@ -73,7 +73,7 @@ def see_answer(body: bytes) -> Seen:
 def _block_chars(block: _AnswerBlock) -> int:
     chars = len(block.text or "") + len(block.name or "")
     chars += len(block.thinking or block.signature or block.data or "")
-    return chars + (len(bytes(block.input)) if block.input is not None else 0)
+    return chars + len(bytes(block.input))
 
 
 def read_response(body: bytes) -> Response:
@@ -97,7 +97,7 @@ def _part(block: _AnswerBlock) -> Part | None:
     if kind == "tool_use":
         if not block.id or not block.name:
             raise ValueError("a tool_use block without id or name")
-        return ToolCall(block.id, block.name, bytes(block.input).decode() if block.input is not None else "{}")
+        return ToolCall(block.id, block.name, bytes(block.input).decode() or "{}")
     if kind == "thinking":
         signature = block.signature or None
         return Thinking(block.thinking or "", signature=signature, origin=ORIGIN if signature else None)

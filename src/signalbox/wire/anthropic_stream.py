@@ -33,7 +33,7 @@ class _Block(msgspec.Struct, gc=False):
     thinking: str | None = None
     signature: str | None = None
     data: str | None = None
-    input: msgspec.Raw | None = None
+    input: msgspec.Raw = msgspec.Raw()
 
 
 class _Message(msgspec.Struct):
@@ -276,9 +276,7 @@ class MessagesReader:
         return [ToolDelta(part.index, part.held), done] if part.held else [done]
 
 
-def _told_input(raw: msgspec.Raw | None) -> str | None:
+def _told_input(raw: msgspec.Raw) -> str | None:
     """A tool's whole input when its block starts with one: imitating servers do that and send no delta."""
-    if raw is None:
-        return None
     text = bytes(raw).decode().strip()
     return None if text in ("", "null") or text.replace(" ", "") == "{}" else text
