@@ -12,6 +12,7 @@ from signalbox.core.hub import Request, Response
 from signalbox.core.stream import Seen
 from signalbox.core.usage import Usage
 from signalbox.wire.dialect import Target
+from signalbox.wire.openai_errors import KEEPALIVE, error_body
 from signalbox.wire.responses_answer import read_response, write_response
 from signalbox.wire.responses_envelope import read_envelope
 from signalbox.wire.responses_request import read_request, write_request
@@ -62,7 +63,7 @@ class ResponsesDialect:
         return b""
 
     def error_body(self, error: CallError, request_id: str) -> bytes:
-        return msgspec.json.encode({"error": _error_object(error)})
+        return error_body(error)
 
     def error_event(self, error: CallError, request_id: str) -> bytes:
         """An `error` event, as the API itself sends it: the error nested, and its fields again where the published
@@ -70,22 +71,18 @@ class ResponsesDialect:
         Not `response.failed`: the SDK passes that on as data without raising, and it must repeat the id of a
         response that this function does not know.
         """
-        event = {
+        flat = {
             "type": "error",
             "sequence_number": _LAST_SEQUENCE_NUMBER,
             "code": error.code,
             "message": error.message,
             "param": error.param,
-            "error": _error_object(error),
         }
-        return b"event: error\ndata: " + msgspec.json.encode(event) + b"\n\n"
+        nested = error_body(error)
+        return b"event: error\ndata: %b,%b\n\n" % (msgspec.json.encode(flat)[:-1], nested[1:])
 
     def heartbeat(self) -> bytes:
-        return b": keepalive\n\n"
-
-
-def _error_object(error: CallError) -> dict[str, Any]:
-    return {"message": error.message, "type": error.openai_type, "param": error.param, "code": error.code}
+        return KEEPALIVE
 
 
 RESPONSES = ResponsesDialect()
