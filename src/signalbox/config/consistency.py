@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.schema import PACKS, RESERVED_NAMES, Config, Predicate, Rule, Workload
@@ -25,7 +25,7 @@ def check(config: Config, problems: Problems) -> None:
     for name, target in config.aliases.items():
         _check_alias(name, target, config, problems)
     for name, team in config.teams.items():
-        _check_listed(("teams", name, "workloads"), team.workloads, problems.named("workloads"), "workload", problems)
+        _check_listed(("teams", name, "workloads"), team.workloads, ("workloads",), problems)
     _check_rules(config, problems)
 
 
@@ -38,24 +38,22 @@ def _check_packs(config: Config, problems: Problems) -> None:
 
 def _check_names(config: Config, problems: Problems) -> None:
     """Clients name workloads, deployments and aliases in one and the same field."""
-    kinds = (("workloads", config.workloads), ("deployments", config.deployments), ("aliases", config.aliases))
-    owner: dict[str, str] = {}
-    for section, entries in kinds:
-        for name in entries:
-            if name in RESERVED_NAMES:
-                problems.add((section, name), f"the name {name!r} is reserved", "Choose another name")
-            elif name in owner:
-                line = problems.line((owner[name], name))
-                problems.add(
-                    (section, name),
-                    f"the name {name!r} is taken already in {owner[name]} on line {line}",
-                    "Workloads, deployments and aliases share one set of names: rename one of the two",
-                )
-            else:
-                owner[name] = section
-    if not config.workloads and config.default_workload is None and "default" in owner:
+    sections = {"workloads": config.workloads, "deployments": config.deployments, "aliases": config.aliases}
+    placed = [(problems.line((section, name)), section, name) for section, names in sections.items() for name in names]
+    first: dict[str, tuple[int, str]] = {}
+    for line, section, name in sorted(placed):
+        if name in RESERVED_NAMES:
+            problems.add((section, name), f"the name {name!r} is reserved", "Choose another name")
+        elif name in first:
+            problems.add(
+                (section, name),
+                f"the name {name!r} is taken already in {first[name][1]} on line {first[name][0]}",
+                "Workloads, deployments and aliases share one set of names: rename one of the two",
+            )
+        first.setdefault(name, (line, section))
+    if not config.workloads and config.default_workload is None and "default" in first:
         problems.add(
-            (owner["default"], "default"),
+            (first["default"][1], "default"),
             "the name 'default' is the workload's that exists when the file declares none",
             "Declare a workload, or choose another name",
         )
@@ -64,9 +62,8 @@ def _check_names(config: Config, problems: Problems) -> None:
 def _check_deployments(config: Config, problems: Problems) -> None:
     if not config.deployments and problems.clean(("deployments",)):
         problems.add(("deployments",), "no deployment is declared", "Add at least one: environment, preset and model")
-    environments = set(problems.named("environments"))
     for name, deployment in config.deployments.items():
-        _check_one(("deployments", name, "environment"), deployment.environment, environments, "environment", problems)
+        _check_one(("deployments", name, "environment"), deployment.environment, ("environments",), problems)
         if deployment.timeouts.connect_s > deployment.timeouts.total_s:
             usual = Timeouts()
             problems.add(
@@ -80,7 +77,7 @@ def _check_workload(name: str, workload: Workload, config: Config, problems: Pro
     path: Path = ("workloads", name)
     _check_labels((*path, "data"), workload.data, problems)
     _check_labels((*path, "opaque"), workload.opaque, problems)
-    _check_listed((*path, "placements"), workload.placements, problems.named("deployments"), "deployment", problems)
+    _check_listed((*path, "placements"), workload.placements, ("deployments",), problems)
     for position, placement in enumerate(workload.placements):
         if placement in workload.placements[:position]:
             problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
@@ -94,7 +91,7 @@ def _check_labels(path: Path, names: list[str], problems: Problems) -> None:
 
 def _check_default(config: Config, problems: Problems) -> None:
     if config.default_workload is not None:
-        _check_one(("default_workload",), config.default_workload, problems.named("workloads"), "workload", problems)
+        _check_one(("default_workload",), config.default_workload, ("workloads",), problems)
 
 
 def _check_alias(name: str, target: str, config: Config, problems: Problems) -> None:
@@ -105,13 +102,7 @@ def _check_alias(name: str, target: str, config: Config, problems: Problems) -> 
             f"Write {config.aliases[target]!r}, which it stands for",
         )
         return
-    _check_one(
-        ("aliases", name),
-        target,
-        [*problems.named("workloads"), *problems.named("deployments")],
-        "workload or deployment",
-        problems,
-    )
+    _check_one(("aliases", name), target, ("workloads", "deployments"), problems)
 
 
 def _check_rules(config: Config, problems: Problems) -> None:
@@ -135,7 +126,7 @@ def _check_when(path: Path, rule: Rule, config: Config, problems: Problems) -> N
             problems.add(at, f"{name!r} is a level, not a tag", f"Write `level: {name}`: that level and above")
         elif name not in TAG_BIT:
             problems.add(at, f"there is no data class {name[:64]!r}", did_you_mean(name, TAG_BIT))
-    _check_listed((*path, "when", "workloads"), rule.when.workloads, problems.named("workloads"), "workload", problems)
+    _check_listed((*path, "when", "workloads"), rule.when.workloads, ("workloads",), problems)
     for key in ("data", "regulations", "workloads"):
         at = (*path, "when", key)
         if at in problems.lines and problems.clean(at) and not getattr(rule.when, key):
@@ -158,7 +149,7 @@ def _check_predicate(path: Path, predicate: Predicate, problems: Problems, depth
     if predicate.not_ is not None:
         given += 1
         _check_predicate((*path, "not"), predicate.not_, problems, depth + 1)
-    if not given:
+    if not given and problems.clean(path):
         problems.add(path, "states no condition", "Add kind, region, operator, attests, any, all or not")
     for key in ("any", "all"):
         inner: list[Predicate] = getattr(predicate, key)
@@ -166,11 +157,13 @@ def _check_predicate(path: Path, predicate: Predicate, problems: Problems, depth
             _check_predicate((*path, key, position), part, problems, depth + 1)
 
 
-def _check_listed(path: Path, names: Iterable[str], known: Collection[str], what: str, problems: Problems) -> None:
+def _check_listed(path: Path, names: Iterable[str], sections: tuple[str, ...], problems: Problems) -> None:
     for position, name in enumerate(names):
-        _check_one((*path, position), name, known, what, problems)
+        _check_one((*path, position), name, sections, problems)
 
 
-def _check_one(path: Path, name: str, known: Collection[str], what: str, problems: Problems) -> None:
-    if name not in known:
+def _check_one(path: Path, name: str, sections: tuple[str, ...], problems: Problems) -> None:
+    known = problems.names_of(sections)
+    if known is not None and name not in known:
+        what = " or ".join(section.removesuffix("s") for section in sections)
         problems.add(path, f"there is no {what} {name!r}", did_you_mean(name, known))

@@ -47,7 +47,7 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     problems = Problems(name)
     references = References(os.environ if environ is None else environ, FilePath(name).parent)
     shape = Shape(problems, references)
-    config = shape.read(parse(raw, name), Config) or Config()
+    config = shape.read(parse(raw, name), Config)
     check(config, problems)
     authorities = _authorities(config, references, problems)
     targets = _targets(config, references, problems)

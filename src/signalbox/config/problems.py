@@ -22,9 +22,12 @@ class Problems:
         self.lines: dict[Path, int] = {(): 1}
         self._found: list[tuple[int, str]] = []
         self._touched: set[Path] = set()
+        self._exact: set[Path] = set()
+        self._names: dict[tuple[str, ...], frozenset[str]] = {}
 
     def add(self, path: Path, what: str, fix: str) -> None:
         """what and fix are sentences without their full stop."""
+        self._exact.add(path)
         self._touched.update(path[:length] for length in range(len(path) + 1))
         self.add_at(self.line(path), f"{dotted(path)}: {what}" if path else what, fix)
 
@@ -41,9 +44,18 @@ class Problems:
         """Whether nothing is wrong with the value or anything in it, so that what it means can be judged."""
         return path not in self._touched
 
-    def named(self, section: str) -> list[str]:
-        """The names that a section of the file declares, rightly or not: a faulty entry is not a missing one."""
-        return [str(path[1]) for path in self.lines if len(path) == 2 and path[0] == section]
+    def names_of(self, sections: tuple[str, ...]) -> frozenset[str] | None:
+        """The names that these sections declare, rightly or not: a faulty entry is not a missing one.
+
+        None when a section as a whole is faulty, so that nobody can say what it declares. To be asked once the whole
+        file was read.
+        """
+        if any((section,) in self._exact for section in sections):
+            return None
+        if sections not in self._names:
+            names = (path[1] for path in self.lines if len(path) == 2 and path[0] in sections)
+            self._names[sections] = frozenset(str(name) for name in names)
+        return self._names[sections]
 
     def __bool__(self) -> bool:
         return bool(self._found)

@@ -7,7 +7,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
 from math import isfinite
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 import msgspec
 from msgspec import inspect
@@ -15,6 +15,8 @@ from msgspec import inspect
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.references import ReferenceProblem, References, is_reference
 from signalbox.config.yaml12 import Mapping, Node, Scalar, Sequence, shown
+
+_T = TypeVar("_T", bound=msgspec.Struct)
 
 
 class _Wrong:
@@ -34,10 +36,12 @@ class Shape:
         # The text of each secret as written, so that the version can tell references apart without any secret.
         self.secret_texts: dict[Path, str] = {}
 
-    def read(self, node: Node, kind: type) -> Any:
-        """An instance of `kind` without the parts that were wrong, or None when nothing could be made of it."""
+    def read(self, node: Node, kind: type[_T]) -> _T:
+        """An instance of `kind` without the parts that were wrong. Raises ConfigError when nothing is left."""
         value = self._value(node, _type_info(kind), (), None)
-        return None if value is _WRONG else value
+        if value is _WRONG:
+            self._problems.raise_if_any()
+        return cast(_T, value)
 
     def _value(self, node: Node, info: inspect.Type, path: Path, extra: dict[str, Any] | None) -> Any:
         while isinstance(info, inspect.Metadata):

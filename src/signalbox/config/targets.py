@@ -123,7 +123,7 @@ def _proxy(declared: Deployment, problems: Problems, path: Path) -> str | None:
     try:
         origin = origin_of(declared.proxy, private=True, ca_file=None, proxy=None)
     except AddressProblem as problem:
-        problems.add((*path, "proxy"), problem.what, problem.fix)
+        problems.add((*path, "proxy"), problem.what, "Write http://host:port")
         return None
     if origin.scheme != "http" or origin.path:
         problems.add((*path, "proxy"), "is not a plain HTTP proxy", "Write http://host:port")

@@ -89,8 +89,8 @@ def parse(content: bytes, name: str) -> Node:
 
 
 def _advice(reason: str) -> str:
-    if "\\t" in reason or "'\t'" in reason:
-        return "Indent with spaces, not tabs."
+    if "cannot start any token" in reason:
+        return "Indent with spaces, not tabs, and quote text that begins with @, % or a backquote."
     if "mapping values are not allowed" in reason:
         return "Quote a value that holds ': ', and check the indentation."
     return "Check brackets, quotes and indentation near this line."

@@ -34,6 +34,9 @@ SELF = "self"
 PLACEMENTS = "placements"
 MEMO_MAX = 4096
 
+# One of the deployments that no predicate can tell apart, and the bits of all of them.
+_Group = tuple[Deployment, int]
+
 _OWN_KINDS = frozenset(("on-prem", "edge"))
 _API_INDEX = {api: index for index, api in enumerate(APIS)}
 
@@ -62,9 +65,7 @@ def permitted(
     return found
 
 
-def _evaluate(
-    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, placed: bool
-) -> int:
+def _evaluate(snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, placed: bool) -> int:
     index = _API_INDEX[api]
     allowed = _placements(snapshot, workload) if placed else (1 << len(snapshot.deployments)) - 1
     for rule in applying(snapshot, workload, labels):
@@ -142,7 +143,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         default_workload=config.default_workload or next(iter(workloads)),
         names=names | dict.fromkeys(workloads, "workload"),
         deployment_by_name=by_name,
-        rules=tuple(_rule(rule, deployments, today) for rule in config.rules),
+        rules=_compile_rules(config.rules, deployments, today),
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
@@ -233,10 +234,21 @@ def _stale_on(environments: Iterable[Environment], today: date) -> str | None:
     return (min(coming) + timedelta(days=1)).isoformat() if coming else None
 
 
-def _rule(rule: schema.Rule, deployments: tuple[Deployment, ...], today: date) -> CompiledRule:
-    allow = tuple(_bits(rule.allow, deployments, api, today) for api in APIS)
+def _compile_rules(
+    rules: list[schema.Rule], deployments: tuple[Deployment, ...], today: date
+) -> tuple[CompiledRule, ...]:
+    alike: dict[tuple[str, frozenset[str]], list[Deployment]] = {}
+    for deployment in deployments:
+        alike.setdefault((deployment.environment.name, deployment.apis), []).append(deployment)
+    groups = [(members[0], sum(1 << member.index for member in members)) for members in alike.values()]
+    by_api = {held.name for deployment in deployments for held in deployment.environment.attests if held.covers}
+    return tuple(_rule(rule, groups, by_api, today) for rule in rules)
+
+
+def _rule(rule: schema.Rule, groups: list[_Group], by_api: set[str], today: date) -> CompiledRule:
+    allow = _bits_by_api(rule.allow, groups, by_api, today)
     if isinstance(rule.onward, schema.Predicate):
-        further = tuple(_bits(rule.onward, deployments, api, today) for api in APIS)
+        further = _bits_by_api(rule.onward, groups, by_api, today)
         onward = tuple(here & there for here, there in zip(allow, further, strict=True))
     else:
         onward = allow if rule.onward == "allow" else (0,) * len(APIS)
@@ -264,11 +276,25 @@ def _common(sets: tuple[int, ...]) -> int:
     return common
 
 
-def _bits(predicate: schema.Predicate, deployments: tuple[Deployment, ...], api: str, today: date) -> int:
+def _bits_by_api(predicate: schema.Predicate, groups: list[_Group], by_api: set[str], today: date) -> tuple[int, ...]:
+    """Judged once where no attestation in it depends on the API: that is the rule, and six times cheaper."""
+    if by_api.isdisjoint(_attestations(predicate)):
+        return (_bits(predicate, groups, APIS[0], today),) * len(APIS)
+    return tuple(_bits(predicate, groups, api, today) for api in APIS)
+
+
+def _attestations(predicate: schema.Predicate) -> set[str]:
+    found = set(predicate.attests)
+    for part in (*predicate.any, *predicate.all, *((predicate.not_,) if predicate.not_ else ())):
+        found |= _attestations(part)
+    return found
+
+
+def _bits(predicate: schema.Predicate, groups: list[_Group], api: str, today: date) -> int:
     bits = 0
-    for deployment in deployments:
+    for deployment, members in groups:
         if _judge(predicate, deployment, api, today)[0]:
-            bits |= 1 << deployment.index
+            bits |= members
     return bits
 
 

@@ -1,0 +1,291 @@
+"""Compiled rules against a naive reading of the same file, which shares no code with the product.
+
+The oracle reads the text with the YAML library's own loader and judges predicates in Kleene's three values, one
+deployment, one rule and one question at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import date
+from typing import Any
+
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.config.load import load_text
+from signalbox.core.labels import Labels, labels_of
+from signalbox.core.snapshot import Snapshot
+from signalbox.core.usage import Rates
+from signalbox.policy.rules import compile_snapshot, permitted, refusals
+
+TODAY = "2026-06-15"
+APIS = ["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
+LEVELS = ["public", "internal", "confidential", "restricted"]
+TAG_LEVEL = {"personal": 2, "phi": 3, "source-code": 2, "pci": 3, "opaque": 1}
+KINDS = ["cloud", "private-cloud", "on-prem", "edge"]
+REGIONS = ["eu", "eu/de", "eu/de/fra", "eu/fr", "us", "us/ca", "asia", "eur"]
+ATTESTS = ["baa", "dpa", "soc2"]
+OPERATORS = ["OpenAI", "Microsoft", "self"]
+REGULATIONS = ["gdpr", "hipaa"]
+
+
+# --- the oracle ---
+
+
+def kleene_and(values: list[bool | None]) -> bool | None:
+    if any(value is False for value in values):
+        return False
+    return None if any(value is None for value in values) else True
+
+
+def kleene_or(values: list[bool | None]) -> bool | None:
+    if any(value is True for value in values):
+        return True
+    return None if any(value is None for value in values) else False
+
+
+def in_region(place: str | None, region: str) -> bool | None:
+    if place is None:
+        return None
+    place_parts, region_parts = place.split("/"), region.split("/")
+    if place_parts[: len(region_parts)] == region_parts:
+        return True
+    return None if region_parts[: len(place_parts)] == place_parts else False
+
+
+def in_any_region(place: str | None, regions: list[str]) -> bool | None:
+    return kleene_or([in_region(place, region) for region in regions])
+
+
+def attested(environment: dict[str, Any], name: str, native: list[str], api: str) -> bool | None:
+    """False only when nobody ever attested it; unknown when it lapsed or does not cover the API."""
+    answer: bool | None = False
+    for entry in environment.get("attests", []):
+        entry = {"name": entry} if isinstance(entry, str) else entry
+        if entry["name"] != name:
+            continue
+        alive = "until" not in entry or entry["until"] >= TODAY
+        covers = entry.get("covers", [])
+        needed = [api] if api in native else native
+        if alive and (not covers or all(one in covers for one in needed)):
+            return True
+        answer = None
+    return answer
+
+
+def judge(predicate: dict[str, Any], environment: dict[str, Any], native: list[str], api: str) -> bool | None:
+    region = environment.get("region")
+    storage = environment.get("storage_region", region)
+    verdicts: list[bool | None] = []
+    for key, wanted in predicate.items():
+        if key == "kind":
+            verdicts.append(environment["kind"] in wanted)
+        elif key == "region":
+            here, there = in_any_region(region, wanted), in_any_region(storage, wanted)
+            verdicts.append(here if here is there else None)
+        elif key == "storage_region":
+            verdicts.append(in_any_region(storage, wanted))
+        elif key == "jurisdiction":
+            verdicts.append(in_any_region(environment.get("jurisdiction"), wanted))
+        elif key == "operator":
+            own = "self" if environment["kind"] in ("on-prem", "edge") else None
+            operator = environment.get("operator", own)
+            verdicts.append(None if operator is None else operator.lower() in [name.lower() for name in wanted])
+        elif key == "attests":
+            verdicts.append(kleene_and([attested(environment, name, native, api) for name in wanted]))
+        elif key == "any":
+            verdicts.append(kleene_or([judge(part, environment, native, api) for part in wanted]))
+        elif key == "all":
+            verdicts.append(kleene_and([judge(part, environment, native, api) for part in wanted]))
+        elif key == "not":
+            inner = judge(wanted, environment, native, api)
+            verdicts.append(None if inner is None else not inner)
+        else:
+            raise AssertionError(key)
+    return kleene_and(verdicts)
+
+
+def applies(rule: dict[str, Any], workload: str, spec: dict[str, Any], names: set[str]) -> bool:
+    names = names | set(spec.get("data", []))
+    level = max([0, *(LEVELS.index(n) if n in LEVELS else TAG_LEVEL[n] for n in names)])
+    when = rule.get("when", {})
+    if "level" in when and level < LEVELS.index(when["level"]):
+        return False
+    if "data" in when and not names & set(when["data"]):
+        return False
+    if "regulations" in when and not set(when["regulations"]) & set(spec.get("regulations", [])):
+        return False
+    return not ("workloads" in when and workload not in when["workloads"])
+
+
+def refusing(
+    doc: dict[str, Any], deployment: str, workload: str, names: set[str], onward: bool, api: str
+) -> list[str]:
+    """Ids of the rules that forbid this deployment, `placements` first when the workload does not list it."""
+    spec = doc["workloads"][workload]
+    entry = doc["deployments"][deployment]
+    environment, native = doc["environments"][entry["environment"]], entry["capabilities"]["apis"]
+    found: list[str] = []
+    if spec.get("placements") and deployment not in spec["placements"]:
+        found.append("placements")
+    for rule in doc.get("rules", []):
+        if not applies(rule, workload, spec, names):
+            continue
+        allowed = judge(rule["allow"], environment, native, api) is True
+        further = rule.get("onward", "deny")
+        if onward and isinstance(further, dict):
+            allowed = allowed and judge(further, environment, native, api) is True
+        elif onward:
+            allowed = allowed and further == "allow"
+        if not allowed:
+            found.append(rule["id"])
+    return found
+
+
+# --- random files ---
+
+
+def some(values: list[str]) -> st.SearchStrategy[list[str]]:
+    return st.lists(st.sampled_from(values), min_size=1, max_size=3, unique=True)
+
+
+def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, Any]]:
+    return st.fixed_dictionaries({}, optional=fields)
+
+
+ATTESTATION = st.one_of(
+    st.sampled_from(ATTESTS),
+    st.fixed_dictionaries(
+        {"name": st.sampled_from(ATTESTS)},
+        optional={
+            "until": st.sampled_from(["2026-06-14", "2026-06-15", "2026-06-16", "2024-02-29"]),
+            "covers": st.lists(st.sampled_from(APIS), max_size=4, unique=True),
+        },
+    ),
+)
+ENVIRONMENT = st.fixed_dictionaries(
+    {"kind": st.sampled_from(KINDS)},
+    optional={
+        "region": st.sampled_from(REGIONS),
+        "storage_region": st.sampled_from(REGIONS),
+        "jurisdiction": st.sampled_from(REGIONS),
+        "operator": st.sampled_from(["openai", "Microsoft", "Self"]),
+        "attests": st.lists(ATTESTATION, max_size=3),
+    },
+)
+FACTS = {
+    "kind": some(KINDS),
+    "region": some(REGIONS),
+    "storage_region": some(REGIONS),
+    "jurisdiction": some(REGIONS),
+    "operator": some(OPERATORS),
+    "attests": some(ATTESTS),
+}
+PREDICATE = st.recursive(
+    optional(**FACTS).filter(bool),
+    lambda inner: optional(
+        **FACTS, any=st.lists(inner, min_size=1, max_size=3), all=st.lists(inner, min_size=1, max_size=2), **{"not": inner}
+    ).filter(bool),
+    max_leaves=5,
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> dict[str, Any]:
+    environments = {f"env{i}": draw(ENVIRONMENT) for i in range(draw(st.integers(1, 4)))}
+    deployments = {
+        f"dep{i}": {
+            "environment": draw(st.sampled_from(sorted(environments))),
+            "protocol": "openai",
+            "base_url": "http://127.0.0.1:9/v1",
+            "model": "m",
+            "capabilities": {"apis": draw(some(APIS))},
+        }
+        for i in range(draw(st.integers(1, 5)))
+    }
+    names = sorted(deployments)
+    workload = optional(
+        data=some([*LEVELS, *TAG_LEVEL]),
+        regulations=some(REGULATIONS),
+        placements=st.lists(st.sampled_from(names), max_size=3, unique=True),
+    )
+    workloads = {f"work{i}": draw(workload) for i in range(draw(st.integers(1, 3)))}
+    when = optional(
+        data=some(list(TAG_LEVEL)),
+        level=st.sampled_from(LEVELS),
+        regulations=some(REGULATIONS),
+        workloads=some(sorted(workloads)),
+    )
+    rules = [
+        {
+            "id": f"rule{i}",
+            "allow": draw(PREDICATE),
+            **draw(optional(when=when, onward=st.one_of(st.sampled_from(["allow", "deny"]), PREDICATE))),
+        }
+        for i in range(draw(st.integers(0, 5)))
+    ]
+    return {"environments": environments, "deployments": deployments, "workloads": workloads, "rules": rules}
+
+
+def unpriced(provider: str, model: str, on: date) -> Rates | None:
+    return None
+
+
+def compiled(text: str) -> Snapshot:
+    return compile_snapshot(load_text(text, "oracle.yaml", {}), 1, TODAY, unpriced)
+
+
+LABEL_NAMES = st.sets(st.sampled_from([*LEVELS, *TAG_LEVEL]), max_size=3)
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents(), LABEL_NAMES, st.booleans(), st.sampled_from(APIS))
+def test_bitsets_agree_with_a_naive_reading(doc: dict[str, Any], names: set[str], onward: bool, api: str) -> None:
+    text = json.dumps(doc)
+    snapshot, naive = compiled(text), yaml.safe_load(text)
+    for workload in snapshot.workloads.values():
+        bits = permitted(snapshot, workload, labels_of(names), onward, api)
+        reasons = refusals(snapshot, workload, labels_of(names), onward, api)
+        for deployment in snapshot.deployments:
+            expected = refusing(naive, deployment.name, workload.name, names, onward, api)
+            assert bool(bits >> deployment.index & 1) == (not expected), deployment.name
+            assert [rule for rule, _ in reasons.get(deployment.name, [])] == expected
+        assert bits >> len(snapshot.deployments) == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents(), LABEL_NAMES, LABEL_NAMES, st.booleans(), st.sampled_from(APIS))
+def test_a_raised_label_never_opens_a_way(
+    doc: dict[str, Any], names: set[str], more: set[str], onward: bool, api: str
+) -> None:
+    snapshot = compiled(json.dumps(doc))
+    low: Labels = labels_of(names)
+    high = low | labels_of(more)
+    for workload in snapshot.workloads.values():
+        assert permitted(snapshot, workload, high, onward, api) & ~permitted(snapshot, workload, low, onward, api) == 0
+        onwards = permitted(snapshot, workload, low, True, api)
+        assert onwards & ~permitted(snapshot, workload, low, False, api) == 0
+
+
+@settings(max_examples=150, deadline=None)
+@given(documents(), st.sampled_from(APIS), LABEL_NAMES)
+def test_facts_that_are_taken_away_never_open_a_way(doc: dict[str, Any], api: str, names: set[str]) -> None:
+    """Fail closed: an operator who forgets a region, an operator or a contract loses placements, never gains one."""
+    stripped = json.loads(json.dumps(doc))
+    for environment in stripped["environments"].values():
+        for fact in ("region", "storage_region", "jurisdiction", "operator", "attests"):
+            if environment["kind"] in ("cloud", "private-cloud") or fact != "operator":
+                environment.pop(fact, None)
+    if any(_negates_attests(rule) for rule in doc["rules"]):
+        return  # a rule that wants a contract to be absent is satisfied by its absence
+    before, after = compiled(json.dumps(doc)), compiled(json.dumps(stripped))
+    for name, workload in before.workloads.items():
+        labels = labels_of(names)
+        was = permitted(before, workload, labels, False, api)
+        assert permitted(after, after.workloads[name], labels, False, api) & ~was == 0
+
+
+def _negates_attests(rule: dict[str, Any]) -> bool:
+    return '"not"' in json.dumps(rule) and "attests" in json.dumps(rule)
