@@ -7,60 +7,11 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.core.stream import Seen, SseEvent
+from signalbox.wire.openai_chat_model import BAD_JSON, Answer, Answered, Choice, decode_answer, decode_any, is_utf8
 from signalbox.wire.openai_usage import read_usage
 
 # No provider offers more choices; beyond this an index is an attack on our memory.
 CHOICES_MAX = 1024
-
-
-class _Function(msgspec.Struct):
-    name: str | None = None
-    arguments: str | None = None
-
-
-class _Custom(msgspec.Struct):
-    input: str | None = None
-
-
-class _ToolCall(msgspec.Struct):
-    function: _Function | None = None
-    custom: _Custom | None = None
-
-
-class _Message(msgspec.Struct):
-    """A delta of a stream or the message of a whole answer. Mistral writes content as a list when it thinks."""
-
-    content: str | list[Any] | None = None
-    refusal: str | None = None
-    reasoning_content: str | None = None
-    reasoning: str | None = None
-    tool_calls: list[_ToolCall] | None = None
-    function_call: _Function | None = None
-    audio: dict[str, Any] | None = None
-
-
-class _Choice(msgspec.Struct):
-    index: int = 0
-    delta: _Message | None = None
-    message: _Message | None = None
-    text: str | None = None
-    finish_reason: str | None = None
-
-
-class _Answer(msgspec.Struct):
-    """A chunk or a whole answer. Groq tells its usage, and why it stopped early, in x_groq."""
-
-    choices: list[_Choice] | None = None
-    usage: dict[str, Any] | None = None
-    model: str | None = None
-    error: Any = None
-    x_groq: Any = None
-    object: Any = None
-
-
-_decode_answer = msgspec.json.Decoder(_Answer).decode
-_decode_any = msgspec.json.Decoder().decode
-_BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
 class ChatObserver:
@@ -78,13 +29,20 @@ class ChatObserver:
     def observe(self, event: SseEvent) -> Seen:
         data = event.data
         try:
-            answer = _decode_answer(data)
+            answer = decode_answer(data)
         except msgspec.ValidationError:
+            # `[DONE]` starts like a JSON array, which is enough for the decoder to call it the wrong type.
             answer = _read_odd(data)
-        except _BAD_JSON:
-            return self._not_json(event)
-        if answer is None or not (data.isascii() or _is_utf8(data)):
+            if answer is None:
+                return self.not_json(event)
+        except BAD_JSON:
+            return self.not_json(event)
+        if not (data.isascii() or is_utf8(data)):
             return Seen(ok=False)
+        return self.note(answer, event)
+
+    def note(self, answer: Answer, event: SseEvent) -> Seen:
+        """Takes note of an event that is already decoded."""
         seen = Seen(model=answer.model)
         choices = answer.choices
         if choices:
@@ -95,13 +53,13 @@ class ChatObserver:
             seen.usage = read_usage(answer.usage)
             seen.usage_only = not choices
         if answer.error is not None or event.event == "error" or answer.object == "error":
-            seen.error = read_error(answer.error if answer.error is not None else _decode_any(data))
+            seen.error = read_error(answer.error if answer.error is not None else decode_any(event.data))
         if answer.x_groq is not None:
             _see_groq(answer.x_groq, seen)
         seen.finished = self._finished
         return seen
 
-    def _choice(self, choice: _Choice, seen: Seen) -> bool:
+    def _choice(self, choice: Choice, seen: Seen) -> bool:
         """Takes note of one choice; False when its index is absurd."""
         delta = choice.delta
         if delta is not None:
@@ -125,7 +83,8 @@ class ChatObserver:
             self._finished = False
         return True
 
-    def _not_json(self, event: SseEvent) -> Seen:
+    def not_json(self, event: SseEvent) -> Seen:
+        """An event whose data is no JSON: the terminator, a comment, or an event that must not go on."""
         if event.data.strip() == b"[DONE]":
             return Seen(end=True, finished=self._finished)
         return Seen(ok=event.comment, finished=self._finished)
@@ -134,17 +93,17 @@ class ChatObserver:
 def see_answer(body: bytes) -> Seen:
     """A whole answer: usage and whether it is one at all."""
     try:
-        answer = _decode_answer(body)
+        answer = decode_answer(body)
     except msgspec.ValidationError:
         answer = _read_odd(body)
-    except _BAD_JSON:
+    except BAD_JSON:
         return Seen(ok=False)
-    if answer is None or not (body.isascii() or _is_utf8(body)):
+    if answer is None or not (body.isascii() or is_utf8(body)):
         return Seen(ok=False)
     seen = Seen(model=answer.model)
     if answer.error is not None or not answer.choices:
         if answer.error is not None or answer.object == "error":
-            seen.error = read_error(answer.error if answer.error is not None else _decode_any(body))
+            seen.error = read_error(answer.error if answer.error is not None else decode_any(body))
         seen.ok = False
         return seen
     for choice in answer.choices:
@@ -178,7 +137,7 @@ def read_error(error: object) -> tuple[str, str]:
     )
 
 
-def _see_content(message: _Message, seen: Seen) -> None:
+def _see_content(message: Answered, seen: Seen) -> None:
     chars = 0
     content = message.content
     if content:
@@ -217,12 +176,12 @@ def _see_groq(told: object, seen: Seen) -> None:
         seen.error = read_error(fields["error"])
 
 
-def _read_odd(data: bytes) -> _Answer | None:
+def _read_odd(data: bytes) -> Answer | None:
     """An answer with a field of another type than every known server gives it: read piece by piece, so that a new
     spelling of one field neither hides the others nor breaks the stream. None for what is not a JSON object."""
     try:
-        doc: Any = _decode_any(data)
-    except _BAD_JSON:
+        doc: Any = decode_any(data)
+    except BAD_JSON:
         return None
     if not isinstance(doc, dict):
         return None
@@ -230,7 +189,7 @@ def _read_odd(data: bytes) -> _Answer | None:
     choices: Any = fields.get("choices")
     usage: Any = fields.get("usage")
     model: Any = fields.get("model")
-    return _Answer(
+    return Answer(
         choices=[_odd_choice(choice) for choice in cast(list[Any], choices)] if isinstance(choices, list) else None,
         usage=cast(dict[str, Any], usage) if isinstance(usage, dict) else None,
         model=model if isinstance(model, str) else None,
@@ -240,12 +199,12 @@ def _read_odd(data: bytes) -> _Answer | None:
     )
 
 
-def _odd_choice(value: object) -> _Choice:
+def _odd_choice(value: object) -> Choice:
     fields = cast(dict[str, Any], value) if isinstance(value, dict) else {}
     index: Any = fields.get("index")
     reason: Any = fields.get("finish_reason")
     text: Any = fields.get("text")
-    return _Choice(
+    return Choice(
         index=index if isinstance(index, int) else 0,
         delta=_odd_message(fields.get("delta")),
         message=_odd_message(fields.get("message")),
@@ -254,12 +213,12 @@ def _odd_choice(value: object) -> _Choice:
     )
 
 
-def _odd_message(value: object) -> _Message | None:
+def _odd_message(value: object) -> Answered | None:
     """Everything but the role counts as content: too much rather than too little."""
     if not isinstance(value, dict):
         return None
     fields = cast(dict[str, Any], value)
-    return _Message(content=[inner for name, inner in fields.items() if name != "role" and inner])
+    return Answered(content=[inner for name, inner in fields.items() if name != "role" and inner])
 
 
 def _chars(value: object) -> int:
@@ -275,12 +234,3 @@ def _chars(value: object) -> int:
         elif isinstance(inner, dict):
             waiting += [member for name, member in cast(dict[str, object], inner).items() if name != "type"]
     return chars
-
-
-def _is_utf8(data: bytes) -> bool:
-    """The typed decoder skips over unknown fields without looking at their encoding; clients do not."""
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True

@@ -1,0 +1,75 @@
+"""The shapes of chat and text completions answers, whole or in chunks, as a typed decoder reads them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+
+class Function(msgspec.Struct):
+    name: str | None = None
+    arguments: str | None = None
+
+
+class Custom(msgspec.Struct):
+    input: str | None = None
+
+
+class Called(msgspec.Struct):
+    """A tool call, or a piece of one: only the first piece is sure to have id and name."""
+
+    index: int | None = None
+    id: str | None = None
+    function: Function | None = None
+    custom: Custom | None = None
+
+
+class Answered(msgspec.Struct):
+    """A delta of a stream or the message of a whole answer. Mistral writes content as a list when it thinks."""
+
+    content: str | list[Any] | None = None
+    refusal: str | None = None
+    reasoning_content: str | None = None
+    reasoning: str | None = None
+    tool_calls: list[Called] | None = None
+    function_call: Function | None = None
+    audio: dict[str, Any] | None = None
+
+
+class Choice(msgspec.Struct):
+    """stop_reason: vLLM's word for the stop sequence that was met, among other things."""
+
+    index: int = 0
+    delta: Answered | None = None
+    message: Answered | None = None
+    text: str | None = None
+    finish_reason: str | None = None
+    stop_reason: Any = None
+
+
+class Answer(msgspec.Struct):
+    """A chunk or a whole answer. Groq tells its usage, and why it stopped early, in x_groq."""
+
+    id: str | None = None
+    choices: list[Choice] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    error: Any = None
+    x_groq: Any = None
+    object: Any = None
+    created: Any = None
+
+
+decode_answer = msgspec.json.Decoder(Answer).decode
+decode_any = msgspec.json.Decoder().decode
+BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+
+
+def is_utf8(data: bytes) -> bool:
+    """The typed decoder skips over unknown fields without looking at their encoding; clients do not."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

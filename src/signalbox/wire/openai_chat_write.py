@@ -1,0 +1,150 @@
+"""The hub's request written as a chat completions body."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+
+from signalbox.core.errors import BadRequest, Unsupported
+from signalbox.core.hub import Image, Message, OutputFormat, Request, Tool, ToolResult
+from signalbox.wire.dialect import Target
+from signalbox.wire.openai_chat_messages import write_conversation
+from signalbox.wire.responses_items import note
+
+# OpenAI's own models by name: the newer ones refuse `max_tokens`, while many servers of other models know nothing
+# else; and reasoning models refuse sampling parameters. Open weights under OpenAI's name are served by the latter.
+_OPENAI = re.compile(r"(?:openai/)?(?:ft:)?(?:gpt-(?!oss)|o\d|chatgpt-|codex-)")
+_OPENAI_REASONING = re.compile(r"(?:openai/)?(?:ft:)?(?:o\d|gpt-[5-9](?!.*-chat)|codex-)")
+# Models whose servers take `reasoning_effort`; others refuse a parameter that they do not know.
+_TAKES_EFFORT = re.compile(r"(?:.*/)?(?:ft:)?(?:o\d|gpt-[5-9]|gpt-oss|codex-|gemini-(?:2\.5|[3-9])|deepseek-v[4-9])")
+_SERVICE_TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
+# A thinking budget in tokens has no place on this wire; these are the efforts it stands for, by upper bound.
+_EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
+
+
+def write_request(request: Request, target: Target) -> bytes:
+    """The body for `target`. Tuning that this API lacks is added to `request.dropped`; raises Unsupported for what
+    the target cannot honour."""
+    _refuse_what_target_cannot(request, target)
+    dropped = request.dropped
+    messages = write_conversation(request.messages, dropped)
+    if not messages:
+        raise BadRequest("At least one message with content is required.", param="messages")
+    if request.system:
+        if any(text.cache for text in request.system):
+            note(dropped, "cache_control")
+        messages.insert(0, {"role": "system", "content": "\n\n".join(text.text for text in request.system)})
+    body: dict[str, Any] = {"model": target.model, "messages": messages}
+    if request.stream:
+        body["stream"] = True
+        if target.stream_usage:
+            body["stream_options"] = {"include_usage": True}
+    _write_tools(body, request)
+    if request.output_format is not None:
+        body["response_format"] = _write_format(request.output_format)
+    if request.max_tokens is not None:
+        body["max_completion_tokens" if _OPENAI.match(target.model) else "max_tokens"] = request.max_tokens
+    _write_tuning(body, request, target.model)
+    return msgspec.json.encode(body)
+
+
+def _refuse_what_target_cannot(request: Request, target: Target) -> None:
+    if request.n is not None and request.n > 1:
+        raise Unsupported("'n' above 1 cannot be carried to another protocol.", param="n")
+    if request.tools and not target.tools:
+        raise Unsupported(f"The deployment of '{target.model}' takes no tools.", param="tools")
+    form = request.output_format
+    if form is not None and form.kind == "json_schema" and not target.json_schema:
+        raise Unsupported(f"The deployment of '{target.model}' takes no JSON schema.", param="response_format")
+    if not target.images and any(_has_image(message) for message in request.messages):
+        raise Unsupported(f"The deployment of '{target.model}' takes no images.", param="messages")
+
+
+def _has_image(message: Message) -> bool:
+    for part in message.parts:
+        if isinstance(part, Image):
+            return True
+        if isinstance(part, ToolResult) and any(isinstance(inner, Image) for inner in part.parts):
+            return True
+    return False
+
+
+def _write_tools(body: dict[str, Any], request: Request) -> None:
+    choice = request.tool_choice
+    if not request.tools:
+        if choice is not None and choice.mode in ("required", "named"):
+            raise BadRequest("'tool_choice' demands a tool, but there are no tools.", param="tool_choice")
+        return
+    body["tools"] = [_write_tool(tool) for tool in request.tools]
+    if choice is not None:
+        named = {"type": "function", "function": {"name": choice.name}}
+        body["tool_choice"] = named if choice.mode == "named" else choice.mode
+    if request.parallel_tool_calls is not None:
+        body["parallel_tool_calls"] = request.parallel_tool_calls
+
+
+def _write_tool(tool: Tool) -> dict[str, Any]:
+    function: dict[str, Any] = {"name": tool.name}
+    if tool.description is not None:
+        function["description"] = tool.description
+    function["parameters"] = tool.parameters
+    if tool.strict is not None:
+        function["strict"] = tool.strict
+    return {"type": "function", "function": function}
+
+
+def _write_format(form: OutputFormat) -> dict[str, Any]:
+    if form.kind == "json_object":
+        return {"type": "json_object"}
+    schema: dict[str, Any] = {"name": form.name or "answer", "schema": form.schema or {}}
+    if form.strict is not None:
+        schema["strict"] = form.strict
+    if form.description is not None:
+        schema["description"] = form.description
+    return {"type": "json_schema", "json_schema": schema}
+
+
+def _write_tuning(body: dict[str, Any], request: Request, model: str) -> None:
+    dropped = request.dropped
+    fixed = _OPENAI_REASONING.match(model) is not None
+    for name, neutral in (("temperature", 1), ("top_p", 1), ("presence_penalty", 0), ("frequency_penalty", 0)):
+        value = getattr(request, name)
+        if value is None:
+            continue
+        if not fixed:
+            body[name] = value
+        elif value != neutral:
+            note(dropped, name)
+    if request.seed is not None:
+        body["seed"] = request.seed
+    if request.stop:
+        if fixed:
+            note(dropped, "stop")
+        else:
+            body["stop"] = list(request.stop)
+    effort = request.reasoning_effort or _effort(request.thinking_budget)
+    if effort is not None:
+        if _TAKES_EFFORT.match(model):
+            body["reasoning_effort"] = effort
+        else:
+            note(dropped, "reasoning_effort" if request.reasoning_effort is not None else "thinking")
+    if request.user is not None:
+        body["user"] = request.user
+    if request.service_tier is not None:
+        if _OPENAI.match(model) and request.service_tier in _SERVICE_TIERS:
+            body["service_tier"] = request.service_tier
+        else:
+            note(dropped, "service_tier")
+    if request.top_k is not None:
+        note(dropped, "top_k")
+    if request.metadata:
+        # The API takes metadata only for answers that it stores.
+        note(dropped, "metadata")
+
+
+def _effort(budget_tokens: int | None) -> str | None:
+    if not budget_tokens:
+        return None
+    return next((effort for limit, effort in _EFFORT_BY_BUDGET if budget_tokens <= limit), "high")
