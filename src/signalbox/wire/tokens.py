@@ -31,7 +31,7 @@ _LEAD_4 = bytes(range(0xF0, 0x100))  # emoji, rare Han
 _WEIGHTS = (
     (_LOWER, 0.4),
     (_UPPER, 0.75),
-    (_SPACE, 0.7),
+    (_SPACE, 0.75),
     (_CONTINUATION, 0.0),
     (_LEAD_2, 1.7),
     (_LEAD_3_BRAHMIC, 2.8),
