@@ -18,6 +18,7 @@ import uvicorn
 import uvloop
 
 from signalbox.config import schema
+from signalbox.config.declared import Declared
 from signalbox.config.discover import SimulatedModel, discover, simulated
 from signalbox.config.load import load_text
 from signalbox.console.app import Console, is_loopback
@@ -67,6 +68,7 @@ class Compiled(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     server: schema.Server
     journal: schema.Journal
+    files: tuple[str, ...]
 
 
 class ServeOptions(msgspec.Struct, frozen=True):
@@ -100,12 +102,19 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
+def today() -> str:
+    """The UTC date, ISO."""
+    return datetime.now(UTC).date().isoformat()
+
+
 def compile_text(content: bytes, name: str, generation: int) -> Compiled:
     """Text to snapshot, in every process the same way. Raises ConfigError with all findings."""
-    declared = load_text(content, name)
-    today = datetime.now(UTC).date().isoformat()
-    snapshot = compile_snapshot(declared, generation, today, rates)
-    return Compiled(snapshot, declared.config.server, declared.config.journal)
+    return compile_declared(load_text(content, name), generation)
+
+
+def compile_declared(declared: Declared, generation: int) -> Compiled:
+    snapshot = compile_snapshot(declared, generation, today(), rates)
+    return Compiled(snapshot, declared.config.server, declared.config.journal, declared.files)
 
 
 def open_store(state: StateDir) -> Store:
@@ -257,6 +266,7 @@ async def _serve(options: ServeOptions) -> int:
         recover=lambda: recover(state.journal, now_ms()).attempts,
         check=_check,
         shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S),
+        today=today,
         log=log,
     )
     _obey_signals(supervisor)
@@ -322,7 +332,8 @@ def _simulated_models(simulator: Simulator) -> list[SimulatedModel]:
 
 def _check(text: Text, generation: int) -> Checked:
     compiled = compile_text(text.content, text.name, generation)
-    return Checked(compiled.snapshot.version, compiled.server.shutdown_grace_s)
+    snapshot = compiled.snapshot
+    return Checked(snapshot.version, compiled.server.shutdown_grace_s, snapshot.stale_on, compiled.files)
 
 
 def _first_key(store: Store, pepper: bytes) -> Secret | None:

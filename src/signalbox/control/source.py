@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
 import msgspec
 
-from signalbox.core.errors import ConfigError
+from signalbox.config.load import read_bytes
+from signalbox.config.watch import Stamp, stamp
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -22,36 +24,29 @@ class ConfigSource(Protocol):
         """Raises ConfigError when there is nothing to read."""
         ...
 
-    def changed(self) -> bool:
-        """Whether it may differ from what was last read; cheap, asked several times a second."""
+    def changed(self, others: Collection[str]) -> bool:
+        """Whether it, or another file that it drew from, may differ from what was last read. Cheap: asked several
+        times a second."""
         ...
 
 
 class FileSource:
-    """A file, watched by size, time and inode, so that an editor's rename is seen as well."""
+    """A file, watched with the secrets and certificates it names."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        self._seen = self._mark()
+        self._seen: dict[str, Stamp] = {}
 
     def read(self) -> Text:
-        self._seen = self._mark()
-        try:
-            return Text(self._path.read_bytes(), str(self._path))
-        except OSError as error:
-            raise ConfigError(
-                [f"{self._path}: cannot be read ({error.strerror}). Pass --config with its path."]
-            ) from None
+        # Looked at before it is read: what is written in between shows up as a change.
+        self._seen = {str(self._path): stamp([str(self._path)])}
+        return Text(read_bytes(self._path), str(self._path))
 
-    def changed(self) -> bool:
-        return self._mark() != self._seen
-
-    def _mark(self) -> tuple[int, int, int] | None:
-        try:
-            status = self._path.stat()
-        except OSError:
-            return None
-        return status.st_mtime_ns, status.st_size, status.st_ino
+    def changed(self, others: Collection[str]) -> bool:
+        now = {file: stamp([file]) for file in (str(self._path), *others)}
+        changed = any(self._seen.get(file, mark) != mark for file, mark in now.items())
+        self._seen = now
+        return changed
 
 
 class FixedSource:
@@ -63,5 +58,5 @@ class FixedSource:
     def read(self) -> Text:
         return self._text
 
-    def changed(self) -> bool:
+    def changed(self, others: Collection[str]) -> bool:
         return False

@@ -26,8 +26,12 @@ RESTART_S_MAX = 10.0
 class Checked(msgspec.Struct, frozen=True):
     """What the supervisor needs to know of a configuration that may be put in force."""
 
+    """stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own."""
+
     version: str
     grace_s: float
+    stale_on: str | None = None
+    files: tuple[str, ...] = ()
 
 
 class Shipping(Protocol):
@@ -42,7 +46,7 @@ class Supervisor:
     """Runs until `stopping` is set.
 
     spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). check:
-    raises ConfigError for a text that cannot be put in force.
+    raises ConfigError for a text that cannot be put in force. today: the UTC date, ISO.
     """
 
     def __init__(
@@ -56,8 +60,10 @@ class Supervisor:
         recover: Callable[[], int],
         check: Callable[[Text, int], Checked],
         shipping: Shipping,
+        today: Callable[[], str],
         log: Log,
     ) -> None:
+        self._today = today
         self._source = source
         self._store = store
         self._pepper = pepper
@@ -106,11 +112,15 @@ class Supervisor:
         await self._stop()
 
     async def _watch(self) -> None:
-        if self.reload_wanted or self._source.changed():
+        if self.reload_wanted or self._source.changed(self.checked.files) or self._lapsed():
             self.reload_wanted = False
             await self.reload()
         await self._load_keys()
         await self._revive()
+
+    def _lapsed(self) -> bool:
+        """A fact that was compiled in, such as an attestation, no longer holds today."""
+        return self.checked.stale_on is not None and self._today() >= self.checked.stale_on
 
     async def _stop(self) -> None:
         self._log.info("draining", grace_s=self.checked.grace_s)
@@ -139,8 +149,6 @@ class Supervisor:
                 checked = self._check(text, self.generation + 1)
             except ConfigError as error:
                 return self._refused(str(error))
-            if text == self._text:
-                return ""
             order = ApplyConfig(text.content, text.name, self.generation + 1)
             reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
             errors = [report.error for report in reports if isinstance(report, Applied) and report.error]

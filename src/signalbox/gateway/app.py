@@ -20,7 +20,7 @@ from signalbox.telemetry.log import Log
 from signalbox.wire.dialect import Dialect
 from signalbox.wire.table import DIALECTS
 
-Endpoint = Callable[["Gateway", Request, Connection, Dialect, str], Awaitable[None]]
+Endpoint = Callable[[endpoints.Plane, Request, Connection, Dialect, str], Awaitable[None]]
 
 
 class Route(msgspec.Struct, frozen=True):
@@ -82,8 +82,6 @@ class Gateway:
         self._ticker: asyncio.TimerHandle | None = None
         self._ids = count(1)
         self._process = f"{int(time()):08x}{token_hex(4)}"
-        self.now_ns = perf_counter_ns
-        self.now_s = time
 
     # --- gateway.http.Server ---
 
@@ -115,6 +113,14 @@ class Gateway:
         self.stages.metrics.request(dialect.api, error.status, 0)
         connection.close()
 
+    # --- gateway.endpoints.Plane ---
+
+    def now_ns(self) -> int:
+        return perf_counter_ns()
+
+    def now_s(self) -> float:
+        return time()
+
     # --- the process's own ---
 
     def start(self) -> None:
@@ -143,9 +149,9 @@ class Gateway:
         for connection in list(self.connections):
             if connection.task is None:
                 connection.close()
-        deadline = monotonic() + grace_s
-        while self.stages.limits.in_flight and monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        running = [connection.task for connection in self.connections if connection.task is not None]
+        if running:
+            await asyncio.wait(running, timeout=grace_s)
         for reply in list(self.streams):
             reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1))
         tasks = [connection.task for connection in self.connections if connection.task is not None]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -11,34 +11,50 @@ from signalbox.core.call import Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
-from signalbox.gateway.auth import credential
+from signalbox.gateway.auth import Keyring, credential
 from signalbox.gateway.http import Connection, Request
 from signalbox.gateway.reply import JSON, HttpReply, send_body
 from signalbox.pipeline.count import count_tokens
 from signalbox.pipeline.run import handle
+from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import AUTO, may_name, may_use, resolve
 from signalbox.policy.classify import declared
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Dialect
 
-if TYPE_CHECKING:
-    from signalbox.gateway.app import Gateway
-
 MODEL_CHARS_MAX = 256
+
+
+class Plane(Protocol):
+    """What the endpoints need of the process that runs them. streams: those that may need a heartbeat."""
+
+    stages: Stages
+    keyring: Keyring
+    streams: set[HttpReply]
+
+    def now_ns(self) -> int: ...
+
+    def now_s(self) -> float: ...
+
+    def answered(self, api: str, status: int, received_ns: int) -> None: ...
+
+    def not_ready(self) -> str: ...
+
+
 # Both SDKs want a date on every model. Configured names have none of their own: one fixed date, so that lists compare.
 CREATED_S = 1_767_225_600
 CREATED_AT = "2026-01-01T00:00:00Z"
 
 
-async def generate(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+async def generate(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """POST endpoints that talk to a model."""
-    stages = gateway.stages
-    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
-    auth_ns = gateway.now_ns()
+    stages = plane.stages
+    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
+    auth_ns = plane.now_ns()
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
-    reply = HttpReply(call, dialect, connection, gateway.now_ns)
+    reply = HttpReply(call, dialect, connection, plane.now_ns)
     if call.envelope.stream:
-        gateway.streams.add(reply)
+        plane.streams.add(reply)
     try:
         if dialect.api == "count_tokens":
             await count_tokens(call, reply, stages)
@@ -47,8 +63,8 @@ async def generate(gateway: Gateway, request: Request, connection: Connection, d
     except CallError as error:
         reply.fail(error)
     finally:
-        gateway.streams.discard(reply)
-        gateway.answered(dialect.api, reply.status, request.received_ns)
+        plane.streams.discard(reply)
+        plane.answered(dialect.api, reply.status, request.received_ns)
 
 
 def _call(
@@ -90,12 +106,10 @@ def _call(
     )
 
 
-async def list_models(
-    gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str
-) -> None:
+async def list_models(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /v1/models: what this key may name, in one object that satisfies both official SDKs."""
-    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
-    data = [_model(gateway.stages.snapshot, name) for name in _names(gateway.stages.snapshot, principal)]
+    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
+    data = [_model(plane.stages.snapshot, name) for name in _names(plane.stages.snapshot, principal)]
     page = {
         "object": "list",
         "data": data,
@@ -106,13 +120,13 @@ async def list_models(
     _send(connection, request, page, call_id)
 
 
-async def get_model(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+async def get_model(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /v1/models/{id}."""
-    principal = gateway.keyring.principal(credential(request.headers), gateway.now_s())
+    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
     name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
-    if name not in _names(gateway.stages.snapshot, principal):
+    if name not in _names(plane.stages.snapshot, principal):
         raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")
-    _send(connection, request, _model(gateway.stages.snapshot, name), call_id)
+    _send(connection, request, _model(plane.stages.snapshot, name), call_id)
 
 
 def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
@@ -142,14 +156,14 @@ def _send(connection: Connection, request: Request, document: object, call_id: s
     send_body(connection, 200, headers, msgspec.json.encode(document), head_only=request.method == b"HEAD")
 
 
-async def healthz(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+async def healthz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /healthz: this process runs its loop. It depends on nothing else."""
     _send(connection, request, {"status": "ok"}, call_id)
 
 
-async def readyz(gateway: Gateway, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+async def readyz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /readyz: this process takes calls."""
-    why = gateway.not_ready()
+    why = plane.not_ready()
     if why:
         raise Overloaded(why, retry_after_s=1)
-    _send(connection, request, {"status": "ready", "config": gateway.stages.snapshot.version}, call_id)
+    _send(connection, request, {"status": "ready", "config": plane.stages.snapshot.version}, call_id)

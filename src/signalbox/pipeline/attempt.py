@@ -6,15 +6,15 @@ import asyncio
 
 import msgspec
 
-from signalbox.core.call import AnswerHead, Call, Reply
+from signalbox.core.call import Call, Reply
 from signalbox.core.errors import CallError, Unsupported, UpstreamAnswer, UpstreamFault
-from signalbox.core.hub import Request
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened, Settled
 from signalbox.core.snapshot import Deployment, Origin
 from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.pipeline import stream
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.state import Attempt
 from signalbox.pricing.cost import cost
 from signalbox.routing.router import target_api
 from signalbox.upstream.providers import PROVIDERS
@@ -25,52 +25,6 @@ from signalbox.wire.table import DIALECTS
 
 ERROR_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-
-
-class Attempt:
-    """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
-    seen of a stream. ended: its protocol's end was seen."""
-
-    __slots__ = (
-        "api",
-        "call",
-        "cost_pico",
-        "deployment",
-        "ended",
-        "hub",
-        "id",
-        "out_chars",
-        "out_events",
-        "permit",
-        "reserved_in",
-        "started_ns",
-        "ttft_ns",
-        "usage",
-    )
-
-    def __init__(self, call: Call, deployment: Deployment, api: str, started_ns: int) -> None:
-        call.attempts += 1
-        self.id = f"{call.id}-{call.attempts}"
-        self.call = call
-        self.deployment = deployment
-        self.api = api
-        self.hub: Request | None = None
-        self.started_ns = started_ns
-        self.ttft_ns = 0
-        self.usage: Usage | None = None
-        self.out_chars = 0
-        self.out_events = 0
-        self.reserved_in = 0
-        self.ended = False
-        self.cost_pico: int | None = None
-        self.permit: Permit | None = None
-
-    def head(self, upstream: UpstreamResponse) -> AnswerHead:
-        """The head of the answer that `upstream` gives; a translated one carries none of its headers."""
-        call = self.call
-        passed = upstream.headers if self.api == call.api else []
-        reason = call.decision.reason if call.decision else ""
-        return AnswerHead(200, self.deployment, reason, passed, tuple(call.dropped))
 
 
 async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stages) -> None:
@@ -145,9 +99,9 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
     edits: list[wire_body.Edit] = []
     if call.model != deployment.model:
         edits.append(wire_body.Edit("model", deployment.model))
-    if this.api in ("chat", "completions"):
-        if call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage:
-            edits.append(wire_body.Edit("stream_options.include_usage", True))
+    wants_usage = call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage
+    if wants_usage and this.api in ("chat", "completions"):
+        edits.append(wire_body.Edit("stream_options.include_usage", True))
     if "store" in call.envelope.onward and stages.interlock.writes_no_store(deployment):
         edits.append(wire_body.Edit("store", False))
     return edits
@@ -206,6 +160,8 @@ async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages
             answer = dialect.read_response(body)
         except ValueError:
             raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
+        if this.hub is not None:
+            answer.freeform = frozenset(tool.name for tool in this.hub.tools if tool.freeform)
         body = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
     reply.unary(this.head(upstream), body, this.cost_pico)
 

@@ -7,19 +7,16 @@ the client. An answer is complete only when its protocol's end was seen.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 from signalbox.core.call import Reply
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.state import Attempt
 from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
 from signalbox.wire.sse import SseDecoder
 from signalbox.wire.table import DIALECTS
-
-if TYPE_CHECKING:
-    from signalbox.pipeline.attempt import Attempt
 
 # How long a finished answer waits for its usage or its terminator.
 USAGE_WAIT_S = 5.0
