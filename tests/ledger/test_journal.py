@@ -215,9 +215,12 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     mount = shutil.which("mount")
     directory = tmp_path / "small"
     directory.mkdir()
-    if mount is None or subprocess.run(
-        [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(directory)], capture_output=True, check=False
-    ).returncode:
+    if (
+        mount is None
+        or subprocess.run(
+            [mount, "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(directory)], capture_output=True, check=False
+        ).returncode
+    ):
         pytest.skip("no right to mount a tmpfs here; the file size limit test covers the same code")
     yield directory
     subprocess.run(["umount", str(directory)], check=True)

@@ -134,7 +134,9 @@ def test_damage_is_told_and_the_rest_recovered(tmp_path: Path, fill) -> None:
     fill(tmp_path, "w", 5, close=False)
     path = tmp_path / "w" / "00000001.log"
     # The end of w-2 becomes unreadable: it must come back as unknown, and the damage must be told.
-    path.write_bytes(path.read_bytes().replace(b'{"k":"settled","attempt_id":"w-2"', b'{"k":"settled","attempt_id":4242!', 1))
+    path.write_bytes(
+        path.read_bytes().replace(b'{"k":"settled","attempt_id":"w-2"', b'{"k":"settled","attempt_id":4242!', 1)
+    )
     result = recover(tmp_path, 1)
     assert {f.kind for f in result.findings} == {"altered", "unreadable"}
     assert result.attempts == 1
