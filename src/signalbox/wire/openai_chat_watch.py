@@ -10,8 +10,8 @@ from signalbox.core.stream import Seen, SseEvent
 from signalbox.wire.openai_chat_model import BAD_JSON, Answer, Answered, Choice, decode_answer, decode_any, is_utf8
 from signalbox.wire.openai_usage import read_usage
 
-# No provider offers more choices; beyond this an index is an attack on our memory.
-CHOICES_MAX = 1024
+# More choices than any call may ask for: beyond this an index is an attack on our memory.
+CHOICES_MAX = 4096
 
 
 class ChatObserver:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from signalbox.wire.anthropic_messages import MESSAGES
+from signalbox.wire.anthropic_messages import COUNT_TOKENS, MESSAGES
 from signalbox.wire.dialect import Dialect
 from signalbox.wire.openai_chat import CHAT
+from signalbox.wire.openai_completions import COMPLETIONS
+from signalbox.wire.openai_embeddings import EMBEDDINGS
 from signalbox.wire.openai_responses import RESPONSES
 
 DIALECTS: dict[str, Dialect] = {
     "chat": CHAT,
-    "messages": MESSAGES,
     "responses": RESPONSES,
+    "messages": MESSAGES,
+    "completions": COMPLETIONS,
+    "embeddings": EMBEDDINGS,
+    "count_tokens": COUNT_TOKENS,
 }

@@ -1,0 +1,107 @@
+"""The Embeddings dialect: `POST /v1/embeddings`, which passes through and is never translated."""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn, cast
+
+import msgspec
+
+from signalbox.core.call import Envelope
+from signalbox.core.errors import CallError, Unsupported
+from signalbox.core.hub import Request, Response
+from signalbox.core.stream import Seen
+from signalbox.core.usage import Usage
+from signalbox.wire import openai_errors
+from signalbox.wire.dialect import Observer, StreamReader, StreamWriter, Target
+from signalbox.wire.fields import wrong
+from signalbox.wire.openai_chat_model import BAD_JSON, is_utf8
+from signalbox.wire.openai_chat_watch import read_error
+from signalbox.wire.openai_usage import read_usage
+
+INPUTS_MAX = 1 << 16
+
+
+class _Vectors(msgspec.Struct):
+    """The vectors themselves stay undecoded."""
+
+    data: list[msgspec.Raw] | None = None
+    usage: dict[str, Any] | None = None
+    model: str | None = None
+    error: Any = None
+
+
+_decode = msgspec.json.Decoder(_Vectors).decode
+
+
+class EmbeddingsDialect:
+    """See wire/dialect.py for the contract of every method."""
+
+    api = "embeddings"
+    path = "/v1/embeddings"
+
+    def envelope(self, doc: dict[str, Any]) -> Envelope:
+        """Token arrays are opaque: no detector reads them."""
+        return Envelope(stream=False, opaque=_is_opaque(doc.get("input"), "input"))
+
+    def seen(self, body: bytes) -> Seen:
+        try:
+            answer = _decode(body)
+        except BAD_JSON:
+            return Seen(ok=False)
+        if answer.error is not None or answer.data is None or not is_utf8(body):
+            return Seen(ok=False, error=None if answer.error is None else read_error(answer.error))
+        return Seen(content=True, finished=True, end=True, usage=read_usage(answer.usage), model=answer.model)
+
+    def read_request(self, doc: dict[str, Any]) -> Request:
+        _not_translated()
+
+    def write_request(self, request: Request, target: Target) -> bytes:
+        _not_translated()
+
+    def read_response(self, body: bytes) -> Response:
+        raise ValueError("an embeddings answer has no hub form")
+
+    def write_response(self, response: Response, usage: Usage) -> bytes:
+        _not_translated()
+
+    def observer(self, n: int = 1) -> Observer:
+        _not_translated()
+
+    def reader(self) -> StreamReader:
+        _not_translated()
+
+    def writer(self, request: Request, response_id: str, created_s: int) -> StreamWriter:
+        _not_translated()
+
+    def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
+        return b""
+
+    def error_body(self, error: CallError, request_id: str) -> bytes:
+        return openai_errors.error_body(error)
+
+    def error_event(self, error: CallError, request_id: str) -> bytes:
+        return openai_errors.error_event(error)
+
+    def heartbeat(self) -> bytes:
+        return openai_errors.KEEPALIVE
+
+
+def _is_opaque(value: object, where: str) -> bool:
+    """Whether the input holds token ids or anything else that is not text. Raises BadRequest when it is missing."""
+    if isinstance(value, str):
+        return False
+    if isinstance(value, dict):  # multimodal servers take objects
+        return True
+    if not isinstance(value, list) or not value:
+        raise wrong(where, "a string or an array that is not empty")
+    items = cast(list[object], value)
+    if len(items) > INPUTS_MAX:
+        raise wrong(where, f"an array of at most {INPUTS_MAX} items")
+    return not all(isinstance(item, str) for item in items)
+
+
+def _not_translated() -> NoReturn:
+    raise Unsupported("Embeddings need a deployment that serves the embeddings API and never stream.")
+
+
+EMBEDDINGS = EmbeddingsDialect()
