@@ -1,4 +1,7 @@
-"""What a simulated model says: deterministic from seed and request, or scripted by directives in the last user text.
+"""What a simulated model says: told by the seed and the last user text alone, or scripted by directives in it.
+
+Every provider and model gives the same answer to the same text, streamed or not, so that a fallback can be compared
+with what it replaces (the fault `diverge` makes one differ).
 
 Directives, anywhere in the last user message:
 [[text:...]] says exactly that; [[tokens:64]] says that many words; [[json]] answers in JSON; [[tool:name {...}]]
@@ -93,12 +96,12 @@ def _whole(value: str | None) -> int:
     return int(value) if value and value.isascii() and value.isdigit() and len(value) < 8 else 0
 
 
-def plan(ask: Ask, seed: int, body: bytes, *, length: int, reasoning: int, output_max: int) -> Answer:
+def plan(ask: Ask, seed: int, *, length: int, reasoning: int, output_max: int) -> Answer:
     """The whole answer before the first byte of it is sent. length: tokens of an unscripted answer."""
     if ask.endpoint == "embeddings":
         return Answer([], Tokens(ask.tokens_in))
     script = read_script(ask.text)
-    start = zlib.crc32(body, seed)
+    start = zlib.crc32(ask.text.encode("utf-8", "replace"), seed)
     limit = min(ask.max_tokens or output_max, output_max)
     thinking = script.thinking
     if thinking is None:

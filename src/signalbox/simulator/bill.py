@@ -61,6 +61,10 @@ class Total(msgspec.Struct, gc=False):
         self.reasoning += row.reasoning
         self.cost_pico += row.cost_pico
 
+    def merge(self, other: Total) -> None:
+        for name in self.__struct_fields__:
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+
 
 class PicoRates(msgspec.Struct, frozen=True, gc=False):
     """Pico-dollars a token."""
@@ -110,13 +114,11 @@ class Bill:
         }
         self._rows: deque[Row] = deque(maxlen=rows_max)
         self._by_model: dict[tuple[str, str], Total] = {}
-        self._total = Total()
 
     def add(self, row: Row, used: Tokens) -> None:
         rates = self._rates.get((row.provider, row.model))
         row.cost_pico = rates.cost(used) if rates is not None else 0
         self._rows.append(row)
-        self._total.add(row)
         key = (row.provider, row.model) if rates is not None else (row.provider, "")
         by_model = self._by_model.get(key)
         if by_model is None:
@@ -129,7 +131,11 @@ class Bill:
 
     @property
     def total(self) -> Total:
-        return self._total
+        """Over all rows ever."""
+        total = Total()
+        for part in self._by_model.values():
+            total.merge(part)
+        return total
 
     @property
     def by_model(self) -> dict[tuple[str, str], Total]:
@@ -138,4 +144,3 @@ class Bill:
     def clear(self) -> None:
         self._rows.clear()
         self._by_model.clear()
-        self._total = Total()

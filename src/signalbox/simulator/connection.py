@@ -138,11 +138,15 @@ class Connection(asyncio.Protocol):
 
     def on_url(self, url: bytes) -> None:
         self._target += url
-        self._count_header(len(url))
+        self._header_bytes += len(url)
+        if self._header_bytes > _HEADER_BYTES_MAX:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._headers.append((name.lower(), value))
-        self._count_header(len(name) + len(value))
+        self._header_bytes += len(name) + len(value) + 4
+        if self._header_bytes > _HEADER_BYTES_MAX:
+            self._refuse(b"431 Request Header Fields Too Large")
 
     def on_headers_complete(self) -> None:
         for name, value in self._headers:
@@ -179,11 +183,6 @@ class Connection(asyncio.Protocol):
             self._queue.append(request)
         else:
             self._refuse(b"429 Too Many Requests")
-
-    def _count_header(self, size: int) -> None:
-        self._header_bytes += size
-        if self._header_bytes > _HEADER_BYTES_MAX:
-            self._refuse(b"431 Request Header Fields Too Large")
 
     def _refuse(self, status: bytes) -> None:
         """Ends the connection: what follows on it cannot be trusted to be a request."""

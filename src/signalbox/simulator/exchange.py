@@ -288,7 +288,9 @@ class Exchange:
 
     def _end_stream(self, pieces: list[bytes]) -> None:
         self._write_events(pieces)
-        self._settle("complete")
+        assert self._answer is not None
+        whole = self._emitted >= self._answer.usage.output_total - self._plan.extra_tokens
+        self._settle("complete" if whole else "fault")
         if self.chunked:
             self._write(b"0\r\n\r\n")
         self._finish(self._keep_alive and self.chunked)
@@ -358,16 +360,15 @@ class Exchange:
         reply = self._reply
         if reply is not None and self._answer is not None and self._provider is not None:
             whole = self._answer.usage
-            if not reply.ask.stream and end != "cut":
+            if end == "complete" or (not reply.ask.stream and end == "fault"):
                 used = whole
             else:
-                extra = self._plan.extra_tokens if end == "complete" else 0
                 used = Tokens(
                     whole.tokens_in,
                     whole.cache_read,
                     whole.cache_write,
                     whole.cache_write_1h,
-                    self._emitted - self._reasoned + extra,
+                    self._emitted - self._reasoned,
                     self._reasoned,
                 )
             self._provider.end(self._model, reply.ask.tokens_in)

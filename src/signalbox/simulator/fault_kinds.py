@@ -211,6 +211,12 @@ def after_done(plan: Plan, argument: str, context: Context) -> bool:
     return True
 
 
+def diverge(plan: Plan, argument: str, context: Context) -> bool:
+    """From the k-th token of text (0) on, the answer differs from the one that other providers give."""
+    plan.diverge_at = _count(argument, 0)
+    return True
+
+
 # --- answers that are none ---
 
 
@@ -341,8 +347,9 @@ def prefill(plan: Plan, argument: str, context: Context) -> bool:
 
 
 def poison(plan: Plan, argument: str, context: Context) -> bool:
-    """500 whenever the body contains the argument."""
-    struck = bool(argument) and argument.encode() in context.body
+    """500 whenever the body, apart from the model name, contains the argument."""
+    rest = context.body.replace(context.ask.model.encode(), b"")
+    struck = bool(argument) and argument.encode() in rest
     if struck:
         plan.refusal = _server_error(500)
     return struck
@@ -422,6 +429,7 @@ KINDS: dict[str, Kind] = {
     "no_done": no_done,
     "dup_done": dup_done,
     "after_done": after_done,
+    "diverge": diverge,
     "html": html,
     "error_body": error_body,
     "empty": empty,

@@ -16,12 +16,15 @@ from collections.abc import Mapping
 import msgspec
 
 from signalbox.simulator.fault_kinds import KINDS, Context
-from signalbox.simulator.model import Refusal, Tokens
+from signalbox.simulator.model import Answer, Ask, Refusal, Tokens
+from signalbox.simulator.openai_chat import CHAT
 from signalbox.simulator.plan import Plan
 
-__all__ = ["KINDS", "Context", "FaultBook", "Rule", "claimed", "context_exceeded"]
+__all__ = ["KINDS", "Context", "FaultBook", "Rule", "claimed", "context_exceeded", "diverge"]
 
 _RULES_MAX = 1_000
+# A booked fault is tried on this first, so that a wrong argument is told at once and not at its first request.
+_TRIAL = Context(Ask("chat", "", 0), b"", CHAT, 1)
 _SUFFIXES_MAX = 10_000
 
 
@@ -98,6 +101,7 @@ class FaultBook:
             raise Refusal(400, "too_many_faults", f"at most {_RULES_MAX} faults may be booked")
         told = parse(rule.fault)
         _check(told.fault)
+        _apply(Plan(), told.fault, _TRIAL)
         rule.fault = told.fault
         rule.nth = max(rule.nth, told.nth)
         rule.count = told.count if rule.count is None else rule.count
@@ -176,6 +180,17 @@ def claimed(plan: Plan, used: Tokens) -> Tokens | None:
             tokens_out=max(0, used.tokens_out + plan.usage_add),
         )
     return used
+
+
+def diverge(plan: Plan, answer: Answer) -> None:
+    """Swaps the case of every token of text from the planned one on; their number stays."""
+    if plan.diverge_at < 0:
+        return
+    for choice in answer.choices:
+        for part in choice.parts:
+            if part.kind == "text":
+                kept = part.tokens[: plan.diverge_at]
+                part.tokens = kept + [token.swapcase() for token in part.tokens[plan.diverge_at :]]
 
 
 def context_exceeded(limit: int, asked: int) -> Refusal:

@@ -51,9 +51,17 @@ def _greeting(sim: Simulator, as_json: bool) -> str:
     )
 
 
+def _port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65_535:
+        raise ValueError(text)
+    return number
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The options of `signalbox simulate`, which are those of this module run as a program."""
     parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=int, default=8790, help="0 picks a free one")
+    parser.add_argument("--port", type=_port, default=8790, help="0 picks a free one")
     parser.add_argument("--seed", type=int, default=0, help="answers and latencies depend on it")
     parser.add_argument("--latency", choices=("off", "on"), default="off", help="on: each provider's own pace")
     parser.add_argument("--settings", type=Path, help="a JSON file of simulator settings")

@@ -42,7 +42,7 @@ def read_chat(doc: Json) -> Ask:
     for message in messages:
         if not isinstance(as_doc(message).get("role"), str):
             raise bad("each message needs a role", "messages")
-    tools, forced = _tools(doc)
+    tools, forced = _tools(doc) if "tools" in doc else ((), "")
     if tools:
         counted += tokens.of_value(doc["tools"])
     return Ask(
@@ -56,7 +56,7 @@ def read_chat(doc: Json) -> Ask:
         n=_n(doc),
         tools=tools,
         forced_tool=forced,
-        json_schema=_json_schema(doc),
+        json_schema=_json_schema(doc) if "response_format" in doc else None,
         include_usage=as_doc(doc.get("stream_options")).get("include_usage") is True,
         prefill=last.get("role") == "assistant",
     )

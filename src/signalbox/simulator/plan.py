@@ -28,7 +28,8 @@ class Plan(msgspec.Struct):
     cut_at: output tokens after which cut_how happens: reset, eof, fin, half, stall (for stall_s) or error.
     edits: applied to the stream's events. slice_bytes: bytes per write; bytes_per_s: bandwidth.
     usage: what the answer claims: '', none, zero or wrong (by usage_add). extra_tokens: generated, billed and
-    reported beyond the limit. close_after_s: an idle connection is closed that long after the answer.
+    reported beyond the limit. diverge_at: token of text from which the answer is another one. close_after_s: an
+    idle connection is closed that long after the answer.
     """
 
     faults: list[str] = msgspec.field(default_factory=list[str])
@@ -52,6 +53,7 @@ class Plan(msgspec.Struct):
     usage: str = ""
     usage_add: int = 0
     extra_tokens: int = 0
+    diverge_at: int = -1
     close_after_s: float = -1.0
 
     @property

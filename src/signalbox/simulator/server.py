@@ -281,7 +281,6 @@ class Simulator:
         answer = answers.plan(
             ask,
             settings.seed,
-            request.body,
             length=settings.answer_tokens,
             reasoning=spec.reasoning_tokens,
             output_max=spec.output_tokens_max,
@@ -289,6 +288,7 @@ class Simulator:
         reported = answer.usage
         if plan is not HEALTHY:
             answer.usage.tokens_out += plan.extra_tokens
+            faults.diverge(plan, answer)
             reported = faults.claimed(plan, answer.usage)
         if ask.dimensions < 1:
             ask.dimensions = spec.dimensions

@@ -43,7 +43,7 @@ def padded(number: int, size: int) -> Edit:
     def spoil(steps: Iterator[Step]) -> Iterator[Step]:
         for data, kind in steps:
             body = data.removesuffix(b"}\n\n")
-            yield body + b',"padding":"' + b"x" * max(0, size - len(body) - 15) + b'"}\n\n', kind
+            yield body + b',"padding":"' + b"x" * max(0, size - len(body) - 14) + b'"}\n\n', kind
 
     return _nth(number, spoil)
 
