@@ -77,6 +77,11 @@ def test_new_fields_raise_an_alarm_unless_they_say_nothing() -> None:
     )
 
 
+def test_new_fields_inside_a_step_break_nothing() -> None:
+    step = {"type": "message", "new": 1, "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1d": 2}}
+    assert _usage(TODAY | {"iterations": [step]}) == _usage(TODAY)
+
+
 def test_charges_that_no_class_can_hold_raise_an_alarm() -> None:
     steps = [{"type": "advisor_message", "model": "other", "input_tokens": 5, "output_tokens": 5}]
     usage = _usage(TODAY | {"server_tool_use": {"web_search_requests": 2}, "speed": "fast", "iterations": steps})

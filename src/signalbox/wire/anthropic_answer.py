@@ -38,7 +38,7 @@ class _Answer(msgspec.Struct):
     content: list[_AnswerBlock] | None = None
     stop_reason: str | None = None
     stop_sequence: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
     error: _AnswerError | None = None
 
 
@@ -56,7 +56,7 @@ def see_answer(body: bytes) -> Seen:
             return Seen(ok=False, error=(error.type, error.message))
         if answer.type != "message" or answer.content is None:
             return Seen(ok=False)
-        usage = None if answer.usage is None else UsageMeter().tell(answer.usage)
+        usage = UsageMeter().tell(answer.usage)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
         return Seen(ok=False)
     finished = answer.stop_reason is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from signalbox.core.hub import Event, Finished, PartDone, Started, TextDelta, ThinkingDelta, ToolDelta, ToolStarted
@@ -39,7 +37,7 @@ class _Block(msgspec.Struct, gc=False):
 class _Message(msgspec.Struct):
     id: str = ""
     model: str | None = None
-    usage: dict[str, Any] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
 
 
 class _Error(msgspec.Struct, gc=False):
@@ -55,7 +53,7 @@ class StreamEvent(msgspec.Struct):
     delta: _Delta | None = None
     content_block: _Block | None = None
     message: _Message | None = None
-    usage: dict[str, Any] | None = None
+    usage: msgspec.Raw = msgspec.Raw()
     error: _Error | None = None
 
 
@@ -151,12 +149,11 @@ class MessagesObserver:
             return Seen(content=True, content_chars=len(block.name or ""))
         return Seen(content=True, content_chars=data_bytes)
 
-    def _with_usage(self, seen: Seen, usage: dict[str, Any] | None) -> Seen:
-        if usage is not None:
-            try:
-                seen.usage = self._meter.tell(usage)
-            except ValueError:
-                return Seen(ok=False)
+    def _with_usage(self, seen: Seen, usage: msgspec.Raw) -> Seen:
+        try:
+            seen.usage = self._meter.tell(usage)
+        except ValueError:
+            return Seen(ok=False)
         return seen
 
 

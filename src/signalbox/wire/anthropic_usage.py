@@ -8,50 +8,95 @@ counts step by step, except for entries of type `compaction`, which are billed o
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
+
+import msgspec
 
 from signalbox.core.usage import Usage
 
-# Fields that carry no tokens beyond those of the counted ones, or that are looked at below.
-_KNOWN = frozenset(
-    {
-        "input_tokens",
-        "output_tokens",
-        "cache_read_input_tokens",
-        "cache_creation_input_tokens",
-        "cache_creation",
-        "output_tokens_details",
-        "server_tool_use",
-        "service_tier",
-        "inference_geo",
-        "iterations",
-        "speed",
-        "fallback_credit",
-    }
-)
-_KNOWN_CACHE_CREATION = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
-_KNOWN_OUTPUT_DETAILS = frozenset({"thinking_tokens"})
-_KNOWN_SERVER_TOOLS = frozenset({"web_search_requests", "web_fetch_requests"})
 _UNKNOWN_MAX = 16
+_Count = Annotated[int, msgspec.Meta(ge=0)]
 
 
-def _count(source: dict[str, Any], key: str) -> int:
-    """A token count; absent and null are 0. Raises ValueError for anything else that is not a whole number >= 0."""
-    value = source.get(key)
-    if value is None:
-        return 0
-    if type(value) is not int or value < 0:
-        raise ValueError(f"usage.{key} is not a token count")
-    return value
+class _CacheCreation(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    ephemeral_5m_input_tokens: _Count | None = 0
+    ephemeral_1h_input_tokens: _Count | None = 0
 
 
-def _table(source: dict[str, Any], key: str) -> dict[str, Any]:
-    value = source.get(key)
-    if value is None:
-        return {}
-    if not isinstance(value, dict):
-        raise ValueError(f"usage.{key} is not an object")
-    return cast("dict[str, Any]", value)
+class _OutputDetails(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    thinking_tokens: _Count | None = 0
+
+
+class _ServerTools(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    web_search_requests: _Count | None = 0
+    web_fetch_requests: _Count | None = 0
+
+
+class _StepCacheCreation(msgspec.Struct, gc=False):
+    ephemeral_5m_input_tokens: _Count | None = 0
+    ephemeral_1h_input_tokens: _Count | None = 0
+
+
+class _Step(msgspec.Struct, gc=False):
+    """One entry of `iterations`. Its other fields repeat what the totals tell."""
+
+    type: str | None = None
+    input_tokens: _Count | None = 0
+    output_tokens: _Count | None = 0
+    cache_read_input_tokens: _Count | None = 0
+    cache_creation_input_tokens: _Count | None = 0
+    cache_creation: _StepCacheCreation | None = None
+
+
+class _Told(msgspec.Struct, forbid_unknown_fields=True):
+    """Every field of today. What is typed Any carries no tokens and costs nothing of its own."""
+
+    input_tokens: _Count | None = 0
+    output_tokens: _Count | None = 0
+    cache_read_input_tokens: _Count | None = 0
+    cache_creation_input_tokens: _Count | None = 0
+    cache_creation: _CacheCreation | None = None
+    output_tokens_details: _OutputDetails | None = None
+    server_tool_use: _ServerTools | None = None
+    iterations: list[_Step] | None = None
+    speed: Any = None
+    service_tier: Any = None
+    inference_geo: Any = None
+    fallback_credit: Any = None
+
+
+_decode = msgspec.json.Decoder(_Told).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode
+_KNOWN: dict[str, frozenset[str]] = {
+    "": frozenset(_Told.__struct_fields__),
+    "cache_creation": frozenset(_CacheCreation.__struct_fields__),
+    "output_tokens_details": frozenset(_OutputDetails.__struct_fields__),
+    "server_tool_use": frozenset(_ServerTools.__struct_fields__),
+}
+
+
+def _parse(raw: bytes) -> tuple[_Told, list[str]]:
+    """One usage object and the names of its fields that this version does not know. Raises ValueError."""
+    try:
+        try:
+            return _decode(raw), []
+        except msgspec.ValidationError:
+            document = _decode_object(raw)
+            unknown = [name for table in _KNOWN for name in _take_unknown(document, table)]
+            return msgspec.convert(document, _Told), unknown
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ValueError(f"usage of the wrong shape: {error}") from None
+
+
+def _take_unknown(document: dict[str, Any], table: str) -> list[str]:
+    """Removes a table's unknown fields and returns their names, but for those that are null, zero, empty or false:
+    they say nothing, and are no reason for an alarm."""
+    fields: object = document.get(table) if table else document
+    if not isinstance(fields, dict):
+        return []
+    known, named = _KNOWN[table], cast("dict[str, Any]", fields)
+    taken = [(name, named.pop(name)) for name in list(named) if name not in known]
+    return [f"{table}.{name}" if table else name for name, value in taken if value]
 
 
 class UsageMeter:
@@ -65,69 +110,45 @@ class UsageMeter:
         self._extra = (0, 0, 0, 0, 0)
         self._unknown: dict[str, None] = {}
 
-    def tell(self, usage: dict[str, Any]) -> Usage:
-        """Takes one usage object; returns the usage known by now. Raises ValueError when it is malformed."""
-        self._input = max(self._input, _count(usage, "input_tokens"))
-        self._output = max(self._output, _count(usage, "output_tokens"))
-        self._read = max(self._read, _count(usage, "cache_read_input_tokens"))
-        self._write = max(self._write, _count(usage, "cache_creation_input_tokens"))
-        creation = _table(usage, "cache_creation")
-        self._write_5m = max(self._write_5m, _count(creation, "ephemeral_5m_input_tokens"))
-        self._write_1h = max(self._write_1h, _count(creation, "ephemeral_1h_input_tokens"))
-        details = _table(usage, "output_tokens_details")
-        self._thinking = max(self._thinking, _count(details, "thinking_tokens"))
-        tools = _table(usage, "server_tool_use")
-        self._read_iterations(usage.get("iterations"))
-        if len(usage) > 2:
-            self._note_unknown(usage, creation, details, tools)
+    def tell(self, raw: bytes | msgspec.Raw) -> Usage | None:
+        """Takes one usage object as JSON; returns the usage known by now, None when nothing or null was told.
+        Raises ValueError when it is malformed."""
+        data = bytes(raw)
+        if not data or data == b"null":
+            return None
+        told, unknown = _parse(data)
+        self._input = max(self._input, told.input_tokens or 0)
+        self._output = max(self._output, told.output_tokens or 0)
+        self._read = max(self._read, told.cache_read_input_tokens or 0)
+        self._write = max(self._write, told.cache_creation_input_tokens or 0)
+        creation, details = told.cache_creation, told.output_tokens_details
+        if creation is not None:
+            self._write_5m = max(self._write_5m, creation.ephemeral_5m_input_tokens or 0)
+            self._write_1h = max(self._write_1h, creation.ephemeral_1h_input_tokens or 0)
+        if details is not None:
+            self._thinking = max(self._thinking, details.thinking_tokens or 0)
+        if told.iterations:
+            self._read_steps(told.iterations)
+        # What is charged for and has no class in Usage: paid searches, and the surcharge of the fast mode.
+        if told.server_tool_use is not None and told.server_tool_use.web_search_requests:
+            unknown.append("server_tool_use.web_search_requests")
+        if told.speed and told.speed != "standard":
+            unknown.append("speed")
+        for name in unknown:
+            self._note(name)
         return self.usage()
 
-    def _read_iterations(self, iterations: object) -> None:
+    def _read_steps(self, steps: list[_Step]) -> None:
         """Adds up compaction steps, which the top-level counts leave out; other models' steps cannot be priced here."""
-        if iterations is None:
-            return
-        if not isinstance(iterations, list):
-            raise ValueError("usage.iterations is not a list")
         extra = [0, 0, 0, 0, 0]
-        for item in cast("list[Any]", iterations):
-            if not isinstance(item, dict):
-                raise ValueError("usage.iterations holds something that is not an object")
-            step = cast("dict[str, Any]", item)
-            kind = step.get("type")
-            if kind == "compaction":
-                write_5m, write_1h = _split_writes(step)
-                counts = (
-                    _count(step, "input_tokens"),
-                    _count(step, "cache_read_input_tokens"),
-                    write_5m,
-                    write_1h,
-                    _count(step, "output_tokens"),
-                )
-                extra = [a + b for a, b in zip(extra, counts, strict=True)]
-            elif kind != "message":
-                self._note(f"iterations.{kind}")
+        for step in steps:
+            if step.type == "compaction":
+                write_5m, write_1h = _writes_of(step)
+                counts = (step.input_tokens, step.cache_read_input_tokens, write_5m, write_1h, step.output_tokens)
+                extra = [sum_ + (count or 0) for sum_, count in zip(extra, counts, strict=True)]
+            elif step.type != "message":
+                self._note(f"iterations.{step.type}")
         self._extra = cast("tuple[int, int, int, int, int]", tuple(map(max, self._extra, extra)))
-
-    def _note_unknown(
-        self, usage: dict[str, Any], creation: dict[str, Any], details: dict[str, Any], tools: dict[str, Any]
-    ) -> None:
-        """Notes what may be charged for and has no class in Usage: new fields, paid searches, the fast-mode surcharge.
-
-        A new field that is null, zero, empty or false says nothing, and is no reason for an alarm.
-        """
-        for prefix, table, known in (
-            ("", usage, _KNOWN),
-            ("cache_creation.", creation, _KNOWN_CACHE_CREATION),
-            ("output_tokens_details.", details, _KNOWN_OUTPUT_DETAILS),
-            ("server_tool_use.", tools, _KNOWN_SERVER_TOOLS),
-        ):
-            for key, value in table.items():
-                if key not in known and value:
-                    self._note(prefix + key)
-        if tools.get("web_search_requests"):
-            self._note("server_tool_use.web_search_requests")
-        if usage.get("speed") not in (None, "standard"):
-            self._note("speed")
 
     def _note(self, name: str) -> None:
         if len(self._unknown) < _UNKNOWN_MAX:
@@ -149,12 +170,12 @@ class UsageMeter:
         )
 
 
-def _split_writes(source: dict[str, Any]) -> tuple[int, int]:
-    creation = _table(source, "cache_creation")
+def _writes_of(step: _Step) -> tuple[int, int]:
+    creation = step.cache_creation or _StepCacheCreation()
     return _spread(
-        _count(source, "cache_creation_input_tokens"),
-        _count(creation, "ephemeral_5m_input_tokens"),
-        _count(creation, "ephemeral_1h_input_tokens"),
+        step.cache_creation_input_tokens or 0,
+        creation.ephemeral_5m_input_tokens or 0,
+        creation.ephemeral_1h_input_tokens or 0,
     )
 
 
