@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 import ssl
 import time
@@ -94,7 +95,8 @@ class _Attempt:
             except TimeoutError:
                 why = "no answer"
             except OSError as error:
-                why = error.strerror or type(error).__name__
+                # Not error.strerror: event loops put a Python tuple there.
+                why = os.strerror(error.errno) if error.errno else type(error).__name__
             else:
                 try:
                     self._check(sock.getpeername()[0], private=private)

@@ -39,7 +39,7 @@ def authority_of(host: str, port: int) -> bytes:
     bare = host.strip("[]").rstrip(".")
     text = f"[{bare}]:{port}" if ":" in bare else f"{bare}:{port}"
     authority = text.encode("idna" if not text.isascii() else "ascii")
-    if any(byte <= 0x20 or byte in b"/?#@\\\x7f" for byte in authority):
+    if not bare or any(byte <= 0x20 or byte in b"/?#@\\\x7f" for byte in authority):
         raise ValueError("the origin's host holds a character that is not allowed")
     return authority
 

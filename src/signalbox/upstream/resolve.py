@@ -83,6 +83,8 @@ class Resolver:
 
 async def system_lookup(host: str) -> list[str]:
     loop = asyncio.get_running_loop()
+    if host.lower() == "localhost.":
+        host = "localhost"  # not every system's resolver knows it in this form
     found = await loop.getaddrinfo(host, None, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 

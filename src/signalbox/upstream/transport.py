@@ -132,7 +132,7 @@ class Transport:
             raise UpstreamFault("connect", "shutting down", sent=False)
         timeouts = deployment.timeouts
         pool = self._pool(deployment, origin)
-        start = time.monotonic()
+        pool.used_at = start = time.monotonic()
         response = UpstreamResponse(
             self._loop or asyncio.get_running_loop(),
             origin.name,
