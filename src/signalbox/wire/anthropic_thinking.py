@@ -58,7 +58,7 @@ def write_thinking(body: dict[str, Any], request: Request, model: str, *, prefil
 
     prefill: the conversation ends with the assistant's own words. tool_loop: it ends with the results of tool calls
     that no signed thought precedes. Thinking rules both out, and forced tool choice too: it then yields, and is
-    reported in `request.dropped`. Budgets stay below `max_tokens`, which is raised only when the client set none.
+    reported in `request.dropped`. Budgets take at most half of the client's limit, and come on top of our default.
     """
     effort, budget = request.reasoning_effort, request.thinking_budget
     if effort is None and budget is None:
@@ -88,8 +88,9 @@ def _write_budget(body: dict[str, Any], request: Request, budget: int) -> bool:
     budget = max(BUDGET_MIN, budget)
     if request.max_tokens is None:
         body["max_tokens"] += budget
-    elif budget >= request.max_tokens:
-        budget = request.max_tokens - 1
+    else:
+        # Thoughts count towards the client's limit: at least half of it is kept for the answer.
+        budget = min(budget, request.max_tokens // 2)
     if budget < BUDGET_MIN:
         return False
     body["thinking"] = {"type": "enabled", "budget_tokens": budget}
