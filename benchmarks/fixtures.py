@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from benchmarks.machine import ROOT
+
 DEPLOYMENTS = 200
 RULES = 500
 ENVIRONMENTS = 20
@@ -41,7 +43,7 @@ def gateway_config(upstream_port: int) -> str:
             "protocol": "openai",
             "base_url": f"http://127.0.0.1:{upstream_port}/v1",
             "model": "bench-model",
-            "price": {"input_mtok": "0.15", "cache_read_mtok": "0.075", "output_mtok": "0.60"},
+            "price": {"input_mtok": 0.15, "cache_read_mtok": 0.075, "output_mtok": 0.6},
         }
         for i in range(DEPLOYMENTS)
     }
@@ -76,19 +78,12 @@ def _rule(i: int) -> dict[str, object]:
     return {"id": f"rule-{i:03d}", "when": when, "allow": allow, "source": f"policy document, section {i}"}
 
 
-def make_keys(path: Path, state: Path, config: Path) -> Path:
+def make_keys(path: Path, state: Path) -> Path:
     """A file with KEYS virtual keys, one a line, known to the gateway whose state lies in `state`."""
-    command = [str(Path(sys.executable).parent / "signalbox"), "keys", "create", "--name", "bench"]
-    done = subprocess.run(
-        [*command, "--count", str(KEYS), "--config", str(config), "--state-dir", str(state), "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=120,
-    )
+    words = [sys.executable, "-m", "benchmarks.keys", str(state), str(path), str(KEYS)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, timeout=300, cwd=ROOT)
     if done.returncode:
         raise RuntimeError(f"the gateway's keys could not be made: {done.stderr[-2000:]}")
-    path.write_text("".join(f"{json.loads(line)['key']}\n" for line in done.stdout.splitlines() if line.strip()))
     return path
 
 

@@ -26,13 +26,12 @@ def session_pids(session: int) -> list[int]:
 
 def cpu_s(session: int) -> float:
     """User and system seconds spent so far by all processes of a session, those that ended and were waited for too."""
-    ticks = 0
-    for pid in session_pids(session):
-        fields = _stat(pid)
-        if fields:
-            # utime, stime, cutime, cstime: fields 14 to 17 of proc(5), counted from the state in field 3.
-            ticks += sum(int(field) for field in fields[11:15])
-    return ticks / TICKS_PER_S
+    return sum(process_cpu_s(pid) for pid in session_pids(session))
+
+
+def process_cpu_s(pid: int) -> float:
+    """utime, stime, cutime and cstime: fields 14 to 17 of proc(5), counted from the state in field 3."""
+    return sum(int(field) for field in _stat(pid)[11:15]) / TICKS_PER_S
 
 
 def rss_mib(session: int) -> float:

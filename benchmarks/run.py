@@ -30,6 +30,7 @@ CONCURRENCY = 64
 SMALL, LARGE = 400, 20_000
 LADDER = (64, 128, 256, 512, 768, 1024)
 # A subject that takes milliseconds a request starts lower and is given less to do.
+SLOW_PER_S = 100
 SLOW_LADDER = (4, 8, 16, 32, 64)
 FIRST_P99_MS_MAX, GAP_P99_MS_MAX = 200.0, 100.0
 IN_TIME_SHARE_MIN = 0.9
@@ -93,9 +94,9 @@ class Bench:
 
     def unary(self, subject: Subject | None) -> dict[str, Any]:
         plan = subject.plan if subject is not None else self.direct
-        wrk(plan, self.effort.warm_s)
+        loop(plan, self.effort.warm_s)
         before, began = (subject.cpu_s() if subject is not None else 0.0), time.perf_counter()
-        result = wrk(plan, self.effort.unary_s)
+        result = loop(plan, self.effort.unary_s)
         took = time.perf_counter() - began
         answered = result["requests"] - result["failed"]
         figures = {**result, "per_s": round(answered / result["seconds"], 1)}
@@ -106,8 +107,7 @@ class Bench:
         return figures
 
     def latency(self, plan: Plan, subject: Subject | None) -> dict[str, Any]:
-        slow = plan.name == "litellm"
-        count = max(50, self.effort.latency_count // (8 if slow else 1))
+        count = max(50, self.effort.latency_count // (8 if plan.slow else 1))
         return {
             "small": load("latency", plan, "--count", str(count), "--size", str(SMALL)),
             "large": load("latency", plan, "--count", str(max(50, count // 2)), "--size", str(LARGE)),
@@ -179,6 +179,14 @@ def summary(step: dict[str, Any]) -> str:
     )
 
 
+def loop(plan: Plan, seconds: float) -> dict[str, Any]:
+    """The closed unary loop: for so many seconds, or for a slow subject over what it may take that long for."""
+    if not plan.slow:
+        return wrk(plan, seconds)
+    count = max(CONCURRENCY, round(SLOW_PER_S * seconds))
+    return load("closed", plan, "--count", str(count), "--concurrency", str(CONCURRENCY), "--size", str(SMALL))
+
+
 def wrk(plan: Plan, seconds: float) -> dict[str, Any]:
     body = WORK / f"body-{plan.model}.json"
     body.write_bytes(body_of(plan.model, SMALL, stream=False))
@@ -190,9 +198,11 @@ def wrk(plan: Plan, seconds: float) -> dict[str, Any]:
         words + ([str(plan.keys)] if plan.keys is not None else []),
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
         timeout=seconds + 60,
     )
+    if done.returncode:
+        raise RuntimeError(f"wrk failed on {plan.name}: {(done.stderr or done.stdout)[-1000:]}")
     line = next(line for line in done.stdout.splitlines() if line.startswith("RESULT "))
     return json.loads(line.removeprefix("RESULT "))
 
@@ -252,8 +262,6 @@ def main() -> int:
     effort = QUICK if words.quick else FULL
     rungs = tuple(int(rung) for rung in words.ladder.split(","))
     ladder = dict.fromkeys(("direct", *names), (64, 256) if words.quick else rungs)
-    if "litellm" in ladder:
-        ladder["litellm"] = (4, 16) if words.quick else SLOW_LADDER
     WORK.mkdir(exist_ok=True)
     about = machine.describe()
     began = time.perf_counter()
@@ -263,6 +271,9 @@ def main() -> int:
         stack.callback(Subject(direct, LOAD_CORE, WORK).stop)
         running, left_out, starts = start(names, stack)
         bench = Bench(effort, running, direct)
+        for name, subject in running.items():
+            if subject.plan.slow:
+                ladder[name] = (4, 16) if words.quick else SLOW_LADDER
         for index in range(effort.rounds):
             say(f"round {index + 1} of {effort.rounds}")
             bench.round(ladder)

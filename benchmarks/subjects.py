@@ -24,7 +24,10 @@ BENCH_VENV = ROOT / ".venv-bench"
 
 @dataclass
 class Plan:
-    """Everything needed to start one subject. keys: a file of credentials, None where any will do."""
+    """Everything needed to start one subject. keys: a file of credentials, None where any will do.
+
+    slow: takes milliseconds of CPU a request, so it is given less to do.
+    """
 
     name: str
     port: int
@@ -33,6 +36,7 @@ class Plan:
     keys: Path | None = None
     env: dict[str, str] = field(default_factory=dict[str, str])
     ready_s_max: float = 30.0
+    slow: bool = False
 
 
 class Subject:
@@ -155,7 +159,7 @@ def litellm(port: int, upstream_port: int, work: Path) -> Plan:
         "LITELLM_TELEMETRY": "False",
     }
     command = [str(binary), "--config", str(config), "--host", "127.0.0.1", "--port", str(port), "--num_workers", "1"]
-    return Plan("litellm", port, command, keys=keys, env=env, ready_s_max=120)
+    return Plan("litellm", port, command, keys=keys, env=env, ready_s_max=120, slow=True)
 
 
 def signalbox(port: int, upstream_port: int, work: Path) -> Plan:
@@ -166,7 +170,7 @@ def signalbox(port: int, upstream_port: int, work: Path) -> Plan:
     config, state = work / "signalbox.yaml", work / "state"
     shutil.rmtree(state, ignore_errors=True)
     config.write_text(fixtures.gateway_config(upstream_port))
-    keys = fixtures.make_keys(work / "keys.txt", state, config)
+    keys = fixtures.make_keys(work / "keys.txt", state)
     command = [str(binary), "serve", "--config", str(config), "--port", str(port), "--admin-port", str(port + 1)]
     return Plan("signalbox", port, [*command, "--state-dir", str(state)], model=fixtures.WORKLOAD, keys=keys)
 
