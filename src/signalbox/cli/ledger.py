@@ -1,0 +1,74 @@
+"""`signalbox ledger query|verify`: what was sent where and what it cost, and whether the record is whole."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import cast
+
+import msgspec
+
+from signalbox.bootstrap import open_store
+from signalbox.cli.options import add_json, add_state_dir
+from signalbox.control.state import StateDir
+from signalbox.core.ports import DIMENSIONS, Store
+from signalbox.ledger.query import FILTERS, query
+from signalbox.ledger.ship import Shipping
+from signalbox.ledger.verify import verify
+
+_SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    verbs = parser.add_subparsers(dest="what", metavar="query|verify", required=True)
+    asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
+    for name in FILTERS:
+        asked.add_argument(f"--{name}", help=f"only attempts with this {name}")
+    asked.add_argument("--group-by", choices=DIMENSIONS, help="sums instead of attempts")
+    asked.add_argument("--open", action="store_true", help="attempts that have not ended as well")
+    checked = verbs.add_parser("verify", help="walk every chain and name what was changed")
+    for sub in (asked, checked):
+        add_state_dir(sub)
+        add_json(sub)
+        sub.add_argument("--config", help=argparse.SUPPRESS)
+
+
+def run(options: argparse.Namespace) -> int:
+    state = StateDir(options.state_dir)
+    store = open_store(state)
+    try:
+        return _query(options, state, store) if options.what == "query" else _verify(options, state, store)
+    finally:
+        store.close()
+
+
+def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    """What the journal holds and the store does not yet is shipped first, so that the answer is complete."""
+    shipped = Shipping(store, state.journal).ship_once()
+    for finding in shipped.findings:
+        print(f"warning: {finding.chain}: {finding.message}", file=sys.stderr)
+    filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
+    for row in query(store, filters, group_by=options.group_by, include_open=options.open):
+        if options.json:
+            print(msgspec.json.encode(row).decode())
+        else:
+            shown = _SHOWN if options.group_by is None else tuple(row)
+            print("  ".join(f"{name}={_text(row[name])}" for name in shown))
+    return 0
+
+
+def _verify(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    report = verify(state.journal, store.shipped_all())
+    if options.json:
+        print(msgspec.json.encode(report).decode())
+    else:
+        for finding in report.findings:
+            print(f"{finding.chain}: {finding.kind}: {finding.message}")
+        print(f"{len(report.chains)} chains, {report.lines} records, {report.finding_count} findings")
+    return 0 if report.ok else 1
+
+
+def _text(value: object) -> str:
+    if isinstance(value, list):
+        return ",".join(map(str, cast(list[object], value)))
+    return str(value)
