@@ -182,7 +182,6 @@ async def test_stop_settles_what_is_open(sim, connect):
     raw.post(CHAT, ASK | {"stream": True, "messages": [{"role": "user", "content": "[[delay_ms:50]]"}]})
     await raw.reader.readuntil(b"\r\n\r\n")
     await sim.stop()
-    await asyncio.sleep(0.01)
     assert [row.end for row in sim.bill.rows] == ["cut"]
 
 

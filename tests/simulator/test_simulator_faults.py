@@ -432,3 +432,19 @@ async def test_every_fault_has_a_sentence_and_survives_every_endpoint(start_simu
         await asyncio.sleep(0.01)
     assert len(sim.bill.rows) == count
     assert all(state.running == 0 for state in sim.providers.values())
+
+
+async def test_a_fault_leaves_no_trace_in_later_answers(sim, connect):
+    """The healthy answer to the same bytes is remembered: a fault must neither find it nor spoil it."""
+    raw = await connect(sim.port)
+    doc = ask("", "[[tokens:12]]", stream=False)
+    said = []
+    for spec in ("", "over_max@50", "diverge", ""):
+        number = sim.fault(spec) if spec else 0
+        raw.post(CHAT, doc)
+        body = json.loads((await raw.answer())[2])
+        said.append((body["choices"][0]["message"]["content"], body["usage"]["completion_tokens"]))
+        sim.faults.remove(number)
+    assert said[0] == said[3]
+    assert said[1] == (said[0][0], 62)
+    assert said[2] == (said[0][0].swapcase(), 12)

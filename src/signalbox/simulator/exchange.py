@@ -17,7 +17,7 @@ from signalbox.simulator.log import Entry
 from signalbox.simulator.model import FRAME, TOKEN, Answer, Ask, Face, Refusal, Reply, Step, Tokens
 from signalbox.simulator.output import Dribble, head
 from signalbox.simulator.pace import Wheel
-from signalbox.simulator.plan import HEALTHY, Plan
+from signalbox.simulator.plan import HEALTHY, Canned, Plan
 
 _WRITE_BYTES = 32_768
 # A reset discards what the kernel has not sent yet: what was written is given this long to leave.
@@ -33,6 +33,7 @@ class Exchange:
         "_answer",
         "_begun_s",
         "_bill",
+        "_chunked",
         "_connection",
         "_dribble",
         "_due_s",
@@ -60,11 +61,17 @@ class Exchange:
         "_steps",
         "_ttft_s",
         "_wheel",
-        "chunked",
     )
 
     def __init__(
-        self, connection: Connection, entry: Entry, wheel: Wheel, bill: Bill, plan: Plan, keep_alive: bool
+        self,
+        connection: Connection,
+        entry: Entry,
+        wheel: Wheel,
+        bill: Bill,
+        plan: Plan,
+        keep_alive: bool,
+        chunked: bool,
     ) -> None:
         self._connection = connection
         self._entry = entry
@@ -96,7 +103,7 @@ class Exchange:
         self._ended = False
         self._settled = False
         self._gzip = zlib.compressobj(1, zlib.DEFLATED, 31) if plan.gzip else None
-        self.chunked = True
+        self._chunked = chunked
         entry.fault = plan.name
         if plan.slice_bytes or plan.bytes_per_s or plan.header_gap_s:
             self._dribble = Dribble(connection, wheel, plan.slice_bytes, plan.bytes_per_s, plan.header_gap_s)
@@ -137,10 +144,8 @@ class Exchange:
         else:
             self._connection.close()
 
-    def canned(self, model: str) -> None:
+    def canned(self, canned: Canned, model: str) -> None:
         self._model = model
-        canned = self._plan.canned
-        assert canned is not None
         self._headers = canned.headers
         self.whole(canned.status, canned.content_type, canned.body, "fault")
 
@@ -203,10 +208,10 @@ class Exchange:
 
     def _framed(self, body: bytes) -> bytes:
         """The body as it is, or as a chunk where the headers left before its length was known."""
-        return b"%x\r\n%b\r\n" % (len(body), body) if self._headers_sent and self.chunked else body
+        return b"%x\r\n%b\r\n" % (len(body), body) if self._headers_sent and self._chunked else body
 
     def _last_chunk(self) -> bytes:
-        return b"0\r\n\r\n" if self._headers_sent and self.chunked else b""
+        return b"0\r\n\r\n" if self._headers_sent and self._chunked else b""
 
     def _start_stream(self, face: Face, reply: Reply) -> None:
         steps = face.stream(reply)
@@ -284,16 +289,16 @@ class Exchange:
         data = b"".join(pieces) if len(pieces) > 1 else pieces[0]
         if self._gzip is not None:
             data = self._gzip.compress(data) + self._gzip.flush(zlib.Z_SYNC_FLUSH)
-        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+        self._write(b"%x\r\n%b\r\n" % (len(data), data) if self._chunked else data)
 
     def _end_stream(self, pieces: list[bytes]) -> None:
         self._write_events(pieces)
         assert self._answer is not None
         whole = self._emitted >= self._answer.usage.output_total - self._plan.extra_tokens
         self._settle("complete" if whole else "fault")
-        if self.chunked:
+        if self._chunked:
             self._write(b"0\r\n\r\n")
-        self._finish(self._keep_alive and self.chunked)
+        self._finish(self._keep_alive and self._chunked)
 
     # --- breaking off ---
 
@@ -305,7 +310,7 @@ class Exchange:
             return
         self._settle("fault")
         self._ended = True
-        if how == "eof" and self.chunked and self._headers_sent:
+        if how == "eof" and self._chunked and self._headers_sent:
             self._write(b"0\r\n\r\n")
         if how == "reset":
             self._after_output(lambda: self._wheel.at(self._wheel.now_s() + _BEFORE_RESET_S, self._connection.reset))
@@ -405,8 +410,8 @@ class Exchange:
         headers = self._headers
         if plan is not HEALTHY and plan.gzip and self._generating:
             headers = (*headers, ("content-encoding", "gzip"))
-        keep_alive = self._keep_alive and (length >= 0 or self.chunked)
-        return head(status, content_type, length, _request_id(self._entry.n), headers, self.chunked, keep_alive)
+        keep_alive = self._keep_alive and (length >= 0 or self._chunked)
+        return head(status, content_type, length, _request_id(self._entry.n), headers, self._chunked, keep_alive)
 
     def _write(self, data: bytes) -> None:
         if self._dribble is not None:

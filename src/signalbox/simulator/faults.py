@@ -193,11 +193,14 @@ def diverge(plan: Plan, answer: Answer) -> None:
                 part.tokens = kept + [token.swapcase() for token in part.tokens[plan.diverge_at :]]
 
 
-def context_exceeded(limit: int, asked: int) -> Refusal:
-    message = (
-        f"This model's maximum context length is {limit} tokens. However, your messages resulted in {asked} tokens. "
-        "Please reduce the length of the messages."
-    )
+def context_exceeded(ask: Ask, limit: int) -> Refusal:
+    if ask.endpoint in ("messages", "count_tokens"):
+        message = f"prompt is too long: {ask.tokens_in} tokens > {limit} maximum"
+    else:
+        message = (
+            f"This model's maximum context length is {limit} tokens. However, your messages resulted in "
+            f"{ask.tokens_in} tokens. Please reduce the length of the messages."
+        )
     return Refusal(400, "context_length_exceeded", message, "messages")
 
 

@@ -1,37 +1,28 @@
-"""The simulator itself: listeners, routes, and what happens to a request between its last byte and its answer."""
+"""The simulator itself: its listeners, its books, and which request goes where."""
 
 from __future__ import annotations
 
 import asyncio
-import hmac
-import random
 import time
 import urllib.parse
 
-import msgspec
-
-from signalbox.simulator import answers, control, faults, openai_errors
+from signalbox.simulator import control, openai_errors
 from signalbox.simulator.bill import Bill
 from signalbox.simulator.connection import Connection, HttpRequest
-from signalbox.simulator.endpoints import ENDPOINTS, FACES, models_body
+from signalbox.simulator.endpoints import ENDPOINTS, models_body
 from signalbox.simulator.exchange import Exchange
 from signalbox.simulator.faults import FaultBook, Rule
+from signalbox.simulator.intake import Intake
 from signalbox.simulator.limits import ProviderState
 from signalbox.simulator.log import Entry, RequestLog
-from signalbox.simulator.model import Ask, Face, Json, Refusal, Reply, as_doc, bad, encode
+from signalbox.simulator.model import Refusal, encode
 from signalbox.simulator.pace import Wheel
-from signalbox.simulator.plan import HEALTHY, Plan
 from signalbox.simulator.ports import ProviderPort
-from signalbox.simulator.settings import ModelSpec, Prices, SimulatorSettings
+from signalbox.simulator.settings import Prices, SimulatorSettings
 
 _BACKLOG = 2_048
-_PLAIN_FACE = Face(
-    read=FACES["chat"].read,
-    unary=FACES["chat"].unary,
-    stream=FACES["chat"].stream,
-    error_body=openai_errors.error_body,
-    error_event=openai_errors.error_event,
-)
+# Event loop rounds that `stop` grants the transports to report that they are closed.
+_CLOSING_ROUNDS_MAX = 100
 
 
 class Simulator:
@@ -53,7 +44,7 @@ class Simulator:
             for provider in self.settings.providers
             for path, endpoint in ENDPOINTS.items()
         }
-        self._rng = random.Random(self.settings.seed)
+        self._intake: Intake | None = None
         self._server: asyncio.Server | None = None
         self._ports: list[ProviderPort] = []
         self._wheel: Wheel | None = None
@@ -82,6 +73,7 @@ class Simulator:
         """Raises OSError when the port is taken."""
         loop = asyncio.get_running_loop()
         self._wheel = Wheel(loop)
+        self._intake = Intake(self.settings, self.providers, self.bill, self.faults, self._wheel)
         self._server = await loop.create_server(lambda: Connection(self, ""), host, port, backlog=_BACKLOG)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
 
@@ -104,7 +96,10 @@ class Simulator:
             server.close()
         for connection in list(self.connections):
             connection.reset()
-        await asyncio.sleep(0)
+        for _ in range(_CLOSING_ROUNDS_MAX):
+            if not self.connections:
+                break
+            await asyncio.sleep(0)
         if self._wheel is not None:
             self._wheel.clear()
 
@@ -114,7 +109,8 @@ class Simulator:
         self.log.clear()
         self.faults.clear()
         self.gauges.clear()
-        self._rng.seed(self.settings.seed)
+        if self._intake is not None:
+            self._intake.reseed()
 
     def fault(
         self,
@@ -161,7 +157,8 @@ class Simulator:
         entry = self._entry(request, provider, endpoint)
         self.log.add(entry)
         if endpoint and request.method == "POST":
-            return self._answer(connection, request, entry, provider, endpoint)
+            assert self._intake is not None
+            return self._intake.start(connection, request, entry)
         self._other(connection, request, entry, path, provider)
         return None
 
@@ -184,126 +181,6 @@ class Simulator:
             time.time() * 1000,
             time.monotonic(),
         )
-
-    # --- one generating request ---
-
-    def _answer(
-        self, connection: Connection, request: HttpRequest, entry: Entry, provider: str, endpoint: str
-    ) -> Exchange:
-        assert self._wheel is not None
-        face = FACES[endpoint]
-        state = self.providers[provider]
-        plan, model = HEALTHY, ""
-        refusal: Refusal | None = None
-        ask: Ask | None = None
-        try:
-            ask = face.read(_decode(request.body))
-            entry.model = ask.model
-            model, plan = self._plan(ask, request, state)
-        except Refusal as found:
-            refusal = found
-        exchange = Exchange(connection, entry, self._wheel, self.bill, plan, request.keep_alive)
-        exchange.chunked = request.chunked_ok
-        try:
-            if refusal is not None or ask is None:
-                raise refusal or bad("unreadable")
-            self._proceed(exchange, request, ask, face, state, model, plan, entry)
-        except Refusal as found:
-            exchange.refuse(found, face, model)
-        return exchange
-
-    def _plan(self, ask: Ask, request: HttpRequest, state: ProviderState) -> tuple[str, Plan]:
-        """The model without its fault suffix, and what the suffix and the booked faults do to this request."""
-        model, suffix, _ = ask.model, "", ""
-        if "!" in model:
-            model, _, suffix = model.partition("!")
-        if not suffix and not self.faults.rules:
-            return model, HEALTHY
-        context = faults.Context(ask, request.body, FACES[ask.endpoint], request.served)
-        return model, self.faults.plan(state.name, model, suffix, context, time.monotonic())
-
-    def _proceed(
-        self,
-        exchange: Exchange,
-        request: HttpRequest,
-        ask: Ask,
-        face: Face,
-        state: ProviderState,
-        model: str,
-        plan: Plan,
-        entry: Entry,
-    ) -> None:
-        if plan.hang:
-            exchange.hang(model)
-            return
-        if plan.opening:
-            exchange.break_now(plan.opening, model)
-            return
-        self._check(state, request, ask)
-        if plan.refusal is not None:
-            raise plan.refusal
-        name, spec = _model(state, model)
-        if plan.canned is not None:
-            exchange.canned(name)
-            return
-        if ask.tokens_in + (ask.max_tokens or 0) > spec.context_tokens and ask.tokens_in >= spec.context_tokens:
-            raise faults.context_exceeded(spec.context_tokens, ask.tokens_in)
-        headers = ()
-        if state.limited:
-            headers = state.admit(ask.tokens_in, time.monotonic(), ask.endpoint == "messages")
-        if ask.endpoint == "count_tokens":
-            exchange.count(face, ask)
-            return
-        self._generate(exchange, request, ask, face, state, name, spec, plan, entry, headers)
-
-    def _check(self, state: ProviderState, request: HttpRequest, ask: Ask) -> None:
-        keys = state.spec.api_keys
-        if keys and not _authorised(request, keys):
-            raise Refusal(401, "invalid_api_key", "Incorrect API key provided.")
-        api = "messages" if ask.endpoint == "count_tokens" else ask.endpoint
-        if api not in state.spec.apis:
-            raise Refusal(404, "not_found", f"{state.name} does not offer {ask.endpoint}.")
-
-    def _generate(
-        self,
-        exchange: Exchange,
-        request: HttpRequest,
-        ask: Ask,
-        face: Face,
-        state: ProviderState,
-        model: str,
-        spec: ModelSpec,
-        plan: Plan,
-        entry: Entry,
-        headers: tuple[tuple[str, str], ...],
-    ) -> None:
-        settings = self.settings
-        answer = answers.plan(
-            ask,
-            settings.seed,
-            length=settings.answer_tokens,
-            reasoning=spec.reasoning_tokens,
-            output_max=spec.output_tokens_max,
-        )
-        reported = answer.usage
-        if plan is not HEALTHY:
-            answer.usage.tokens_out += plan.extra_tokens
-            faults.diverge(plan, answer)
-            reported = faults.claimed(plan, answer.usage)
-        if ask.dimensions < 1:
-            ask.dimensions = spec.dimensions
-        ttft_s = gap_s = 0.0
-        if settings.latency == "on":
-            ttft_s = state.spec.ttft_ms.sample(self._rng) / 1000
-            gap_s = 1.0 / max(0.001, state.spec.tokens_per_s.sample(self._rng))
-        if answer.ttft_ms is not None:
-            ttft_s = answer.ttft_ms / 1000
-        if answer.delay_ms is not None:
-            gap_s = answer.delay_ms / 1000
-        reply = Reply(
-            f"sim{entry.n:016x}", int(entry.at_ms / 1000), ask, answer, reported, state.spec.visible_reasoning
-        )
-        exchange.generate(state, face, reply, model, headers, ttft_s, gap_s)
 
     # --- everything else ---
 
@@ -336,33 +213,3 @@ class Simulator:
 
 def _error(refusal: Refusal) -> bytes:
     return encode({"error": openai_errors.error_object(refusal)})
-
-
-def _decode(body: bytes) -> Json:
-    try:
-        doc = msgspec.json.decode(body)
-    except (msgspec.DecodeError, RecursionError):
-        raise bad("We could not parse the JSON body of your request.") from None
-    if not isinstance(doc, dict):
-        raise bad("The body must be a JSON object.")
-    return as_doc(doc)
-
-
-def _model(state: ProviderState, model: str) -> tuple[str, ModelSpec]:
-    spec = state.spec.models.get(model)
-    if spec is not None:
-        return model, spec
-    wildcard = state.spec.wildcard
-    spec = state.spec.models.get(wildcard)
-    if spec is None:
-        raise Refusal(404, "model_not_found", f"The model `{model}` does not exist or you do not have access to it.")
-    return wildcard, spec
-
-
-def _authorised(request: HttpRequest, keys: tuple[str, ...]) -> bool:
-    for name, value in request.headers:
-        if name in (b"authorization", b"x-api-key", b"api-key"):
-            given = value.removeprefix(b"Bearer ")
-            if any(hmac.compare_digest(given, key.encode()) for key in keys):
-                return True
-    return False
