@@ -132,7 +132,10 @@ async def test_one_chain_has_one_writer(tmp_path: Path, opened) -> None:
     journal = Journal(tmp_path, "a")
     with pytest.raises(LedgerError, match="another process"):
         Journal(tmp_path, "a")
-    code = "import sys; from pathlib import Path; from signalbox.ledger.journal import Journal; Journal(Path(sys.argv[1]), 'a')"
+    code = (
+        "import sys; from pathlib import Path; from signalbox.ledger.journal import Journal;"
+        "Journal(Path(sys.argv[1]), 'a')"
+    )
     other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
     assert other.returncode != 0
     assert "written by another process" in other.stderr

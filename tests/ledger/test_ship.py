@@ -104,8 +104,13 @@ def test_refusals_are_shipped(store: Store, journals: Path) -> None:
 def test_tampering_is_told_once_and_the_rest_still_shipped(store: Store, journals: Path, fill) -> None:
     fill(journals, "a", 5)
     path = journals / "a" / "00000001.log"
+    content = path.read_bytes()
     path.write_bytes(
-        path.read_bytes().replace(b'{"k":"settled","attempt_id":"a-2"', b'{"k":"settled","attempt_id":77777', 1)
+        content.replace(
+            b'{"k":"settled","attempt_id":"a-2"',
+            b'{"k":"settled","attempt_id":77777',
+            1,
+        )
     )
     shipping = Shipping(store, journals)
     assert {f.kind for f in shipping.ship_once().findings} == {"altered", "unreadable"}

@@ -43,7 +43,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 def test_a_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (*MIGRATIONS, ("broken", ("CREATE TABLE fresh (a)", "CREATE TABLE nonsense (")))
     monkeypatch.setattr("signalbox.store.sqlite_migrations.MIGRATIONS", broken)
-    with pytest.raises(StoreError, match="syntax error|incomplete"):
+    with pytest.raises(StoreError, match=r"syntax error|incomplete"):
         SqliteStore(tmp_path / "s.db")
     connection = sqlite3.connect(tmp_path / "s.db")
     assert connection.execute("SELECT name FROM sqlite_master").fetchall() == []

@@ -85,6 +85,14 @@ def split_line(line: bytes) -> tuple[bytes, bytes] | None:
     return (line[:at], digest) if _HEX.match(digest) else None
 
 
+def follow(prev: bytes, line: bytes) -> tuple[bytes, bytes] | None:
+    """(json, hash) of a line that follows the one whose hash is `prev`; None when it does not, whatever the reason.
+    The quick way for what is nearly always the case."""
+    json = line[:-_TAIL]
+    digest = hexlify(sha256(prev + json).digest())
+    return (json, digest) if line[-_TAIL:] == b"\t%b\n" % digest else None
+
+
 def hash_of(prev: bytes, json: bytes) -> bytes:
     return hexlify(sha256(prev + json).digest())
 

@@ -42,15 +42,6 @@ class JournalStats(msgspec.Struct, frozen=True):
     fsync_ms_max: float
 
 
-class ChainHead(msgspec.Struct, frozen=True):
-    """Where a chain stands: the number and hash of its last line."""
-
-    chain: str
-    segment: int
-    seq: int
-    hash: str
-
-
 def new_chain(prefix: str) -> str:
     """A chain name that no other process uses: one chain lives as long as one process."""
     return f"{prefix}-{time.time_ns() // 1_000_000:x}-{os.urandom(3).hex()}"
@@ -151,10 +142,6 @@ class Journal:
     def healthy(self) -> bool:
         """Whether records can be taken, as far as the last one told."""
         return not self._closed and self._sync_error is None
-
-    def head(self) -> ChainHead:
-        writer = self._writer
-        return ChainHead(writer.chain, writer.segment, writer.seq, writer.digest.decode("ascii"))
 
     def stats(self) -> JournalStats:
         writer = self._writer

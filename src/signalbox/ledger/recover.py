@@ -19,7 +19,7 @@ from signalbox.ledger.chain import (
     read_tail,
     segment_path,
 )
-from signalbox.ledger.settle import Track, settle_unknown
+from signalbox.ledger.settle import Pace, Track, settle_unknown
 from signalbox.ledger.walk import START, Finding, Findings, Place, Walk
 from signalbox.ledger.writer import ChainWriter, encode
 from signalbox.pricing.cost import cost
@@ -84,10 +84,11 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
             message = f"{tail.torn} bytes behind the last whole line were moved to the .torn file"
             totals.findings.add(Finding("torn", chain, message, tail.segment, seq=tail.seq))
             totals.torn_bytes += tail.torn
-        owed = _read_open(journal_directory, chain, tail, totals.findings)
+        pace, owed = _read_open(journal_directory, chain, tail, totals.findings)
         # Known to the writer, so that a head it writes while rotating sends a second recovery far enough back.
         writer.open.update(dict.fromkeys(owed, tail.low))
-        ends = [settle_unknown(opened, track, time_ms, cost, ERROR) for opened, track in owed.values()]
+        slack_s = pace.slack_s()
+        ends = [settle_unknown(opened, track, slack_s, time_ms, cost, ERROR) for opened, track in owed.values()]
         items: list[tuple[bytes, Record]] = [(encode(end), end) for end in ends]
         writer.put(items)
         writer.seal("recovery")
@@ -100,8 +101,11 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
         totals.unpriced += end.cost_pico is None
 
 
-def _read_open(journal_directory: Path, chain: str, tail: Tail, findings: Findings) -> dict[str, tuple[Opened, Track]]:
-    """The attempts without an end, with how far they were seen."""
+def _read_open(
+    journal_directory: Path, chain: str, tail: Tail, findings: Findings
+) -> tuple[Pace, dict[str, tuple[Opened, Track]]]:
+    """The attempts without an end, with how far they were seen, and how often that was noted."""
+    pace = Pace()
     still_open: dict[str, tuple[Opened, Track]] = {}
     walk = Walk(journal_directory, chain, findings, start=_first(journal_directory / chain, tail), live=False)
     for line in walk.lines():
@@ -116,11 +120,12 @@ def _read_open(journal_directory: Path, chain: str, tail: Tail, findings: Findin
         elif isinstance(entry, Settled):
             still_open.pop(entry.attempt_id, None)
         elif isinstance(entry, Progress):
+            pace.add(entry.time_ms)
             for attempt_id, tokens in entry.at:
                 found = still_open.get(attempt_id)
                 if found is not None:
                     found[1].add(entry.time_ms, tokens)
-    return still_open
+    return pace, still_open
 
 
 def _first(directory: Path, tail: Tail) -> Place:

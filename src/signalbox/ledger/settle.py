@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
+from itertools import pairwise
 from math import ceil
 
 from signalbox.core.records import UNKNOWN, Opened, Settled
 from signalbox.core.usage import NO_USAGE, Rates, Usage
 
-# What may have been generated since the last progress record: the interval between records, a loop that lags, and
-# what was in flight when the process died.
-SLACK_S = 0.4
+# What may have been generated since the last progress record: as long as records were apart lately (their interval,
+# and how much the loop lagged), and what was in flight or not yet stopped when the process died.
+GAP_S_MAX = 0.5
+GAP_S_DEFAULT = 0.3
+IN_FLIGHT_S = 0.1
 SLACK_TOKENS = 2
 SLACK_TOKENS_MAX = 256
 # Tokens a second of a stream that was not seen for long enough to measure its own.
@@ -19,7 +23,29 @@ RATE_DEFAULT = 100.0
 UNARY_OUT_DEFAULT = 4096
 
 _SPAN_MS = 500
+_GAPS = 20
 _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
+
+
+class Pace:
+    """How far apart the last progress records of a chain were."""
+
+    __slots__ = ("_times_ms",)
+
+    def __init__(self) -> None:
+        self._times_ms: deque[int] = deque(maxlen=_GAPS + 1)
+
+    def add(self, time_ms: int) -> None:
+        self._times_ms.append(time_ms)
+
+    def slack_s(self) -> float:
+        """The time whose tokens may be missing from the journal: the longest recent gap, at most GAP_S_MAX (a longer
+        one means that nothing streamed), and IN_FLIGHT_S."""
+        if len(self._times_ms) < _GAPS // 2:
+            return GAP_S_DEFAULT + IN_FLIGHT_S
+        times_ms = list(self._times_ms)
+        gap_ms = max(after - before for before, after in pairwise(times_ms))
+        return min(GAP_S_MAX, max(0, gap_ms) / 1000) + IN_FLIGHT_S
 
 
 class Track:
@@ -56,15 +82,15 @@ class Track:
         return (self.tokens - point[1]) * 1000 / elapsed_ms if elapsed_ms > 0 else 0.0
 
 
-def output_bound(opened: Opened, track: Track) -> int:
+def output_bound(opened: Opened, track: Track, slack_s: float) -> int:
     """The most output tokens the attempt can have been billed for; never below what was seen.
 
-    A stream: seen + min(256, rate × 0.4 s + 2). A call that does not stream: its stated maximum, or 4,096.
+    A stream: seen + min(256, rate × slack + 2). A call that does not stream: its stated maximum, or 4,096.
     """
     if opened.api in _NO_OUTPUT:
         return 0
     if opened.stream:
-        bound = track.tokens + min(SLACK_TOKENS_MAX, ceil(track.rate() * SLACK_S) + SLACK_TOKENS)
+        bound = track.tokens + min(SLACK_TOKENS_MAX, ceil(track.rate() * slack_s) + SLACK_TOKENS)
     else:
         bound = opened.out_max or UNARY_OUT_DEFAULT
     if opened.out_max:
@@ -73,13 +99,18 @@ def output_bound(opened: Opened, track: Track) -> int:
 
 
 def settle_unknown(
-    opened: Opened, track: Track, time_ms: int, cost: Callable[[Usage, Rates], int | None], error: str
+    opened: Opened,
+    track: Track,
+    slack_s: float,
+    time_ms: int,
+    cost: Callable[[Usage, Rates], int | None],
+    error: str,
 ) -> Settled:
     """The end of an attempt that nobody saw, priced as an upper bound. Counting tokens is free of usage by nature."""
     if opened.api == "count_tokens":
         usage = NO_USAGE
     else:
-        usage = Usage(tokens_in=opened.in_max, tokens_out=output_bound(opened, track))
+        usage = Usage(tokens_in=opened.in_max, tokens_out=output_bound(opened, track, slack_s))
     return Settled(
         attempt_id=opened.attempt_id,
         time_ms=time_ms,
