@@ -1,4 +1,4 @@
-"""What the gateway sees of chat answers that pass through: content, completion, usage, errors, and what is no answer."""
+"""What the gateway sees of chat answers that pass through: content, completion, usage, errors."""
 
 from __future__ import annotations
 
