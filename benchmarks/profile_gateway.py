@@ -21,6 +21,13 @@ from benchmarks.subjects import BENCH_VENV, Plan, Subject
 
 TOP = 40
 RATE_HZ = 500
+# Where a thread that does nothing stands; the sampler cannot always tell it from one that works.
+WAITING = (
+    "_worker (concurrent/futures/thread.py",
+    "Condition.wait (threading.py",
+    "Runner.run (asyncio/runners.py",
+    "select (selectors.py",
+)
 
 
 def main() -> int:
@@ -66,11 +73,15 @@ def record(subject: Subject, kind: str, seconds: int, streams: int) -> list[tupl
 
 
 def show(stacks: list[tuple[Sequence[str], int]]) -> None:
+    """Shares of the samples in which a thread worked, by function."""
     own: Counter[str] = Counter()
     below: Counter[str] = Counter()
     for frames, count in stacks:
-        own[frames[-1]] += count
-        for frame in set(frames):
+        if frames[-1].startswith(WAITING):
+            continue
+        named = [frame.rpartition(":")[0] + ")" if ":" in frame else frame for frame in frames]
+        own[named[-1]] += count
+        for frame in set(named):
             below[frame] += count
     total = sum(own.values()) or 1
     for title, counts in (("own time", own), ("with what it calls", below)):
