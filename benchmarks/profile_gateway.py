@@ -2,7 +2,7 @@
 
     python -m benchmarks.profile_gateway [unary|streams] [--seconds 10] [--streams 256]
 
-Needs py-spy (installed beside the peers, see benchmarks/README.md). Prints the functions with the most time of their
+Needs py-spy (installed beside the peers, see docs/benchmarks.md). Prints the functions with the most time of their
 own, and with the most below them, and writes .bench/profile.txt (collapsed stacks, as flame graph tools read them).
 """
 

@@ -28,7 +28,7 @@ PORT = 18800
 UPSTREAM_PORT = 18799
 CONCURRENCY = 64
 SMALL, LARGE = 400, 20_000
-LADDER = (64, 128, 256, 512, 768, 1024)
+LADDER = (64, 128, 256, 512, 768)
 # A subject that takes milliseconds a request starts lower and is given less to do.
 SLOW_PER_S = 100
 SLOW_LADDER = (4, 8, 16, 32, 64)

@@ -145,7 +145,7 @@ def litellm(port: int, upstream_port: int, work: Path) -> Plan:
     """LiteLLM's proxy in its best case: one worker, no database, one master key, logging off."""
     binary = BENCH_VENV / "bin/litellm"
     if not binary.exists():
-        raise FileNotFoundError(f"LiteLLM is not installed: see benchmarks/README.md ({binary})")
+        raise FileNotFoundError(f"LiteLLM is not installed: see docs/benchmarks.md ({binary})")
     config = work / "litellm.yaml"
     config.write_text(fixtures.litellm_config(upstream_port))
     master = "sk-" + hashlib.sha256(b"signalbox benchmark").hexdigest()

@@ -71,6 +71,14 @@ def test_a_hand_computed_invoice() -> None:
     assert usd(cost(usage, rates) or 0) == "0.011048"
 
 
+@given(st.integers(-(10**30), 10**30))
+def test_dollars_are_exact_and_plain(pico: int) -> None:
+    text = usd(pico)
+    assert Fraction(text) * PICO == pico
+    assert set(text) <= set("-.0123456789")
+    assert "." not in text or text[-1] not in "0."
+
+
 def test_missing_classes_fall_back_and_never_to_zero() -> None:
     rates = from_mtok({"input_mtok": 3, "output_mtok": 15})
     assert (rates.cache_read, rates.cache_write_5m, rates.cache_write_1h) == (3_000_000,) * 3

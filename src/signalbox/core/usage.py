@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
-
 import msgspec
 
 PICO = 10**12
@@ -66,5 +64,6 @@ class Rates(msgspec.Struct, frozen=True, gc=False):
 
 def usd(pico: int) -> str:
     """Pico-dollars as an exact decimal string of dollars, no exponent: 1500000 -> '0.0000015'."""
-    text = f"{Decimal(pico) / PICO:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
+    whole, rest = divmod(abs(pico), PICO)
+    text = f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
+    return f"-{text}" if pico < 0 else text
