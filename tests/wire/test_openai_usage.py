@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.core.usage import Usage
-from signalbox.wire.openai_usage import read_usage, write_usage
+from signalbox.wire.openai_usage import decode_usage, read_usage, write_usage
 
 OPENAI = {
     "prompt_tokens": 1117, "completion_tokens": 46, "total_tokens": 1163,
@@ -98,6 +99,7 @@ def told(prompt: int, completion: int, total: int | None = None, **more: Any) ->
 )  # fmt: skip
 def test_providers_are_understood_without_alarm(fields: dict[str, Any], expected: Usage) -> None:
     assert read_usage(fields) == expected
+    assert decode_usage(msgspec.Raw(msgspec.json.encode(fields))) == expected
 
 
 @pytest.mark.parametrize(
@@ -132,7 +134,9 @@ counts = st.integers(0, 1 << 40)
 
 @given(st.builds(Usage, counts, counts, counts, st.just(0), counts, counts, counts, counts))
 def test_what_is_written_reads_the_same(usage: Usage) -> None:
-    assert read_usage(write_usage(usage)) == usage
+    told = write_usage(usage)
+    assert read_usage(told) == usage
+    assert decode_usage(msgspec.Raw(msgspec.json.encode(told))) == usage
 
 
 junk = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any, cast
 
 import msgspec
@@ -12,6 +12,8 @@ import msgspec
 from signalbox.core.errors import BadRequest
 
 DEPTH_MAX = 64
+
+_CONTAINERS = frozenset({dict, list})
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder().encode
@@ -52,7 +54,7 @@ def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
     characters as it had before (two, and one for each escaped quote), unless a quote was spelled \\u0022; a
     member that was lost takes at least the two around its key with it. So equal counts mean that none was lost.
     """
-    if b"\\u0022" in body:
+    if b"\\" in body and b"\\u0022" in body:
         return False
     try:
         return body.count(b'"') == _encode(doc).count(b'"')
@@ -61,18 +63,16 @@ def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
 
 
 def _deeper_than(doc: dict[str, Any], depth_max: int) -> bool:
-    level: list[Iterable[Any]] = [doc.values()]
+    level: list[Any] = [doc]
     for _ in range(depth_max):
-        below: list[Iterable[Any]] = []
-        for children in level:
-            for value in children:
-                if type(value) is dict:
-                    below.append(cast(dict[str, Any], value).values())
-                elif type(value) is list:
-                    below.append(cast(list[Any], value))
-        if not below:
+        level = [
+            value
+            for node in level
+            for value in (node.values() if node.__class__ is dict else node)
+            if value.__class__ in _CONTAINERS
+        ]
+        if not level:
             return False
-        level = below
     return True
 
 
@@ -179,7 +179,12 @@ def _locate(body: bytes, key: str, quoted: bytes) -> tuple[int, int]:
     The short way needs no scan: when the quoted name occurs once and no ASCII letter anywhere is spelled as an
     escape, that occurrence must be the key itself, since the document is known to have it.
     """
-    if body.count(quoted) == 1 and b"\\u00" not in body and key.replace("_", "").isalnum() and key.isascii():
+    if (
+        body.count(quoted) == 1
+        and (b"\\" not in body or b"\\u00" not in body)
+        and key.replace("_", "").isalnum()
+        and key.isascii()
+    ):
         colon = _match_colon(body, body.index(quoted) + len(quoted))
         if colon is not None:
             return colon.end(), _value_end(body, colon.end())

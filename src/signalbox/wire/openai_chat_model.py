@@ -48,12 +48,17 @@ class Choice(msgspec.Struct):
     stop_reason: Any = None
 
 
+# What a usage that is absent or null looks like in JSON text.
+NO_USAGE = msgspec.Raw(b"null")
+
+
 class Answer(msgspec.Struct):
-    """A chunk or a whole answer. Groq tells its usage, and why it stopped early, in x_groq."""
+    """A chunk or a whole answer. usage stays undecoded: it is null in most chunks of a stream. Groq tells its usage,
+    and why it stopped early, in x_groq."""
 
     id: str | None = None
     choices: list[Choice] | None = None
-    usage: dict[str, Any] | None = None
+    usage: msgspec.Raw = NO_USAGE
     model: str | None = None
     error: Any = None
     x_groq: Any = None
@@ -61,7 +66,21 @@ class Answer(msgspec.Struct):
     created: Any = None
 
 
+class OddAnswer(msgspec.Struct):
+    """The same without a word on types, for servers that spell one of them in their own way."""
+
+    id: Any = None
+    choices: Any = None
+    usage: msgspec.Raw = NO_USAGE
+    model: Any = None
+    error: Any = None
+    x_groq: Any = None
+    object: Any = None
+    created: Any = None
+
+
 decode_answer = msgspec.json.Decoder(Answer).decode
+decode_odd = msgspec.json.Decoder(OddAnswer).decode
 decode_any = msgspec.json.Decoder().decode
 BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 

@@ -7,8 +7,18 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.core.stream import Seen, SseEvent
-from signalbox.wire.openai_chat_model import BAD_JSON, Answer, Answered, Choice, decode_answer, decode_any, is_utf8
-from signalbox.wire.openai_usage import read_usage
+from signalbox.wire.openai_chat_model import (
+    BAD_JSON,
+    NO_USAGE,
+    Answer,
+    Answered,
+    Choice,
+    decode_answer,
+    decode_any,
+    decode_odd,
+    is_utf8,
+)
+from signalbox.wire.openai_usage import decode_usage, read_usage
 
 # More choices than any call may ask for: beyond this an index is an attack on our memory.
 CHOICES_MAX = 4096
@@ -49,8 +59,8 @@ class ChatObserver:
             for choice in choices:
                 if not self._choice(choice, seen):
                     return Seen(ok=False)
-        if answer.usage is not None:
-            seen.usage = read_usage(answer.usage)
+        if answer.usage != NO_USAGE:
+            seen.usage = decode_usage(answer.usage)
             seen.usage_only = not choices
         if answer.error is not None or event.event == "error" or answer.object == "error":
             seen.error = read_error(answer.error if answer.error is not None else decode_any(event.data))
@@ -114,7 +124,7 @@ def see_answer(body: bytes) -> Seen:
             seen.content_chars += len(choice.text)
     seen.finished = all(choice.finish_reason for choice in answer.choices)
     seen.end = True
-    seen.usage = read_usage(answer.usage)
+    seen.usage = decode_usage(answer.usage)
     return seen
 
 
@@ -180,22 +190,17 @@ def _read_odd(data: bytes) -> Answer | None:
     """An answer with a field of another type than every known server gives it: read piece by piece, so that a new
     spelling of one field neither hides the others nor breaks the stream. None for what is not a JSON object."""
     try:
-        doc: Any = decode_any(data)
+        odd = decode_odd(data)
     except BAD_JSON:
         return None
-    if not isinstance(doc, dict):
-        return None
-    fields = cast(dict[str, Any], doc)
-    choices: Any = fields.get("choices")
-    usage: Any = fields.get("usage")
-    model: Any = fields.get("model")
+    choices, model = odd.choices, odd.model
     return Answer(
         choices=[_odd_choice(choice) for choice in cast(list[Any], choices)] if isinstance(choices, list) else None,
-        usage=cast(dict[str, Any], usage) if isinstance(usage, dict) else None,
+        usage=odd.usage,
         model=model if isinstance(model, str) else None,
-        error=fields.get("error"),
-        x_groq=fields.get("x_groq"),
-        object=fields.get("object"),
+        error=odd.error,
+        x_groq=odd.x_groq,
+        object=odd.object,
     )
 
 

@@ -14,9 +14,9 @@ from signalbox.core.usage import Usage
 from signalbox.wire import openai_errors
 from signalbox.wire.dialect import Observer, StreamReader, StreamWriter, Target
 from signalbox.wire.fields import wrong
-from signalbox.wire.openai_chat_model import BAD_JSON, is_utf8
+from signalbox.wire.openai_chat_model import BAD_JSON, NO_USAGE, is_utf8
 from signalbox.wire.openai_chat_watch import read_error
-from signalbox.wire.openai_usage import read_usage
+from signalbox.wire.openai_usage import decode_usage
 
 INPUTS_MAX = 1 << 16
 
@@ -25,7 +25,7 @@ class _Vectors(msgspec.Struct):
     """The vectors themselves stay undecoded."""
 
     data: list[msgspec.Raw] | None = None
-    usage: dict[str, Any] | None = None
+    usage: msgspec.Raw = NO_USAGE
     model: str | None = None
     error: Any = None
 
@@ -50,7 +50,7 @@ class EmbeddingsDialect:
             return Seen(ok=False)
         if answer.error is not None or answer.data is None or not is_utf8(body):
             return Seen(ok=False, error=None if answer.error is None else read_error(answer.error))
-        return Seen(content=True, finished=True, end=True, usage=read_usage(answer.usage), model=answer.model)
+        return Seen(content=True, finished=True, end=True, usage=decode_usage(answer.usage), model=answer.model)
 
     def read_request(self, doc: dict[str, Any]) -> Request:
         _not_translated()

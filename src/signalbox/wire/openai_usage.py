@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any, cast
+from typing import Annotated, Any, cast
+
+import msgspec
 
 from signalbox.core.usage import Usage
 
@@ -31,6 +33,58 @@ _KNOWN_WRITES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_toke
 # Timings and speeds (Groq, SambaNova and others).
 _MEASUREMENTS = ("_time", "_latency", "_per_sec", "_per_second", "_rate", "_to_first_token", "_ms")
 _NONE: dict[str, Any] = {}
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=1 << 53)]
+
+
+class _PlainIn(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    cached_tokens: _Count | None = 0
+    audio_tokens: _Count | None = 0
+    cache_write_tokens: _Count | None = 0
+    text_tokens: int | None = 0
+    image_tokens: int | None = 0
+
+
+class _PlainOut(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    reasoning_tokens: _Count | None = 0
+    audio_tokens: _Count | None = 0
+    text_tokens: int | None = 0
+    accepted_prediction_tokens: int | None = 0
+    rejected_prediction_tokens: int | None = 0
+
+
+class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+    """OpenAI's own shape, which most servers share."""
+
+    prompt_tokens: _Count
+    total_tokens: _Count
+    completion_tokens: _Count = 0
+    prompt_tokens_details: _PlainIn | None = None
+    completion_tokens_details: _PlainOut | None = None
+
+
+_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_any = msgspec.json.Decoder().decode
+_NO_IN, _NO_OUT = _PlainIn(), _PlainOut()
+
+
+def decode_usage(raw: msgspec.Raw) -> Usage | None:
+    """read_usage of JSON text. The plain shape, when it adds up, takes a tenth of the time."""
+    try:
+        plain = _decode_plain(raw)
+    except msgspec.ValidationError:
+        return read_usage(_decode_any(raw))
+    prompt, completion = plain.prompt_tokens, plain.completion_tokens
+    ins = plain.prompt_tokens_details or _NO_IN
+    outs = plain.completion_tokens_details or _NO_OUT
+    cached, written, audio_in = ins.cached_tokens or 0, ins.cache_write_tokens or 0, ins.audio_tokens or 0
+    reasoning, audio_out = outs.reasoning_tokens or 0, outs.audio_tokens or 0
+    fresh = prompt - cached - written - audio_in
+    visible = completion - reasoning - audio_out
+    if fresh < 0 or visible < 0 or plain.total_tokens != prompt + completion:
+        return read_usage(_decode_any(raw))
+    return Usage(fresh, cached, written, 0, visible, reasoning, audio_in, audio_out)
 
 
 def read_usage(told: object) -> Usage | None:
