@@ -1,9 +1,4 @@
-"""Rules as bitsets: compiled once from what was declared, then an AND for each rule that applies. Pure.
-
-A predicate is judged twice: whether it certainly holds, and whether it possibly does. They differ where a fact is
-unknown, too coarse, or true of processing but not of storage. `allow` demands certainty, and `not` of something is
-certain only where that thing is not even possible; so nothing unknown ever opens a way.
-"""
+"""Rules as bitsets: compiled once from what was declared, then an AND for each rule that applies. Pure."""
 
 from __future__ import annotations
 
@@ -24,6 +19,7 @@ from signalbox.core.snapshot import (
     Workload,
 )
 from signalbox.core.usage import Rates
+from signalbox.policy.predicates import Judge
 from signalbox.pricing.cost import FREE
 
 # The rates of a provider's model on a day (UTC), or None when nobody knows them.
@@ -33,9 +29,6 @@ DEFAULT_WORKLOAD = "default"
 SELF = "self"
 PLACEMENTS = "placements"
 MEMO_MAX = 4096
-
-# One of the deployments that no predicate can tell apart, and the bits of all of them.
-_Group = tuple[Deployment, int]
 
 _OWN_KINDS = frozenset(("on-prem", "edge"))
 _API_INDEX = {api: index for index, api in enumerate(APIS)}
@@ -130,6 +123,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         for index, (name, target) in enumerate(declared.deployments.items())
     )
     by_name = {deployment.name: deployment for deployment in deployments}
+    judge = Judge(deployments, today)
     workloads = {name: _workload(name, entry, by_name) for name, entry in config.workloads.items()}
     if not workloads:
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name)
@@ -143,7 +137,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         default_workload=config.default_workload or next(iter(workloads)),
         names=names | dict.fromkeys(workloads, "workload"),
         deployment_by_name=by_name,
-        rules=_compile_rules(config.rules, deployments, today),
+        rules=tuple(_rule(rule, judge) for rule in config.rules),
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
@@ -234,22 +228,10 @@ def _stale_on(environments: Iterable[Environment], today: date) -> str | None:
     return (min(coming) + timedelta(days=1)).isoformat() if coming else None
 
 
-def _compile_rules(
-    rules: list[schema.Rule], deployments: tuple[Deployment, ...], today: date
-) -> tuple[CompiledRule, ...]:
-    alike: dict[tuple[str, frozenset[str]], list[Deployment]] = {}
-    for deployment in deployments:
-        alike.setdefault((deployment.environment.name, deployment.apis), []).append(deployment)
-    groups = [(members[0], sum(1 << member.index for member in members)) for members in alike.values()]
-    by_api = {held.name for deployment in deployments for held in deployment.environment.attests if held.covers}
-    return tuple(_rule(rule, groups, by_api, today) for rule in rules)
-
-
-def _rule(rule: schema.Rule, groups: list[_Group], by_api: set[str], today: date) -> CompiledRule:
-    allow = _bits_by_api(rule.allow, groups, by_api, today)
+def _rule(rule: schema.Rule, judge: Judge) -> CompiledRule:
+    allow = tuple(judge.certain(rule.allow, api) for api in APIS)
     if isinstance(rule.onward, schema.Predicate):
-        further = _bits_by_api(rule.onward, groups, by_api, today)
-        onward = tuple(here & there for here, there in zip(allow, further, strict=True))
+        onward = tuple(here & judge.certain(rule.onward, api) for here, api in zip(allow, APIS, strict=True))
     else:
         onward = allow if rule.onward == "allow" else (0,) * len(APIS)
     tags = 0
@@ -274,92 +256,3 @@ def _common(sets: tuple[int, ...]) -> int:
     for one in sets:
         common &= one
     return common
-
-
-def _bits_by_api(predicate: schema.Predicate, groups: list[_Group], by_api: set[str], today: date) -> tuple[int, ...]:
-    """Judged once where no attestation in it depends on the API: that is the rule, and six times cheaper."""
-    if by_api.isdisjoint(_attestations(predicate)):
-        return (_bits(predicate, groups, APIS[0], today),) * len(APIS)
-    return tuple(_bits(predicate, groups, api, today) for api in APIS)
-
-
-def _attestations(predicate: schema.Predicate) -> set[str]:
-    found = set(predicate.attests)
-    for part in (*predicate.any, *predicate.all, *((predicate.not_,) if predicate.not_ else ())):
-        found |= _attestations(part)
-    return found
-
-
-def _bits(predicate: schema.Predicate, groups: list[_Group], api: str, today: date) -> int:
-    bits = 0
-    for deployment, members in groups:
-        if _judge(predicate, deployment, api, today)[0]:
-            bits |= members
-    return bits
-
-
-def _judge(predicate: schema.Predicate, deployment: Deployment, api: str, today: date) -> tuple[bool, bool]:
-    """(certainly, possibly) of all conditions of one predicate together."""
-    parts = [_judge_fact(predicate, key, deployment, api, today) for key in _FACTS if getattr(predicate, key)]
-    if predicate.any:
-        inner = [_judge(part, deployment, api, today) for part in predicate.any]
-        parts.append((any(sure for sure, _ in inner), any(maybe for _, maybe in inner)))
-    parts += [_judge(part, deployment, api, today) for part in predicate.all]
-    if predicate.not_ is not None:
-        sure, maybe = _judge(predicate.not_, deployment, api, today)
-        parts.append((not maybe, not sure))
-    return all(sure for sure, _ in parts), all(maybe for _, maybe in parts)
-
-
-_FACTS = ("kind", "region", "storage_region", "jurisdiction", "operator", "attests")
-
-
-def _judge_fact(
-    predicate: schema.Predicate, key: str, deployment: Deployment, api: str, today: date
-) -> tuple[bool, bool]:
-    place = deployment.environment
-    match key:
-        case "kind":
-            holds = place.kind in predicate.kind
-            return holds, holds
-        case "operator":
-            holds = place.operator.casefold() in {name.casefold() for name in predicate.operator}
-            return holds, holds or not place.operator
-        case "region":
-            here, stored = _within(place.region, predicate.region), _within(place.storage_region, predicate.region)
-            return here[0] and stored[0], here[1] or stored[1]
-        case "storage_region":
-            return _within(place.storage_region, predicate.storage_region)
-        case "jurisdiction":
-            return _within(place.jurisdiction, predicate.jurisdiction)
-        case _:
-            names = predicate.attests
-            return (
-                all(_attested(name, deployment, api, today) for name in names),
-                {held.name for held in place.attests}.issuperset(names),
-            )
-
-
-def _within(place: str, wanted: list[str]) -> tuple[bool, bool]:
-    """(certainly, possibly) in one of the wanted regions. A place told more coarsely than wanted may be in it."""
-    if not place:
-        return False, True
-    inside = any(place == region or place.startswith(f"{region}/") for region in wanted)
-    return inside, inside or any(region.startswith(f"{place}/") for region in wanted)
-
-
-def _attested(name: str, deployment: Deployment, api: str, today: date) -> bool:
-    """Whether an attestation holds today for the API in use."""
-    return any(
-        held.name == name
-        and (held.until is None or today <= date.fromisoformat(held.until))
-        and (not held.covers or _covered(held, deployment, api))
-        for held in deployment.environment.attests
-    )
-
-
-def _covered(held: Attestation, deployment: Deployment, api: str) -> bool:
-    """Whether whatever carries the call is covered: the API itself, or each that could stand in for it."""
-    if api in deployment.apis:
-        return api in held.covers
-    return deployment.apis.issubset(held.covers)
