@@ -200,7 +200,7 @@ def test_host_lines() -> None:
         (Origin("http", "::1", 80, ""), b"[::1]"),
         (Origin("http", "[::1]", 8080, ""), b"[::1]:8080"),
     ]:
-        assert b"\r\nhost: " + host + b"\r\n" in OriginLines(origin).render(b"POST ", head, 0)
+        assert b"\r\nhost: " + host + b"\r\n" in OriginLines(origin).render(b"POST ", head, b"")[0]
 
 
 @pytest.mark.parametrize(

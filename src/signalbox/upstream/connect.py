@@ -12,7 +12,7 @@ import time
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin
 from signalbox.upstream import address
-from signalbox.upstream.exchange import Connection
+from signalbox.upstream.connection import Connection
 from signalbox.upstream.origin import Proxy, authority_of
 from signalbox.upstream.resolve import ResolveError, Resolver
 from signalbox.upstream.tls import TlsContexts

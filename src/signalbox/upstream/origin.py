@@ -9,6 +9,8 @@ from signalbox.core.snapshot import Origin
 from signalbox.upstream.head import RequestHead
 
 LINES_MAX = 64
+# Bodies above this are not copied behind their head.
+LARGE_BODY_BYTES = 64 * 1024
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -67,14 +69,18 @@ class OriginLines:
             raise ValueError("the origin's path holds a character that is not allowed")
         self._starts: dict[bytes, bytes] = {}
 
-    def render(self, method: bytes, head: RequestHead, body_bytes: int) -> bytes:
-        """The complete head of one request. method: b"POST " or b"GET "."""
-        start = self._starts.get(head.path)
+    def render(self, method: bytes, head: RequestHead, body: bytes) -> tuple[bytes, bytes]:
+        """The bytes of one request, in one piece or, when the body is large, in two. method: b"POST " or b"GET "."""
+        path, fields = head
+        start = self._starts.get(path)
         if start is None:
             if len(self._starts) >= LINES_MAX:
                 self._starts.clear()
-            start = self._before_path + head.path + self._after_path
-            self._starts[head.path] = start
+            start = self._before_path + path + self._after_path
+            self._starts[path] = start
         if method == b"GET ":
-            return b"%b%b%b\r\n" % (method, start, head.fields)
-        return b"%b%b%bcontent-length: %d\r\n\r\n" % (method, start, head.fields, body_bytes)
+            return b"%b%b%b\r\n" % (method, start, fields), b""
+        size = len(body)
+        if size > LARGE_BODY_BYTES:
+            return b"%b%b%bcontent-length: %d\r\n\r\n" % (method, start, fields, size), body
+        return b"%b%b%bcontent-length: %d\r\n\r\n%b" % (method, start, fields, size, body), b""

@@ -11,7 +11,7 @@ import msgspec
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin
-from signalbox.upstream.exchange import Connection
+from signalbox.upstream.connection import Connection
 from signalbox.upstream.origin import OriginLines
 
 Opener = Callable[[Origin, float, Connection], Awaitable[None]]
@@ -31,7 +31,18 @@ class PoolStats(msgspec.Struct, frozen=True, gc=False):
 class Pool:
     """Never holds more than connections_max sockets. A freed connection or slot goes to whoever waits longest."""
 
-    __slots__ = ("_idle", "_opener", "_slots", "_waiters", "connections_max", "lines", "name", "origin", "used_at")
+    __slots__ = (
+        "_idle",
+        "_opener",
+        "_slots",
+        "_waiters",
+        "connections_max",
+        "lines",
+        "loop",
+        "name",
+        "origin",
+        "used_at",
+    )
 
     def __init__(self, name: str, lines: OriginLines, opener: Opener, connections_max: int) -> None:
         self.name = name
@@ -39,6 +50,7 @@ class Pool:
         self.origin = lines.origin
         self.connections_max = connections_max
         self.used_at = time.monotonic()
+        self.loop = asyncio.get_running_loop()
         self._opener = opener
         self._slots = 0
         self._idle: list[Connection] = []
@@ -77,11 +89,12 @@ class Pool:
 
     def release(self, connection: Connection) -> None:
         """A connection whose exchange ended well."""
-        waiter = self._next_waiter()
-        if waiter is not None:
-            waiter.set_result(connection)
-            return
-        connection.idle_since = self.used_at = time.monotonic()
+        if self._waiters:
+            waiter = self._next_waiter()
+            if waiter is not None:
+                waiter.set_result(connection)
+                return
+        connection.idle_since = time.monotonic()
         self._idle.append(connection)
 
     def discard(self, connection: Connection) -> None:
@@ -126,7 +139,7 @@ class Pool:
         )
 
     async def _queue(self, wait_s: float) -> Connection | None:
-        loop = asyncio.get_running_loop()
+        loop = self.loop
         waiter: asyncio.Future[Connection | None] = loop.create_future()
         self._waiters.append(waiter)
         timer = loop.call_later(wait_s, self._give_up, waiter)

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-import time
+from collections.abc import Coroutine
+from time import monotonic
+from typing import Any
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment, Origin
 from signalbox.upstream.connect import Connector
-from signalbox.upstream.exchange import Connection, UpstreamResponse
+from signalbox.upstream.connection import Connection
 from signalbox.upstream.head import RequestHead
 from signalbox.upstream.origin import OriginLines
 from signalbox.upstream.pool import Pool, PoolStats
 from signalbox.upstream.resolve import ResolveError, Resolver
+from signalbox.upstream.response import UpstreamResponse
 from signalbox.upstream.tls import TlsContexts
 
 # How often deadlines are looked at: a limit fires at most this late.
@@ -37,7 +40,6 @@ class Transport:
         "_connections_max",
         "_connector",
         "_idle_s",
-        "_loop",
         "_pools",
         "_refreshing",
         "_resolver",
@@ -57,7 +59,6 @@ class Transport:
         self._idle_s = idle_s
         self._resolver = resolver or Resolver()
         self._connector = Connector(self._resolver, tls or TlsContexts())
-        self._loop: asyncio.AbstractEventLoop | None = None
         self._pools: dict[tuple[str, Origin], Pool] = {}
         # In order of arrival; a dict because a set would not keep it.
         self._active: dict[UpstreamResponse, None] = {}
@@ -68,7 +69,7 @@ class Transport:
         self._refreshing: asyncio.Task[None] | None = None
         self._closing = False
 
-    async def send(
+    def send(
         self,
         permit: Permit,
         origin: Origin,
@@ -76,23 +77,24 @@ class Transport:
         *,
         stream: bool = False,
         until_content: bool = False,
-    ) -> UpstreamResponse:
+    ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POSTs the permit's body to one replica of its deployment and waits for the head of the answer.
 
         stream: first_token_s applies, from the request written to the first body byte; with until_content, to the
         moment the caller calls `content_seen`. Raises UpstreamFault; ValueError when the origin is not one of the
-        permitted deployment's. Cancelled at any point, it closes the socket at once.
+        permitted deployment's. Cancelled at any point, it closes the socket at once. (Not itself a coroutine: this is
+        the hottest path of the product, and one coroutine less is a measurable part of it.)
         """
         deployment = permit.deployment
         if origin not in deployment.replicas:
             raise ValueError("the permit is for another deployment")
-        return await self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content)
+        return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content)
 
-    async def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> UpstreamResponse:
+    def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> Coroutine[Any, Any, UpstreamResponse]:
         """A GET without a body, for health and capability checks: it carries nothing of any call."""
         if origin not in deployment.replicas or head.path not in PROBES:
             raise ValueError("a probe asks one of the deployment's replicas for one of PROBES")
-        return await self._exchange(deployment, origin, b"GET ", head, b"", False, False)
+        return self._exchange(deployment, origin, b"GET ", head, b"", False, False)
 
     def load(self, deployment: str, origin: Origin) -> int:
         """Exchanges in flight and queued on one replica: what to compare replicas by."""
@@ -131,38 +133,34 @@ class Transport:
         if self._closing:
             raise UpstreamFault("connect", "shutting down", sent=False)
         timeouts = deployment.timeouts
-        pool = self._pool(deployment, origin)
-        pool.used_at = start = time.monotonic()
-        response = UpstreamResponse(
-            self._loop or asyncio.get_running_loop(),
-            origin.name,
-            self._active,
-            start + timeouts.total_s,
-            until_content=until_content,
-        )
-        lines = pool.lines.render(method, head, len(body))
+        pool = self._pools.get((deployment.name, origin)) or self._new_pool(deployment, origin)
+        pool.used_at = start = monotonic()
+        response = UpstreamResponse(pool.loop, origin, timeouts, self._active, start, stream, until_content)
+        packet, rest = pool.lines.render(method, head, body)
         connection = pool.take()
         if connection is None:
             connection = await self._acquire(pool, timeouts.connect_s)
-            response.connect_us = int((time.monotonic() - start) * 1e6)
+            response.connect_us = int((monotonic() - start) * 1e6)
         response.reused = connection.served > 0
         while True:
-            self._active[response] = None
             if not self._ticking:
                 self._start_ticking()
-            response.begin(connection, timeouts, stream=stream)
-            connection.exchange(response, lines, body)
+            waiter = response.begin(connection, monotonic())
+            connection.exchange(response, packet, rest)
             try:
-                await response.head()
-            except UpstreamFault:
-                if response.retried or not response.stale:
-                    raise
-            else:
+                await waiter
+            except BaseException:
+                # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
+                response.abort()
+                raise
+            fault = response.fault
+            if fault is None:
                 return response
+            if response.retried or not response.stale:
+                raise fault
             # The upstream had closed an idle connection while our request was on its way: it has not been answered,
             # and a fresh connection tells whether that was all. Once, and free of charge.
-            response.retried = True
-            response.reused = False
+            response.begin_again()
             connection = await self._fresh(pool, timeouts.connect_s)
 
     async def _acquire(self, pool: Pool, connect_s: float, *, fresh: bool = False) -> Connection:
@@ -179,30 +177,25 @@ class Transport:
             # Bytes did go out on the stale connection.
             raise UpstreamFault(fault.kind, fault.message, sent=True) from None
 
-    def _pool(self, deployment: Deployment, origin: Origin) -> Pool:
-        key = (deployment.name, origin)
-        pool = self._pools.get(key)
-        if pool is None:
-            if self._loop is None:
-                self._loop = asyncio.get_running_loop()
-            pool = Pool(deployment.name, OriginLines(origin), self._connector.open, self._connections_max)
-            self._pools[key] = pool
+    def _new_pool(self, deployment: Deployment, origin: Origin) -> Pool:
+        pool = Pool(deployment.name, OriginLines(origin), self._connector.open, self._connections_max)
+        self._pools[deployment.name, origin] = pool
         return pool
 
     # --- the clock: one timer for every limit of every exchange ---
 
     def _start_ticking(self) -> None:
-        loop = self._loop or asyncio.get_running_loop()
+        loop = asyncio.get_running_loop()
         if self._ticker is not None:
             self._ticker.cancel()
         self._ticking = True
         self._ticker = loop.call_later(TICK_S, self._tick)
 
     def _tick(self) -> None:
-        loop = self._loop or asyncio.get_running_loop()
-        now = time.monotonic()
-        for response in [r for r in self._active if r.deadline <= now]:
-            response.expired(now)
+        loop = asyncio.get_running_loop()
+        now = monotonic()
+        for response in [response for response in self._active if response.deadline <= now]:
+            response.expire(now)
         if now >= self._care_at:
             self._care_at = now + CARE_S
             self._care(now)
@@ -221,7 +214,7 @@ class Transport:
             if pool.empty and now - pool.used_at > self._idle_s:
                 del self._pools[key]
         if self._pools and (self._refreshing is None or self._refreshing.done()):
-            loop = self._loop or asyncio.get_running_loop()
+            loop = asyncio.get_running_loop()
             self._refreshing = loop.create_task(self._follow_names())
 
     async def _follow_names(self) -> None:
