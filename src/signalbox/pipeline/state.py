@@ -1,0 +1,56 @@
+"""The state of one attempt while it runs."""
+
+from __future__ import annotations
+
+from signalbox.core.call import AnswerHead, Call
+from signalbox.core.hub import Request
+from signalbox.core.permit import Permit
+from signalbox.core.snapshot import Deployment
+from signalbox.core.usage import Usage
+from signalbox.upstream.transport import UpstreamResponse
+
+
+class Attempt:
+    """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
+    seen of a stream. ended: its protocol's end was seen."""
+
+    __slots__ = (
+        "api",
+        "call",
+        "cost_pico",
+        "deployment",
+        "ended",
+        "hub",
+        "id",
+        "out_chars",
+        "out_events",
+        "permit",
+        "reserved_in",
+        "started_ns",
+        "ttft_ns",
+        "usage",
+    )
+
+    def __init__(self, call: Call, deployment: Deployment, api: str, started_ns: int) -> None:
+        call.attempts += 1
+        self.id = f"{call.id}-{call.attempts}"
+        self.call = call
+        self.deployment = deployment
+        self.api = api
+        self.hub: Request | None = None
+        self.started_ns = started_ns
+        self.ttft_ns = 0
+        self.usage: Usage | None = None
+        self.out_chars = 0
+        self.out_events = 0
+        self.reserved_in = 0
+        self.ended = False
+        self.cost_pico: int | None = None
+        self.permit: Permit | None = None
+
+    def head(self, upstream: UpstreamResponse) -> AnswerHead:
+        """The head of the answer that `upstream` gives; a translated one carries none of its headers."""
+        call = self.call
+        passed = upstream.headers if self.api == call.api else []
+        reason = call.decision.reason if call.decision else ""
+        return AnswerHead(200, self.deployment, reason, passed, tuple(call.dropped))
