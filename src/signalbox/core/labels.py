@@ -38,12 +38,20 @@ class Labels(msgspec.Struct, frozen=True, gc=False):
         """The union: labels are only ever raised."""
         return Labels(max(self.level, other.level), self.tags | other.tags)
 
-    def names(self) -> list[str]:
+    def names(self) -> tuple[str, ...]:
         """The level's name, then the tags' names, as users and the ledger see them."""
-        return [LEVELS[self.level], *(name for name, bit in TAG_BIT.items() if self.tags & bit)]
+        found = _names.get(self)
+        if found is None:
+            found = (LEVELS[self.level], *(name for name, bit in TAG_BIT.items() if self.tags & bit))
+            if len(_names) < NAMES_MAX:
+                _names[self] = found
+        return found
 
 
 NONE = Labels()
+# Names by labels, since every record spells them out and few combinations occur.
+NAMES_MAX = 4096
+_names: dict[Labels, tuple[str, ...]] = {}
 
 
 def labels_of(names: Iterable[str]) -> Labels:

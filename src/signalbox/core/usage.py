@@ -10,7 +10,7 @@ PICO = 10**12
 UNPRICED = -1
 
 
-class Usage(msgspec.Struct, frozen=True, gc=False):
+class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """What one attempt consumed. Every class is disjoint: their sum is what the provider counted.
 
     tokens_in: uncached input. cache_read: input served from a provider's cache. cache_write_5m/1h: input written
@@ -40,7 +40,7 @@ class Usage(msgspec.Struct, frozen=True, gc=False):
 NO_USAGE = Usage()
 
 
-class Rates(msgspec.Struct, frozen=True, gc=False):
+class Rates(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """Prices in pico-dollars a token (1 USD per million tokens = 1,000,000), `request` in pico-dollars a call.
 
     UNPRICED for a class without a price; audio has none unless stated.

@@ -8,13 +8,15 @@ from time import monotonic, time
 from signalbox.core.call import AnswerHead, Call
 from signalbox.core.errors import CallError
 from signalbox.core.hub import Request as HubRequest
+from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
 from signalbox.core.usage import NO_USAGE, Usage, usd
-from signalbox.gateway.http import Connection, Headers, encode_head
+from signalbox.gateway.http import STATUS_LINES, Connection, Headers, encode_head
 from signalbox.upstream.headers import passed
 from signalbox.wire.dialect import Dialect, StreamWriter
 
 JSON = b"application/json"
+OK = STATUS_LINES[200]
 EVENTS = b"text/event-stream; charset=utf-8"
 
 
@@ -155,33 +157,55 @@ class HttpReply:
         self._connection.write(self._head(head, JSON, extra + b"content-length: %d\r\n" % len(body)) + body)
 
     def _head(self, head: AnswerHead, content_type: bytes, extra: bytes) -> bytes:
-        call, now_ns = self._call, self._now_ns()
-        identity = call.id
-        total_ms = (now_ns - call.received_ns) / 1e6
-        text = (
-            f"HTTP/1.1 {head.status} {'OK' if head.status == 200 else 'Upstream'}\r\n"
-            f"x-request-id: {identity}\r\nrequest-id: {identity}\r\n"
-            f"x-signalbox-placement: {head.deployment.name}@{head.deployment.environment.name}\r\n"
-            f"x-signalbox-reason: {head.reason}\r\n"
-            f"server-timing: auth;dur={(call.auth_ns - call.received_ns) / 1e6:.3f}, "
-            f"policy;dur={(call.decided_ns - call.auth_ns) / 1e6:.3f}, queue;dur={call.queue_us / 1e3:.3f}, "
-            f"connect;dur={call.connect_us / 1e3:.3f}, ttfb;dur={call.ttfb_us / 1e3:.3f}, total;dur={total_ms:.3f}\r\n"
-        )
+        call = self._call
+        received_ns = call.received_ns
+        line = OK if head.status == 200 else STATUS_LINES.get(head.status) or b"HTTP/1.1 %d Upstream\r\n" % head.status
+        identity = call.id.encode()
+        dropped = b""
         if head.dropped:
-            text += f"x-signalbox-dropped: {', '.join(sorted(set(head.dropped)))}\r\n"
+            names = ", ".join(sorted(set(head.dropped)))
+            dropped = b"x-signalbox-dropped: %b\r\n" % names.encode("ascii", "replace")
         return (
-            text.encode("latin-1", "replace")
-            + b"content-type: "
-            + content_type
-            + b"\r\n"
-            + passed(head.headers)
-            + self._connection_header()
-            + extra
-            + b"\r\n"
+            b"%bcontent-type: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
+            b"x-signalbox-placement: %b\r\nx-signalbox-reason: %b\r\n"
+            b"server-timing: auth;dur=%.3f, policy;dur=%.3f, queue;dur=%.3f, connect;dur=%.3f, ttfb;dur=%.3f,"
+            b" total;dur=%.3f\r\n%b%b%b%b\r\n"
+        ) % (
+            line,
+            content_type,
+            identity,
+            identity,
+            _placement(head.deployment),
+            head.reason.encode("ascii", "replace"),
+            (call.auth_ns - received_ns) / 1e6,
+            (call.decided_ns - call.auth_ns) / 1e6,
+            call.queue_us / 1e3,
+            call.connect_us / 1e3,
+            call.ttfb_us / 1e3,
+            (self._now_ns() - received_ns) / 1e6,
+            dropped,
+            passed(head.headers),
+            self._connection_header(),
+            extra,
         )
 
     def _connection_header(self) -> bytes:
         return b"" if self._connection.keep_alive else b"connection: close\r\n"
+
+
+_placements: dict[int, tuple[Deployment, bytes]] = {}
+PLACEMENTS_MAX = 4096
+
+
+def _placement(deployment: Deployment) -> bytes:
+    """`<deployment>@<environment>`, remembered by identity: the entry keeps the deployment alive."""
+    found = _placements.get(id(deployment))
+    if found is None or found[0] is not deployment:
+        if len(_placements) >= PLACEMENTS_MAX:
+            _placements.clear()
+        found = (deployment, f"{deployment.name}@{deployment.environment.name}".encode("ascii", "replace"))
+        _placements[id(deployment)] = found
+    return found[1]
 
 
 def send_error(connection: Connection, dialect: Dialect, error: CallError, request_id: str) -> None:

@@ -97,9 +97,12 @@ class Journal:
         """Writes one record now. Raises LedgerError when it cannot; then the attempt must not be sent."""
         try:
             json = encode(record)
-            if self._closed or self._sync_error is not None or self._queue:
+            if self._closed or self._sync_error is not None:
                 self._make_ready()
-            self._writer.put_one(json, record)
+            if self._queue:
+                self._append_behind(json, record)
+            else:
+                self._writer.put_one(json, record)
         except LedgerError:
             self._refused += 1
             raise
@@ -199,6 +202,16 @@ class Journal:
             self._forget_queued(error.written)
             raise
         self._forget_queued(written)
+
+    def _append_behind(self, json: bytes, record: Record) -> None:
+        """Writes what is queued and then this record, all in one go. Raises LedgerError when this one is not in."""
+        items = [*self._queue, (json, record)]
+        try:
+            self._writer.put(items)
+        except PartlyWritten as error:
+            self._forget_queued(min(error.written, len(self._queue)))
+            raise
+        self._forget_queued(len(self._queue))
 
     def _forget_queued(self, written: int) -> None:
         if not written:

@@ -9,10 +9,11 @@ import msgspec
 from signalbox.core.call import Call, Reply
 from signalbox.core.errors import CallError, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.core.permit import Permit
-from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened, Settled
+from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment, Origin
-from signalbox.core.usage import NO_USAGE, Usage
+from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import stream
+from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.cost import cost
@@ -52,7 +53,8 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
             await _unary(this, upstream, reply, stages)
         state = SETTLED
     except asyncio.CancelledError:
-        state, error = (SETTLED if this.ended else CANCELLED), "client_gone"
+        # Whoever asked is gone, or this process is: its grace at shutdown is over.
+        state, error = (SETTLED if this.ended else CANCELLED), "shutdown" if stages.limits.draining else "client_gone"
         raise
     except UpstreamAnswer as answer:
         state, error = FAILED, str(answer.status)
@@ -66,14 +68,15 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     finally:
         if upstream is not None:
             upstream.abort()
-        _settle(this, state, error, upstream, stages)
+        settle(this, state, error, upstream, stages)
 
 
 def _body(this: Attempt, stages: Stages) -> bytes:
     """The bytes for this deployment: the client's own apart from the licensed edits, or a translation."""
     call, deployment = this.call, this.deployment
     if this.api == call.api:
-        return wire_body.splice(call.body, call.doc, _edits(this, stages))
+        edits = _edits(this, stages)
+        return wire_body.splice(call.body, call.doc, edits) if edits else call.body
     if call.hub is None:
         call.hub = DIALECTS[call.api].read_request(call.doc)
     hub = this.hub = msgspec.structs.replace(call.hub, dropped=list(call.hub.dropped))
@@ -126,7 +129,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             environment=deployment.environment.name,
             model=deployment.model,
             api=this.api,
-            labels=tuple(call.labels.names()),
+            labels=call.labels.names(),
             reason=permit.reason,
             config=call.snapshot.version,
             attempt=call.attempts,
@@ -134,6 +137,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             in_max=this.reserved_in,
             out_max=out_max,
             rates=deployment.rates,
+            body_bytes=len(permit.body),
         )
     )
     stages.open.opened(this.id)
@@ -164,38 +168,3 @@ async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages
             answer.freeform = frozenset(tool.name for tool in this.hub.tools if tool.freeform)
         body = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
     reply.unary(this.head(upstream), body, this.cost_pico)
-
-
-def _settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:
-    """The one end of the attempt in the journal, with the provider's usage or an estimate that says so."""
-    usage, source = this.usage, "provider"
-    meter = stages.metering.of(this.deployment.name)
-    if state == FAILED:
-        usage, source = NO_USAGE, "none"
-    elif usage is None or not this.ended:
-        told = usage or Usage(tokens_in=this.reserved_in)
-        seen_out = meter.tokens_out(this.out_chars, this.out_events)
-        usage = msgspec.structs.replace(told, tokens_out=max(told.tokens_out, seen_out))
-        source = "estimated"
-    elif this.permit is not None:
-        meter.observe(len(this.permit.body), this.out_chars, usage)
-    if state == SETTLED and source == "estimated" and this.api == "count_tokens":
-        usage, source = NO_USAGE, "provider"
-    this.cost_pico = cost(usage, this.deployment.rates)
-    now_ns = stages.now_ns()
-    stages.open.closed(this.id)
-    stages.journal.append_soon(
-        Settled(
-            attempt_id=this.id,
-            time_ms=stages.time_ms(),
-            state=state,
-            usage=usage,
-            source=source,
-            cost_pico=this.cost_pico,
-            status=upstream.status if upstream is not None else 0,
-            error=error,
-            ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
-            duration_ms=(now_ns - this.started_ns) // 1_000_000,
-        )
-    )
-    stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)

@@ -75,7 +75,7 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
             team=call.principal.team,
             key_id=call.principal.key_id,
             workload=call.workload.name,
-            labels=tuple(call.labels.names()),
+            labels=call.labels.names(),
             reason=error.code,
             config=call.snapshot.version,
         )

@@ -11,12 +11,15 @@ from collections.abc import Iterable
 
 import msgspec
 
+from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN
 from signalbox.core.usage import PICO, Usage
 
 SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 SERIES_MAX = 50_000
 
-Series = dict[tuple[str, ...], float]
+# A metric's name, then its label values in declared order.
+Key = tuple[str, ...]
+Series = dict[Key, float]
 HistogramRow = tuple[tuple[str, ...], list[float]]
 
 
@@ -60,12 +63,29 @@ METRICS: tuple[Metric, ...] = (
 BY_NAME = {metric.name: metric for metric in METRICS}
 
 
+class _Keys:
+    """The series of one deployment that every attempt touches, spelled once."""
+
+    __slots__ = ("cost", "input", "output", "seconds", "state")
+
+    def __init__(self, deployment: str) -> None:
+        self.state: dict[str, Key] = {
+            state: ("signalbox_attempts_total", deployment, state) for state in (SETTLED, FAILED, CANCELLED, UNKNOWN)
+        }
+        self.seconds: Key = ("signalbox_attempt_seconds", deployment)
+        self.input: Key = ("signalbox_tokens_total", deployment, "input")
+        self.output: Key = ("signalbox_tokens_total", deployment, "output")
+        self.cost: Key = ("signalbox_cost_usd_total", deployment)
+
+
 class Metrics:
     """This process's counters and histograms; gauges are set when the page is read."""
 
-    __slots__ = ("_histograms", "_series")
+    __slots__ = ("_endpoints", "_histograms", "_keys", "_series")
 
     def __init__(self) -> None:
+        self._keys: dict[str, _Keys] = {}
+        self._endpoints: dict[tuple[str, int], tuple[Key, Key]] = {}
         self._series: Series = {}
         self._histograms: dict[tuple[str, ...], list[float]] = {}
 
@@ -96,31 +116,44 @@ class Metrics:
 
     def attempt(self, deployment: str, state: str, usage: Usage, cost_pico: int | None, duration_ns: int) -> None:
         """One attempt ended."""
+        keys = self._keys.get(deployment)
+        if keys is None:
+            keys = self._keys[deployment] = _Keys(deployment)
         add = self.add
-        add(("signalbox_attempts_total", deployment, state))
-        self.observe(("signalbox_attempt_seconds", deployment), duration_ns / 1e9)
+        add(keys.state[state])
+        self.observe(keys.seconds, duration_ns / 1e9)
         if usage.tokens_in:
-            add(("signalbox_tokens_total", deployment, "input"), usage.tokens_in)
+            add(keys.input, usage.tokens_in)
         if usage.tokens_out:
-            add(("signalbox_tokens_total", deployment, "output"), usage.tokens_out)
-        if usage.cache_read:
-            add(("signalbox_tokens_total", deployment, "cache_read"), usage.cache_read)
-        if usage.cache_write_5m or usage.cache_write_1h:
-            add(("signalbox_tokens_total", deployment, "cache_write"), usage.cache_write_5m + usage.cache_write_1h)
-        if usage.reasoning:
-            add(("signalbox_tokens_total", deployment, "reasoning"), usage.reasoning)
-        if usage.audio_in or usage.audio_out:
-            add(("signalbox_tokens_total", deployment, "audio"), usage.audio_in + usage.audio_out)
-        if usage.unknown:
-            add(("signalbox_unknown_usage_fields_total", deployment))
-        if cost_pico is None:
+            add(keys.output, usage.tokens_out)
+        if cost_pico:
+            add(keys.cost, cost_pico / PICO)
+        elif cost_pico is None:
             add(("signalbox_unpriced_attempts_total", deployment))
-        elif cost_pico:
-            add(("signalbox_cost_usd_total", deployment), cost_pico / PICO)
+        rare = usage.output_total + usage.input_total - usage.tokens_in - usage.tokens_out
+        if rare or usage.unknown:
+            self._rare(deployment, usage)
+
+    def _rare(self, deployment: str, usage: Usage) -> None:
+        for name, tokens in (
+            ("cache_read", usage.cache_read),
+            ("cache_write", usage.cache_write_5m + usage.cache_write_1h),
+            ("reasoning", usage.reasoning),
+            ("audio", usage.audio_in + usage.audio_out),
+        ):
+            if tokens:
+                self.add(("signalbox_tokens_total", deployment, name), tokens)
+        if usage.unknown:
+            self.add(("signalbox_unknown_usage_fields_total", deployment))
 
     def request(self, endpoint: str, status: int, duration_ns: int) -> None:
-        self.add(("signalbox_requests_total", endpoint, str(status)))
-        self.observe(("signalbox_request_seconds", endpoint), duration_ns / 1e9)
+        """One request was answered. Endpoints and statuses are few: their keys are made once."""
+        keys = self._endpoints.get((endpoint, status))
+        if keys is None:
+            keys = (("signalbox_requests_total", endpoint, str(status)), ("signalbox_request_seconds", endpoint))
+            self._endpoints[(endpoint, status)] = keys
+        self.add(keys[0])
+        self.observe(keys[1], duration_ns / 1e9)
 
     def add_histogram(self, key: tuple[str, ...], values: list[float]) -> None:
         mine = self._histograms.setdefault(key, [0.0] * (len(SECONDS_BUCKETS) + 2))
