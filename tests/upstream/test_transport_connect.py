@@ -454,3 +454,15 @@ async def test_proxies_of_the_environment_are_never_used(world: World, monkeypat
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:1")
     assert await (await ask(world, upstream.origin())).body(10) == b"ok"
+
+
+async def test_an_unusable_origin_is_a_fault_that_shows_no_password(world: World) -> None:
+    for origin in (
+        Origin("http", "api.test", 80, "", proxy="socks5://user:hunter2@127.0.0.1"),
+        Origin("http", "bad host", 80, ""),
+    ):
+        with pytest.raises(UpstreamFault) as caught:
+            await ask(world, origin)
+        assert (caught.value.kind, caught.value.sent) == ("connect", False)
+        assert "hunter2" not in caught.value.message
+    assert world.transport.stats() == []

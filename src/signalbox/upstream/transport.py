@@ -178,7 +178,11 @@ class Transport:
             raise UpstreamFault(fault.kind, fault.message, sent=True) from None
 
     def _new_pool(self, deployment: Deployment, origin: Origin) -> Pool:
-        pool = Pool(deployment.name, OriginLines(origin), self._connector.open, self._connections_max)
+        try:
+            lines = OriginLines(origin)
+        except ValueError as error:
+            raise UpstreamFault("connect", f"{deployment.name}: {error}", sent=False) from None
+        pool = Pool(deployment.name, lines, self._connector.open, self._connections_max)
         self._pools[deployment.name, origin] = pool
         return pool
 
