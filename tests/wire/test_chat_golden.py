@@ -90,7 +90,10 @@ def test_a_hub_request_is_written(name: str) -> None:
 def test_a_stream_is_read_into_events(case: str) -> None:
     data = (GOLDEN / f"{case}.in.sse").read_bytes()
     told = read_stream([data])
-    assert told == msgspec.convert(golden(f"{case}.events.json"), Told)
+    expected = golden(f"{case}.events.json")
+    usage = expected["usage"]
+    assert told.events == msgspec.convert(expected["events"], list[Event])
+    assert told.usage == (usage and Usage(**usage))
     assert read_stream([data[i : i + 1] for i in range(len(data))]) == told
 
 

@@ -262,6 +262,12 @@ def test_a_conversation_survives_the_wire(messages: tuple[Message, ...], names: 
     assert (back.system, back.tools, back.max_tokens, back.stop) == (request.system, tools, 5, ("x",))
 
 
+def test_giant_numbers_in_a_schema_are_carried_exactly() -> None:
+    tool = Tool("f", "é", {"type": "object", "properties": {"a": {"maximum": 10**30}}})
+    written = CHAT.write_request(Request(messages=(Message("user", (Text("x"),)),), tools=(tool,)), Target("m"))
+    assert CHAT.read_request(json.loads(written)).tools == (tool,)
+
+
 pieces = st.lists(texts, max_size=4)
 parts = st.one_of(
     st.tuples(st.just("text"), pieces),

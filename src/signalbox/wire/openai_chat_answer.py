@@ -101,16 +101,25 @@ def read_content(content: str | list[Any] | None) -> list[Text | Thinking]:
     found: list[Text | Thinking] = []
     for item in content or ():
         fields = cast(dict[str, Any], item) if isinstance(item, dict) else {}
-        kind = fields.get("type")
-        if kind == "text" and isinstance(fields.get("text"), str):
-            found.append(Text(fields["text"]))
-        elif kind == "thinking":
-            inner = fields.get("thinking")
-            texts = read_content(inner) if isinstance(inner, str | list) else []  # type: ignore[reportUnknownArgumentType]
-            found.append(Thinking("".join(part.text for part in texts)))
-        elif kind != "reference":
-            raise ValueError("a part of the content is of an unknown type")
+        match fields.get("type"):
+            case "text" if isinstance(fields.get("text"), str):
+                found.append(Text(fields["text"]))
+            case "thinking":
+                found.append(Thinking(_thought(fields.get("thinking"))))
+            case "reference":
+                pass
+            case _:
+                raise ValueError("a part of the content is of an unknown type")
     return found
+
+
+def _thought(value: object) -> str:
+    """A thought as a string, or as an array of text chunks."""
+    if isinstance(value, str):
+        return value
+    chunks = cast(list[Any], value) if isinstance(value, list) else []
+    texts = [cast(dict[str, Any], chunk).get("text") for chunk in chunks if isinstance(chunk, dict)]
+    return "".join(text for text in texts if isinstance(text, str))
 
 
 def _parts(message: Answered, answer_id: str) -> list[Part]:
