@@ -12,7 +12,7 @@ SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):
     """Written before the first byte of an attempt leaves. time_ms: Unix milliseconds. in_max/out_max: upper bounds
-    of tokens for recovery after a crash (0 for unbounded output)."""
+    of tokens for recovery after a crash (0 for unbounded output). body_bytes: size of the body that was sent."""
 
     attempt_id: str
     call_id: str
@@ -33,6 +33,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
     in_max: int = 0
     out_max: int = 0
     rates: Rates = Rates()
+    body_bytes: int = 0
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):

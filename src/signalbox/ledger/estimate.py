@@ -1,0 +1,147 @@
+"""How many tokens something probably is, learnt for one deployment from what its provider counted.
+
+Used where the provider's own figure is missing: bounds written before an attempt, progress of open streams, the end of
+an attempt that was cut, and recovery. Every figure leans to the high side. Pure arithmetic, a few microseconds a call.
+"""
+
+from __future__ import annotations
+
+from math import ceil
+
+from signalbox.core.usage import Usage
+
+# Before anything was observed: above what tokenizers give for English, code and CJK text in UTF-8 JSON bodies.
+TOKENS_PER_BODY_BYTE = 0.5
+TOKENS_PER_OUTPUT_CHAR = 1.0
+TOKENS_PER_S = 200.0
+# Output of a call that stated no limit.
+OUT_DEFAULT = 4096
+
+# An answer must be this long to tell how fast its deployment is.
+_RATE_TOKENS_MIN = 16
+_SAMPLES_MIN = 4
+# The last this many observations count, older ones ever less.
+_MEMORY = 200
+# Rounding, which would look like a great relative error in a short prompt.
+_ROUNDING_TOKENS = 2
+
+
+class Calibration:
+    """Decaying upper bounds of one deployment's ratios.
+
+    Input is a line over the size of the body, because what surrounds a prompt in JSON costs bytes and few tokens, with
+    the largest recent relative error on top. Output is bounded by its characters and by its events, whichever says
+    less; hidden reasoning, which shows in neither, comes on top as far as the time allows.
+    """
+
+    __slots__ = (
+        "_bytes_max",
+        "_bytes_min",
+        "_error",
+        "_hidden",
+        "_intercept",
+        "_per_char",
+        "_per_event",
+        "_per_s",
+        "_samples",
+        "_slope",
+        "_sum_x",
+        "_sum_xx",
+        "_sum_xy",
+        "_sum_y",
+        "_weight",
+    )
+
+    def __init__(self) -> None:
+        self._samples = 0
+        self._weight = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
+        self._slope, self._intercept, self._error = TOKENS_PER_BODY_BYTE, 0.0, 0.0
+        self._bytes_min = self._bytes_max = 0
+        self._per_char = TOKENS_PER_OUTPUT_CHAR
+        self._per_event = 0.0
+        self._per_s = 0.0
+        self._hidden = 0.0
+
+    # --- learning ---
+
+    def observe_in(self, body_bytes: int, tokens_in: int) -> None:
+        """What the provider counted for a body of this size."""
+        if body_bytes <= 0 or tokens_in <= 0:
+            return
+        keep = 1 - 1 / _MEMORY
+        self._weight = self._weight * keep + 1
+        self._sum_x = self._sum_x * keep + body_bytes
+        self._sum_y = self._sum_y * keep + tokens_in
+        self._sum_xx = self._sum_xx * keep + body_bytes * body_bytes
+        self._sum_xy = self._sum_xy * keep + body_bytes * tokens_in
+        self._fit()
+        line = self._slope * body_bytes + self._intercept
+        error = (tokens_in - _ROUNDING_TOKENS) / line - 1 if line > 0 else 0.0
+        self._error = max(error, self._error * 0.98)
+        self._samples += 1
+        self._bytes_max = max(self._bytes_max, body_bytes)
+        self._bytes_min = min(self._bytes_min or body_bytes, body_bytes)
+
+    def _fit(self) -> None:
+        """Least squares; bodies of one size only, or a line that falls, give a plain ratio."""
+        mean_x, mean_y = self._sum_x / self._weight, self._sum_y / self._weight
+        spread = self._sum_xx / self._weight - mean_x * mean_x
+        if spread > 1e-4 * mean_x * mean_x:
+            slope = (self._sum_xy / self._weight - mean_x * mean_y) / spread
+            if slope > 0:
+                self._slope, self._intercept = slope, mean_y - slope * mean_x
+                return
+        self._slope, self._intercept = mean_y / mean_x, 0.0
+
+    def observe_out(self, chars: int, events: int, usage: Usage) -> None:
+        """A whole answer: what was seen of it and what the provider counted. events: 0 for one that did not stream."""
+        shown, hidden = usage.tokens_out, usage.reasoning
+        if hidden and events >= 0.9 * (shown + hidden):
+            # About an event a token, reasoning included: nothing was hidden.
+            shown, hidden = shown + hidden, 0
+        elif hidden and not events:
+            return
+        self._hidden = max(float(hidden), self._hidden * 0.98)
+        if chars and shown:
+            first = self._per_char == TOKENS_PER_OUTPUT_CHAR
+            self._per_char = _upper(self._per_char, shown / chars, first)
+        if events and shown:
+            self._per_event = _upper(self._per_event, shown / events, self._per_event == 0.0)
+
+    def observe_rate(self, tokens: int, seconds: float) -> None:
+        """How long the deployment took to generate so many tokens."""
+        if tokens >= _RATE_TOKENS_MIN and seconds > 0:
+            self._per_s = _upper(self._per_s, tokens / seconds, self._per_s == 0.0)
+
+    # --- telling ---
+
+    def tokens_in(self, body_bytes: int) -> int:
+        if self._samples < _SAMPLES_MIN or body_bytes > 2 * self._bytes_max or 2 * body_bytes < self._bytes_min:
+            return ceil(body_bytes * TOKENS_PER_BODY_BYTE)
+        line = (self._slope * body_bytes + self._intercept) * (1 + self._error)
+        return ceil(max(1.0, line)) + _ROUNDING_TOKENS
+
+    def tokens_out(self, chars: int, events: int) -> int:
+        """What was shown. events: content events seen, each at least one token with every known provider."""
+        by_chars = ceil(chars * self._per_char)
+        if self._per_event:
+            by_chars = min(by_chars, ceil(events * self._per_event))
+        return max(events, by_chars)
+
+    def tokens_hidden(self, elapsed_s: float) -> int:
+        """Reasoning that may have gone before what was shown."""
+        return min(ceil(self._hidden), self.tokens_by(elapsed_s)) if self._hidden else 0
+
+    def tokens_by(self, elapsed_s: float) -> int:
+        """What can have been generated in a time at the deployment's pace."""
+        return ceil(max(0.0, elapsed_s) * (self._per_s or TOKENS_PER_S)) + 1
+
+    @property
+    def tokens_per_s(self) -> float:
+        """0 as long as nothing is known."""
+        return self._per_s
+
+
+def _upper(bound: float, sample: float, first: bool) -> float:
+    """Quick to rise, slow to fall; the first sample, with a margin, replaces what was only assumed."""
+    return sample * 1.05 if first else max(sample, bound + (sample - bound) * 0.02)

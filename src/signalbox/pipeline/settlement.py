@@ -1,0 +1,91 @@
+"""The end of an attempt in the books: the provider's usage, or an upper estimate of it that says so."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.records import FAILED, SETTLED, Settled
+from signalbox.core.usage import NO_USAGE, Usage
+from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
+from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.state import Attempt
+from signalbox.pricing.cost import cost
+from signalbox.upstream.transport import UpstreamResponse
+
+# How long a provider may go on after we closed: what was on its way to us, and until it sees the close.
+IN_FLIGHT_S = 0.05
+# A stream must have shown so many events before its own pace says more than its deployment's.
+_OWN_PACE_EVENTS_MIN = 16
+_NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
+
+
+def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:
+    """Books the one end of the attempt."""
+    now_ns = stages.now_ns()
+    usage, source = _usage(this, state, now_ns, stages)
+    this.cost_pico = cost(usage, this.deployment.rates)
+    stages.open.closed(this.id)
+    stages.journal.append_soon(
+        Settled(
+            attempt_id=this.id,
+            time_ms=stages.time_ms(),
+            state=state,
+            usage=usage,
+            source=source,
+            cost_pico=this.cost_pico,
+            status=upstream.status if upstream is not None else 0,
+            error=error,
+            ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
+            duration_ms=(now_ns - this.started_ns) // 1_000_000,
+        )
+    )
+    stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)
+
+
+def _usage(this: Attempt, state: str, now_ns: int, stages: Stages) -> tuple[Usage, str]:
+    """What it used, and who says so."""
+    if state == FAILED:
+        return NO_USAGE, "none"
+    if this.api == "count_tokens":
+        return NO_USAGE, "provider" if state == SETTLED else "none"
+    meter = stages.metering.of(this.deployment.name)
+    told = this.usage
+    if told is not None and this.ended:
+        _learn(this, told, now_ns, meter)
+        return told, "provider"
+    out = _output_bound(this, now_ns, meter)
+    told = told or Usage(tokens_in=this.reserved_in)
+    return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
+
+
+def _output_bound(this: Attempt, now_ns: int, meter: Calibration) -> int:
+    """The most it can have been billed for. A stream that ended without telling its usage is what was seen of it. One
+    that was cut may have hidden some and have some on its way; one that does not stream is bounded by its time."""
+    if this.api in _NO_OUTPUT:
+        return 0
+    shown = meter.tokens_out(this.out_chars, this.out_events)
+    if this.ended:
+        return shown
+    elapsed_s = (now_ns - this.started_ns) / 1e9
+    envelope = this.call.envelope
+    stated = (envelope.max_tokens or 0) * envelope.n
+    if not envelope.stream:
+        return min(stated or OUT_DEFAULT * envelope.n, meter.tokens_by(elapsed_s) * envelope.n)
+    bound = shown + meter.tokens_hidden(elapsed_s) + _in_flight(this, now_ns, meter)
+    return max(shown, min(bound, stated)) if stated else bound
+
+
+def _in_flight(this: Attempt, now_ns: int, meter: Calibration) -> int:
+    if this.out_events < _OWN_PACE_EVENTS_MIN:
+        return meter.tokens_by(IN_FLIGHT_S)
+    seen_s = max(1e-3, (now_ns - this.ttft_ns) / 1e9)
+    return int(this.out_events / seen_s * IN_FLIGHT_S) + 2
+
+
+def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None:
+    """From an attempt whose end is known: what its bytes, characters and seconds were in tokens."""
+    if this.permit is not None:
+        meter.observe_in(len(this.permit.body), usage.input_total)
+    if this.out_chars:
+        meter.observe_out(this.out_chars, this.out_events, usage)
+        meter.observe_rate(usage.output_total, (now_ns - (this.ttft_ns or this.started_ns)) / 1e9)
