@@ -43,7 +43,10 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         head = PROVIDERS[deployment.protocol].request(
             deployment, api, call.headers, call.query, this.id, idempotency_scope=call.principal.key_id
         )
-        upstream = await stages.transport.send(permit, _replica(deployment, stages), head, stream=call.envelope.stream)
+        streams = call.envelope.stream
+        upstream = await stages.transport.send(
+            permit, _replica(deployment, stages), head, stream=streams, until_content=streams
+        )
         call.connect_us, call.ttfb_us = upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
             raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))
@@ -67,7 +70,7 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         raise
     finally:
         if upstream is not None:
-            upstream.abort()
+            upstream.release(ended=this.ended)
         settle(this, state, error, upstream, stages)
 
 

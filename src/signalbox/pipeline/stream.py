@@ -28,8 +28,7 @@ async def relay(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages:
     """Pass the stream on to its end. Raises UpstreamFault when it dies, is silent, or is not what it claims to be."""
     if not _is_event_stream(upstream):
         raise UpstreamFault("protocol", "the upstream answered a streaming call with something else", sent=True)
-    relay_ = _Relay(this, upstream, reply, stages)
-    await relay_.run()
+    await _Relay(this, upstream, reply, stages).run()
 
 
 def _is_event_stream(upstream: UpstreamResponse) -> bool:
@@ -37,20 +36,21 @@ def _is_event_stream(upstream: UpstreamResponse) -> bool:
 
 
 class _Relay:
-    """The loop's state. held: frames before the first content. finished: every choice has its finish reason."""
+    """The loop's state. finished: every choice has its finish reason, and only usage or the terminator is missing.
+    held: frames from before the first content, None once the answer has started."""
 
     __slots__ = (
-        "_decoder",
+        "_decode",
         "_held",
         "_held_bytes",
-        "_include_usage",
+        "_meter",
         "_observer",
         "_reader",
         "_reply",
         "_stages",
-        "_started",
         "_this",
         "_upstream",
+        "_withhold_usage",
         "finished",
     )
 
@@ -59,77 +59,76 @@ class _Relay:
         self._upstream = upstream
         self._reply = reply
         self._stages = stages
-        self._decoder = SseDecoder()
+        self._decode = SseDecoder().feed
+        self._meter = stages.metering.of(this.deployment.name)
         dialect = DIALECTS[this.api]
         same = this.api == this.call.api
         self._observer: Observer | None = dialect.observer() if same else None
         self._reader: StreamReader | None = None if same else dialect.reader()
-        self._include_usage = this.call.envelope.include_usage
-        self._held: list[Frame] = []
+        self._withhold_usage = not this.call.envelope.include_usage
+        self._held: list[Frame] | None = []
         self._held_bytes = 0
-        self._started = False
         self.finished = False
 
     async def run(self) -> None:
-        this, reply = self._this, self._reply
+        this, reply, upstream = self._this, self._reply, self._upstream
         while not this.ended:
-            data = await self._chunk()
+            data = await (self._rest() if self.finished else upstream.chunk())
             if not data:
-                self._at_eof()
+                if not self.finished:
+                    raise UpstreamFault("truncated", "the upstream ended its stream before its end", sent=True)
                 break
             try:
-                events = self._decoder.feed(data)
+                frames = self._frames(self._decode(data))
             except ValueError as error:
                 raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
-            frames = self._frames(events)
             if frames:
                 self._send(frames)
                 await reply.drain()
         self._start()
-        reply.end(this.usage, complete=this.ended and not self._reader)
+        reply.end(this.usage, complete=this.ended and self._reader is None)
         this.ended = True
 
-    async def _chunk(self) -> bytes:
-        if not self.finished:
-            return await self._upstream.chunk()
+    async def _rest(self) -> bytes:
+        """What follows a finished answer, awaited for a while; nothing of it can spoil the answer any more."""
         try:
             return await asyncio.wait_for(self._upstream.chunk(), USAGE_WAIT_S)
         except (TimeoutError, UpstreamFault):
             return b""
 
-    def _at_eof(self) -> None:
-        if not self.finished:
-            raise UpstreamFault("truncated", "the upstream ended its stream before its end", sent=True)
-
     def _frames(self, events: list[SseEvent]) -> list[Frame]:
         """What of these events goes on to the client, counted on the way."""
-        this = self._this
+        this, observer = self._this, self._observer
         frames: list[Frame] = []
+        counted = this.out_events
         for event in events:
-            frame = self._frame(event)
+            if observer is not None:
+                frame = Frame(event.raw, None, observer.observe(event))
+            else:
+                frame = self._translated(event)
             seen = frame.seen
-            if not seen.ok:
-                if frames:
-                    self._send(frames)
-                raise UpstreamFault("protocol", "the upstream sent an event that is not valid", sent=True)
+            if seen.content:
+                this.out_events += 1
+                this.out_chars += seen.content_chars
+            if not seen.ok or seen.error is not None:
+                self._broken(frames, frame)
             if seen.usage is not None:
                 this.usage = seen.usage
-            if seen.content:
-                self._count(seen)
-            if seen.error is not None:
-                self._upstream_error(frames, frame, seen.error)
-            if not (seen.usage_only and not self._include_usage) and (frame.raw or frame.events):
+            if not (seen.usage_only and self._withhold_usage) and (frame.raw or frame.events):
                 frames.append(frame)
             if seen.finished:
                 self.finished = True
             if seen.end:
                 this.ended = True
                 break
+        if this.out_events != counted:
+            if not counted:
+                this.ttft_ns = self._stages.now_ns()
+                self._upstream.content_seen()
+            self._stages.open.progress(this.id, self._meter.tokens_out(this.out_chars, this.out_events))
         return frames
 
-    def _frame(self, event: SseEvent) -> Frame:
-        if self._observer is not None:
-            return Frame(event.raw, None, self._observer.observe(event))
+    def _translated(self, event: SseEvent) -> Frame:
         assert self._reader is not None
         try:
             hub_events, seen = self._reader.read(event)
@@ -137,38 +136,36 @@ class _Relay:
             return Frame(b"", None, Seen(ok=False))
         return Frame(b"", hub_events, seen)
 
-    def _count(self, seen: Seen) -> None:
-        this, stages = self._this, self._stages
-        if not this.out_events:
-            this.ttft_ns = stages.now_ns()
-        this.out_events += 1
-        this.out_chars += seen.content_chars
-        tokens = stages.metering.of(this.deployment.name).tokens_out(this.out_chars, this.out_events)
-        stages.open.progress(this.id, tokens)
-
-    def _upstream_error(self, frames: list[Frame], frame: Frame, error: tuple[str, str]) -> None:
-        """The upstream says itself that it failed. Its own event passes when the client already has content."""
+    def _broken(self, frames: list[Frame], frame: Frame) -> None:
+        """An event that is not valid, or says that the upstream failed: what came before it still goes out, and the
+        upstream's own error passes when the client already has content."""
+        error = frame.seen.error
+        if frames:
+            self._send(frames)
+        if not frame.seen.ok or error is None:
+            raise UpstreamFault("protocol", "the upstream sent an event that is not valid", sent=True)
         if self._reply.content_sent and frame.raw:
-            self._send([*frames, frame])
+            self._reply.send([frame])
             self._reply.end(None, complete=True)
         raise UpstreamFault("upstream_error", f"the upstream failed in its stream: {error[0]}"[:200], sent=True)
 
     def _send(self, frames: list[Frame]) -> None:
-        if self._started:
+        held = self._held
+        if held is None:
             self._reply.send(frames)
             return
-        self._held += frames
-        self._held_bytes += sum(len(frame.raw) for frame in frames)
-        content = any(frame.seen.content or frame.seen.finished or frame.seen.end for frame in frames)
-        if content or self._held_bytes > HELD_BYTES_MAX:
-            self._start()
+        held += frames
+        for frame in frames:
+            seen = frame.seen
+            self._held_bytes += len(frame.raw)
+            if seen.content or seen.finished or seen.end or self._held_bytes > HELD_BYTES_MAX:
+                self._start()
+                return
 
     def _start(self) -> None:
-        if self._started:
+        held, self._held = self._held, None
+        if held is None:
             return
-        self._started = True
-        this = self._this
-        self._reply.start(this.head(self._upstream), this.hub)
-        if self._held:
-            held, self._held = self._held, []
+        self._reply.start(self._this.head(self._upstream), self._this.hub)
+        if held:
             self._reply.send(held)

@@ -6,8 +6,9 @@ import re
 
 from signalbox.core.stream import SseEvent
 
-LINE_BYTES_MAX = 1024 * 1024
-EVENT_BYTES_MAX = 4 * 1024 * 1024
+# A terminal event of some protocols repeats the whole answer, inline images included, on one line.
+LINE_BYTES_MAX = 16 * 1024 * 1024
+EVENT_BYTES_MAX = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 _find_line_end = re.compile(rb"\r\n?|\n").search
