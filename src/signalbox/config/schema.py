@@ -87,7 +87,9 @@ Seconds = Annotated[float, Meta(gt=0, le=86_400)]
 class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
     """A contract or certificate that an environment holds, with its limits."""
 
-    name: Annotated[Word, Meta(description="What is attested, as rules name it: baa, dpa, scc, zero-retention, …")]
+    name: Annotated[
+        Word, Meta(description="What is attested, as rules name it, such as baa, dpa, scc or zero-retention.")
+    ]
     until: Annotated[
         Date | None, Meta(description="Last day on which it holds (UTC); from the next day on it counts as absent.")
     ] = None

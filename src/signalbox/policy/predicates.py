@@ -52,7 +52,8 @@ class Judge:
         if predicate.not_ is not None:
             sure, maybe = self._judge(predicate.not_, api)
             parts.append((self._everything & ~maybe, self._everything & ~sure))
-        return self._all_of(parts)
+        # Loading refuses a predicate without a condition; were one to get here, it would open nothing.
+        return self._all_of(parts) if parts else (0, self._everything)
 
     def _all_of(self, verdicts: Iterable[Verdict]) -> Verdict:
         sure = maybe = self._everything

@@ -1,0 +1,95 @@
+"""What `signalbox check` finds in a configuration that can be read."""
+
+from __future__ import annotations
+
+from datetime import date
+
+from signalbox.config.load import load_text
+from signalbox.core.usage import Rates
+from signalbox.policy.check import Finding, check
+from signalbox.policy.rules import compile_snapshot
+
+
+def nobody_knows(provider: str, model: str, on: date) -> Rates | None:
+    return None
+
+
+def findings(text: str, **environ: str) -> list[Finding]:
+    declared = load_text(text, "f", environ)
+    return check(declared, compile_snapshot(declared, 1, "2026-06-15", nobody_knows))
+
+
+def messages(text: str, **environ: str) -> str:
+    return "\n".join(f"{each.level} {each.where} {each.message}" for each in findings(text, **environ))
+
+
+HERE = "environments:\n  cloud: {kind: cloud, region: us}\n  home: {kind: on-prem, region: eu/de}\n"
+BOTH = HERE + (
+    "deployments:\n"
+    "  gpt: {environment: cloud, protocol: openai, base_url: 'https://llm.example.com/v1', model: m, price: free}\n"
+    "  llama: {environment: home, protocol: openai, base_url: 'http://10.0.0.1:8000/v1', model: m, price: free}\n"
+)
+
+
+def test_a_sound_configuration_has_no_findings() -> None:
+    rule = "rules: [{id: phi-stays, when: {data: [phi]}, allow: {region: [eu]}}]\n"
+    assert findings(BOTH + "workloads: {chat: {}}\n" + rule) == []
+
+
+def test_a_workload_that_nothing_can_serve_is_an_error_that_names_the_rules() -> None:
+    text = BOTH + (
+        "workloads:\n  chat: {}\n  claims: {data: [phi], placements: [gpt]}\ndefault_workload: chat\n"
+        "rules: [{id: phi-stays, when: {data: [phi]}, allow: {region: [eu]}}]\n"
+    )
+    first = findings(text)[0]
+    assert (first.level, first.where) == ("error", "f:9")
+    assert "'claims' (restricted, phi) can be served nowhere" in first.message
+    assert "rule 'phi-stays'" in first.message
+
+
+def test_a_placement_that_the_floor_forbids_is_told() -> None:
+    text = BOTH + (
+        "workloads:\n  claims: {data: [phi], placements: [gpt, llama]}\n"
+        "rules: [{id: phi-stays, when: {data: [phi]}, allow: {region: [eu]}}]\n"
+    )
+    told = messages(text)
+    assert "warning f:8 workload 'claims' lists 'gpt', which is forbidden" in told
+    assert "warning f:5 deployment 'gpt' can be used by no workload." in told
+    assert "error" not in told
+
+
+def test_rules_that_say_nothing_are_told() -> None:
+    text = BOTH + (
+        "workloads: {chat: {regulations: [gpdr]}}\n"
+        "rules:\n"
+        "  - {id: dead, when: {regulations: [gdpr]}, allow: {region: [eu]}}\n"
+        "  - {id: idle, allow: {kind: [cloud, on-prem]}, onward: allow}\n"
+        "  - {id: shut, when: {data: [phi]}, allow: {region: [asia]}}\n"
+    )
+    told = messages(text)
+    assert "f:9 rule 'dead' applies to no workload: none that it means is under gdpr." in told
+    assert "f:10 rule 'idle' forbids nothing" in told
+    assert "f:11 rule 'shut' allows no deployment" in told
+    assert "workload 'chat' is under 'gpdr', which no rule names" in told
+
+
+def test_unpriced_and_unused_things_are_told() -> None:
+    told = messages(BOTH.replace(", price: free", "") + "workloads: {a: {placements: [gpt]}, b: {placements: [gpt]}}\n")
+    assert "f:5 deployment 'gpt' has no price" in told
+    assert "f:6 deployment 'llama' can be used by no workload" in told
+    assert "no default_workload is set: calls that name none run as 'a'" in told
+
+
+def test_secrets_in_the_file_and_on_open_wires_are_told_without_being_shown() -> None:
+    text = BOTH.replace(
+        "base_url: 'http://10.0.0.1:8000/v1'", "base_url: 'http://10.0.0.1:8000/v1', api_key: sk-canary"
+    )
+    told = messages(text)
+    assert "f:6 deployments.llama.api_key stands in the file itself" in told
+    assert "f:6 deployment 'llama' sends its credential unencrypted to 10.0.0.1" in told
+    assert "canary" not in told
+
+
+def test_an_environment_without_a_region_is_told_where_rules_exist() -> None:
+    text = BOTH.replace(", region: us", "") + "rules: [{id: a, allow: {region: [eu]}}]\n"
+    assert "f:2 environment 'cloud' has no region" in messages(text)
