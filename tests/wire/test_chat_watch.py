@@ -218,6 +218,7 @@ def test_unknown_tools_are_named() -> None:
         ({"type": "file", "file": {"file_data": "data:application/pdf;base64,AA"}}, (), ()),
         ({"type": "input_audio", "input_audio": {"data": "AA", "format": "wav"}}, (), ()),
         ({"type": "hologram"}, (), ()),
+        ({"type": []}, (), ()),
     ],
 )
 def test_unreadable_parts_are_opaque(part: dict[str, Any], onward: tuple[str, ...], stateful: tuple[str, ...]) -> None:
@@ -249,6 +250,7 @@ def test_audio_said_before_is_bound_to_its_provider() -> None:
         ({"tools": {}}, "tools"),
         ({"tools": ["f"]}, "tools[0]"),
         ({"tools": [{}]}, "tools[0].type"),
+        ({"tools": [{"type": []}]}, "tools[0].type"),
         ({"store": "true"}, "store"),
         ({"messages": None}, "messages"),
         ({"messages": []}, "messages"),

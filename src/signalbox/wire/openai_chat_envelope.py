@@ -115,10 +115,10 @@ def _parameters(doc: Fields, scan: _Scan) -> None:
 def _tools(tools: list[object], scan: _Scan) -> None:
     for position, item in enumerate(tools):
         kind = as_object(item, f"tools[{position}]").get("type")
-        if kind in CLIENT_TOOLS:
-            continue
         if not isinstance(kind, str):
             raise wrong(f"tools[{position}].type", "a string")
+        if kind in CLIENT_TOOLS:
+            continue
         name = _PROVIDER_TOOLS.get(kind)
         if name is None:
             scan.unknown_tools[kind[:100]] = None
@@ -147,7 +147,7 @@ def _content(content: object, position: int, scan: _Scan) -> None:
             continue
         part = as_object(item, f"{where}[{number}]")
         kind = part.get("type")
-        if kind in _READABLE:
+        if isinstance(kind, str) and kind in _READABLE:
             continue
         scan.opaque = True
         for name, value in part.items():
