@@ -16,9 +16,10 @@ import httptools
 import msgspec
 
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
+from signalbox.gateway.framing import Headers, check_head
 
-Headers = list[tuple[bytes, bytes]]
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+VERSIONS = frozenset({"1.0", "1.1"})
 STATUS_LINES: dict[int, bytes] = {
     status: b"HTTP/1.1 %d %s\r\n" % (status, reason.encode())
     for status, reason in {
@@ -47,7 +48,9 @@ STATUS_LINES: dict[int, bytes] = {
 
 
 class HttpLimits(msgspec.Struct, frozen=True):
-    """Bounds of one client connection. pipelined_bytes_max: unread bytes of later requests kept while one runs."""
+    """Bounds of one client connection. pipelined_bytes_max: unread bytes of later requests kept while one runs.
+    linger_s: how long what a refused client still sends is read and thrown away, so that it gets to read the answer.
+    """
 
     header_bytes_max: int = 64 * 1024
     headers_max: int = 128
@@ -60,6 +63,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     body_total_s: float = 300.0
     keep_alive_s: float = 75.0
     write_s: float = 60.0
+    linger_s: float = 5.0
     write_high_bytes: int = 256 * 1024
 
 
@@ -103,7 +107,6 @@ class Connection(asyncio.Protocol):
         "_body",
         "_body_bytes",
         "_drained",
-        "_expect_continue",
         "_header_bytes",
         "_headers",
         "_inflate",
@@ -113,6 +116,8 @@ class Connection(asyncio.Protocol):
         "_refused",
         "_server",
         "_target",
+        "_upgrading",
+        "_wire_bytes",
         "chunked",
         "closing",
         "deadline",
@@ -144,10 +149,11 @@ class Connection(asyncio.Protocol):
         self._target = b""
         self._headers: Headers = []
         self._header_bytes = 0
-        self._body: list[bytes] = []
+        self._body: bytes | bytearray = b""
         self._body_bytes = 0
-        self._expect_continue = False
+        self._wire_bytes = 0
         self._inflate: Any = None
+        self._upgrading = False
 
     # --- asyncio.Protocol ---
 
@@ -164,8 +170,8 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self.task is not None:
             self._hold(data)
-            return
-        self._feed(data)
+        elif self.phase != "linger":
+            self._feed(data)
 
     def eof_received(self) -> bool:
         # A client that closed its sending side is gone: nothing tells a half close from a close until a write fails.
@@ -206,13 +212,40 @@ class Connection(asyncio.Protocol):
     def _feed(self, data: bytes) -> None:
         try:
             self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
-            self._refuse(BadRequest("Protocol upgrades are not offered.", close=True))
+            if self.phase in ("head", "body"):
+                self._count_wire(len(data))
+        except httptools.HttpParserUpgrade as upgrade:
+            self._decline_upgrade(data[upgrade.args[0] :])
+        except CallError as error:
+            self._refuse(error)
         except httptools.HttpParserCallbackError as error:
             cause = error.__context__
             self._refuse(cause if isinstance(cause, CallError) else BadRequest("Malformed request.", close=True))
         except httptools.HttpParserError:
             self._refuse(BadRequest("Malformed HTTP request.", close=True))
+
+    def _count_wire(self, received: int) -> None:
+        """Bounds what the parser takes in without telling: a header that never ends, framing without content."""
+        limits = self._server.limits
+        self._wire_bytes += received
+        if self.phase == "head":
+            if self._wire_bytes > 2 * (limits.header_bytes_max + limits.target_bytes_max):
+                raise HeadersTooLarge("The request headers are too large.", close=True)
+        elif self._wire_bytes > 2 * (limits.header_bytes_max + limits.body_bytes_max):
+            raise BodyTooLarge("The body's framing is larger than any body may be.", close=True)
+
+    def _decline_upgrade(self, rest: bytes) -> None:
+        """An offer to switch protocols may be ignored, and is: JVM clients make it with every first request. The
+        parser stops at it and leaves the body out, so the request is parsed again without the offer."""
+        if not self._upgrading:
+            self._refuse(BadRequest("Protocol upgrades are not offered.", close=True))
+            return
+        offered = (b"upgrade", b"connection", b"http2-settings")
+        kept = [header for header in self._headers if header[0] not in offered]
+        method, target = self._parser.get_method(), self._target
+        self._parser = httptools.HttpRequestParser(self)
+        lines = b"".join([b"%b: %b\r\n" % header for header in kept])
+        self._feed(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, target, lines, rest))
 
     def _refuse(self, error: CallError) -> None:
         self._keep_alive = False
@@ -238,6 +271,8 @@ class Connection(asyncio.Protocol):
             raise HeadersTooLarge("The request target is too long.", close=True)
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        if self.phase != "head":
+            return  # a trailer: it must not say afterwards who calls or what the body is
         limits = self._server.limits
         self._header_bytes += len(name) + len(value) + 4
         if self._header_bytes > limits.header_bytes_max or len(self._headers) >= limits.headers_max:
@@ -246,29 +281,21 @@ class Connection(asyncio.Protocol):
 
     def on_headers_complete(self) -> None:
         limits = self._server.limits
-        self._keep_alive = self._parser.should_keep_alive()
-        self.chunked = self._parser.get_http_version() == "1.1"
-        self._check_head()
-        self.phase = "body"
-        self.deadline = monotonic() + limits.body_idle_s
-        for name, value in self._headers:
-            if name == b"content-length" and int(value) > limits.body_bytes_max:
-                raise BodyTooLarge(f"The body is larger than {limits.body_bytes_max} bytes.", close=True)
-            if name == b"content-encoding":
-                self._inflate = _inflater(value)
-            if name == b"expect" and value.lower() == b"100-continue":
-                self._expect_continue = True
-        if self._expect_continue and self.transport is not None:
-            self.transport.write(CONTINUE)
-
-    def _check_head(self) -> None:
+        parser = self._parser
+        version = parser.get_http_version()
+        if version not in VERSIONS:
+            raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.", close=True)
+        # HTTP/1.0 clients get a connection of their own for every request: their ways of keeping one are too many.
+        self.chunked = version == "1.1"
+        self._keep_alive = self.chunked and parser.should_keep_alive()
         if not self._target.startswith(b"/"):
             raise BadRequest("The request target must be a path.", close=True)
-        hosts = [value for name, value in self._headers if name == b"host"]
-        if len(hosts) > 1 or (not hosts and self._parser.get_http_version() == "1.1"):
-            raise BadRequest("Exactly one Host header is needed.", close=True)
-        if hosts and any(c in hosts[0] for c in b"/?#@\\ \t,"):
-            raise BadRequest("The Host header is malformed.", close=True)
+        self._inflate, continues = check_head(self._headers, limits.body_bytes_max, http11=self.chunked)
+        self.phase = "body"
+        self.deadline = monotonic() + limits.body_idle_s
+        self._upgrading = parser.should_upgrade()
+        if continues and not self._upgrading and self.transport is not None:
+            self.transport.write(CONTINUE)
 
     def on_body(self, data: bytes) -> None:
         limits = self._server.limits
@@ -277,7 +304,12 @@ class Connection(asyncio.Protocol):
         self._body_bytes += len(data)
         if self._body_bytes > limits.body_bytes_max:
             raise BodyTooLarge(f"The body is larger than {limits.body_bytes_max} bytes.", close=True)
-        self._body.append(data)
+        if not self._body:
+            self._body = data  # the usual case: it comes whole, and is never copied
+        else:
+            if self._body.__class__ is bytes:
+                self._body = bytearray(self._body)
+            self._body += data
         now = monotonic()
         self.deadline = min(now + limits.body_idle_s, self.started_at + limits.body_total_s)
 
@@ -289,17 +321,20 @@ class Connection(asyncio.Protocol):
             raise BadRequest("The body is not valid gzip.", close=True) from None
         if self._inflate.unconsumed_tail:
             raise BodyTooLarge("The decompressed body is too large.", close=True)
+        if self._inflate.unused_data:
+            raise BadRequest("The compressed body goes on after its end.", close=True)
         return out
 
     def on_message_complete(self) -> None:
-        if self._refused:
+        if self._refused or self._upgrading:
             return
         if self._inflate is not None and not self._inflate.eof:
             raise BadRequest("The compressed body is cut short.", close=True)
         path, _, query = self._target.partition(b"?")
-        body = self._body[0] if len(self._body) == 1 else b"".join(self._body)
-        request = Request(self._parser.get_method(), path, query, self._headers, body, self._server.now_ns())
-        self._body = []
+        request = Request(
+            self._parser.get_method(), path, query, self._headers, bytes(self._body), self._server.now_ns()
+        )
+        self._body = b""
         self.phase = "run"
         self.deadline = 0.0
         self.task = asyncio.get_running_loop().create_task(self._run(request))
@@ -338,10 +373,18 @@ class Connection(asyncio.Protocol):
 
     def close(self) -> None:
         """Closes after what was written has gone out; the write deadline still holds."""
-        if self.transport is not None and not self.closing:
-            self.phase = "closing"
-            self.deadline = monotonic() + self._server.limits.write_s
-            self.transport.close()
+        if self.transport is None or self.closing:
+            return
+        if (self._refused or self._pending) and self.phase not in ("linger", "closing"):
+            # The client may still be sending. Closing now would answer that with a reset, which takes the answer away.
+            self.phase = "linger"
+            self.deadline = monotonic() + self._server.limits.linger_s
+            self._pending.clear()
+            self.transport.write_eof()
+            return
+        self.phase = "closing"
+        self.deadline = monotonic() + self._server.limits.write_s
+        self.transport.close()
 
     def abort(self) -> None:
         self.closing = True
@@ -355,21 +398,10 @@ class Connection(asyncio.Protocol):
         elif self.deadline and now > self.deadline:
             if self.phase in ("head", "body"):
                 self._refuse(RequestTimeout("The request took too long to arrive.", close=True))
-                self.close()
             elif self.phase == "closing":
                 self.abort()
             else:
                 self.close()
-
-
-def _inflater(value: bytes) -> Any:
-    """A bounded decoder for the request's content-encoding; None for identity. Raises BadRequest for others."""
-    coding = value.strip().lower()
-    if coding in (b"", b"identity"):
-        return None
-    if coding in (b"gzip", b"x-gzip"):
-        return zlib.decompressobj(16 + zlib.MAX_WBITS)
-    raise BadRequest("Only identity and gzip request bodies are taken.", code="unsupported_encoding", close=True)
 
 
 def encode_head(status: int, headers: Headers) -> bytes:

@@ -1,0 +1,51 @@
+"""What the headers of a request say about its framing: refused wherever a server in front could read it otherwise."""
+
+from __future__ import annotations
+
+import zlib
+from typing import Any
+
+from signalbox.core.errors import BadRequest, BodyTooLarge
+
+Headers = list[tuple[bytes, bytes]]
+_NOT_IN_HOST = frozenset(b"/?#@\\ \t,")
+
+
+def check_head(headers: Headers, body_bytes_max: int, *, http11: bool) -> tuple[Any, bool]:
+    """(decoder of the body or None, whether the client waits for `100 Continue`). Raises BadRequest, BodyTooLarge.
+
+    What the parser itself refuses (two lengths, a length beside chunked, bare LF, folded lines) is not looked at again.
+    """
+    hosts = 0
+    inflate: Any = None
+    continues = False
+    for name, value in headers:
+        if name == b"host":
+            hosts += 1
+            if not _NOT_IN_HOST.isdisjoint(value):
+                raise BadRequest("The Host header is malformed.", close=True)
+        elif name == b"content-length":
+            if int(value) > body_bytes_max:
+                raise BodyTooLarge(f"The body is larger than {body_bytes_max} bytes.", close=True)
+        elif name == b"transfer-encoding":
+            if value.lower() != b"chunked" or not http11:
+                raise BadRequest("Only `chunked` is taken as transfer-encoding, and only in HTTP/1.1.", close=True)
+        elif name == b"content-encoding":
+            if inflate is not None:
+                raise BadRequest("One content-encoding is taken.", code="unsupported_encoding", close=True)
+            inflate = _inflater(value)
+        elif name == b"expect":
+            continues = http11 and value.lower() == b"100-continue"
+    if hosts != 1 and (hosts or http11):
+        raise BadRequest("Exactly one Host header is needed.", close=True)
+    return inflate, continues
+
+
+def _inflater(value: bytes) -> Any:
+    """A bounded decoder for the request's content-encoding; None for identity. Raises BadRequest for others."""
+    coding = value.strip().lower()
+    if coding in (b"", b"identity"):
+        return None
+    if coding in (b"gzip", b"x-gzip"):
+        return zlib.decompressobj(16 + zlib.MAX_WBITS)
+    raise BadRequest("Only identity and gzip request bodies are taken.", code="unsupported_encoding", close=True)
