@@ -167,6 +167,12 @@ def test_the_right_model_is_found(body: bytes, after: bytes) -> None:
     assert splice_model(body, parse(body), "NEW") == after
 
 
+def test_a_model_that_is_only_deeper_down_is_left_alone() -> None:
+    body = b'{"x":{"model":"a"}}'
+    with pytest.raises(BadRequest, match="no 'model'"):
+        splice_model(body, parse(body), "NEW")
+
+
 @settings(max_examples=60, deadline=None)
 @given(with_member("store", values), st.booleans())
 def test_a_member_is_set_where_it_is(parts: tuple[str, str, str, dict[str, Any]], value: bool) -> None:

@@ -73,7 +73,7 @@ def spoilt(draw: st.DrawFn, documents: list[dict[str, Any]]) -> dict[str, Any]:
     return doc
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(spoilt(BODIES))
 def test_a_spoilt_body_is_read_or_refused(doc: dict[str, Any]) -> None:
     with contextlib.suppress(BadRequest):
@@ -96,7 +96,7 @@ def encoded(doc: dict[str, Any]) -> bytes:
     return json.dumps(doc).encode()
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(spoilt([ANSWER]))
 def test_a_spoilt_answer_is_read_or_refused(doc: dict[str, Any]) -> None:
     body = encoded(doc)
@@ -106,7 +106,7 @@ def test_a_spoilt_answer_is_read_or_refused(doc: dict[str, Any]) -> None:
         CHAT.write_response(CHAT.read_response(body), NO_USAGE)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=120, deadline=None)
 @given(st.lists(spoilt(CHUNKS) | st.sampled_from(CHUNKS), max_size=6))
 def test_a_spoilt_stream_is_read_or_refused(docs: list[dict[str, Any]]) -> None:
     observer, reader, writer = CHAT.observer(), CHAT.reader(), CHAT.writer(Request(messages=()), "i", 0)

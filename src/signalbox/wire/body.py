@@ -118,6 +118,8 @@ class Edit(msgspec.Struct, frozen=True):
 
 def splice_model(body: bytes, doc: dict[str, Any], model: str) -> bytes:
     """The body with another top-level `model` and every other byte as it was. `doc` is what parse(body) returned."""
+    if "model" not in doc:
+        raise BadRequest("The request body has no 'model'.", param="model")
     start, end = _locate(body, "model", b'"model"')
     return b"%b%b%b" % (body[:start], _encode(model), body[end:])
 
