@@ -140,7 +140,9 @@ class DataPlane:
         self._metrics = Metrics()
 
     def worker(self, listener: socket.socket) -> Worker:
-        return Worker(self._compile, self._stages, self._gateway, self._gauges, listener, self._chain)
+        return Worker(
+            self._compile, self._stages, self._http_limits, self._gateway, self._gauges, listener, self._chain
+        )
 
     async def close(self) -> None:
         await self._transport.close()
@@ -182,9 +184,9 @@ class DataPlane:
             time_ms=now_ms,
         )
 
-    def _gateway(self, stages: Stages, keyring: Keyring) -> Gateway:
+    def _http_limits(self) -> HttpLimits:
         server = self._server
-        limits = HttpLimits(
+        return HttpLimits(
             header_bytes_max=server.header_bytes_max,
             headers_max=server.headers_max,
             body_bytes_max=server.body_bytes_max,
@@ -193,6 +195,8 @@ class DataPlane:
             keep_alive_s=server.keepalive_s,
             write_s=server.write_timeout_s,
         )
+
+    def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:
         gc.collect()
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)

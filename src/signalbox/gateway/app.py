@@ -96,16 +96,10 @@ class Gateway:
             if request.method not in route.methods:
                 raise MethodNotAllowed(f"Use {b' or '.join(sorted(route.methods)).decode()} here.")
             await route.endpoint(self, request, connection, dialect, call_id)
-        except CallError as error:
-            self._error(connection, dialect, error, call_id, request.received_ns)
-        except LedgerError:
-            error = Overloaded("The ledger cannot take a record, so nothing is sent.", retry_after_s=5)
-            self._error(connection, dialect, error, call_id, request.received_ns)
-        except Exception as defect:
-            self.log.defect("request failed", defect, request=call_id)
-            connection.close_after_answer()
-            error = Internal(f"An internal error, logged as {call_id}.")
-            self._error(connection, dialect, error, call_id, request.received_ns)
+        except Exception as failure:
+            error = self.told(failure, call_id)
+            send_error(connection, dialect, error, call_id)
+            self.answered(dialect.api, error.status, request.received_ns)
 
     def refuse(self, connection: Connection, path: bytes, error: CallError) -> None:
         dialect = dialect_of(path)
@@ -114,6 +108,15 @@ class Gateway:
         connection.close()
 
     # --- gateway.endpoints.Plane ---
+
+    def told(self, failure: Exception, call_id: str) -> CallError:
+        """What the caller is told of any failure. A defect of ours goes into the log, and only its number out."""
+        if isinstance(failure, CallError):
+            return failure
+        if isinstance(failure, LedgerError):
+            return Overloaded("The ledger cannot take a record, so nothing is sent.", retry_after_s=5)
+        self.log.defect("request failed", failure, request=call_id)
+        return Internal(f"An internal error, logged as {call_id}.", close=True)
 
     def now_ns(self) -> int:
         return perf_counter_ns()
@@ -126,9 +129,10 @@ class Gateway:
     def start(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
 
-    def swap(self, stages: Stages) -> None:
-        """Put a new snapshot in force for every request that begins from now on."""
+    def swap(self, stages: Stages, limits: HttpLimits) -> None:
+        """Put a new snapshot and its limits in force for every request that begins from now on."""
         self.stages = stages
+        self.limits = limits
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
@@ -162,12 +166,6 @@ class Gateway:
             connection.close()
         if self._ticker is not None:
             self._ticker.cancel()
-
-    def _error(
-        self, connection: Connection, dialect: Dialect, error: CallError, call_id: str, received_ns: int
-    ) -> None:
-        send_error(connection, dialect, error, call_id)
-        self.answered(dialect.api, error.status, received_ns)
 
     def _next_id(self) -> str:
         return f"req_{self._process}{next(self._ids):08x}"

@@ -27,7 +27,7 @@ from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
-from signalbox.gateway.http import Connection
+from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.pipeline.stages import Stages
 
 BACKLOG = 2048
@@ -38,15 +38,17 @@ FLUSH_S = 0.2
 class Worker:
     """Holds the gateway once a first configuration came.
 
-    compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. gauges: called
-    before metrics are exported. listener: a bound socket, shared with the other workers. chain: this process's journal.
+    compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. limits: those of
+    the configuration compiled last. gauges: called before metrics are exported. listener: a bound socket, shared with
+    the other workers. chain: this process's journal.
     """
 
     def __init__(
         self,
         compile_: Callable[[bytes, str, int], Snapshot],
         build: Callable[[Snapshot], Stages],
-        make_gateway: Callable[[Stages, Keyring], Gateway],
+        limits: Callable[[], HttpLimits],
+        make_gateway: Callable[[Stages, Keyring, HttpLimits], Gateway],
         gauges: Callable[[Gateway], None],
         listener: socket.socket,
         chain: str,
@@ -55,6 +57,7 @@ class Worker:
         self._chain = chain
         self._compile = compile_
         self._build = build
+        self._limits = limits
         self._make_gateway = make_gateway
         self._gauges = gauges
         self._keyring = Keyring(b"", {})
@@ -100,9 +103,9 @@ class Worker:
         except ConfigError as error:
             return str(error)
         if self.gateway is None:
-            self.gateway = self._make_gateway(stages, self._keyring)
+            self.gateway = self._make_gateway(stages, self._keyring, self._limits())
         else:
-            self.gateway.swap(stages)
+            self.gateway.swap(stages, self._limits())
         return ""
 
     def _export(self) -> bytes:
