@@ -39,5 +39,26 @@ docs: $(VENV)/.installed
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run $(ARGS)
 
+# A real model engine for tests/engine, in an environment of its own. The CPU build of torch where pip finds one, else
+# the usual one with the accelerator libraries that it does not import without.
+ENGINE := .venv-engine
+ENGINE_PIP = $(ENGINE)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+$(ENGINE)/.installed: requirements-engine.lock requirements-engine-cpu.lock requirements-engine-torch.lock
+	test -x $(ENGINE)/bin/python || $(PYTHON) -m venv $(ENGINE)
+	$(ENGINE_PIP) -r requirements-engine.lock
+	$(ENGINE_PIP) -r requirements-engine-cpu.lock 2>/dev/null || $(ENGINE_PIP) -r requirements-engine-torch.lock
+	$(ENGINE)/bin/python -c 'import torch'
+	touch $@
+
+engine: $(ENGINE)/.installed
+
+# Claude Code and Codex, each run once through the gateway; needs Node.js and npm. Not part of `make test`.
+conformance/node_modules/.installed: conformance/package.json conformance/package-lock.json
+	cd conformance && npm ci --ignore-scripts --no-audit --no-fund
+	touch $@
+
+conformance: $(VENV)/.installed conformance/node_modules/.installed
+	$(BIN)/python -m pytest -c conformance/pytest.ini conformance $(ARGS)
+
 clean:
-	rm -rf $(VENV) .state build dist
+	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist
