@@ -11,8 +11,8 @@ from typing import Any
 
 import msgspec
 import pytest
-from harness import Box, running
 
+from harness import Box, running
 from signalbox.simulator.settings import SimulatorSettings, default_providers
 
 WRITE_TIMEOUT_S = 1.5
