@@ -1,0 +1,125 @@
+"""Every HTTP header that the data plane reads, sends on or writes: what docs/reference/headers.md is made from.
+
+Data only. A test reads the header names out of this folder's code and out of real answers, and fails when one is
+missing here.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+Side = Literal["read", "forwarded", "written", "passed"]
+
+
+class Header(msgspec.Struct, frozen=True):
+    """One header. name: lower case; a trailing `*` stands for any ending.
+
+    side: read from the client, forwarded from the client to the provider, written by the gateway, or passed from the
+    provider's answer to the client. where: which requests or answers carry it.
+    """
+
+    name: str
+    side: Side
+    where: str
+    meaning: str
+
+
+HEADERS: tuple[Header, ...] = (
+    Header("authorization", "read", "every call", "`Bearer sb-...`: the virtual key. No other scheme is taken."),
+    Header("x-api-key", "read", "every call", "The virtual key, as Anthropic's clients send it."),
+    Header(
+        "api-key",
+        "read",
+        "every call",
+        "The virtual key, as Azure's clients send it. Two different credentials in one request are a 401.",
+    ),
+    Header(
+        "x-signalbox-workload",
+        "read",
+        "calls",
+        "The workload to run in, when `model` must stay the name of a model. The key must be allowed to use it.",
+    ),
+    Header(
+        "x-signalbox-data",
+        "read",
+        "calls",
+        "Data classes of this call, comma separated (`phi,personal`). They raise the workload's, never lower them.",
+    ),
+    Header("content-type", "read", "calls", "Must be `application/json` when present."),
+    Header("content-encoding", "read", "calls", "`gzip` or `identity`; the size limit holds after decompression."),
+    Header("content-length", "read", "calls", "Checked against `server.body_bytes_max` before the body is read."),
+    Header("transfer-encoding", "read", "calls", "`chunked`, in HTTP/1.1 only."),
+    Header("host", "read", "every request", "Exactly one in HTTP/1.1."),
+    Header("expect", "read", "calls", "`100-continue` is answered once the headers are accepted."),
+    Header("upgrade", "read", "every request", "Offers to switch protocols are ignored, as HTTP allows."),
+    Header("http2-settings", "read", "every request", "Part of an offer to switch protocols: ignored."),
+    Header("connection", "read", "every request", "`close` ends the connection after the answer."),
+    Header(
+        "anthropic-*",
+        "forwarded",
+        "messages, count_tokens",
+        "Goes to the provider as it is, such as `anthropic-beta`, unless the deployment sets the same header or its"
+        " name says that it chooses an account or a credential.",
+    ),
+    Header("openai-beta", "forwarded", "OpenAI-style providers", "Goes to the provider as it is."),
+    Header(
+        "idempotency-key",
+        "forwarded",
+        "calls",
+        "Goes to the provider hashed together with the virtual key, so that two callers' keys never meet.",
+    ),
+    Header("content-type", "written", "every answer", "`application/json`, or `text/event-stream` for streams."),
+    Header("content-length", "written", "answers that do not stream", "Bytes of the body."),
+    Header("transfer-encoding", "written", "streams", "`chunked`; HTTP/1.0 clients get the stream until the close."),
+    Header("cache-control", "written", "streams", "`no-cache`."),
+    Header("connection", "written", "last answer of a connection", "`close`."),
+    Header("x-request-id", "written", "every answer", "The call's id, as in the ledger's `call_id`."),
+    Header("request-id", "written", "every answer", "The same, where Anthropic's clients look for it."),
+    Header(
+        "x-signalbox-placement",
+        "written",
+        "answers of a provider",
+        "`<deployment>@<environment>`: where the call went.",
+    ),
+    Header(
+        "x-signalbox-reason",
+        "written",
+        "answers to calls, errors",
+        "Why it went there (`<strategy>:<workload>`, `pinned:<deployment>`), or the error's code.",
+    ),
+    Header(
+        "x-signalbox-cost-usd",
+        "written",
+        "answers that do not stream",
+        "What the attempt cost, as an exact decimal; absent when its price is unknown.",
+    ),
+    Header(
+        "x-signalbox-dropped",
+        "written",
+        "translated answers",
+        "Request parameters that the provider's protocol cannot carry and that were left out.",
+    ),
+    Header(
+        "server-timing",
+        "written",
+        "answers of a provider",
+        "Milliseconds: `auth`, `policy`, `queue`, `connect`, `ttfb` and `total` up to the head of this answer.",
+    ),
+    Header("x-should-retry", "written", "errors", "`false` where trying again cannot help; official SDKs obey it."),
+    Header("retry-after", "written", "errors", "Seconds to wait, where that is known; at least 1."),
+    Header(
+        "x-signalbox-upstream-request-id",
+        "passed",
+        "answers of a provider",
+        "The provider's own request id (its `request-id`, `x-request-id`, `apim-request-id` or `x-ms-request-id`).",
+    ),
+    Header("x-ratelimit-*", "passed", "answers of a provider", "The provider's rate limits, as it tells them."),
+    Header("anthropic-ratelimit-*", "passed", "answers of a provider", "The same, of Anthropic."),
+    Header("openai-processing-ms", "passed", "answers of a provider", "The provider's own time, in milliseconds."),
+    Header("openai-version", "passed", "answers of a provider", "The provider's API version."),
+    Header("x-should-retry", "passed", "errors of a provider", "The provider's advice."),
+    Header("retry-after", "passed", "errors of a provider", "The provider's advice, at most 60 seconds."),
+    Header("retry-after-ms", "passed", "errors of a provider", "The same in milliseconds, at most 60,000."),
+)

@@ -1,0 +1,71 @@
+"""The table of headers is complete: it names all that the code spells and all that real answers carry."""
+
+from __future__ import annotations
+
+import ast
+import re
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from harness import Box
+from signalbox import gateway
+from signalbox.gateway.headers import HEADERS
+from signalbox.upstream import headers as upstream_headers
+
+FOLDER = Path(gateway.__file__).parent
+FILES = (*sorted(FOLDER.glob("*.py")), Path(upstream_headers.__file__))
+WHOLE = re.compile(rb"[a-z0-9]+(-[a-z0-9]+)+-?|host|expect|connection|authorization|upgrade|api-key")
+LINE = re.compile(rb"(?:^|\n|%b)([a-z][a-z0-9-]+): ")
+# Spelled like headers, but values; and names of the provider's ids, which go by one name of ours.
+OTHER = {"x-gzip", "no-cache", "100-continue", "apim-request-id", "x-ms-request-id"}
+
+
+def spelled(path: Path) -> set[str]:
+    """Header names in the bytes literals of a file."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
+            if WHOLE.fullmatch(node.value):
+                found.add(node.value.decode())
+            found.update(name.decode() for name in LINE.findall(node.value))
+    return found - OTHER
+
+
+def known(name: str, *sides: str) -> bool:
+    return any(fnmatchcase(name, header.name) for header in HEADERS if not sides or header.side in sides)
+
+
+def test_every_name_in_the_code_is_in_the_table() -> None:
+    names = {(name, path.name) for path in FILES for name in spelled(path)}
+    assert {(name, file) for name, file in names if not known(f"{name}x" if name.endswith("-") else name)} == set()
+
+
+def test_every_name_in_the_table_is_in_the_code() -> None:
+    code = set().union(*(spelled(path) for path in FILES))
+    parsed_for_us = {"connection", "upgrade", "host"}
+    forwarded = {"anthropic-*", "openai-beta", "idempotency-key"}  # by the adapters, proved in tests/upstream
+    gone = {header.name for header in HEADERS} - forwarded - parsed_for_us - code
+    assert {name for name in gone if name.removesuffix("*") not in code} == set()
+
+
+def test_rows_are_told_once_and_in_lower_case() -> None:
+    rows = [(header.name, header.side) for header in HEADERS]
+    assert len(set(rows)) == len(rows)
+    assert all(name == name.lower() for name, _ in rows)
+
+
+async def test_real_answers_carry_nothing_that_the_table_does_not_name(box: Box) -> None:
+    chat = {"model": "auto", "messages": [{"role": "user", "content": "hi"}]}
+    answers = [
+        await box.request("/v1/chat/completions", chat),
+        await box.request("/v1/chat/completions", {**chat, "stream": True}),
+        await box.request("/v1/messages", {**chat, "max_tokens": 9, "top_k": 3}),
+        await box.request("/v1/messages", {**chat, "max_tokens": 9, "stream": True}),
+        await box.request("/v1/chat/completions", {**chat, "model": "nowhere"}),
+        await box.request("/v1/chat/completions", {"model": "auto"}),
+        await box.request("/v1/models"),
+        await box.request("/v1/messages", {}, key="sb-wrong"),
+    ]
+    assert {answer.status for answer in answers} >= {200, 400, 401, 404}
+    for answer in answers:
+        assert [name for name in answer.headers if not known(name, "written", "passed")] == []
