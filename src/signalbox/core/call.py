@@ -146,8 +146,11 @@ class AnswerHead(msgspec.Struct, gc=False):
 
 
 class Reply(Protocol):
-    """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises."""
+    """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises.
 
+    started: the head is out, if only with a heartbeat. content_sent: frames are out."""
+
+    started: bool
     content_sent: bool
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
@@ -155,7 +158,7 @@ class Reply(Protocol):
         ...
 
     def error(self, head: AnswerHead, body: bytes) -> None:
-        """The upstream's own error, unmodified."""
+        """The upstream's own error, unmodified, when nothing has started."""
         ...
 
     def own(self, body: bytes, reason: str) -> None:

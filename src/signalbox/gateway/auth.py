@@ -59,6 +59,8 @@ def credential(headers: Headers) -> str:
         if not value.isascii():
             raise Unauthenticated(f"The API key is malformed. {_HINT}")
         text = value.strip().decode("ascii")
+        if not text:
+            continue  # some clients send the header they do not use, empty
         if found is not None and text != found:
             raise Unauthenticated("Two different credentials were sent. Send exactly one.")
         found = text

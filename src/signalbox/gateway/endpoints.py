@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -40,6 +41,8 @@ class Plane(Protocol):
 
     def not_ready(self) -> str: ...
 
+    def told(self, failure: Exception, call_id: str) -> CallError: ...
+
 
 # Both SDKs want a date on every model. Configured names have none of their own: one fixed date, so that lists compare.
 CREATED_S = 1_767_225_600
@@ -60,8 +63,13 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
             await count_tokens(call, reply, stages)
         else:
             await handle(call, reply, stages)
-    except CallError as error:
-        reply.fail(error)
+    except asyncio.CancelledError:
+        if stages.limits.draining:
+            # The client is still there: it is us who stop.
+            reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1, close=True))
+        raise
+    except Exception as failure:
+        reply.fail(plane.told(failure, call_id))
     finally:
         plane.streams.discard(reply)
         plane.answered(dialect.api, reply.status, request.received_ns)
@@ -74,10 +82,13 @@ def _call(
     data = NONE
     for name, value in request.headers:
         if name == b"x-signalbox-workload":
-            workload_header = value.decode("latin-1").strip()
+            said = value.decode("latin-1").strip()
+            if workload_header is not None and said != workload_header:
+                raise BadRequest("Two different x-signalbox-workload headers were sent. Send one.")
+            workload_header = said
         elif name == b"x-signalbox-data":
             data |= declared(value.decode("latin-1"))
-        elif name == b"content-type" and not value.lower().startswith(JSON):
+        elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
             raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
     doc = wire_body.parse(request.body)
     model = doc.get("model")
@@ -117,7 +128,7 @@ async def list_models(plane: Plane, request: Request, connection: Connection, di
         "first_id": data[0]["id"] if data else None,
         "last_id": data[-1]["id"] if data else None,
     }
-    _send(connection, request, page, call_id)
+    _send(connection, page, call_id)
 
 
 async def get_model(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
@@ -126,7 +137,7 @@ async def get_model(plane: Plane, request: Request, connection: Connection, dial
     name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
     if name not in _names(plane.stages.snapshot, principal):
         raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")
-    _send(connection, request, _model(plane.stages.snapshot, name), call_id)
+    _send(connection, _model(plane.stages.snapshot, name), call_id)
 
 
 def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
@@ -150,15 +161,15 @@ def _model(snapshot: Snapshot, name: str) -> dict[str, object]:
     }
 
 
-def _send(connection: Connection, request: Request, document: object, call_id: str) -> None:
+def _send(connection: Connection, document: object, call_id: str) -> None:
     identity = call_id.encode()
     headers = [(b"content-type", JSON), (b"x-request-id", identity), (b"request-id", identity)]
-    send_body(connection, 200, headers, msgspec.json.encode(document), head_only=request.method == b"HEAD")
+    send_body(connection, 200, headers, msgspec.json.encode(document))
 
 
 async def healthz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /healthz: this process runs its loop. It depends on nothing else."""
-    _send(connection, request, {"status": "ok"}, call_id)
+    _send(connection, {"status": "ok"}, call_id)
 
 
 async def readyz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
@@ -166,4 +177,4 @@ async def readyz(plane: Plane, request: Request, connection: Connection, dialect
     why = plane.not_ready()
     if why:
         raise Overloaded(why, retry_after_s=1)
-    _send(connection, request, {"status": "ready", "config": plane.stages.snapshot.version}, call_id)
+    _send(connection, {"status": "ready", "config": plane.stages.snapshot.version}, call_id)

@@ -121,6 +121,7 @@ class Connection(asyncio.Protocol):
         "chunked",
         "closing",
         "deadline",
+        "head_only",
         "phase",
         "started_at",
         "task",
@@ -140,6 +141,7 @@ class Connection(asyncio.Protocol):
         self._refused = False
         self._keep_alive = True
         self.chunked = True
+        self.head_only = False
         self.phase = "idle"
         self.deadline = 0.0
         self.started_at = 0.0
@@ -261,6 +263,7 @@ class Connection(asyncio.Protocol):
         if self.task is not None:
             raise BadRequest("Pipelined requests are not taken.", close=True)
         self._reset()
+        self.head_only = False
         self.phase = "head"
         self.started_at = monotonic()
         self.deadline = self.started_at + self._server.limits.head_s
@@ -335,6 +338,7 @@ class Connection(asyncio.Protocol):
             self._parser.get_method(), path, query, self._headers, bytes(self._body), self._server.now_ns()
         )
         self._body = b""
+        self.head_only = request.method == b"HEAD"
         self.phase = "run"
         self.deadline = 0.0
         self.task = asyncio.get_running_loop().create_task(self._run(request))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from time import monotonic, time
 
 from signalbox.core.call import AnswerHead, Call
@@ -59,8 +60,6 @@ class HttpReply:
         self._whole(head, body, extra)
 
     def error(self, head: AnswerHead, body: bytes) -> None:
-        if self.started:
-            raise CallError("The provider refused the request.")
         self._whole(head, body, b"x-should-retry: false\r\n" if head.status in (400, 413, 422) else b"")
 
     def own(self, body: bytes, reason: str) -> None:
@@ -129,6 +128,8 @@ class HttpReply:
             send_error(self._connection, self._dialect, error, self._call.id)
             self.ended = self.started = True
             return
+        if error.close:
+            self._connection.close_after_answer()
         self._data(self._dialect.error_event(error, self._call.id))
         self._finish()
 
@@ -163,8 +164,7 @@ class HttpReply:
         identity = call.id.encode()
         dropped = b""
         if head.dropped:
-            names = ", ".join(sorted(set(head.dropped)))
-            dropped = b"x-signalbox-dropped: %b\r\n" % names.encode("ascii", "replace")
+            dropped = b"x-signalbox-dropped: %b\r\n" % _dropped(head.dropped)
         return (
             b"%bcontent-type: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
             b"x-signalbox-placement: %b\r\nx-signalbox-reason: %b\r\n"
@@ -195,6 +195,8 @@ class HttpReply:
 
 _placements: dict[int, tuple[Deployment, bytes]] = {}
 PLACEMENTS_MAX = 4096
+DROPPED_MAX = 32
+_plain_name = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}").fullmatch
 
 
 def _placement(deployment: Deployment) -> bytes:
@@ -206,6 +208,12 @@ def _placement(deployment: Deployment) -> bytes:
         found = (deployment, f"{deployment.name}@{deployment.environment.name}".encode("ascii", "replace"))
         _placements[id(deployment)] = found
     return found[1]
+
+
+def _dropped(names: Iterable[str]) -> bytes:
+    """Names of what was dropped, as a header value. They may be a caller's own: what is no plain name is `other`."""
+    plain = {name if _plain_name(name) else "other" for name in names}
+    return ", ".join(sorted(plain)[:DROPPED_MAX]).encode()
 
 
 def send_error(connection: Connection, dialect: Dialect, error: CallError, request_id: str) -> None:
@@ -226,9 +234,9 @@ def send_error(connection: Connection, dialect: Dialect, error: CallError, reque
     send_body(connection, error.status, headers, dialect.error_body(error, request_id))
 
 
-def send_body(connection: Connection, status: int, headers: Headers, body: bytes, *, head_only: bool = False) -> None:
-    """A whole answer of our own."""
+def send_body(connection: Connection, status: int, headers: Headers, body: bytes) -> None:
+    """A whole answer of our own; only its head when that is what was asked for."""
     if not connection.keep_alive:
         headers = [*headers, (b"connection", b"close")]
     head = encode_head(status, [*headers, (b"content-length", b"%d" % len(body))])
-    connection.write(head if head_only else head + body)
+    connection.write(head if connection.head_only else head + body)

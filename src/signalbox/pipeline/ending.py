@@ -27,12 +27,14 @@ CALLERS_OWN = frozenset({400, 413, 422})
 PASS_ON = CALLERS_OWN | {429, 529}
 RETRY_AFTER_MAX_S = 60.0
 QUOTA_WORDS = (b"insufficient_quota", b"credit balance", b"billing_hard_limit", b"exceeded your current quota")
+# Anthropic tells an empty account with the status of a bad request.
+NO_CREDIT = b"credit balance is too low"
 TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout"})
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "pool"})
 
 
 def may_fall_over(fault: UpstreamAnswer | UpstreamFault) -> bool:
-    return not (isinstance(fault, UpstreamAnswer) and fault.status in CALLERS_OWN)
+    return not (isinstance(fault, UpstreamAnswer) and fault.status in CALLERS_OWN) or _credential(fault)
 
 
 def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Reply, stages: Stages) -> None:
@@ -46,17 +48,17 @@ def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Re
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
     served = call.decision.choices[min(call.attempts, len(call.decision.choices)) - 1] if call.decision else None
-    if served is not None and target_api(call.api, served) == call.api and not reply.content_sent:
-        body = scrub(fault.body, served.auth[1] if served.auth is not None else None)
+    body = scrub(fault.body, served.auth[1]) if served is not None and served.auth is not None else fault.body
+    if served is not None and target_api(call.api, served) == call.api and not reply.started:
         reply.error(AnswerHead(fault.status, served, "upstream_error", fault.headers), body)
         return
-    raise UpstreamRejected(fault.status, _message(fault.body), retry_after_s=_retry_after(fault))
+    raise UpstreamRejected(fault.status, _message(body), retry_after_s=_retry_after(fault))
 
 
 def _nothing_chosen(call: Call, stages: Stages) -> CallError:
     """No deployment was permitted and able: on record, then refused with the reason."""
     error: CallError
-    if not call.permitted:
+    if not (call.permitted if call.pinned is None else call.permitted >> call.pinned.index & 1):
         error = stages.interlock.refusal(call)
     else:
         error = PlacementUnavailable(
@@ -95,7 +97,9 @@ def _credential(fault: UpstreamAnswer) -> bool:
     """401, 403, 404 and exhausted quota come from our configuration, not from the caller."""
     if fault.status in (401, 402, 403, 404):
         return True
-    return fault.status == 429 and any(words in fault.body for words in QUOTA_WORDS)
+    return (fault.status == 429 and any(words in fault.body for words in QUOTA_WORDS)) or (
+        fault.status == 400 and NO_CREDIT in fault.body
+    )
 
 
 def _message(body: bytes) -> str:

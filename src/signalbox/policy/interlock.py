@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call
-from signalbox.core.errors import NoPermittedPlacement, Unsupported
+from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
 from signalbox.core.labels import CONFIDENTIAL
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment, Snapshot
@@ -30,13 +30,8 @@ class Interlock:
     def permitted(self, call: Call) -> int:
         """The bitset of deployments that may see this call's raw content."""
         envelope, labels = call.envelope, call.labels
-        if envelope.unknown_tools and labels.level >= CONFIDENTIAL:
-            raise Unsupported(
-                f"The tool type {envelope.unknown_tools[0][:64]!r} is unknown to this gateway, and content of class"
-                " confidential and above may only use known ones.",
-                param="tools",
-                code="unknown_tool_type",
-            )
+        if _unknown_tools(call):
+            return 0
         onward, placed = bool(envelope.onward), call.pinned is None
         allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed)
         if onward and envelope.onward == (STORE,):
@@ -54,8 +49,15 @@ class Interlock:
             raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
         return Permit(attempt_id, deployment, api, body, call.labels, call.decision.reason if call.decision else "")
 
-    def refusal(self, call: Call) -> NoPermittedPlacement:
+    def refusal(self, call: Call) -> BadRequest:
         """Why nothing is permitted, naming the rules that forbid."""
+        if _unknown_tools(call):
+            return Unsupported(
+                f"The tool type {call.envelope.unknown_tools[0][:64]!r} is unknown to this gateway, and content of"
+                " class confidential and above may only use known ones.",
+                param="tools",
+                code="unknown_tool_type",
+            )
         onward = bool(call.envelope.onward)
         refused = rules.refusals(self._snapshot, call.workload, call.labels, onward, call.api)
         ids = sorted({rule for found in refused.values() for rule, _ in found})
@@ -64,3 +66,8 @@ class Interlock:
         return NoPermittedPlacement(
             f"No permitted placement for workload {call.workload.name!r} with data class {labels}: {why}."
         )
+
+
+def _unknown_tools(call: Call) -> bool:
+    """Whether a tool that may run anywhere stands beside content that may not go anywhere."""
+    return bool(call.envelope.unknown_tools) and call.labels.level >= CONFIDENTIAL
