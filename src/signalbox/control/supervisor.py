@@ -15,8 +15,9 @@ from signalbox.control.storage import StoreThread
 from signalbox.core.errors import ConfigError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen
 from signalbox.core.ports import VirtualKey
+from signalbox.ledger.ship import ShipperStats
 from signalbox.telemetry.log import Log
-from signalbox.telemetry.metrics import Export, Metrics, merge
+from signalbox.telemetry.metrics import Export, Metrics, counters, merge
 
 WATCH_S = 0.25
 # A worker that dies at once again and again is started again ever more slowly, up to this.
@@ -41,12 +42,15 @@ class Shipping(Protocol):
 
     async def stop(self) -> None: ...
 
+    def stats(self) -> ShipperStats: ...
+
 
 class Supervisor:
     """Runs until `stopping` is set.
 
     spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). check:
-    raises ConfigError for a text that cannot be put in force. today: the UTC date, ISO.
+    raises ConfigError for a text that cannot be put in force. stop_listening: lets go of this process's hold on the
+    workers' socket, so that new connections are refused once they have closed theirs. today: the UTC date, ISO.
     """
 
     def __init__(
@@ -60,7 +64,9 @@ class Supervisor:
         recover: Callable[[], int],
         check: Callable[[Text, int], Checked],
         shipping: Shipping,
+        stop_listening: Callable[[], None],
         today: Callable[[], str],
+        stopping: asyncio.Event,
         log: Log,
     ) -> None:
         self._today = today
@@ -72,6 +78,7 @@ class Supervisor:
         self._recover = recover
         self._check = check
         self._shipping = shipping
+        self._stop_listening = stop_listening
         self._log = log
         self._links: list[Link] = []
         self._keys: list[VirtualKey] = []
@@ -85,7 +92,10 @@ class Supervisor:
         self.reload_failures = 0
         self.last_error = ""
         self.reload_wanted = False
-        self.stopping = asyncio.Event()
+        self.stopping = stopping
+        # What workers that are gone had counted when they were last asked, so that no counter ever falls.
+        self._counted: dict[Link, Export] = {}
+        self._gone = Metrics()
 
     # --- life ---
 
@@ -98,8 +108,8 @@ class Supervisor:
         self.checked = self._check(text, 1)
         self._text, self.generation = text, 1
         await self._load_keys()
-        for _ in range(self._workers_wanted):
-            self._links.append(await self._start_worker())
+        async with self._turn:
+            self._links += await asyncio.gather(*(self._start_worker() for _ in range(self._workers_wanted)))
         await self._shipping.start()
 
     async def run(self) -> None:
@@ -124,6 +134,7 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self._log.info("draining", grace_s=self.checked.grace_s)
+        self._stop_listening()
         await asyncio.gather(*(self._drain(link) for link in self._links))
         for link in self._links:
             await link.stop()
@@ -210,15 +221,18 @@ class Supervisor:
             return
         for link in dead:
             self._links.remove(link)
+            self._forget(link)
             await link.stop()
         recovered = await asyncio.to_thread(self._recover)
         self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
-        for _ in dead:
-            try:
-                self._links.append(await self._start_worker())
-            except (LinkLost, ConfigError, OSError) as error:
-                self._log.error("a worker could not be started", reason=str(error)[:500])
-                self._links.append(DeadLink())
+        # With the turn held no reload comes between: it would miss the workers that are being started.
+        async with self._turn:
+            for _ in dead:
+                try:
+                    self._links.append(await self._start_worker())
+                except (LinkLost, ConfigError, OSError) as error:
+                    self._log.error("a worker could not be started", reason=str(error)[:500])
+                    self._links.append(DeadLink())
         self._restart_s = min(max(0.1, self._restart_s * 2), RESTART_S_MAX)
         self._restart_at = now + self._restart_s
 
@@ -230,18 +244,28 @@ class Supervisor:
 
     async def metrics(self) -> Metrics:
         """The sum over all workers, with the supervisor's own figures."""
-        answers = await asyncio.gather(*(link.ask(AskMetrics(0)) for link in self._links), return_exceptions=True)
-        exports = [
-            msgspec.msgpack.decode(answer.export, type=Export)
-            for answer in answers
-            if isinstance(answer, Exported) and answer.export
-        ]
-        total = merge(exports)
+        links = list(self._links)
+        answers = await asyncio.gather(*(link.ask(AskMetrics(0)) for link in links), return_exceptions=True)
+        for link, answer in zip(links, answers, strict=True):
+            if isinstance(answer, Exported) and answer.export:
+                self._counted[link] = msgspec.msgpack.decode(answer.export, type=Export)
+        alive = [export for link, export in self._counted.items() if link in self._links]
+        total = merge([self._gone.export(), *alive])
         total.set(("signalbox_workers",), self.workers_alive)
         total.set(("signalbox_config_generation",), self.generation)
         total.set(("signalbox_keys",), len(self._keys))
         total.set(("signalbox_config_reload_failures_total",), self.reload_failures)
+        shipped = self._shipping.stats()
+        total.set(("signalbox_ledger_records_shipped_total",), shipped.records)
+        total.set(("signalbox_ledger_ship_failures_total",), shipped.failures)
+        total.set(("signalbox_ledger_lag_seconds",), shipped.lag_s)
         return total
+
+    def _forget(self, link: Link) -> None:
+        """Keeps a dead worker's counters as they were when last asked for; its gauges died with it."""
+        counted = self._counted.pop(link, None)
+        if counted is not None:
+            self._gone = merge([self._gone.export(), counters(counted)])
 
 
 class DeadLink:

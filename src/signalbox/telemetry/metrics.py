@@ -53,7 +53,9 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),
     Metric("signalbox_journal_bytes_total", "counter", "Bytes appended to the journal."),
     Metric("signalbox_journal_errors_total", "counter", "Records the journal refused."),
-    Metric("signalbox_ledger_unshipped_records", "gauge", "Journal records that the store does not hold yet."),
+    Metric("signalbox_ledger_records_shipped_total", "counter", "Journal records moved into the store."),
+    Metric("signalbox_ledger_ship_failures_total", "counter", "Passes in which the store could not be written."),
+    Metric("signalbox_ledger_lag_seconds", "gauge", "Time since the store last held all that the journals held."),
     Metric("signalbox_config_generation", "gauge", "Generation of the configuration in force."),
     Metric("signalbox_config_reload_failures_total", "counter", "Configurations refused at reload."),
     Metric("signalbox_keys", "gauge", "Virtual keys loaded."),
@@ -184,6 +186,12 @@ def merge(exports: Iterable[Export]) -> Metrics:
         for key, values in export.histograms:
             total.add_histogram(key, values)
     return total
+
+
+def counters(export: Export) -> Export:
+    """An export without its gauges."""
+    kept = [(key, value) for key, value in export.series if BY_NAME[key[0]].kind == "counter"]
+    return Export(kept, export.histograms)
 
 
 def render(metrics: Metrics) -> str:
