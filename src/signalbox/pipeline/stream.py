@@ -86,7 +86,9 @@ class _Relay:
                 self._send(frames)
                 await reply.drain()
         self._start()
-        reply.end(this.usage, complete=this.ended and self._reader is None)
+        # Usage that passed through, on whichever event the upstream put it, is not told again: some clients add it up.
+        translated = self._reader is not None
+        reply.end(this.usage if translated else None, complete=this.ended and not translated)
         this.ended = True
 
     async def _rest(self) -> bytes:
