@@ -16,6 +16,13 @@ from signalbox.ledger.query import FILTERS, query
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 
+_FILTER_HELP = {
+    "since": "only attempts from this ISO date or time on (UTC)",
+    "until": "only attempts before this time, or up to the end of this date",
+    "key": "only attempts of the key with this public id",
+    "label": "only attempts whose content had this data class",
+    "state": "only attempts that are settled, failed, cancelled, unknown or open",
+}
 _SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
 
 
@@ -23,7 +30,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", metavar="query|verify", required=True)
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
-        asked.add_argument(f"--{name}", help=f"only attempts with this {name}")
+        asked.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
     asked.add_argument("--group-by", choices=DIMENSIONS, help="sums instead of attempts")
     asked.add_argument("--open", action="store_true", help="attempts that have not ended as well")
     checked = verbs.add_parser("verify", help="walk every chain and name what was changed")

@@ -6,18 +6,18 @@ SignalboxError
  │   ├─ BadRequest            400  the caller's body, headers or parameters
  │   │   ├─ Unsupported       400  a contract parameter that no permitted target can honour
  │   │   ├─ NoPermittedPlacement 400  the rules forbid every deployment
- │   │   ├─ BodyTooLarge      413
- │   │   └─ HeadersTooLarge   431
- │   ├─ Unauthenticated       401
- │   ├─ Forbidden             403
- │   ├─ NotFound              404
- │   ├─ MethodNotAllowed      405
+ │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
+ │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
+ │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
+ │   ├─ Forbidden             403  the key is good but not for this
+ │   ├─ NotFound              404  no such endpoint, model or workload, or none this key may use
+ │   ├─ MethodNotAllowed      405  the endpoint exists, for another method
  │   ├─ RequestTimeout        408  a client too slow to send its request
  │   ├─ Overloaded            503  this gateway sheds load or is draining
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
- │   ├─ UpstreamTimeout       504
+ │   ├─ UpstreamTimeout       504  the upstream did not answer in the time its deployment allows
  │   ├─ UpstreamRejected      4xx  the upstream refused what the caller sent, told across dialects
  │   └─ Internal              500  a defect of ours; the message says only the request id
  ├─ UpstreamAnswer                 the upstream answered with an error status of its own (passed on or fallen over)
