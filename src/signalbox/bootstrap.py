@@ -144,6 +144,11 @@ class DataPlane:
             self._compile, self._stages, self._http_limits, self._gateway, self._gauges, listener, self._chain
         )
 
+    @property
+    def grace_s(self) -> float:
+        """Time for open calls to end when stopping."""
+        return self._server.shutdown_grace_s
+
     async def close(self) -> None:
         await self._transport.close()
         if self._open is not None:
@@ -222,7 +227,7 @@ def run_worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
 
 async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGHUP):
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
     plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"))
     listener = socket.socket(fileno=listen_fd)
@@ -237,7 +242,7 @@ async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
             report: Report = await worker.obey(order)
             await send_message(writer, report)
     # Without a supervisor nobody ships, recovers or reloads: let what runs end, then go.
-    await worker.drain(0)
+    await worker.drain(plane.grace_s)
     await plane.close()
     return 0
 
@@ -252,6 +257,7 @@ def run_serve(options: ServeOptions) -> int:
 
 async def _serve(options: ServeOptions) -> int:
     began = time.perf_counter()
+    stopping = _stopping()
     log = Log("supervisor")
     state = StateDir(options.state_dir)
     source, found, simulator = await _source(options)
@@ -270,10 +276,12 @@ async def _serve(options: ServeOptions) -> int:
         recover=lambda: recover(state.journal, now_ms()).attempts,
         check=_check,
         shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S),
+        stop_listening=listener.close,
         today=today,
+        stopping=stopping,
         log=log,
     )
-    _obey_signals(supervisor)
+    _obey_hangup(supervisor)
     console = await _start_console(options, supervisor, admin)
     await supervisor.start()
     options.greet(
@@ -382,16 +390,23 @@ def _url(host: str, port: int) -> str:
     return f"http://{shown}:{port}"
 
 
-def _obey_signals(supervisor: Supervisor) -> None:
-    """SIGTERM and SIGINT drain (twice is the same as once), SIGHUP reloads."""
+def _stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, twice the same as once, from the first moment of the start on."""
+    stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, supervisor.stopping.set)
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    return stopping
+
+
+def _obey_hangup(supervisor: Supervisor) -> None:
+    """SIGHUP reloads."""
 
     def reload() -> None:
         supervisor.reload_wanted = True
 
-    loop.add_signal_handler(signal.SIGHUP, reload)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)
 
 
 class _ConsoleServer(uvicorn.Server):

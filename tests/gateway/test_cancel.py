@@ -43,7 +43,7 @@ async def warm(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Box]:
     """One installation that has seen some whole answers of every deployment."""
     async with running(tmp_path_factory.mktemp("cancel") / "state") as box:
         script = "Say something [[tokens:60]][[delay_ms:15]]"
-        calls = [(api, workload, size) for api, workload in PAIRS for size in (1, 4, 16)]
+        calls = [(api, workload, size) for api, workload in PAIRS for size in (1, 2, 4, 8, 12, 16)]
         await asyncio.gather(
             *(
                 box.request(PATHS[api], body_of(api, workload, script + " more" * size, stream=size > 1))

@@ -50,6 +50,8 @@ ROUTES: dict[bytes, Route] = {
 MODEL_PREFIX = b"/v1/models/"
 MODEL_ROUTE = Route(GET, endpoints.get_model, CHAT)
 TICK_S = 1.0
+# Sockets are given this long to take the last bytes when the grace is over.
+FLUSH_S = 0.5
 
 
 def route_of(path: bytes) -> Route | None:
@@ -147,7 +149,9 @@ class Gateway:
         self.stages.metrics.request(api, status, self.now_ns() - received_ns)
 
     async def drain(self, grace_s: float) -> None:
-        """Take nothing new, let what runs finish for `grace_s`, then end it with an error and close."""
+        """Take nothing new, let what runs finish for `grace_s`, then end it with an error; what was written still
+        leaves, if its client takes it within the grace or FLUSH_S."""
+        flushed_by = monotonic() + max(grace_s, FLUSH_S)
         self.stages.limits.draining = True
         self.accepting = False
         for connection in list(self.connections):
@@ -156,8 +160,7 @@ class Gateway:
         running = [connection.task for connection in self.connections if connection.task is not None]
         if running:
             await asyncio.wait(running, timeout=grace_s)
-        for reply in list(self.streams):
-            reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1))
+        ended = monotonic()
         tasks = [connection.task for connection in self.connections if connection.task is not None]
         for task in tasks:
             task.cancel()
@@ -166,6 +169,10 @@ class Gateway:
             connection.close()
         if self._ticker is not None:
             self._ticker.cancel()
+        while self.connections and monotonic() < max(flushed_by, ended + FLUSH_S):
+            await asyncio.sleep(0.01)
+        for connection in list(self.connections):
+            connection.abort()
 
     def _next_id(self) -> str:
         return f"req_{self._process}{next(self._ids):08x}"

@@ -31,8 +31,6 @@ from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.pipeline.stages import Stages
 
 BACKLOG = 2048
-# An abrupt end must not leave streams hanging: after the drain the process waits this long for sockets to flush.
-FLUSH_S = 0.2
 
 
 class Worker:
@@ -95,7 +93,6 @@ class Worker:
             self._server.close()
         if self.gateway is not None:
             await self.gateway.drain(grace_s)
-            await asyncio.sleep(FLUSH_S)
 
     def _apply(self, order: ApplyConfig) -> str:
         try:

@@ -20,6 +20,7 @@ OUT_DEFAULT = 4096
 # An answer must be this long to tell how fast its deployment is.
 _RATE_TOKENS_MIN = 16
 _SAMPLES_MIN = 4
+_RATES_MIN = 6
 # The last this many observations count, older ones ever less.
 _MEMORY = 200
 # Rounding, which would look like a great relative error in a short prompt.
@@ -43,6 +44,7 @@ class Calibration:
         "_per_char",
         "_per_event",
         "_per_s",
+        "_rates",
         "_samples",
         "_slope",
         "_sum_x",
@@ -60,6 +62,7 @@ class Calibration:
         self._per_char = TOKENS_PER_OUTPUT_CHAR
         self._per_event = 0.0
         self._per_s = 0.0
+        self._rates = 0
         self._hidden = 0.0
 
     # --- learning ---
@@ -112,6 +115,7 @@ class Calibration:
         """How long the deployment took to generate so many tokens."""
         if tokens >= _RATE_TOKENS_MIN and seconds > 0:
             self._per_s = _upper(self._per_s, tokens / seconds, self._per_s == 0.0)
+            self._rates += 1
 
     # --- telling ---
 
@@ -134,12 +138,12 @@ class Calibration:
 
     def tokens_by(self, elapsed_s: float) -> int:
         """What can have been generated in a time at the deployment's pace."""
-        return ceil(max(0.0, elapsed_s) * (self._per_s or TOKENS_PER_S)) + 1
+        return ceil(max(0.0, elapsed_s) * self.tokens_per_s) + 1
 
     @property
     def tokens_per_s(self) -> float:
-        """0 as long as nothing is known."""
-        return self._per_s
+        """Its pace: the fastest of late, once enough answers have told."""
+        return self._per_s if self._rates >= _RATES_MIN else max(self._per_s, TOKENS_PER_S)
 
 
 def _upper(bound: float, sample: float, first: bool) -> float:
