@@ -141,7 +141,7 @@ async def get_model(plane: Plane, request: Request, connection: Connection, dial
 
 
 def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
-    names = [name for name in snapshot.workloads if may_use(principal, name)]
+    names = [name for name in snapshot.workloads if may_use(snapshot, principal, name)]
     granted = [name for name in snapshot.deployment_by_name if may_name(principal, name)]
     reachable = {*names, *granted}
     aliases = [alias for alias, target in snapshot.aliases.items() if target in reachable]

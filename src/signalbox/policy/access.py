@@ -39,8 +39,12 @@ def resolve(
     raise _unknown(model)
 
 
-def may_use(principal: Principal, workload: str) -> bool:
-    return principal.workloads is None or workload in principal.workloads
+def may_use(snapshot: Snapshot, principal: Principal, workload: str) -> bool:
+    """Whether the key and its team both allow it. A key without a list may use all of its team's."""
+    if principal.workloads is not None and workload not in principal.workloads:
+        return False
+    of_team = snapshot.teams.get(principal.team)
+    return not of_team or workload in of_team
 
 
 def may_name(principal: Principal, deployment: str) -> bool:
@@ -49,21 +53,22 @@ def may_name(principal: Principal, deployment: str) -> bool:
 
 
 def _default(snapshot: Snapshot, principal: Principal) -> Workload:
+    """The key's own default and nothing else where it has one; otherwise the configuration's, or the first of the file
+    that the key may use."""
     if principal.default_workload is not None:
-        name = principal.default_workload
-    elif principal.workloads:
-        name = min(principal.workloads)
+        names = (principal.default_workload,)
     else:
-        name = snapshot.default_workload
-    workload = snapshot.workloads.get(name)
-    if workload is None:
-        raise NotFound("This key has no workload in the current configuration.", code="workload_not_found")
-    return workload
+        names = (snapshot.default_workload, *snapshot.workloads)
+    for name in names:
+        workload = snapshot.workloads.get(name)
+        if workload is not None and may_use(snapshot, principal, name):
+            return workload
+    raise NotFound("This key has no workload in the current configuration.", code="workload_not_found")
 
 
 def _workload(snapshot: Snapshot, principal: Principal, name: str, *, header: bool) -> Workload:
     workload = snapshot.workloads.get(name)
-    if workload is None or not may_use(principal, name):
+    if workload is None or not may_use(snapshot, principal, name):
         if header:
             raise NotFound(
                 f"The workload {name[:128]!r} does not exist or this key may not use it.",
