@@ -6,6 +6,7 @@ SignalboxError
  │   ├─ BadRequest            400  the caller's body, headers or parameters
  │   │   ├─ Unsupported       400  a contract parameter that no permitted target can honour
  │   │   ├─ NoPermittedPlacement 400  the rules forbid every deployment
+ │   │   ├─ NoCapablePlacement 400  deployments are permitted, none of them can do what the call needs
  │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
  │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
@@ -86,6 +87,10 @@ class Unsupported(BadRequest):
 
 class NoPermittedPlacement(BadRequest):
     code = "no_permitted_placement"
+
+
+class NoCapablePlacement(BadRequest):
+    code = "no_capable_placement"
 
 
 class BodyTooLarge(BadRequest):

@@ -10,6 +10,7 @@ from signalbox.core.call import AnswerHead, Call, Reply
 from signalbox.core.errors import (
     BadGateway,
     CallError,
+    NoCapablePlacement,
     PlacementUnavailable,
     UpstreamAnswer,
     UpstreamCredential,
@@ -61,12 +62,10 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
     if not (call.permitted if call.pinned is None else call.permitted >> call.pinned.index & 1):
         error = stages.interlock.refusal(call)
     else:
-        error = PlacementUnavailable(
+        error = NoCapablePlacement(
             f"No permitted deployment of workload {call.workload.name!r} can serve {call.api}"
-            f"{' with tools' if needs(call).tools else ''}.",
-            code="no_capable_placement",
+            f"{' with tools' if needs(call).tools else ''}."
         )
-        error.status, error.should_retry = 400, False
         if call.api == "count_tokens":
             return error  # answered by an estimate: nothing was refused
     stages.journal.append(
