@@ -11,8 +11,9 @@ import pytest
 
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, ShipMark, Store
+from signalbox.core.records import Refused
 from signalbox.core.usage import Usage
-from signalbox.ledger.query import FILTERS, iso_time, query, read_filters
+from signalbox.ledger.query import FILTERS, iso_time, query, query_refused, read_filters
 from signalbox.store import open_store
 
 
@@ -151,3 +152,23 @@ def test_filters_are_all_used(store: Store) -> None:
 @pytest.mark.parametrize("time_ms", [-(2**62), -1, 0, 2**62])
 def test_any_time_has_a_form(time_ms: int) -> None:
     assert iso_time(time_ms).endswith("Z")
+
+
+def test_refused_calls_are_told_apart_from_attempts(store: Store) -> None:
+    call = Refused("call-r", 1_790_000_000_500, "acme", "", "k1", "triage", ("restricted", "phi"), "no_capable", "c0de")
+    assert store.ship(None, ShipMark("x", 1, 1, 1, "0" * 64), [call])
+    (row,) = query_refused(store, {"label": "phi"})
+    assert row == {
+        "call_id": "call-r",
+        "time": "2026-09-21T14:13:20.500Z",
+        "tenant": "acme",
+        "team": "",
+        "key_id": "k1",
+        "workload": "triage",
+        "labels": ["restricted", "phi"],
+        "reason": "no_capable",
+        "config_version": "c0de",
+    }
+    assert list(query_refused(store, {"tenant": "other"})) == []
+    with pytest.raises(ConfigError, match="deployment: a refused call has none"):
+        query_refused(store, {"deployment": "mini"})

@@ -12,7 +12,7 @@ from signalbox.bootstrap import open_store
 from signalbox.cli.options import add_json, add_state_dir
 from signalbox.control.state import StateDir
 from signalbox.core.ports import DIMENSIONS, Store
-from signalbox.ledger.query import FILTERS, query
+from signalbox.ledger.query import FILTERS, query, query_refused
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 
@@ -24,6 +24,7 @@ _FILTER_HELP = {
     "state": "only attempts that are settled, failed, cancelled, unknown or open",
 }
 _SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
+_SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,7 +32,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
         asked.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
-    asked.add_argument("--group-by", choices=DIMENSIONS, help="sums instead of attempts")
+    kinds = asked.add_mutually_exclusive_group()
+    kinds.add_argument("--group-by", choices=DIMENSIONS, help="sums instead of attempts")
+    kinds.add_argument("--refused", action="store_true", help="calls that nothing could serve, instead of attempts")
     asked.add_argument("--open", action="store_true", help="attempts that have not ended as well")
     checked = verbs.add_parser("verify", help="walk every chain and name what was changed")
     for sub in (asked, checked):
@@ -55,11 +58,15 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     for finding in shipped.findings:
         print(f"warning: {finding.chain}: {finding.message}", file=sys.stderr)
     filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
-    for row in query(store, filters, group_by=options.group_by, include_open=options.open):
+    if options.refused:
+        rows = query_refused(store, filters)
+    else:
+        rows = query(store, filters, group_by=options.group_by, include_open=options.open)
+    for row in rows:
         if options.json:
             print(msgspec.json.encode(row).decode())
         else:
-            shown = _SHOWN if options.group_by is None else tuple(row)
+            shown = _SHOWN_REFUSED if options.refused else _SHOWN if options.group_by is None else tuple(row)
             print("  ".join(f"{name}={_text(row[name])}" for name in shown))
     return 0
 

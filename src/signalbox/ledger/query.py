@@ -8,10 +8,12 @@ from datetime import UTC, date, datetime, time, timedelta
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Store
-from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN
+from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Refused
 from signalbox.core.usage import usd
 
 STATES = (SETTLED, FAILED, CANCELLED, UNKNOWN, "open")
+# What is asked of attempts only: a call that was refused had none.
+OF_ATTEMPTS = ("deployment", "environment", "state")
 FILTERS = ("since", "until", "tenant", "team", "key", "workload", "deployment", "environment", "label", "state")
 
 _TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, the last that has an ISO form
@@ -32,6 +34,15 @@ def query(
     if group_by not in DIMENSIONS:
         raise ConfigError([f"group-by: {group_by!r} is no dimension. Use one of: {', '.join(DIMENSIONS)}."])
     return (sum_dict(group_by, found) for found in store.sum_attempts(where, group_by))
+
+
+def query_refused(store: Store, filters: Mapping[str, str]) -> Iterator[dict[str, object]]:
+    """One dict a call for which nothing was permitted or able, in order of time. Raises ConfigError for a filter that
+    says nothing about such calls, StoreError later."""
+    problems = [f"{name}: a refused call has none. Leave it out." for name in OF_ATTEMPTS if name in filters]
+    if problems:
+        raise ConfigError(problems)
+    return map(refused_dict, store.refused(read_filters(filters)))
 
 
 def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> AttemptFilter:
@@ -96,6 +107,21 @@ def attempt_dict(row: AttemptRow) -> dict[str, object]:
         "ttft_ms": row.ttft_ms,
         "duration_ms": row.duration_ms,
         "usage_unknown": list(row.usage_unknown),
+    }
+
+
+def refused_dict(refused: Refused) -> dict[str, object]:
+    """A refused call as `ledger query --refused --json` prints it: it has no attempt and no cost."""
+    return {
+        "call_id": refused.call_id,
+        "time": iso_time(refused.time_ms),
+        "tenant": refused.tenant,
+        "team": refused.team,
+        "key_id": refused.key_id,
+        "workload": refused.workload,
+        "labels": list(refused.labels),
+        "reason": refused.reason,
+        "config_version": refused.config,
     }
 
 
