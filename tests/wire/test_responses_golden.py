@@ -29,9 +29,6 @@ EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 PARAMS: TypeAdapter[Any] = TypeAdapter(ResponseCreateParamsNonStreaming)
 
 
-class Told(msgspec.Struct):
-    events: list[Event]
-    usage: Usage | None
 
 
 def golden(name: str) -> Any:
@@ -74,7 +71,9 @@ def test_request_bodies(case: str) -> None:
 @pytest.mark.parametrize("case", STREAMS)
 def test_streams(case: str) -> None:
     events, usage = read_stream([(GOLDEN / f"{case}.in.sse").read_bytes()])
-    assert Told(events, usage) == msgspec.convert(golden(f"{case}.hub.json"), Told)
+    told = golden(f"{case}.hub.json")
+    assert events == msgspec.convert(told["events"], list[Event])
+    assert usage == (told["usage"] and Usage(**told["usage"]))
     written = write_stream(events, usage or NO_USAGE)
     assert written == (GOLDEN / f"{case}.responses.sse").read_bytes()
     decoded = SseDecoder().feed(written)

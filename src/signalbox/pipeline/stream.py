@@ -63,7 +63,7 @@ class _Relay:
         self._meter = stages.metering.of(this.deployment.name)
         dialect = DIALECTS[this.api]
         same = this.api == this.call.api
-        self._observer: Observer | None = dialect.observer() if same else None
+        self._observer: Observer | None = dialect.observer(this.call.envelope.n) if same else None
         self._reader: StreamReader | None = None if same else dialect.reader()
         self._withhold_usage = not this.call.envelope.include_usage
         self._held: list[Frame] | None = []

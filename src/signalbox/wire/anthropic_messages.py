@@ -49,7 +49,7 @@ class MessagesDialect:
     def seen(self, body: bytes) -> Seen:
         return see_answer(body)
 
-    def observer(self) -> MessagesObserver:
+    def observer(self, n: int = 1) -> MessagesObserver:
         return MessagesObserver()
 
     def reader(self) -> MessagesReader:

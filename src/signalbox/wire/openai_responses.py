@@ -49,7 +49,7 @@ class ResponsesDialect:
     def seen(self, body: bytes) -> Seen:
         return seen(body)
 
-    def observer(self) -> ResponsesObserver:
+    def observer(self, n: int = 1) -> ResponsesObserver:
         return ResponsesObserver()
 
     def reader(self) -> ResponsesReader:
