@@ -1,0 +1,95 @@
+"""Payment cards: account numbers by issuer range, length and Luhn; security codes and track data by their form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import chain
+
+from signalbox.detectors.checksums import luhn
+from signalbox.detectors.detector import Detector
+from signalbox.detectors.found import Found
+from signalbox.detectors.shapes import CARD
+from signalbox.detectors.view import View
+
+# Brand, lowest and highest leading digits, lengths (ISO/IEC 7812 issuer ranges as the networks publish them).
+_RANGES: tuple[tuple[str, int, int, frozenset[int]], ...] = (
+    ("amex", 34, 34, frozenset((15,))),
+    ("amex", 37, 37, frozenset((15,))),
+    ("visa", 4, 4, frozenset((13, 16, 19))),
+    ("mastercard", 51, 55, frozenset((16,))),
+    ("mastercard", 2221, 2720, frozenset((16,))),
+    ("discover", 6011, 6011, frozenset((16, 19))),
+    ("discover", 644, 659, frozenset((16, 19))),
+    ("diners", 300, 305, frozenset((14, 16))),
+    ("diners", 3095, 3095, frozenset((14, 16))),
+    ("diners", 36, 36, frozenset((14, 16, 19))),
+    ("diners", 38, 39, frozenset((14, 16))),
+    ("jcb", 3528, 3589, frozenset((16, 17, 18, 19))),
+    ("jcb", 1800, 1800, frozenset((15,))),
+    ("jcb", 2131, 2131, frozenset((15,))),
+    ("unionpay", 62, 62, frozenset((16, 17, 18, 19))),
+    ("mir", 2200, 2204, frozenset((16, 17, 18, 19))),
+    ("rupay", 508, 508, frozenset((16,))),
+    ("rupay", 60, 60, frozenset((16,))),
+    ("rupay", 81, 82, frozenset((16,))),
+    ("maestro", 50, 50, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
+    ("maestro", 56, 59, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
+    ("maestro", 60, 61, frozenset((13, 15, 16, 18, 19))),
+    ("maestro", 63, 63, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
+    ("maestro", 66, 69, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
+    ("troy", 9792, 9792, frozenset((16,))),
+)
+_WORDS = frozenset(
+    b"card cards visa mastercard amex credit debit pan cc payment karte kreditkarte carte tarjeta carta cart\xe3o "
+    b"kort kreditkort kaart creditcard karta karty kredi kart discover diners jcb maestro luottokortti".split()
+)
+# After the word that announces it: `CVV: 123`, `security code is 123`.
+_CODE_WORDS = frozenset(b"cvv cvv2 cvc cvc2 cid cryptogramme security verification".split())
+_SECURITY_CODE = re.compile(
+    rb"(?: (?:code|value|number))?[\"']?(?: (?:is|code|number|no))?[ :=#\"'-]{0,4}(\d{3,4})\b(?![.,-]?\d)",
+    re.IGNORECASE,
+)
+_CODE_TEXT = (b"security", b"verification")
+_TRACKS = (re.compile(rb"%B\d{13,19}\^[^^\n]{2,26}\^\d{7}"), re.compile(rb";\d{13,19}=\d{7,40}\?"))
+_SEPARATORS = str.maketrans("", "", " .-")
+
+
+def brand(digits: str) -> str | None:
+    """The network whose issuer ranges and lengths this number fits, None for no card number."""
+    for name, low, high, lengths in _RANGES:
+        if len(digits) in lengths and low <= int(digits[: len(str(low))]) <= high:
+            return name
+    return None
+
+
+def find(view: View) -> Iterator[Found]:
+    for start, end, kinds in view.numbers:
+        if not kinds & CARD:
+            continue
+        digits = view.text[start:end].translate(_SEPARATORS)
+        name = brand(digits)
+        if name is None or not luhn(digits) or len(set(digits)) < 2:
+            continue
+        grouped = end - start > len(digits)
+        confidence = 0.95 if grouped else 0.8 if name != "maestro" else 0.4
+        if view.near(start, _WORDS, 64, 32, end):
+            confidence = 0.99
+        yield Found("cards", "pci", start, end, confidence, name)
+    for word, end in view.after(_CODE_WORDS):
+        match = _SECURITY_CODE.match(view.flat, end)
+        if match is not None and (word not in _CODE_TEXT or view.lower.startswith(b" code", end)):
+            near_card = word not in _CODE_TEXT or view.near(match.start(), _WORDS, 64, 32, match.end())
+            yield Found("cards", "pci", match.start(1), match.end(1), 0.9 if near_card else 0.4, "security-code")
+    if b"%B" in view.flat or b"?" in view.flat:
+        for match in chain.from_iterable(track.finditer(view.flat) for track in _TRACKS):
+            yield Found("cards", "pci", match.start(), match.end(), 0.99, "track")
+
+
+DETECTOR = Detector(
+    "cards",
+    find,
+    words=frozenset(word.decode() for word in _CODE_WORDS),
+    kinds=CARD,
+    sign=lambda view: b"%B" in view.flat or b";" in view.flat,
+)

@@ -1,0 +1,25 @@
+"""What a detector is: a function from a view to findings, and what must be in a text for it to look at all."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import msgspec
+
+from signalbox.detectors.found import Found
+from signalbox.detectors.view import View
+
+
+class Detector(msgspec.Struct, frozen=True):
+    """One detector. words: lower-case words of which one must occur before it looks. kinds: number shapes (see
+    detectors.shapes) of which one must occur. sign: any other cheap test; one of the three suffices.
+
+    find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
+    in `view.found`.
+    """
+
+    name: str
+    find: Callable[[View], Iterable[Found]]
+    words: frozenset[str] = frozenset()
+    kinds: int = 0
+    sign: Callable[[View], bool] | None = None

@@ -1,0 +1,198 @@
+"""Keys that say what they are: tokens by issuer prefix, private key blocks, credentials in URLs and headers."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from signalbox.detectors.found import Found
+from signalbox.detectors.view import View
+
+# Prefix, what follows it in full, kind, confidence. Forms as their issuers document them.
+_FORMS: tuple[tuple[str, str, str, float], ...] = (
+    ("sb-", r"[A-Za-z0-9]{6,24}-[A-Za-z0-9]{20,64}", "signalbox-key", 0.97),
+    ("ghp_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
+    ("gho_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
+    ("ghu_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
+    ("ghs_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
+    ("ghr_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
+    ("github_pat_", r"\w{40,}", "github-token", 0.99),
+    ("glpat-", r"[\w-]{20,}", "gitlab-token", 0.99),
+    ("glptt-", r"[\w-]{20,}", "gitlab-token", 0.98),
+    ("gldt-", r"[\w-]{20,}", "gitlab-token", 0.98),
+    ("glrt-", r"[\w-]{20,}", "gitlab-token", 0.98),
+    ("xoxb-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("xoxp-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("xoxa-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("xoxr-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("xoxs-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("xapp-", r"[\w-]{20,}", "slack-token", 0.98),
+    ("sk-ant-", r"[\w-]{24,}", "anthropic-key", 0.99),
+    ("sk-proj-", r"[\w-]{24,}", "openai-key", 0.99),
+    ("sk-svcacct-", r"[\w-]{24,}", "openai-key", 0.99),
+    ("sk-or-", r"[\w-]{24,}", "openrouter-key", 0.99),
+    ("sk-lf-", r"[\w-]{24,}", "langfuse-key", 0.97),
+    ("sk-", r"[A-Za-z0-9]{32,}", "openai-key", 0.95),
+    ("sk_live_", r"[A-Za-z0-9]{16,}", "stripe-key", 0.99),
+    ("sk_test_", r"[A-Za-z0-9]{16,}", "stripe-key", 0.9),
+    ("rk_live_", r"[A-Za-z0-9]{16,}", "stripe-key", 0.99),
+    ("rk_test_", r"[A-Za-z0-9]{16,}", "stripe-key", 0.9),
+    ("whsec_", r"[A-Za-z0-9+/]{24,}", "webhook-secret", 0.97),
+    ("AKIA", r"[A-Z0-9]{16}", "aws-key-id", 0.95),
+    ("ASIA", r"[A-Z0-9]{16}", "aws-key-id", 0.95),
+    ("ABIA", r"[A-Z0-9]{16}", "aws-key-id", 0.9),
+    ("ACCA", r"[A-Z0-9]{16}", "aws-key-id", 0.9),
+    ("AIza", r"[\w-]{35}", "google-api-key", 0.98),
+    ("GOCSPX-", r"[\w-]{24,}", "google-client-secret", 0.98),
+    ("ya29", r"\.[\w-]{20,}", "google-oauth-token", 0.97),
+    ("SG", r"\.[\w-]{16,32}\.[\w-]{16,64}", "sendgrid-key", 0.98),
+    ("npm_", r"[A-Za-z0-9]{36}", "npm-token", 0.99),
+    ("pypi-", r"[\w-]{50,}", "pypi-token", 0.99),
+    ("dop_v1_", r"[a-f0-9]{64}", "digitalocean-token", 0.99),
+    ("doo_v1_", r"[a-f0-9]{64}", "digitalocean-token", 0.99),
+    ("hf_", r"[A-Za-z0-9]{30,}", "huggingface-token", 0.98),
+    ("gsk_", r"[A-Za-z0-9]{40,}", "groq-key", 0.98),
+    ("xai-", r"[A-Za-z0-9]{40,}", "xai-key", 0.98),
+    ("pplx-", r"[A-Za-z0-9]{40,}", "perplexity-key", 0.98),
+    ("r8_", r"[A-Za-z0-9]{30,}", "replicate-token", 0.97),
+    ("nvapi-", r"[\w-]{40,}", "nvidia-key", 0.98),
+    ("tvly-", r"[\w-]{20,}", "tavily-key", 0.96),
+    ("lsv2_", r"\w{30,}", "langsmith-key", 0.98),
+    ("csk-", r"[a-z0-9]{30,}", "cerebras-key", 0.95),
+    ("shpat_", r"[a-fA-F0-9]{32}", "shopify-token", 0.99),
+    ("shpss_", r"[a-fA-F0-9]{32}", "shopify-token", 0.99),
+    ("shpca_", r"[a-fA-F0-9]{32}", "shopify-token", 0.99),
+    ("dckr_pat_", r"[\w-]{20,}", "docker-token", 0.98),
+    ("lin_api_", r"[A-Za-z0-9]{32,}", "linear-key", 0.98),
+    ("figd_", r"[\w-]{30,}", "figma-token", 0.97),
+    ("PMAK-", r"[a-f0-9]{20,}-[a-f0-9]{30,}", "postman-key", 0.98),
+    ("NRAK-", r"[A-Z0-9]{27}", "newrelic-key", 0.98),
+    ("glsa_", r"\w{36,}", "grafana-token", 0.98),
+    ("glc_", r"[A-Za-z0-9+/]{32,}", "grafana-token", 0.95),
+    ("dapi", r"[a-f0-9]{32}", "databricks-token", 0.97),
+    ("ATATT3", r"[\w-]{40,}", "atlassian-token", 0.98),
+    ("xkeysib-", r"[a-f0-9]{64}-[A-Za-z0-9]{16}", "brevo-key", 0.98),
+    ("LTAI", r"[A-Za-z0-9]{12,26}", "alibaba-key-id", 0.85),
+    ("AKID", r"[A-Za-z0-9]{32}", "tencent-key-id", 0.9),
+    ("sntrys_", r"[\w-]{30,}", "sentry-token", 0.97),
+    ("EAACEdEose0cBA", r"[A-Za-z0-9]+", "facebook-token", 0.97),
+    ("hvs", r"\.[\w-]{24,}", "vault-token", 0.97),
+    ("hvb", r"\.[\w-]{24,}", "vault-token", 0.97),
+    ("AGE-SECRET-KEY-1", r"[A-Z0-9]{58}", "age-key", 0.99),
+    ("sq0csp-", r"[\w-]{40,}", "square-secret", 0.98),
+    ("sq0atp-", r"[\w-]{20,}", "square-token", 0.98),
+    ("EAAA", r"[\w-]{58,62}", "square-token", 0.7),
+    ("key-", r"[a-f0-9]{32}", "mailgun-key", 0.9),
+    ("phc_", r"[A-Za-z0-9]{40,}", "posthog-key", 0.7),
+    ("phx_", r"[A-Za-z0-9]{40,}", "posthog-key", 0.95),
+    ("pat", r"[A-Za-z0-9]{14}\.[a-f0-9]{64}", "airtable-token", 0.97),
+    ("secret_", r"[A-Za-z0-9]{43}", "notion-token", 0.95),
+    ("ntn_", r"[A-Za-z0-9]{40,}", "notion-token", 0.96),
+    ("oy2", r"[a-z0-9]{43}", "nuget-key", 0.9),
+    ("rubygems_", r"[a-f0-9]{48}", "rubygems-key", 0.98),
+    ("tfp_", r"[\w-]{40,}", "typeform-token", 0.95),
+    ("EZAK", r"[A-Za-z0-9]{54}", "easypost-key", 0.97),
+    ("SK", r"[a-f0-9]{32}", "twilio-key", 0.85),
+    ("SU", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
+    ("SA", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
+    ("SO", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
+    ("SN", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
+    ("SC", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
+    ("eyJ", r"[\w-]{8,}\.(?:eyJ)?[\w-]{8,}(?:\.[\w-]{8,})?", "jwt", 0.93),
+)
+_PREFIX_MIN = min(len(prefix) for prefix, *_ in _FORMS)
+_BY_START: dict[bytes, list[tuple[bytes, re.Pattern[bytes], str, float]]] = {}
+for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0])):
+    _BY_START.setdefault(_prefix[:_PREFIX_MIN].encode(), []).append(
+        (_prefix.encode(), re.compile(f"{re.escape(_prefix)}{_rest}(?![A-Za-z0-9])".encode()), _kind, _worth)
+    )
+
+_PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{1,8192}+)?")
+_USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
+_HEADER = re.compile(rb"[ ]{1,2}(?:\\?[\"'])?([A-Za-z0-9._~+/=-]{6,4096}+)")
+HEADER_WORDS = frozenset(b"bearer basic ntlm digest negotiate apikey token".split())
+_WEBHOOK = re.compile(
+    rb"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/_+-]{20,})|discord(?:app)?\.com/api/webhooks/(\d+/[\w-]{30,})"
+)
+_FILLER = re.compile(
+    rb"(?i)x{4,}|\*{3,}|\.{3}|0{8,}|1234567890|example|placeholder|your|changeme|redacted|"
+    rb"abcdef(?:gh|$)|dummy"
+)
+
+
+def find(view: View) -> Iterator[Found]:
+    flat = view.flat
+    for start, end in view.tokens:
+        forms = _BY_START.get(flat[start : start + _PREFIX_MIN])
+        if forms is not None:
+            found = _token(flat, start, forms)
+            if found is not None:
+                yield found
+                continue
+        yield from _inner(flat, start, end)
+    if b"-----BEGIN" in flat:
+        for match in _PEM.finditer(flat):
+            body = match[0].count(b"\n") + match[0].count(b"\\n") + (len(match[0]) > 160)
+            yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
+    if b"://" in flat:
+        yield from _urls(flat)
+    yield from _headers(view)
+
+
+def _token(flat: bytes, start: int, forms: list[tuple[bytes, re.Pattern[bytes], str, float]]) -> Found | None:
+    for prefix, pattern, kind, worth in forms:
+        if flat.startswith(prefix, start):
+            match = pattern.match(flat, start)
+            if match is not None:
+                if _FILLER.search(match[0]) or len(set(match[0][len(prefix) :])) < 8:
+                    worth = 0.3
+                return Found("secrets", "credentials", start, match.end(), worth, kind)
+    return None
+
+
+def _inner(flat: bytes, start: int, end: int) -> Iterator[Found]:
+    """A known token glued to a name before it, as in `KEY_ghp_…` or `prefix-sk-…`: look after each joint."""
+    at, tries = start, 0
+    while tries < 4:
+        joint = min((i for i in (flat.find(b"_", at, end), flat.find(b"-", at, end)) if i >= 0), default=-1)
+        if joint < 0 or end - joint < 16:
+            return
+        at, tries = joint + 1, tries + 1
+        forms = _BY_START.get(flat[at : at + _PREFIX_MIN])
+        if forms is not None:
+            found = _token(flat, at, [form for form in forms if len(form[0]) >= 4])
+            if found is not None:
+                yield found
+                return
+
+
+def _urls(flat: bytes) -> Iterator[Found]:
+    for match in _USER_INFO.finditer(flat):
+        value = match[1]
+        yield Found(
+            "secrets", "credentials", match.start(1), match.end(1), 0.3 if _is_filler(value) else 0.93, "url-password"
+        )
+    if b"hooks.slack.com/" in flat or b"/api/webhooks/" in flat:
+        for match in _WEBHOOK.finditer(flat):
+            yield Found("secrets", "credentials", match.start(), match.end(), 0.95, "webhook-url")
+
+
+_VARIABLE = re.compile(rb"[$%{<\[(]|^(?i:pass(?:word|wd)?|pwd|secret|token|user(?:name)?|pw|test|foo|bar|xxx+|\.\.\.)$")
+
+
+def _is_filler(value: bytes) -> bool:
+    return _VARIABLE.search(value) is not None or _FILLER.search(value) is not None
+
+
+def _headers(view: View) -> Iterator[Found]:
+    for word, end in view.after(HEADER_WORDS):
+        match = _HEADER.match(view.flat, end)
+        if match is None:
+            continue
+        value = match[1]
+        mixed = sum((value != value.lower(), value != value.upper(), any(48 <= c <= 57 for c in value)))
+        if len(value) < 12 and not (mixed == 3 or value.endswith(b"=")):
+            continue
+        if _is_filler(value) or mixed < 2 or (mixed < 3 and len(value) < 20):
+            continue
+        yield Found("secrets", "credentials", match.start(1), match.end(1), 0.9, word.decode())

@@ -1,0 +1,90 @@
+"""Which kinds of number a shape can be: pure functions of the shape alone, remembered, so that logs cost little.
+
+A shape is a slice of View.shape: `0` for a digit, `A` for a capital, separators as written. Texts repeat few shapes
+(every timestamp of a log has one), so the expensive question is asked once per shape and not once per number.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from signalbox.detectors.national_shapes import SHAPES
+
+CARD, IBAN, IPV4, PHONE, ID, DATE = 1, 2, 4, 8, 16, 32
+
+# A run of many blank-separated groups is a table or a spaced-out number, not a place to try every part.
+_CHUNKS_MAX = 8
+
+_CHUNK = re.compile(rb"[^ ]+")
+_EDGES = b" .-/()+"
+_JOINED = re.compile(rb"[ .\-/()+]")
+_IPV4 = re.compile(rb"0{1,3}(?:\.0{1,3}){3}")
+_DATE = re.compile(rb"0000([-/.])0{1,2}\1 ?0{1,2}|0{1,2}([-/.]) ?0{1,2}\2 ?0000|0{1,2}([-/.])0{1,2}\3 ?00|00000000")
+_CARD = re.compile(
+    rb"0{13,19}|0000([ .-])0000\1(?:0000\1(?:0{4}|0{1,3}|0{4}\1?0{1,3})|00000)|0000([ .-])0{6}\2(?:0{4,5}|0{9})"
+)
+# Groups of two digits or more, one separator between them, brackets round one group. Not decimals, not year ranges.
+_PHONE = re.compile(rb"\(?0{1,5}\)?(?:(?: ?[-./] ?| {1,2})?\(?0{1,5}\)?){0,6}0{1,8}")
+_NOT_PHONE = re.compile(rb"0{1,5}[.]0+|0000 ?- ?0000|0000[ .]0000[ .]0000[ .]0000.*+|0{1,3}(?:\.000)+|0{1,3}(?: 000)+")
+_SPACED = re.compile(rb"[0A](?:([ .\-_])[0A](?:\1[0A])++)")
+
+
+@lru_cache(maxsize=8192)
+def candidates(shape: bytes) -> tuple[tuple[int, int, int], ...]:
+    """(start, end, kinds) of the parts of a run that can be some kind of number."""
+    digits = shape.count(b"0")
+    if digits < 6 and shape.count(b".") < 3:
+        return ()
+    spans = [match.span() for match in _CHUNK.finditer(shape)]
+    found: dict[tuple[int, int], int] = {}
+    last = len(spans)
+    many = last > _CHUNKS_MAX
+    for first in range(last):
+        low = spans[first][0]
+        starts_iban = shape[low : low + 2] == b"AA"
+        if many and first and not starts_iban:
+            continue
+        for until in range(last, first, -1):
+            start, end = _trimmed(shape, low, spans[until - 1][1])
+            if many and until != last and not starts_iban and until - first != 4:
+                continue
+            kinds = _kinds(shape[start:end])
+            if kinds:
+                found[start, end] = found.get((start, end), 0) | kinds
+    return tuple((start, end, kinds) for (start, end), kinds in found.items())
+
+
+def _trimmed(shape: bytes, start: int, end: int) -> tuple[int, int]:
+    part = shape[start:end]
+    end -= len(part) - len(part.rstrip(_EDGES))
+    start += len(part) - len(part.lstrip(_EDGES))
+    return start, end
+
+
+def _kinds(part: bytes) -> int:
+    """What this whole part can be."""
+    if len(part) < 6:
+        return 0
+    kinds = 0
+    if part in SHAPES:
+        kinds |= ID
+    bare = _JOINED.sub(b"", part)
+    if part[:2] == b"AA":
+        return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 else kinds
+    if b"A" in part:
+        return kinds
+    if _DATE.fullmatch(part):
+        kinds |= DATE
+        return kinds
+    if _IPV4.fullmatch(part):
+        return kinds | IPV4
+    if _CARD.fullmatch(part):
+        kinds |= CARD
+    elif _SPACED.fullmatch(part):
+        if bare in SHAPES:
+            kinds |= ID
+        return kinds | CARD if 13 <= len(bare) <= 19 else kinds
+    if 7 <= len(bare) <= 15 and _PHONE.fullmatch(part) and not _NOT_PHONE.fullmatch(part):
+        kinds |= PHONE
+    return kinds
