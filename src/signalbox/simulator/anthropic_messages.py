@@ -73,7 +73,9 @@ def _read_common(doc: Json) -> Ask:
     for message in messages:
         if as_doc(message).get("role") not in ("user", "assistant", "system"):
             raise bad("messages: each needs a role, 'user' or 'assistant'", "messages")
-    last = as_doc(messages[-1])
+    # Agents put instructions, as `system` messages, behind the turn that they belong to.
+    turns = [message for message in messages if as_doc(message).get("role") != "system"]
+    last = as_doc(turns[-1]) if turns else {}
     counted = tokens.of_messages(messages) + tokens.of_value(doc.get("system"))
     tools, forced = _tools(doc)
     if tools:
