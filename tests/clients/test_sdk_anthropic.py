@@ -265,3 +265,17 @@ async def test_beta_headers_and_fields_travel_together_unchanged(ant: anthropic.
     assert entry.header("anthropic-beta") == ",".join(betas)
     assert b'"context_management":{"edits":[{"type":"clear_tool_uses_20250919"}]}' in entry.body
     assert entry.path.endswith("/v1/messages")
+
+
+@pytest.mark.parametrize("model", EVERY)
+async def test_a_system_message_behind_the_turn_is_carried(box: Box, model: str) -> None:
+    """Coding agents put instructions there; where the target cannot, they move to the front and the answer says so."""
+    async with anthropic.AsyncAnthropic(base_url=box.url, auth_token=box.key) as client:
+        got = await client.messages.with_raw_response.create(
+            model=model,
+            max_tokens=99,
+            messages=[*user("[[text:Hi.]]"), {"role": "system", "content": "Be the signalman."}],
+        )
+    assert said(await got.parse()) == "Hi."
+    assert b"Be the signalman." in box.sim.log.entries[-1].body
+    assert ("system_position" in got.headers.get("x-signalbox-dropped", "")) == (model != "w-messages")
