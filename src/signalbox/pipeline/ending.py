@@ -46,6 +46,8 @@ def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Re
         raise _of_fault(fault)
     if _credential(fault):
         raise UpstreamCredential("The provider refused this gateway's credential or quota. The operator must act.")
+    if fault.status == 503:
+        raise PlacementUnavailable("The provider is unavailable.", retry_after_s=_retry_after(fault) or 2)
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
     served = call.decision.choices[min(call.attempts, len(call.decision.choices)) - 1] if call.decision else None

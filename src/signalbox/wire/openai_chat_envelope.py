@@ -43,11 +43,22 @@ _ONWARD = {
     "background": "background",
 }
 _ONWARD_NAMES = frozenset(_ONWARD)
+# Parameters that say nothing an envelope tells, besides those that are read in any case.
+_PLAIN = frozenset(
+    {"model", "messages", "stream", "max_tokens", "max_completion_tokens", "n", "temperature", "top_p", "stop", "seed",
+     "user", "presence_penalty", "frequency_penalty", "response_format", "reasoning_effort"}
+)  # fmt: skip
 _READABLE = frozenset({"text", "refusal", "thinking", "reference"})
 
 
 def read_envelope(doc: Fields) -> Envelope:
     """Raises BadRequest for wrong types of what must be understood; everything else is the upstream's to judge."""
+    if doc.keys() <= _PLAIN and _plain_messages(doc.get("messages")):
+        return Envelope(
+            stream=flag(doc, "stream") is True,
+            max_tokens=read_max_tokens(doc),
+            n=integer(doc, "n", 1, N_MAX) or 1,
+        )
     scan = _Scan()
     _parameters(doc, scan)
     tools = array(doc, "tools")
@@ -70,6 +81,18 @@ def read_envelope(doc: Fields) -> Envelope:
         opaque=scan.opaque,
         stateful=tuple(scan.stateful),
     )
+
+
+def _plain_messages(messages: object) -> bool:
+    """Whether there are messages, each of nothing but a role and a text: the usual case, with nothing to look into."""
+    if not isinstance(messages, list) or not messages:
+        return False
+    for message in cast(list[object], messages):
+        if not isinstance(message, dict) or len(cast(Fields, message)) != 2:
+            return False
+        if not isinstance(cast(Fields, message).get("content"), str):
+            return False
+    return True
 
 
 def read_messages(doc: Fields) -> list[Fields]:
@@ -106,7 +129,8 @@ def _parameters(doc: Fields, scan: _Scan) -> None:
     if flag(doc, "store"):
         scan.onward["store"] = None
     for name in sorted(_ONWARD_NAMES & doc.keys()):
-        if doc[name]:
+        # An empty object switches a feature on with its defaults, as in `web_search_options: {}`.
+        if doc[name] or isinstance(doc[name], dict):
             scan.onward[_ONWARD[name]] = None
     if doc.get("prompt_cache_retention") == "24h":
         scan.onward["prompt_cache_retention"] = None
