@@ -20,6 +20,8 @@ OUT_DEFAULT = 4096
 # An answer must be this long to tell how fast its deployment is.
 _RATE_TOKENS_MIN = 16
 _SAMPLES_MIN = 4
+_EVERY_ONE = 64
+_ONE_IN = 8
 _RATES_MIN = 6
 # The last this many observations count, older ones ever less.
 _MEMORY = 200
@@ -51,11 +53,12 @@ class Calibration:
         "_sum_xx",
         "_sum_xy",
         "_sum_y",
+        "_turn",
         "_weight",
     )
 
     def __init__(self) -> None:
-        self._samples = 0
+        self._samples = self._turn = 0
         self._weight = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
         self._slope, self._intercept, self._error = TOKENS_PER_BODY_BYTE, 0.0, 0.0
         self._bytes_min = self._bytes_max = 0
@@ -66,6 +69,12 @@ class Calibration:
         self._hidden = 0.0
 
     # --- learning ---
+
+    def wants_more(self) -> bool:
+        """Whether to learn from this attempt: from each of the first ones, then from one in a few, since learning
+        costs as much as everything else that settles an attempt."""
+        self._turn += 1
+        return self._turn <= _EVERY_ONE or self._turn % _ONE_IN == 0
 
     def observe_in(self, body_bytes: int, tokens_in: int) -> None:
         """What the provider counted for a body of this size."""

@@ -51,7 +51,8 @@ def _usage(this: Attempt, state: str, now_ns: int, stages: Stages) -> tuple[Usag
     meter = stages.metering.of(this.deployment.name)
     told = this.usage
     if told is not None and this.ended:
-        _learn(this, told, now_ns, meter)
+        if meter.wants_more():
+            _learn(this, told, now_ns, meter)
         return told, "provider"
     out = _output_bound(this, now_ns, meter)
     told = told or Usage(tokens_in=this.reserved_in)

@@ -22,7 +22,7 @@ class Adapter:
     defaults: headers sent unless the deployment or the client sets them, by API.
     """
 
-    __slots__ = ("_defaults", "_forwarded", "_paths", "_templates", "name")
+    __slots__ = ("_defaults", "_interesting", "_paths", "_templates", "name")
 
     def __init__(
         self,
@@ -34,7 +34,7 @@ class Adapter:
     ) -> None:
         self.name = name
         self._paths = dict(paths)
-        self._forwarded = forwarded
+        self._interesting = forwarded | {b"idempotency-key"}
         self._defaults = dict(defaults or {})
         # By identity of the frozen deployment, which the entry keeps alive so that the identity stays its own.
         self._templates: dict[tuple[int, str], _Template] = {}
@@ -66,12 +66,15 @@ class Adapter:
         extra = [(b"x-client-request-id", attempt_id.encode("latin-1", "replace"))]
         taken = template.fixed
         anthropic = api in _ANTHROPIC_APIS
+        interesting = self._interesting
         for name, value in client_headers:
-            if name in self._forwarded or (anthropic and name[:10] == b"anthropic-"):
-                if name not in taken and not _chooses_account(name):
-                    extra.append((name, value))
-            elif name == b"idempotency-key" and idempotency_scope is not None:
-                extra.append((name, _scoped(idempotency_scope, value)))
+            if name not in interesting and not (anthropic and name[:10] == b"anthropic-"):
+                continue
+            if name == b"idempotency-key":
+                if idempotency_scope is not None:
+                    extra.append((name, _scoped(idempotency_scope, value)))
+            elif name not in taken and not _chooses_account(name):
+                extra.append((name, value))
         if template.defaults:
             said = {name for name, _ in extra}
             extra.extend(header for header in template.defaults if header[0] not in said)

@@ -54,13 +54,25 @@ def extend(head: RequestHead, headers: Iterable[tuple[bytes, bytes]]) -> Request
     return RequestHead(head.path, Fields(head.fields + render_fields(headers)))
 
 
+# Names that were checked already; few occur.
+NAMES_MAX = 1024
+_names: set[bytes] = set()
+
+
+def _check_name(name: bytes) -> None:
+    if _NAME.match(name) is None:
+        raise ValueError("a header name holds a character that is not allowed")
+    if name.lower() in _TRANSPORT_OWNED:
+        raise ValueError(f"header {name.decode('ascii')} belongs to the transport and cannot be set")
+    if len(_names) < NAMES_MAX:
+        _names.add(name)
+
+
 def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
     lines: list[bytes] = []
     for name, value in headers:
-        if _NAME.match(name) is None:
-            raise ValueError("a header name holds a character that is not allowed")
-        if name.lower() in _TRANSPORT_OWNED:
-            raise ValueError(f"header {name.decode('ascii')} belongs to the transport and cannot be set")
+        if name not in _names:
+            _check_name(name)
         lines.append(b"%b: %b\r\n" % (name, value))
     block = b"".join(lines)
     # Each line brings exactly one CR and one LF of ours: any more came from a value.

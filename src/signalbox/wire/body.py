@@ -130,6 +130,9 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     `doc` is what parse(body) returned. Raises BadRequest when the path leads through something that is neither an
     object nor null, and ValueError when two edits would touch the same top-level member.
     """
+    if len(edits) == 1:  # the usual case: another model's name
+        start, end, new = _span(body, doc, edits[0])
+        return b"%b%b%b" % (body[:start], new, body[end:])
     if len({edit.name.partition(".")[0] for edit in edits}) != len(edits):
         raise ValueError("two edits of one top-level member")
     spans = sorted(_span(body, doc, edit) for edit in edits)
