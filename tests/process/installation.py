@@ -51,10 +51,10 @@ class Stream:
                 self.data += piece
 
     async def rest(self, within_s: float = 15.0) -> bytes:
-        """Everything until the gateway closes or, with a reset, until it is gone."""
+        """Everything until the answer ends, or the connection does, with or without a reset."""
         async with asyncio.timeout(within_s):
             with contextlib.suppress(ConnectionError):
-                while piece := await self._reader.read(65536):
+                while not self.data.endswith(b"\r\n0\r\n\r\n") and (piece := await self._reader.read(65536)):
                     self.data += piece
         self._writer.close()
         return self.data
@@ -110,6 +110,10 @@ class Served:
 
     def worker_pids(self) -> list[int]:
         return children(self.pid)
+
+    def busiest(self, pids: list[int]) -> int:
+        """The worker with the most open descriptors."""
+        return max(pids, key=lambda pid: len(os.listdir(f"/proc/{pid}/fd")))
 
     def signal(self, number: int) -> None:
         os.kill(self.pid, number)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import sqlite3
+import tempfile
 import threading
 import time
 from collections.abc import Generator, Iterator, Sequence
@@ -60,8 +61,7 @@ class SqliteStore:
         self._closed = False
         with self._guard():
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            # Created here so that nobody else may ever read it; SQLite gives its side files the same mode.
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+            _create(path)
             migrate(self._connection())
 
     @classmethod
@@ -264,6 +264,22 @@ def _mark(connection: sqlite3.Connection, chain: str) -> ShipMark | None:
         "SELECT chain, segment, byte_offset, seq, hash FROM shipped WHERE chain = ?", (chain,)
     ).fetchone()
     return None if row is None else ShipMark(*row)
+
+
+def _create(path: Path) -> None:
+    """Makes the file readable by its owner only; SQLite gives its side files the same mode.
+
+    Under another name first, and linked when it is closed: closing any descriptor of a database makes the kernel drop
+    all locks that this process holds on it, SQLite's own included. The next process to close its connection would
+    then believe to be the last one and remove the write-ahead log under ours.
+    """
+    if path.exists():
+        return
+    fd, fresh = tempfile.mkstemp(prefix=path.name, dir=path.parent)
+    os.close(fd)
+    with contextlib.suppress(FileExistsError):
+        os.link(fresh, path)
+    os.unlink(fresh)
 
 
 def _bump_keys(connection: sqlite3.Connection) -> None:

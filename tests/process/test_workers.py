@@ -1,0 +1,198 @@
+"""Many workers behind one socket: they answer as one, change as one, and lose nothing when one of them dies."""
+
+import asyncio
+import os
+import re
+import signal
+import time
+from collections import Counter
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from installation import PATHS, Served, body_of, until
+
+FAST = body_of("chat", "w-chat", "Hello [[tokens:4]]")
+SLOW = "Talk on [[tokens:60]][[delay_ms:30]]"  # 1.8 s
+FIRST = {"chat": b'"content":"', "messages": b"text_delta", "responses": b"output_text.delta"}
+COMPLETE = {"chat": b"[DONE]", "messages": b"message_stop", "responses": b"response.completed"}
+PROCESS_OF = re.compile(rb"x-request-id: req_([0-9a-f]{16})")
+
+
+async def statuses(served: Served, body: dict[str, Any], key: str | None = None, count: int = 24) -> Counter[int]:
+    """The answers to many calls at once, so that every worker gets some."""
+    answers = await asyncio.gather(*(served.request(PATHS["chat"], body, key=key) for _ in range(count)))
+    return Counter(answer.status for answer in answers)
+
+
+async def open_streams(served: Served, count: int) -> list[tuple[str, Any]]:
+    """So many slow streams over the three endpoints, each past its first token."""
+    apis = [list(PATHS)[index % 3] for index in range(count)]
+    streams = await asyncio.gather(
+        *(served.stream(PATHS[api], body_of(api, f"w-{api}", SLOW, stream=True)) for api in apis)
+    )
+    await asyncio.gather(*(stream.until(FIRST[api]) for api, stream in zip(apis, streams, strict=True)))
+    return list(zip(apis, streams, strict=True))
+
+
+def process_of(data: bytes) -> bytes:
+    """Which worker answered: its part of the request id."""
+    found = PROCESS_OF.search(data)
+    assert found is not None
+    return found[1]
+
+
+def assert_booked(served: Served, rows: list[dict[str, Any]]) -> None:
+    """One row an attempt, and never below the bill; exactly it where the end is known."""
+    bill = served.bill()
+    assert sorted(row["attempt_id"] for row in rows) == sorted(bill)
+    for row in rows:
+        cost_pico, truth = int(Decimal(row["cost_usd"]) * 10**12), bill[row["attempt_id"]]
+        assert cost_pico == truth.cost_pico or (row["state"] == "unknown" and cost_pico > truth.cost_pico), (row, truth)
+    assert served.chain_is_whole()
+
+
+async def metric(served: Served, name: str) -> float:
+    """The sum over all series of one metric."""
+    page = (await served.admin("/metrics")).body.decode()
+    return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line))
+
+
+@pytest.mark.parametrize("workers", [2, 4])
+async def test_a_worker_dies_in_the_middle(served: Served, workers: int) -> None:
+    await served.start(workers)
+    pids = served.worker_pids()
+    assert len(pids) == workers
+    streams = await open_streams(served, 24)
+    seen = Counter(process_of(stream.data) for _, stream in streams)
+    assert await metric(served, "signalbox_in_flight") == 24
+    # The worker that dies is one that has something to lose.
+    os.kill(served.busiest(pids), signal.SIGKILL)
+    killed_s = time.monotonic()
+    await statuses(served, FAST)
+    said = await asyncio.gather(*(stream.rest() for _, stream in streams))
+    whole = Counter(COMPLETE[api] in data for (api, _), data in zip(streams, said, strict=True))
+    lost = {process_of(data) for (api, _), data in zip(streams, said, strict=True) if COMPLETE[api] not in data}
+    assert len(lost) == 1
+    assert whole[False] == seen[lost.pop()]
+    await until(lambda: len(served.worker_pids()) == workers, "the worker is back", 5)
+    assert pids != served.worker_pids()
+    recovered = await until(lambda: "attempts_recovered" in served.stderr(), "recovery", 5)
+    assert recovered
+    assert time.monotonic() - killed_s < 8
+    assert (await statuses(served, FAST))[200] == 24
+    rows = served.rows()
+    states = Counter(row["state"] for row in rows)
+    assert states["unknown"] == whole[False]
+    assert_booked(served, rows)
+    assert await metric(served, "signalbox_workers") == workers
+
+
+async def test_every_worker_answers_and_metrics_add_up(served: Served) -> None:
+    await served.start(4)
+    streams = await open_streams(served, 40)
+    assert len({process_of(stream.data) for _, stream in streams}) >= 3
+    await asyncio.gather(*(stream.until(COMPLETE[api]) for api, stream in streams))
+    assert (await statuses(served, FAST, count=60))[200] == 60
+    assert await metric(served, "signalbox_requests_total") == 100
+    assert await metric(served, "signalbox_attempts_total") == 100
+    assert await metric(served, "signalbox_request_seconds_count") == 100
+    os.kill(served.worker_pids()[0], signal.SIGKILL)
+    await until(lambda: "a worker died" in served.stderr(), "the death is noticed")
+    await until(lambda: len(served.worker_pids()) == 4, "the worker is back")
+    assert await metric(served, "signalbox_requests_total") == 100, "a counter fell"
+    assert_booked(served, served.rows())
+
+
+async def test_keys_and_configuration_reach_every_worker(served: Served) -> None:
+    secret = served.root / "provider-key"
+    secret.write_text("sk-first")
+    served.config["deployments"]["chat"]["api_key"] = f"file:{secret}"
+    await served.start(3)
+    # Keys.
+    made = served.cli("keys", "create", "--name", "late")[0]
+    await asyncio.sleep(1.0)
+    assert await statuses(served, FAST, made["key"]) == {200: 24}
+    served.cli("keys", "revoke", made["id"])
+    await asyncio.sleep(1.0)
+    assert await statuses(served, FAST, made["key"]) == {401: 24}
+    # The configuration.
+    fresh = {**FAST, "model": "w-fresh"}
+    assert await statuses(served, fresh) == {404: 24}
+    served.config["workloads"]["w-fresh"] = {"placements": ["chat"]}
+    served.write()
+    await asyncio.sleep(2.0)
+    assert await statuses(served, fresh) == {200: 24}
+    good = (await served.admin("/api/status")).json["generation"]
+    served.write("workloads: {w-fresh: {placements: [nowhere]}}\n")
+    await until(lambda: "configuration refused" in served.stderr(), "the refusal is logged", 2)
+    assert await statuses(served, fresh) == {200: 24}
+    status = (await served.admin("/api/status")).json
+    assert (status["generation"], status["reload_failures"]) == (good, 1)
+    assert "nowhere" in status["last_reload_error"]
+    assert "signalbox.yaml:1" in status["last_reload_error"]
+    assert "nowhere" in served.stderr()
+    served.write()
+    await until(lambda: generation(served, good + 1), "the mended file is in force", 2)
+    # A secret in a file of its own.
+    assert {bearer(served)} == {"Bearer sk-first"}
+    secret.write_text("sk-second")
+    await asyncio.sleep(2.0)
+    served.sim.log.clear()
+    assert await statuses(served, FAST) == {200: 24}
+    assert {entry.header("authorization") for entry in served.sim.log.entries} == {"Bearer sk-second"}
+    # By hand.
+    before = (await served.admin("/api/status")).json["generation"]
+    served.signal(signal.SIGHUP)
+    await until(lambda: generation(served, before + 1), "SIGHUP reloads", 2)
+    assert (await served.admin("/api/reload", post=True)).json == {"generation": before + 2}
+    assert served.process is not None
+    assert served.process.poll() is None
+
+
+async def generation(served: Served, wanted: int) -> bool:
+    status = (await served.admin("/api/status")).json
+    return status["generation"] == wanted and not status["last_reload_error"]
+
+
+def bearer(served: Served) -> str | None:
+    return served.sim.log.entries[-1].header("authorization")
+
+
+async def test_the_supervisor_dies(served: Served) -> None:
+    """Workers without a supervisor end what runs and go; the next start finds the books complete."""
+    await served.start(2)
+    port = served.port
+    pids = served.worker_pids()
+    streams = await open_streams(served, 9)
+    os.kill(served.pid, signal.SIGKILL)
+    assert served.process is not None
+    served.process.wait()
+    said = await asyncio.gather(*(stream.rest() for _, stream in streams))
+    assert all(COMPLETE[api] in data for (api, _), data in zip(streams, said, strict=True))
+    await until(lambda: not any(alive(pid) for pid in pids), "the workers are gone", 5)
+    await served.start(2, port=port)
+    assert (await statuses(served, FAST))[200] == 24
+    rows = served.rows()
+    assert Counter(row["state"] for row in rows) == {"settled": 33}
+    assert_booked(served, rows)
+
+
+async def test_the_whole_family_dies(served: Served) -> None:
+    await served.start(2)
+    streams = await open_streams(served, 12)
+    served.kill_all()
+    said = await asyncio.gather(*(stream.rest() for _, stream in streams))
+    assert not any(COMPLETE[api] in data for (api, _), data in zip(streams, said, strict=True))
+    await served.start(1)
+    rows = served.rows()
+    assert Counter(row["state"] for row in rows) == {"unknown": 12}
+    assert_booked(served, rows)
+
+
+def alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
