@@ -31,6 +31,10 @@ BATCH_BYTES = 4 << 20
 _BACKOFF_S_MAX = 30.0
 # Between so many lines the interpreter is offered to the request path, which may live in the same process.
 _YIELD_LINES = 50
+# Where the shipper lives in the process that serves, requests go first: while that process uses more than this share
+# of a core, shipping waits, but never longer than POSTPONE_S_MAX. The journal holds everything meanwhile.
+BUSY_SHARE = 0.7
+POSTPONE_S_MAX = 30.0
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -171,6 +175,7 @@ class Shipper:
         self._records = self._findings = self._passes = self._failures = 0
         self._good_at = time.monotonic()
         self._error = ""
+        self._cpu_s, self._looked_at = time.process_time(), time.monotonic()
 
     async def start(self) -> None:
         if self._thread is None:
@@ -206,6 +211,9 @@ class Shipper:
         wait_s = self._interval_s
         stopping = False
         while True:
+            if not stopping and self._postpone():
+                stopping = self._stop.wait(self._interval_s)
+                continue
             try:
                 if shipping is None:
                     store = self._store_factory()
@@ -222,6 +230,13 @@ class Shipper:
             stopping = self._stop.wait(wait_s)
         if store is not None:
             store.close()
+
+    def _postpone(self) -> bool:
+        """Whether this process is too busy with requests to ship now."""
+        cpu_s, now = time.process_time(), time.monotonic()
+        share = (cpu_s - self._cpu_s) / max(1e-3, now - self._looked_at)
+        self._cpu_s, self._looked_at = cpu_s, now
+        return share > BUSY_SHARE and now - self._good_at < POSTPONE_S_MAX
 
     def _note(self, shipped: Shipped) -> None:
         self._passes += 1
