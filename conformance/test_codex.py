@@ -16,6 +16,7 @@ TOOL_TURN = 'Say it. [[tool:exec_command {"cmd":"echo signal-42"}]]'
 CONFIG = """\
 model_provider = "signalbox"
 model = "{model}"
+model_context_window = 200000
 approval_policy = "never"
 sandbox_mode = "read-only"
 check_for_update_on_startup = false
@@ -44,7 +45,7 @@ async def codex(stage: Stage, workload: str, prompt: str, more: str = PORTABLE) 
     home.mkdir()
     (home / "config.toml").write_text(CONFIG.format(model=workload, port=stage.client.port, more=more))
     env = {"CODEX_HOME": str(home), "SIGNALBOX_KEY": stage.box.key}
-    return await stage.run(str(CODEX), "exec", "--skip-git-repo-check", "--json", prompt, env=env)
+    return await stage.run(str(CODEX), "exec", "--strict-config", "--skip-git-repo-check", "--json", prompt, env=env)
 
 
 def events(ran: Ran) -> list[dict[str, Any]]:
