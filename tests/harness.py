@@ -169,11 +169,11 @@ def simulated_config(sim: Simulator, **more: Any) -> dict[str, Any]:
             "allow_private": True,
             "model": model,
             "price": {
-                "input_mtok": str(prices.input_mtok),
-                "output_mtok": str(prices.output_mtok),
-                "cache_read_mtok": str(prices.cache_read_mtok),
-                "cache_write_mtok": str(prices.cache_write_mtok),
-                "cache_write_1h_mtok": str(prices.cache_write_1h_mtok),
+                "input_mtok": float(prices.input_mtok),
+                "output_mtok": float(prices.output_mtok),
+                "cache_read_mtok": float(prices.cache_read_mtok),
+                "cache_write_mtok": float(prices.cache_write_mtok),
+                "cache_write_1h_mtok": float(prices.cache_write_1h_mtok),
             },
             "capabilities": {"apis": apis},
         }
