@@ -152,12 +152,17 @@ async def test_no_more_sockets_than_allowed_and_first_come_first_served(world: W
     upstream = await world.upstream(script)
     origin = upstream.origin()
 
+    queued_us: list[int] = []
+
     async def call(i: int) -> None:
         response = await ask(world, origin, body=b"%d" % i)
         assert await response.body(10) == b"ok"
+        assert (response.queue_us == 0) == (response.connect_us > 0)
+        queued_us.append(response.queue_us)
 
     await asyncio.gather(*(call(i) for i in range(20)))
     assert (upstream.connections, most) == (2, 2)
+    assert max(queued_us) >= 8 * 10_000
     assert all(abs(position - i) <= 1 for position, i in enumerate(order))
 
 

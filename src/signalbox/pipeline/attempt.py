@@ -47,7 +47,7 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         upstream = await stages.transport.send(
             permit, _replica(deployment, stages), head, stream=streams, until_content=streams
         )
-        call.connect_us, call.ttfb_us = upstream.connect_us, upstream.ttfb_us
+        call.queue_us, call.connect_us, call.ttfb_us = upstream.queue_us, upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
             raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))
         if call.envelope.stream:

@@ -45,9 +45,10 @@ class Decoder(Protocol):
 class UpstreamResponse:
     """Owned by one task; call `release` when done with it, read fully or not.
 
-    status and headers (names in lower case) are set once `Transport.send` returns. connect_us: time until a
-    connection was at hand (0 for one from the pool). reused: it came over a connection that had served before.
-    retried: a stale connection cost a second try. unread: body bytes that wait for `chunk`.
+    status and headers (names in lower case) are set once `Transport.send` returns. connect_us: time until a new
+    connection was at hand, waiting for the right to open it included. queue_us: time until somebody else's became
+    free. Both 0 for one from the pool. reused: it came over a connection that had served before. retried: a stale
+    connection cost a second try. unread: body bytes that wait for `chunk`.
     Set by the connection: status, headers, heard_at (monotonic second of the first byte). Read by the transport:
     deadline (monotonic), fault, stale (the connection had served before, and not one byte came back this time).
     """
@@ -72,6 +73,7 @@ class UpstreamResponse:
         "fault",
         "headers",
         "heard_at",
+        "queue_us",
         "retried",
         "reused",
         "stale",
@@ -91,7 +93,7 @@ class UpstreamResponse:
     ) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
-        self.connect_us = self.unread = 0
+        self.connect_us = self.queue_us = self.unread = 0
         self.reused = self.retried = self.stale = self._done = False
         self.heard_at = 0.0
         self.fault: UpstreamFault | None = None

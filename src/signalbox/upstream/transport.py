@@ -140,7 +140,11 @@ class Transport:
         connection = pool.take()
         if connection is None:
             connection = await self._acquire(pool, timeouts.connect_s)
-            response.connect_us = int((monotonic() - start) * 1e6)
+            took_us = int((monotonic() - start) * 1e6)
+            if connection.served:
+                response.queue_us = took_us
+            else:
+                response.connect_us = took_us
         response.reused = connection.served > 0
         while True:
             if not self._ticking:
