@@ -37,11 +37,11 @@ from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import HttpLimits
 from signalbox.gateway.worker import Worker
+from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
 from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipper
-from signalbox.pipeline.metering import Metering
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import EVERY
 from signalbox.policy.interlock import Interlock

@@ -18,13 +18,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalbox.core.records import Opened, Progress, Settled
+from signalbox.core.records import SETTLED, Opened, Progress, Settled
 from signalbox.core.usage import Rates, Usage
 from signalbox.ledger.chain import ENTRY_DECODER
+from signalbox.ledger.estimate import Calibration
 from signalbox.ledger.journal import Journal
 from signalbox.ledger.open import PROGRESS_INTERVAL_S, OpenAttempts
 from signalbox.ledger.recover import recover
-from signalbox.ledger.settle import UNARY_OUT_DEFAULT, Pace, Track, output_bound
+from signalbox.ledger.settle import Pace, Track, output_bound
 from signalbox.ledger.verify import verify
 from signalbox.pricing.cost import cost
 
@@ -220,23 +221,31 @@ def test_killed_recovery_is_finished_by_the_next(tmp_path: Path, opened, written
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
+        # Nothing is known of the deployment, nor how long it ran: 0.4 s at 200 tokens a second.
         ({"stream": False, "out_max": 77}, 77),
-        ({"stream": False, "out_max": 0}, UNARY_OUT_DEFAULT),
+        ({"stream": False, "out_max": 500}, 81),
+        ({"stream": False, "out_max": 0}, 81),
         ({"stream": False, "api": "embeddings", "out_max": 0}, 0),
         ({"stream": True, "out_max": 10}, 10),
         ({"stream": True, "out_max": 0}, 42),
     ],
 )
 def test_bounds_without_progress(opened, changes: dict[str, object], expected: int) -> None:
-    assert output_bound(opened("x", **changes), Track(), Pace().slack_s()) == expected
+    assert output_bound(opened("x", **changes), Track(), Pace(), Calibration()) == expected
 
 
 def test_the_bound_is_never_below_what_was_seen(opened) -> None:
     track = Track()
     track.add(1_790_000_000_100, 900)
-    track.add(1_790_000_000_200, 20)
-    assert output_bound(opened("x", stream=True, out_max=512), track, 0.4) == 900
-    assert 900 < output_bound(opened("x", stream=True, out_max=0), track, 0.4) <= 900 + 256
+    assert output_bound(opened("x", stream=True, out_max=512), track, Pace(), Calibration()) == 900
+    assert 900 < output_bound(opened("x", stream=True, out_max=0), track, Pace(), Calibration()) <= 900 + 256
+
+
+def test_the_last_word_on_progress_counts(opened) -> None:
+    track = Track()
+    track.add(1_790_000_000_100, 900)
+    track.add(1_790_000_000_200, 300)
+    assert 300 < output_bound(opened("x", stream=True, out_max=0), track, Pace(), Calibration()) < 400
 
 
 def test_an_unpriced_attempt_stays_unpriced(tmp_path: Path, opened) -> None:
@@ -275,7 +284,8 @@ def _cut(chance: random.Random, streams: int, last_s: float) -> tuple[list[int],
         output_bound(
             Opened("x", "c", int(s * 1000), "t", "", "k", "w", "d", "e", "m", "chat", (), "", "v", stream=True),
             track,
-            pace.slack_s(),
+            pace,
+            Calibration(),
         )
         for s, track in zip(starts, tracks, strict=True)
     ]
@@ -316,6 +326,29 @@ async def test_progress_is_one_record_for_all_and_only_when_something_moved(tmp_
     assert len([e for e in _entries(tmp_path) if isinstance(e, Progress)]) == 2
     assert len(attempts) == 2
     await journal.close()
+
+
+async def test_a_call_that_shows_nothing_is_priced_by_its_time(tmp_path: Path, opened) -> None:
+    """Signs of life are all there is of it; how fast its deployment is, others have told."""
+    journal = Journal(tmp_path, "a", fsync="off")
+    attempts = OpenAttempts(journal, lambda: time.time_ns() // 1_000_000)
+    attempts.start()
+    now_ms = time.time_ns() // 1_000_000
+    for number in range(8):
+        begun = opened(f"known{number}", stream=False, time_ms=now_ms, body_bytes=1000 + number)
+        journal.append(begun)
+        told = Usage(tokens_in=200, tokens_out=100)
+        journal.append(Settled(begun.attempt_id, now_ms, SETTLED, told, "provider", 1, duration_ms=2000))
+    journal.append(opened("slow", stream=False, out_max=4000, in_max=500, time_ms=now_ms, body_bytes=1000))
+    attempts.opened("slow")
+    await asyncio.sleep(1.0)
+    attempts.stop()
+    await journal.close()
+    recover(tmp_path, 9)
+    end = next(e for e in _entries(tmp_path) if isinstance(e, Settled) and e.attempt_id == "slow")
+    # At most a second, a gap and what is on its way, at 50 tokens a second and a twentieth.
+    assert 50 <= end.usage.tokens_out <= 1.7 * 53
+    assert 200 <= end.usage.tokens_in <= 205
 
 
 async def test_progress_survives_a_refusing_journal(tmp_path: Path, opened) -> None:

@@ -113,12 +113,16 @@ class Calibration:
             shown, hidden = shown + hidden, 0
         elif hidden and not events:
             return
-        self._hidden = max(float(hidden), self._hidden * 0.98)
+        self.observe_hidden(hidden)
         if chars and shown:
             first = self._per_char == TOKENS_PER_OUTPUT_CHAR
             self._per_char = _upper(self._per_char, shown / chars, first)
         if events and shown:
             self._per_event = _upper(self._per_event, shown / events, self._per_event == 0.0)
+
+    def observe_hidden(self, tokens: int) -> None:
+        """Reasoning that was counted and not shown."""
+        self._hidden = max(float(tokens), self._hidden * 0.98)
 
     def observe_rate(self, tokens: int, seconds: float) -> None:
         """How long the deployment took to generate so many tokens."""
@@ -152,7 +156,29 @@ class Calibration:
     @property
     def tokens_per_s(self) -> float:
         """Its pace: the fastest of late, once enough answers have told."""
-        return self._per_s if self._rates >= _RATES_MIN else max(self._per_s, TOKENS_PER_S)
+        return self._per_s if self.paced else max(self._per_s, TOKENS_PER_S)
+
+    @property
+    def paced(self) -> bool:
+        """Whether its pace is known."""
+        return self._rates >= _RATES_MIN
+
+
+class Metering:
+    """One calibration a deployment, by name so that it outlives a reload; bounded by the configuration's size."""
+
+    NAMES_MAX = 10_000
+
+    def __init__(self) -> None:
+        self._by_name: dict[str, Calibration] = {}
+
+    def of(self, deployment: str) -> Calibration:
+        found = self._by_name.get(deployment)
+        if found is None:
+            if len(self._by_name) >= self.NAMES_MAX:
+                self._by_name.clear()
+            found = self._by_name[deployment] = Calibration()
+        return found
 
 
 def _upper(bound: float, sample: float, first: bool) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 
 from signalbox.core.errors import LedgerError
@@ -12,19 +13,22 @@ from signalbox.core.records import Progress
 # Recovery prices what may have come after the last record, so this interval is what a crash costs in accuracy.
 PROGRESS_INTERVAL_S = 0.1
 GAIN_TOKENS_MAX = 256
+QUIET_TICKS = 3
 OPEN_MAX = 100_000
 _RECORD_ATTEMPTS_MAX = 4096
 
 
 class OpenAttempts:
     """Output tokens of every open attempt. One Progress record holds all that moved since the last one, at most every
-    PROGRESS_INTERVAL_S, and at once when one attempt gained GAIN_TOKENS_MAX. Nothing ticks while nothing moves.
+    PROGRESS_INTERVAL_S, and at once when one attempt gained GAIN_TOKENS_MAX. While attempts are open and nothing moves,
+    an empty one every QUIET_TICKS intervals says that the process lived: recovery prices the time of calls that show
+    nothing.
 
     Tokens must be counted on the high side: recovery takes them as a lower bound of an upper bound. Beyond OPEN_MAX
     attempts progress is not kept, and recovery falls back to their stated maximum.
     """
 
-    __slots__ = ("_changed", "_journal", "_loop", "_time_ms", "_timer", "_written")
+    __slots__ = ("_changed", "_journal", "_loop", "_quiet", "_time_ms", "_timer", "_written")
 
     def __init__(self, journal: Journal, time_ms: Callable[[], int]) -> None:
         self._journal = journal
@@ -33,6 +37,7 @@ class OpenAttempts:
         self._changed: dict[str, int] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._quiet = 0
 
     def __len__(self) -> int:
         return len(self._written)
@@ -50,17 +55,19 @@ class OpenAttempts:
     def opened(self, attempt_id: str) -> None:
         if len(self._written) < OPEN_MAX:
             self._written[attempt_id] = 0
+            if self._timer is None:
+                self._arm()
 
     def progress(self, attempt_id: str, out_tokens: int) -> None:
-        """out_tokens: all seen so far, never fewer than before."""
+        """out_tokens: all seen so far, as an upper estimate; the last word counts."""
         written = self._written.get(attempt_id)
         if written is None:
             return
         self._changed[attempt_id] = out_tokens
         if out_tokens - written >= GAIN_TOKENS_MAX:
             self.flush_progress()
-        elif self._timer is None and self._loop is not None:
-            self._timer = self._loop.call_later(PROGRESS_INTERVAL_S, self._tick)
+        elif self._timer is None:
+            self._arm()
 
     def closed(self, attempt_id: str) -> None:
         self._written.pop(attempt_id, None)
@@ -81,6 +88,18 @@ class OpenAttempts:
 
     def _tick(self) -> None:
         self._timer = None
-        self.flush_progress()
-        if self._changed and self._loop is not None:
+        if self._changed:
+            self._quiet = 0
+            self.flush_progress()
+        elif self._written:
+            self._quiet += 1
+            if self._quiet >= QUIET_TICKS:
+                self._quiet = 0
+                with contextlib.suppress(LedgerError):
+                    self._journal.append_soon(Progress(time_ms=self._time_ms(), at=()))
+        if self._written:
+            self._arm()
+
+    def _arm(self) -> None:
+        if self._loop is not None:
             self._timer = self._loop.call_later(PROGRESS_INTERVAL_S, self._tick)

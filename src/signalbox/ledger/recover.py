@@ -19,7 +19,8 @@ from signalbox.ledger.chain import (
     read_tail,
     segment_path,
 )
-from signalbox.ledger.settle import Pace, Track, settle_unknown
+from signalbox.ledger.estimate import Metering
+from signalbox.ledger.settle import Pace, Track, learn, settle_unknown
 from signalbox.ledger.walk import START, Finding, Findings, Place, Walk
 from signalbox.ledger.writer import ChainWriter, encode
 from signalbox.pricing.cost import cost
@@ -84,11 +85,13 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
             message = f"{tail.torn} bytes behind the last whole line were moved to the .torn file"
             totals.findings.add(Finding("torn", chain, message, tail.segment, seq=tail.seq))
             totals.torn_bytes += tail.torn
-        pace, owed = _read_open(journal_directory, chain, tail, totals.findings)
+        pace, known, owed = _read_open(journal_directory, chain, tail, totals.findings)
         # Known to the writer, so that a head it writes while rotating sends a second recovery far enough back.
         writer.open.update(dict.fromkeys(owed, tail.low))
-        slack_s = pace.slack_s()
-        ends = [settle_unknown(opened, track, slack_s, time_ms, cost, ERROR) for opened, track in owed.values()]
+        ends = [
+            settle_unknown(opened, track, pace, known.of(opened.deployment), time_ms, cost, ERROR)
+            for opened, track in owed.values()
+        ]
         items: list[tuple[bytes, Record]] = [(encode(end), end) for end in ends]
         writer.put(items)
         writer.seal("recovery")
@@ -103,9 +106,10 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
 
 def _read_open(
     journal_directory: Path, chain: str, tail: Tail, findings: Findings
-) -> tuple[Pace, dict[str, tuple[Opened, Track]]]:
-    """The attempts without an end, with how far they were seen, and how often that was noted."""
-    pace = Pace()
+) -> tuple[Pace, Metering, dict[str, tuple[Opened, Track]]]:
+    """The attempts without an end, with how far they were seen, how often that was noted, and what those with an end
+    told of their deployments."""
+    pace, known = Pace(), Metering()
     still_open: dict[str, tuple[Opened, Track]] = {}
     walk = Walk(journal_directory, chain, findings, start=_first(journal_directory / chain, tail), live=False)
     for line in walk.lines():
@@ -116,16 +120,20 @@ def _read_open(
             findings.add(Finding("unreadable", chain, message, line.segment, line.number, line.seq))
             continue
         if isinstance(entry, Opened):
+            pace.note(entry.time_ms)
             still_open[entry.attempt_id] = (entry, Track())
         elif isinstance(entry, Settled):
-            still_open.pop(entry.attempt_id, None)
+            pace.note(entry.time_ms)
+            ended = still_open.pop(entry.attempt_id, None)
+            if ended is not None:
+                learn(ended[0], entry, known.of(ended[0].deployment))
         elif isinstance(entry, Progress):
             pace.add(entry.time_ms)
             for attempt_id, tokens in entry.at:
                 found = still_open.get(attempt_id)
                 if found is not None:
                     found[1].add(entry.time_ms, tokens)
-    return pace, still_open
+    return pace, known, still_open
 
 
 def _first(directory: Path, tail: Tail) -> Place:

@@ -8,8 +8,8 @@ import msgspec
 
 from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
+from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
-from signalbox.pipeline.metering import Metering
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.routing.router import Router
