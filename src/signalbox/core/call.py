@@ -153,6 +153,11 @@ class Reply(Protocol):
     started: bool
     content_sent: bool
 
+    @property
+    def slow(self) -> bool:
+        """Whether the client has not yet taken what was sent; then `drain` is to be awaited before more."""
+        ...
+
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
         """The whole answer of a call that does not stream."""
         ...

@@ -87,6 +87,10 @@ class HttpReply:
             data = b"".join([writer.write(frame.events) for frame in frames if frame.events])
         self._data(data)
 
+    @property
+    def slow(self) -> bool:
+        return bool(self._connection.write_paused_at)
+
     async def drain(self) -> None:
         if self._connection.write_paused_at:
             await self._connection.drain()

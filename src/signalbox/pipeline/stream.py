@@ -72,31 +72,38 @@ class _Relay:
 
     async def run(self) -> None:
         this, reply, upstream = self._this, self._reply, self._upstream
-        while not this.ended:
-            data = await (self._rest() if self.finished else upstream.chunk())
-            if not data:
-                if not self.finished:
-                    raise UpstreamFault("truncated", "the upstream ended its stream before its end", sent=True)
-                break
-            try:
-                frames = self._frames(self._decode(data))
-            except ValueError as error:
-                raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
-            if frames:
-                self._send(frames)
-                await reply.drain()
+        while not (self.finished or this.ended):
+            await upstream.push(self._take)
+            if upstream.finished and not (self.finished or this.ended):
+                raise UpstreamFault("truncated", "the upstream ended its stream before its end", sent=True)
+            await reply.drain()
+        if not this.ended:
+            await self._rest()
         self._start()
         # Usage that passed through, on whichever event the upstream put it, is not told again: some clients add it up.
         translated = self._reader is not None
         reply.end(this.usage if translated else None, complete=this.ended and not translated)
         this.ended = True
 
-    async def _rest(self) -> bytes:
-        """What follows a finished answer, awaited for a while; nothing of it can spoil the answer any more."""
+    def _take(self, data: bytes) -> bool:
+        """Sends on what these bytes complete. False: the answer is finished, or its client cannot keep up."""
         try:
-            return await asyncio.wait_for(self._upstream.chunk(), USAGE_WAIT_S)
+            frames = self._frames(self._decode(data))
+        except ValueError as error:
+            raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
+        if frames:
+            self._send(frames)
+        return not (self.finished or self._reply.slow)
+
+    async def _rest(self) -> None:
+        """What follows a finished answer, awaited for a while: nothing of it can spoil the answer any more."""
+        try:
+            async with asyncio.timeout(USAGE_WAIT_S):
+                while not (self._this.ended or self._upstream.finished):
+                    await self._upstream.push(self._take)
+                    await self._reply.drain()
         except (TimeoutError, UpstreamFault):
-            return b""
+            return
 
     def _frames(self, events: list[SseEvent]) -> list[Frame]:
         """What of these events goes on to the client, counted on the way."""

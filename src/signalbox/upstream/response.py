@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from time import monotonic
 from typing import Protocol
 
@@ -42,6 +43,10 @@ class Decoder(Protocol):
     def complete(self) -> bool: ...
 
 
+# Takes a piece of the body; False when it wants no more for now.
+Sink = Callable[[bytes], bool]
+
+
 class UpstreamResponse:
     """Owned by one task; call `release` when done with it, read fully or not.
 
@@ -62,6 +67,7 @@ class UpstreamResponse:
         "_loop",
         "_origin",
         "_phase",
+        "_sink",
         "_stream",
         "_timeouts",
         "_total_by",
@@ -108,6 +114,7 @@ class UpstreamResponse:
         self._waiter: asyncio.Future[None] | None = None
         self._decoder: Decoder | None = None
         self._chunks: list[bytes] = []
+        self._sink: Sink | None = None
         self._phase = _WAIT_HEAD
 
     # --- what the request's task calls ---
@@ -140,6 +147,32 @@ class UpstreamResponse:
                 # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
                 self.abort()
                 raise
+
+    async def push(self, sink: Sink) -> None:
+        """Hands the body to `sink` piece by piece as it arrives, without waking the task for each piece; returns when
+        the sink said that it wants no more for now, or after the clean end. `finished` tells which.
+
+        Raises UpstreamFault, and whatever the sink raised. When the waiting task is cancelled the socket is closed.
+        """
+        self._sink = sink
+        try:
+            while self._push():
+                if self.fault is not None:
+                    raise self.fault
+                if self._done:
+                    return
+                waiter = self._waiter = self._loop.create_future()
+                await waiter
+        except BaseException:
+            self.abort()
+            raise
+        finally:
+            self._sink = None
+
+    @property
+    def finished(self) -> bool:
+        """The whole body was received and taken."""
+        return self._done and not self._chunks and self.fault is None
 
     async def body(self, bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamFault, of kind protocol when it is longer than bytes_max."""
@@ -248,6 +281,8 @@ class UpstreamResponse:
                 return
             by = self._first_progress(by, body=body)
         self.deadline = by if by < self._total_by else self._total_by
+        if self._sink is not None and self._took():
+            return
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -259,6 +294,8 @@ class UpstreamResponse:
         self._carrier = None
         self._done = True
         self._active.pop(self, None)
+        if self._sink is not None:
+            self._took()
         waiter = self._waiter
         if waiter is not None:
             self._waiter = None
@@ -279,6 +316,32 @@ class UpstreamResponse:
                 waiter.set_result(None)
 
     # --- inside ---
+
+    def _took(self) -> bool:
+        """Gives the sink what arrived; False when its task must wake: it wants no more, or failed."""
+        waiter = self._waiter
+        try:
+            return self._push()
+        except Exception as error:
+            if waiter is not None and not waiter.done():
+                self._waiter = None
+                waiter.set_exception(error)
+            return True
+
+    def _push(self) -> bool:
+        sink = self._sink
+        if sink is None:
+            return False
+        while True:
+            if self._decoder is not None:
+                piece = self._decoded(self._decoder)
+            else:
+                piece = self._take() if self._chunks else b""
+            if not piece:
+                return True
+            if not sink(piece):
+                self._sink = None
+                return False
 
     def _take(self) -> bytes:
         chunks = self._chunks
