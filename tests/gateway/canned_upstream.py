@@ -14,10 +14,11 @@ def http(status: int, body: bytes, headers: bytes = b"content-type: application/
 
 
 class CannedUpstream:
-    """answer: what it says from now on. asked: the requests that came, head and body."""
+    """answer: what it says from now on, after delay_s. asked: the requests that came, head and body."""
 
     def __init__(self) -> None:
         self.answer = b""
+        self.delay_s = 0.0
         self.asked: list[bytes] = []
 
     async def __aenter__(self) -> Self:
@@ -33,6 +34,7 @@ class CannedUpstream:
             head = await reader.readuntil(b"\r\n\r\n")
             length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
             self.asked.append(head + await reader.readexactly(length))
+            await asyncio.sleep(self.delay_s)
             writer.write(self.answer)
             await writer.drain()
         writer.close()

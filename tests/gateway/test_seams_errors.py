@@ -1,16 +1,20 @@
 """What a provider says goes back to the caller only when it is the caller's; never our credential, nor its headers."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import pytest_asyncio
 from canned_upstream import KEY, CannedUpstream, http
 from raw_client import ENDPOINTS, request_bytes, told_error
 
 from harness import Answer, Box, running
+from signalbox.core.errors import LedgerError
+from signalbox.core.records import Record
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -303,3 +307,70 @@ async def test_a_request_of_a_caller_cannot_carry_a_line_break_onward(told: Told
     for value in (b"a\rb", b"a\0b", b"a\nx-b: c"):
         raw = request_bytes(told.box, more=b"openai-beta: " + value + b"\r\n")
         assert (await told.box.raw(raw)).status == 400
+
+
+async def test_an_error_after_a_heartbeat_is_told_in_the_stream_in_the_providers_words(tmp_path: Path) -> None:
+    """The head is out by then, and with it the status: what is left is the dialect's own error event."""
+    async with CannedUpstream() as upstream:
+        config = {**upstream.config(), "server": {"heartbeat_after_s": 0.2}}
+        async with running(tmp_path / "state", config) as box:
+            upstream.delay_s = 1.8
+            upstream.answer = http(429, ODD_ERROR)
+            paths = [*SAME.items(), (RESPONSES, "canned")]
+            asked = [box.request(path, {**ENDPOINTS[path], "model": name, "stream": True}) for path, name in paths]
+            for (path, _), answer in zip(paths, await asyncio.gather(*asked), strict=True):
+                assert answer.status == 200
+                assert answer.body.endswith(b"\n\n")
+                assert "No é such thing" in answer.body.decode() or "No \\u00e9 such thing" in answer.body.decode()
+                assert "rate_limit" in answer.body.decode(), (path, answer.body)
+                assert b"[DONE]" not in answer.body
+                assert b"HTTP/1.1" not in answer.body
+
+
+class BrokenJournal:
+    """The journal's port with a journal behind it that can take nothing, or that has a defect."""
+
+    def __init__(self, failure: Exception) -> None:
+        self.failure = failure
+
+    def append(self, record: Record) -> None:
+        raise self.failure
+
+    def append_soon(self, record: Record) -> None:
+        raise self.failure
+
+    async def append_durable(self, record: Record) -> None:
+        raise self.failure
+
+    def healthy(self) -> bool:
+        return False
+
+
+@pytest.mark.parametrize(
+    ("failure", "status"), [(LedgerError("disk full: /secret/path"), 503), (RuntimeError("a defect: canary"), 500)]
+)
+async def test_without_a_journal_nothing_is_sent_and_a_defect_tells_only_its_number(
+    tmp_path: Path, failure: Exception, status: int, capfd: pytest.CaptureFixture[str]
+) -> None:
+    async with running(tmp_path / "state") as box:
+        gateway = box.worker.gateway
+        assert gateway is not None
+        whole = gateway.stages
+        gateway.stages = msgspec.structs.replace(whole, journal=BrokenJournal(failure))
+        for path, body in ENDPOINTS.items():
+            for stream in (False, True):
+                answer = await box.request(path, {**body, "stream": stream})
+                assert answer.status == status, (path, answer.body)
+                told_error(path, answer)
+                text = answer.body.decode()
+                assert "secret" not in text
+                assert "canary" not in text
+                assert status == 503 or answer.headers["x-request-id"] in text
+        assert (await box.request("/readyz", key="")).status == 503
+        assert (await box.request("/healthz", key="")).status == 200
+        assert not box.sim.log.entries
+        gateway.stages = whole
+        assert (await box.request(CHAT, ENDPOINTS[CHAT])).status == 200
+    logged = capfd.readouterr().err
+    assert ("request failed" in logged) == (status == 500)
+    assert "canary" not in logged
