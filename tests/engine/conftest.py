@@ -18,7 +18,7 @@ from harness import Box, running
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-engine" / "bin" / "python"
-START_S = 60.0
+START_S = 90.0
 
 
 class Engine:
