@@ -4,19 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from signalbox.config.declared import operator_of
 from signalbox.config.problems import Path, Problems, did_you_mean
-from signalbox.config.schema import PACKS, RESERVED_NAMES, Config, Predicate, Rule, Workload
+from signalbox.config.schema import (
+    PACKS,
+    RESERVED_NAMES,
+    Config,
+    Predicate,
+    Require,
+    Rule,
+    Transform,
+    VendorAttestation,
+    Workload,
+)
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import Timeouts
 
 # A predicate in a predicate: deeper than this nobody can say what it means.
 PREDICATE_DEPTH_MAX = 8
 _LABELS = (*LEVELS, *TAG_BIT)
+_PREDICATE_LISTS = ("kind", "region", "storage_region", "jurisdiction", "operator", "attests", "any", "all")
 
 
 def check(config: Config, problems: Problems) -> None:
     """Puts every contradiction of the file on record."""
     _check_packs(config, problems)
+    _check_vendors(config, problems)
     _check_names(config, problems)
     _check_deployments(config, problems)
     for name, workload in config.workloads.items():
@@ -32,8 +45,27 @@ def check(config: Config, problems: Problems) -> None:
 def _check_packs(config: Config, problems: Problems) -> None:
     for position, pack in enumerate(config.packs):
         if pack not in PACKS:
-            known = did_you_mean(pack, PACKS) if PACKS else "No packs ship with this version: write `packs: []`"
-            problems.add(("packs", position), f"there is no rule pack {pack[:64]!r}", known)
+            problems.add(("packs", position), f"there is no rule pack {pack[:64]!r}", did_you_mean(pack, PACKS))
+        elif pack in config.packs[:position]:
+            problems.add(("packs", position), f"{pack!r} is listed twice", "List it once")
+
+
+def _check_vendors(config: Config, problems: Problems) -> None:
+    first: dict[str, str] = {}
+    for operator, vendor in config.vendors.items():
+        path: Path = ("vendors", operator)
+        before = first.setdefault(operator.casefold(), operator)
+        if before != operator:
+            problems.add(path, f"{operator!r} is {before!r} above: upper and lower case are alike", "Keep one entry")
+        for position, held in enumerate(vendor.attests):
+            if not isinstance(held, VendorAttestation):
+                continue
+            at = (*path, "attests", position, "environments")
+            _check_listed(at, held.environments, ("environments",), problems)
+            for number, name in enumerate(held.environments):
+                place = config.environments.get(name)
+                if place is not None and operator_of(place).casefold() != operator.casefold():
+                    problems.add((*at, number), f"environment {name!r} is not operated by {operator!r}", "Check both")
 
 
 def _check_names(config: Config, problems: Problems) -> None:
@@ -113,21 +145,56 @@ def _check_rules(config: Config, problems: Problems) -> None:
         if rule.id in first:
             problems.add((*path, "id"), f"{rule.id!r} names a rule on line {first[rule.id]} already", "Rename one")
         first.setdefault(rule.id, line)
-        _check_when(path, rule, config, problems)
-        _check_predicate((*path, "allow"), rule.allow, problems, 1)
-        if isinstance(rule.onward, Predicate):
-            _check_predicate((*path, "onward"), rule.onward, problems, 1)
+        if rule.id.partition(".")[0] in PACKS:
+            problems.add((*path, "id"), f"{rule.id!r} is a name for rules of packs", "Choose one without the dot")
+        check_rule(path, rule, problems)
+        _check_listed((*path, "when", "workloads"), rule.when.workloads, ("workloads",), problems)
+        _check_listed((*path, "when", "teams"), rule.when.teams, ("teams",), problems)
 
 
-def _check_when(path: Path, rule: Rule, config: Config, problems: Problems) -> None:
+def check_rule(path: Path, rule: Rule, problems: Problems) -> None:
+    """What can be judged of a rule by itself, whether it stands in a file or in a pack."""
+    _check_when(path, rule, problems)
+    if rule.allow is not None:
+        if not _says_nowhere((*path, "allow"), rule.allow, problems):
+            _check_predicate((*path, "allow"), rule.allow, problems, 1)
+    elif problems.clean((*path, "allow")):
+        _check_without_allow(path, rule, problems)
+    if isinstance(rule.onward, Predicate):
+        _check_predicate((*path, "onward"), rule.onward, problems, 1)
+    if isinstance(rule.transform, Transform):
+        _check_predicate((*path, "transform", "allow"), rule.transform.allow, problems, 1)
+    if rule.require is not None:
+        if rule.require == Require() and problems.clean((*path, "require")):
+            problems.add((*path, "require"), "asks for nothing", "Say what has to be done, or leave the key out")
+        if rule.require.environments is not None:
+            _check_predicate((*path, "require", "environments"), rule.require.environments, problems, 1)
+
+
+def _says_nowhere(path: Path, allow: Predicate, problems: Problems) -> bool:
+    """`any: []` and nothing besides: the one empty list that says what it means."""
+    given = [key for key in _PREDICATE_LISTS if (*path, key) in problems.lines]
+    return given == ["any"] and allow == Predicate()
+
+
+def _check_without_allow(path: Path, rule: Rule, problems: Problems) -> None:
+    if rule.require is None:
+        if problems.clean((*path, "require")):
+            problems.add(path, "says neither `allow` nor `require`", "Add `allow`: environments that may be used")
+        return
+    for key in ("onward", "transform"):
+        if (*path, key) in problems.lines:
+            problems.add((*path, key), "means nothing without `allow`", "Add `allow`, or leave the key out")
+
+
+def _check_when(path: Path, rule: Rule, problems: Problems) -> None:
     for position, name in enumerate(rule.when.data):
         at = (*path, "when", "data", position)
         if name in LEVELS:
             problems.add(at, f"{name!r} is a level, not a tag", f"Write `level: {name}`: that level and above")
         elif name not in TAG_BIT:
             problems.add(at, f"there is no data class {name[:64]!r}", did_you_mean(name, TAG_BIT))
-    _check_listed((*path, "when", "workloads"), rule.when.workloads, ("workloads",), problems)
-    for key in ("data", "regulations", "workloads"):
+    for key in ("data", "regulations", "workloads", "teams", "tenants"):
         at = (*path, "when", key)
         if at in problems.lines and problems.clean(at) and not getattr(rule.when, key):
             problems.add(at, "is an empty list", "List at least one, or leave the key out")
@@ -139,7 +206,7 @@ def _check_predicate(path: Path, predicate: Predicate, problems: Problems, depth
         problems.add(path, f"is nested deeper than {PREDICATE_DEPTH_MAX} predicates", "Split the rule in two")
         return
     given = 0
-    for key in ("kind", "region", "storage_region", "jurisdiction", "operator", "attests", "any", "all"):
+    for key in _PREDICATE_LISTS:
         values: list[object] = getattr(predicate, key)
         given += bool(values)
         if (*path, key) in problems.lines and not values:

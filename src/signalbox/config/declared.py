@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import msgspec
 
-from signalbox.config.schema import Config, Price
+from signalbox.config.schema import Config, Environment, Price
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Origin, Timeouts
+
+# The operator of places of one's own.
+SELF = "self"
+_OWN_KINDS = frozenset(("on-prem", "edge"))
+
+
+def operator_of(environment: Environment) -> str:
+    """Who runs an environment, empty when nobody said."""
+    return environment.operator or (SELF if environment.kind in _OWN_KINDS else "")
 
 
 class Target(msgspec.Struct, frozen=True):

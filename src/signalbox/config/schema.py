@@ -14,7 +14,12 @@ from msgspec import Meta, Struct, field
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
-PACKS: tuple[str, ...] = ()
+PACKS: tuple[str, ...] = (
+    *("gdpr", "hipaa", "pci-dss", "glba", "sox", "fedramp", "itar", "sr-11-7", "sr-26-2", "dora", "eu-ai-act"),
+    *("pdpl-ksa", "pdpl-uae"),
+)
+# Guards that this version performs. A rule may name others; until they are here, only its `allow` counts.
+TRANSFORMS: tuple[str, ...] = ()
 
 # Where a name is used as text by clients, in headers and in the ledger, it has to be this plain.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
@@ -26,6 +31,8 @@ Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
 Strategy = Literal["fixed", "cheapest"]
 Level = Literal["public", "internal", "confidential", "restricted"]
+# Guards whose effect rules may count on.
+Guard = Literal["pseudonymise"]
 PresetName = Literal[
     "openai",
     "azure",
@@ -82,6 +89,8 @@ HeaderValue = Annotated[
     ),
 ]
 Seconds = Annotated[float, Meta(gt=0, le=86_400)]
+Days = Annotated[int, Meta(ge=0, le=36_500)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 
 
 class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
@@ -97,6 +106,42 @@ class Attestation(Struct, frozen=True, forbid_unknown_fields=True):
         None
     )
     covers: Annotated[list[Api], Meta(description="APIs it holds for; empty means all of them.")] = []
+    owner: Annotated[Text | None, Meta(description="Who answers for it and renews it.")] = None
+
+
+class VendorAttestation(Attestation, frozen=True, forbid_unknown_fields=True):
+    """A contract or certificate of an operator, with its limits."""
+
+    environments: Annotated[
+        list[Name], Meta(description="Environments of this operator it holds for; empty means all of them.")
+    ] = []
+
+
+class Vendor(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is on file about one operator of environments."""
+
+    attests: Annotated[
+        list[Word | VendorAttestation],
+        Meta(
+            description="Contracts and certificates, by name or with `until`, `evidence`, `owner`, `covers` and "
+            "`environments`. They count in each environment of this operator that says nothing of the same name itself."
+        ),
+    ] = []
+    owner: Annotated[Text | None, Meta(description="Who answers for this entry and renews what runs out.")] = None
+    subprocessors: Annotated[
+        list[Text], Meta(max_length=500, description="Whom the operator passes content to. Kept on file.")
+    ] = []
+    regions: Annotated[
+        list[Region],
+        Meta(description="Where the contract lets it process and store; an environment elsewhere is a finding."),
+    ] = []
+    retention_days: Annotated[
+        Days | None,
+        Meta(description="Days it keeps content; contradicts `zero-retention` above 0."),
+    ] = None
+    trains_on_data: Annotated[
+        bool | None, Meta(description="Whether it trains on content; true contradicts `no-training`.")
+    ] = None
 
 
 class Environment(Struct, frozen=True, forbid_unknown_fields=True):
@@ -281,6 +326,37 @@ class Defaults(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 4096
 
 
+class Document(Struct, frozen=True, forbid_unknown_fields=True):
+    """A document that an obligation asks for."""
+
+    evidence: Annotated[Text, Meta(description="Where it lies: a path or a link.")]
+    until: Annotated[
+        Date | None, Meta(description="Last day on which it counts (UTC); from the next day on it is missing.")
+    ] = None
+    owner: Annotated[Text | None, Meta(description="Who answers for it and renews it.")] = None
+
+
+class Facts(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done about a workload besides routing it, as obligations ask for it. Nothing is assumed."""
+
+    model_pinned: Annotated[
+        bool | None, Meta(description="Its deployments serve fixed versions of models, not moving names.")
+    ] = None
+    log_retention_days: Annotated[
+        Days | None, Meta(description="Days for which the records of its calls are kept.")
+    ] = None
+    human_review_share: Annotated[
+        Share | None, Meta(description="Share of its answers that people review, 0 to 1.")
+    ] = None
+    eval_every_days: Annotated[
+        Annotated[int, Meta(ge=1, le=3650)] | None, Meta(description="Longest time in days between two evaluations.")
+    ] = None
+    documents: Annotated[
+        dict[Word, Text | Document],
+        Meta(max_length=200, description="Where documents lie, by name, such as dpia or transparency-notice."),
+    ] = {}
+
+
 class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     """One AI task of the organisation."""
 
@@ -310,6 +386,7 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     defaults: Annotated[Defaults, Meta(description="What is assumed where a client does not say.")] = field(
         default_factory=Defaults
     )
+    facts: Annotated[Facts, Meta(description="What obligations of rules ask for.")] = field(default_factory=Facts)
 
 
 class Team(Struct, frozen=True, forbid_unknown_fields=True):
@@ -325,6 +402,8 @@ class When(Struct, frozen=True, forbid_unknown_fields=True):
     level: Annotated[Level | None, Meta(description="This level of content or a higher one.")] = None
     regulations: Annotated[list[Word], Meta(description="Regulations of the workload.")] = []
     workloads: Annotated[list[Name], Meta(description="Names of workloads.")] = []
+    teams: Annotated[list[Name], Meta(description="Teams of the caller's key.")] = []
+    tenants: Annotated[list[Text], Meta(description="Tenants of the caller's key.")] = []
 
 
 class Predicate(Struct, frozen=True, forbid_unknown_fields=True):
@@ -345,11 +424,40 @@ class Predicate(Struct, frozen=True, forbid_unknown_fields=True):
     ] = field(name="not", default=None)
 
 
+class Transform(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where content may go besides, once a guard has transformed it."""
+
+    guard: Annotated[Guard, Meta(description="The guard that transforms the content.")]
+    allow: Annotated[Predicate, Meta(description="Environments that may be used then, besides those of `allow`.")]
+
+
+class Require(Struct, frozen=True, forbid_unknown_fields=True):
+    """What has to be done about a workload besides routing it. `signalbox check` reports what is missing."""
+
+    model_pinned: Annotated[bool, Meta(description="Only fixed versions of models.")] = False
+    log_retention_days_min: Annotated[
+        Days, Meta(description="Records of its calls are kept for so many days; 0 asks nothing.")
+    ] = 0
+    human_review_share_min: Annotated[
+        Share, Meta(description="People review this share of its answers; 0 asks nothing.")
+    ] = 0.0
+    eval_every_days_max: Annotated[
+        int, Meta(ge=0, le=3650, description="It is evaluated at least so often; 0 asks nothing.")
+    ] = 0
+    documents: Annotated[list[Word], Meta(description="All of these documents exist and count today.")] = []
+    environments: Annotated[
+        Predicate | None, Meta(description="Holds for every environment that the workload may use.")
+    ] = None
+
+
 class Rule(Struct, frozen=True, forbid_unknown_fields=True):
-    """One constraint on where content may go. Every rule that applies must allow."""
+    """One constraint on where content may go, or an obligation, or both. Every rule that applies must allow."""
 
     id: Annotated[Name, Meta(description="Its name in decisions and in the ledger.")]
-    allow: Annotated[Predicate, Meta(description="Environments that may be used when it applies.")]
+    allow: Annotated[
+        Predicate | None,
+        Meta(description="Environments that may be used when it applies. `any: []` alone means none at all."),
+    ] = None
     when: Annotated[When, Meta(description="When it applies; always when left out.")] = field(default_factory=When)
     onward: Annotated[
         Literal["allow", "deny"] | Predicate,
@@ -358,6 +466,17 @@ class Rule(Struct, frozen=True, forbid_unknown_fields=True):
             "stored responses) may use what is allowed: all of it, none of it, or where this holds."
         ),
     ] = "deny"
+    transform: Annotated[
+        Guard | Transform | None,
+        Meta(
+            description="A guard that takes out what the rule is about: by its name alone the transformed content may "
+            "go anywhere as far as this rule is concerned, as a mapping to the environments of its `allow` besides."
+        ),
+    ] = None
+    require: Annotated[Require | None, Meta(description="Obligations on the workloads to which it applies.")] = None
+    severity: Annotated[
+        Literal["error", "warning"], Meta(description="What a missed obligation is: error fails `signalbox check`.")
+    ] = "error"
     source: Annotated[Text | None, Meta(description="The law, contract or decision behind it.")] = None
 
 
@@ -404,9 +523,14 @@ class Journal(Struct, frozen=True, forbid_unknown_fields=True):
 class Config(Struct, frozen=True, forbid_unknown_fields=True):
     """signalbox.yaml."""
 
-    packs: Annotated[list[str], Meta(description="Rule packs in force. None ship with this version.")] = []
+    packs: Annotated[
+        list[str], Meta(description=f"Rule packs in force, besides `rules`. These ship: {', '.join(PACKS)}.")
+    ] = []
     environments: Annotated[
         dict[Name, Environment], Meta(max_length=1000, description="Places where models run, by name.")
+    ] = {}
+    vendors: Annotated[
+        dict[Text, Vendor], Meta(max_length=1000, description="What is on file about operators, by operator.")
     ] = {}
     deployments: Annotated[
         dict[Name, Deployment], Meta(max_length=2000, description="Models that are served, by name.")

@@ -24,7 +24,10 @@ TAGS: dict[str, int] = {
     "children": RESTRICTED,
     "government": CONFIDENTIAL,
     "opaque": INTERNAL,
+    # Card verification codes, PINs and track data, which nobody may keep once a payment is authorised.
+    "pci-sad": RESTRICTED,
 }
+# Positions are kept in files and sent between versions: new tags are added at the end, none ever moves.
 TAG_BIT: dict[str, int] = {name: 1 << i for i, name in enumerate(TAGS)}
 
 

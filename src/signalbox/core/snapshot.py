@@ -13,7 +13,7 @@ APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tok
 
 
 class Attestation(msgspec.Struct, frozen=True):
-    """A contract fact. until: ISO date after which it no longer holds, or None. covers: APIs, empty for all."""
+    """A contract fact. until: ISO date, the last day (UTC) on which it holds, or None. covers: APIs, empty for all."""
 
     name: str
     until: str | None = None
@@ -84,6 +84,22 @@ class Deployment(msgspec.Struct, frozen=True):
     fine_tune_of: str | None = None
 
 
+class CustomClass(msgspec.Struct, frozen=True):
+    """Content that a workload names itself. Either a pattern or words; label: a tag or a level."""
+
+    name: str
+    label: str
+    pattern: str = ""
+    words: tuple[str, ...] = ()
+
+
+class Classify(msgspec.Struct, frozen=True):
+    """What is looked for in the text of a workload's calls. detectors: names, None for all of them."""
+
+    detectors: tuple[str, ...] | None = None
+    custom: tuple[CustomClass, ...] = ()
+
+
 class Workload(msgspec.Struct, frozen=True):
     """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
 
@@ -101,15 +117,19 @@ class Workload(msgspec.Struct, frozen=True):
     quality_min: float = 0.0
     ttft_p95_ms: int = 0
     max_tokens_default: int = 4096
+    classify: Classify = Classify()
 
 
 class CompiledRule(msgspec.Struct, frozen=True):
     """One rule as bitsets. It applies when level, a tag and a regulation match; then only `allow` may be used.
 
     level: lowest level it applies to. tags: any of these bits, 0 for no condition. regulations: any of these,
-    empty for no condition. workloads: likewise. allow: bitset of deployments. onward: bitset of deployments that
-    may be used when the call carries onward transfers. Attestations may cover some APIs only: allow and onward are
-    what holds for all of APIS, allow_by_api and onward_by_api are in its order.
+    empty for no condition. workloads, teams, tenants: likewise. allow: bitset of deployments. onward: bitset of
+    deployments that may be used when the call carries onward transfers. Attestations may cover some APIs only: allow
+    and onward are what holds for all of APIS, allow_by_api and onward_by_api are in its order.
+
+    guard: the guard whose work the rule counts on, empty for none; guarded_by_api and guarded_onward_by_api: what
+    may be used once it has transformed the content.
     """
 
     id: str
@@ -122,6 +142,16 @@ class CompiledRule(msgspec.Struct, frozen=True):
     source: str
     allow_by_api: tuple[int, ...] = ()
     onward_by_api: tuple[int, ...] = ()
+    teams: frozenset[str] = frozenset()
+    tenants: frozenset[str] = frozenset()
+    guard: str = ""
+    guarded_by_api: tuple[int, ...] = ()
+    guarded_onward_by_api: tuple[int, ...] = ()
+
+
+# What rules may ask about a caller: the tenant and the team of its key, empty where no rule names them.
+Caller = tuple[str, str]
+ANYONE: Caller = ("", "")
 
 
 class Snapshot(msgspec.Struct, frozen=True):
@@ -129,7 +159,8 @@ class Snapshot(msgspec.Struct, frozen=True):
 
     names: every name clients may use, to its kind (workload, deployment, alias). aliases: to what they stand for.
     teams: to the workloads their keys may use, empty for all. stale_on: the first UTC date (ISO) on which a fact
-    that was compiled in no longer holds, such as an attestation; it must be compiled anew on that day. permitted:
+    that was compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
+    compiled anew on that day. permitted:
     remembered answers of policy/rules.permitted, bounded by it; no part of the configuration.
     """
 
@@ -146,6 +177,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     body_bytes_max: int
     heartbeat_after_s: float
     created_s: int = 0
+    conversation_lifetime_s: int = 86_400
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     stale_on: str | None = None
-    permitted: dict[tuple[str, Labels, bool, str, bool], int] = msgspec.field(default_factory=dict)
+    permitted: dict[tuple[str, Labels, bool, str, bool, Caller, str], int] = msgspec.field(default_factory=dict)

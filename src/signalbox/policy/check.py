@@ -3,26 +3,16 @@
 from __future__ import annotations
 
 from ipaddress import ip_address
-from typing import Literal
-
-import msgspec
 
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels
 from signalbox.core.snapshot import APIS, CompiledRule, Deployment, Snapshot, Workload
+from signalbox.policy.finding import Finding
 from signalbox.policy.rules import PLACEMENTS, permitted, refusals
 
 # Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
 _CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
 _NAMED_MAX = 5
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """level: error fails the check, warning deserves a look. where: `file:line`."""
-
-    level: Literal["error", "warning"]
-    where: str
-    message: str
 
 
 def check(declared: Declared, snapshot: Snapshot) -> list[Finding]:

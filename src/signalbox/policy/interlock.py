@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
-from signalbox.core.labels import CONFIDENTIAL
+from signalbox.core.labels import CONFIDENTIAL, Labels
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.policy import rules
+from signalbox.policy.classify import Classifier
 
 ZERO_RETENTION = "zero-retention"
 # The one onward fact that an edit of ours undoes: `store: false` is written for zero-retention environments.
@@ -17,8 +18,10 @@ STORE = "store"
 class Interlock:
     """Judges calls under one snapshot."""
 
-    def __init__(self, snapshot: Snapshot) -> None:
+    def __init__(self, snapshot: Snapshot, classifier: Classifier) -> None:
         self._snapshot = snapshot
+        self._classifier = classifier
+        self._callers = rules.Callers(snapshot)
         self._zero_retention = sum(
             1 << d.index for d in snapshot.deployments if any(a.name == ZERO_RETENTION for a in d.environment.attests)
         )
@@ -29,29 +32,41 @@ class Interlock:
 
     def permitted(self, call: Call) -> int:
         """The bitset of deployments that may see this call's raw content."""
-        envelope, labels = call.envelope, call.labels
-        if _unknown_tools(call):
+        return self._permitted(call, call.labels)
+
+    def _permitted(self, call: Call, labels: Labels) -> int:
+        envelope = call.envelope
+        if _unknown_tools(call, labels):
             return 0
         onward, placed = bool(envelope.onward), call.pinned is None
-        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed)
+        caller = self._callers.of(call.principal)
+        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed, caller=caller)
         if onward and envelope.onward == (STORE,):
-            unstored = rules.permitted(self._snapshot, call.workload, labels, False, call.api, placed=placed)
+            unstored = rules.permitted(
+                self._snapshot, call.workload, labels, False, call.api, placed=placed, caller=caller
+            )
             allowed |= unstored & self._zero_retention
         return allowed
 
     def permit(self, call: Call, deployment: Deployment, attempt_id: str, api: str, body: bytes) -> Permit:
         """A permit for exactly these bytes to go to exactly this deployment, asked for anew at every attempt.
 
-        Raises NoPermittedPlacement when the rules, evaluated now on the call's labels, forbid it: whoever chose the
-        deployment was wrong, and nothing leaves.
+        Judged are these bytes. In the client's own dialect they are the body that was classified, apart from edits that
+        bring in nothing but constants and the deployment's own model name; a translation puts strings together anew,
+        and is read again. Raises NoPermittedPlacement when the rules, evaluated now, forbid it: nothing leaves.
         """
-        if not self.permitted(call) >> deployment.index & 1:
+        labels = call.labels
+        if api != call.api:
+            labels |= self._classifier.of_body(call, body).labels
+            if labels != call.labels:
+                self._classifier.raised(call, labels)
+        if not self._permitted(call, labels) >> deployment.index & 1:
             raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
-        return Permit(attempt_id, deployment, api, body, call.labels, call.decision.reason if call.decision else "")
+        return Permit(attempt_id, deployment, api, body, labels, call.decision.reason if call.decision else "")
 
     def refusal(self, call: Call) -> BadRequest:
         """Why nothing is permitted, naming the rules that forbid."""
-        if _unknown_tools(call):
+        if _unknown_tools(call, call.labels):
             return Unsupported(
                 f"The tool type {call.envelope.unknown_tools[0][:64]!r} is unknown to this gateway, and content of"
                 " class confidential and above may only use known ones.",
@@ -59,7 +74,15 @@ class Interlock:
                 code="unknown_tool_type",
             )
         onward = bool(call.envelope.onward)
-        refused = rules.refusals(self._snapshot, call.workload, call.labels, onward, call.api)
+        refused = rules.refusals(
+            self._snapshot,
+            call.workload,
+            call.labels,
+            onward,
+            call.api,
+            placed=call.pinned is None,
+            caller=self._callers.of(call.principal),
+        )
         ids = sorted({rule for found in refused.values() for rule, _ in found})
         labels = ", ".join(call.labels.names())
         why = f"forbidden by {', '.join(ids[:8])}" if ids else "no placement of the workload may take it"
@@ -68,6 +91,6 @@ class Interlock:
         )
 
 
-def _unknown_tools(call: Call) -> bool:
+def _unknown_tools(call: Call, labels: Labels) -> bool:
     """Whether a tool that may run anywhere stands beside content that may not go anywhere."""
-    return bool(call.envelope.unknown_tools) and call.labels.level >= CONFIDENTIAL
+    return bool(call.envelope.unknown_tools) and labels.level >= CONFIDENTIAL

@@ -23,7 +23,7 @@ class Judge:
     def __init__(self, deployments: tuple[Deployment, ...], today: date) -> None:
         self._deployments = deployments
         self._today = today
-        self._everything = (1 << len(deployments)) - 1
+        self.everything = (1 << len(deployments)) - 1
         self._facts: dict[tuple[str, str, str], Verdict] = {}
 
     def certain(self, predicate: Predicate, api: str) -> int:
@@ -51,12 +51,12 @@ class Judge:
         parts += [self._judge(part, api) for part in predicate.all]
         if predicate.not_ is not None:
             sure, maybe = self._judge(predicate.not_, api)
-            parts.append((self._everything & ~maybe, self._everything & ~sure))
+            parts.append((self.everything & ~maybe, self.everything & ~sure))
         # Loading refuses a predicate without a condition; were one to get here, it would open nothing.
-        return self._all_of(parts) if parts else (0, self._everything)
+        return self._all_of(parts) if parts else (0, self.everything)
 
     def _all_of(self, verdicts: Iterable[Verdict]) -> Verdict:
-        sure = maybe = self._everything
+        sure = maybe = self.everything
         for one_sure, one_maybe in verdicts:
             sure &= one_sure
             maybe &= one_maybe

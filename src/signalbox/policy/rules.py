@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from datetime import date, timedelta
+import hashlib
+from collections.abc import Callable, Mapping
+from datetime import date
 
 from signalbox.config import schema
-from signalbox.config.declared import Declared, Target
+from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.targets import rates_of
+from signalbox.core.call import Principal
 from signalbox.core.labels import LEVELS, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import (
+    ANYONE,
     APIS,
     Attestation,
+    Caller,
     CompiledRule,
     Deployment,
     Environment,
@@ -19,57 +23,86 @@ from signalbox.core.snapshot import (
     Workload,
 )
 from signalbox.core.usage import Rates
+from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
+from signalbox.policy.register import attestations_of, stale_on
 from signalbox.pricing.cost import FREE
 
 # The rates of a provider's model on a day (UTC), or None when nobody knows them.
 RatesFor = Callable[[str, str, date], Rates | None]
 
 DEFAULT_WORKLOAD = "default"
-SELF = "self"
 PLACEMENTS = "placements"
 MEMO_MAX = 4096
 
-_OWN_KINDS = frozenset(("on-prem", "edge"))
 _API_INDEX = {api: index for index, api in enumerate(APIS)}
 
 
 # --- on the hot path ---
 
 
+class Callers:
+    """Sorts callers into the classes that the rules of one snapshot tell apart: few, so that answers are remembered."""
+
+    __slots__ = ("_any", "_teams", "_tenants")
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._tenants = frozenset(name for rule in snapshot.rules for name in rule.tenants)
+        self._teams = frozenset(name for rule in snapshot.rules for name in rule.teams)
+        self._any = bool(self._tenants or self._teams)
+
+    def of(self, principal: Principal) -> Caller:
+        if not self._any:
+            return ANYONE
+        tenant, team = principal.tenant, principal.team
+        return (tenant if tenant in self._tenants else "", team if team in self._teams else "")
+
+
 def permitted(
-    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, *, placed: bool = True
+    snapshot: Snapshot,
+    workload: Workload,
+    labels: Labels,
+    onward: bool,
+    api: str,
+    *,
+    placed: bool = True,
+    caller: Caller = ANYONE,
+    guard: str = "",
 ) -> int:
     """The bitset of deployments that may take content with `labels` for `workload`.
 
-    placed False: whatever the workload's placements are, for a caller who named a deployment and was granted it.
-
     onward: the call carries content further than the model. api: the client's; where a deployment would be reached
     through another one by translation, attestations have to cover every one it could be.
+    placed False: whatever the workload's placements are, for a caller who named a deployment and was granted it.
+    caller: of Callers.of. guard: empty for content as it came; the name of the guard that has transformed it, for what
+    may be used then. To say so without having transformed it would be an escape.
     The workload's own labels always count, whether or not `labels` holds them.
     """
-    key = (workload.name, labels, onward, api, placed)
+    key = (workload.name, labels, onward, api, placed, caller, guard)
     found = snapshot.permitted.get(key)
     if found is None:
-        found = _evaluate(snapshot, workload, labels, onward, api, placed)
+        found = _placements(snapshot, workload) if placed else (1 << len(snapshot.deployments)) - 1
+        index = _API_INDEX[api]
+        for rule in applying(snapshot, workload, labels, caller):
+            found &= allowed_by(rule, onward, index, guard)
         if len(snapshot.permitted) >= MEMO_MAX:
             snapshot.permitted.clear()
         snapshot.permitted[key] = found
     return found
 
 
-def _evaluate(snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, placed: bool) -> int:
-    index = _API_INDEX[api]
-    allowed = _placements(snapshot, workload) if placed else (1 << len(snapshot.deployments)) - 1
-    for rule in applying(snapshot, workload, labels):
-        allowed &= rule.onward_by_api[index] if onward else rule.allow_by_api[index]
-    return allowed
+def allowed_by(rule: CompiledRule, onward: bool, api_index: int, guard: str = "") -> int:
+    """The bitset of deployments that one rule, where it applies, allows."""
+    if guard and rule.guard == guard:
+        return rule.guarded_onward_by_api[api_index] if onward else rule.guarded_by_api[api_index]
+    return rule.onward_by_api[api_index] if onward else rule.allow_by_api[api_index]
 
 
-def applying(snapshot: Snapshot, workload: Workload, labels: Labels) -> list[CompiledRule]:
-    """The rules that apply to content with `labels` of `workload`."""
+def applying(snapshot: Snapshot, workload: Workload, labels: Labels, caller: Caller = ANYONE) -> list[CompiledRule]:
+    """The rules that apply to content with `labels` of `workload` from `caller`."""
     labels |= workload.labels
     level, tags, name, regulations = labels.level, labels.tags, workload.name, workload.regulations
+    tenant, team = caller
     return [
         rule
         for rule in snapshot.rules
@@ -77,6 +110,8 @@ def applying(snapshot: Snapshot, workload: Workload, labels: Labels) -> list[Com
         and (not rule.tags or rule.tags & tags)
         and (not rule.regulations or not rule.regulations.isdisjoint(regulations))
         and (not rule.workloads or name in rule.workloads)
+        and (not rule.teams or team in rule.teams)
+        and (not rule.tenants or tenant in rule.tenants)
     ]
 
 
@@ -87,24 +122,28 @@ def _placements(snapshot: Snapshot, workload: Workload) -> int:
 
 
 def refusals(
-    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str
+    snapshot: Snapshot,
+    workload: Workload,
+    labels: Labels,
+    onward: bool,
+    api: str,
+    *,
+    placed: bool = True,
+    caller: Caller = ANYONE,
+    guard: str = "",
 ) -> dict[str, list[tuple[str, str]]]:
-    """Why each deployment that is not permitted is not: (rule id, source), in the order of the file.
+    """Why each deployment that is not permitted is not: (rule id, citation), the file's own rules before its packs'.
 
     One that the workload does not list has the id `placements`.
     """
     index = _API_INDEX[api]
-    listed = _placements(snapshot, workload)
-    rules = applying(snapshot, workload, labels)
+    listed = _placements(snapshot, workload) if placed else -1
+    rules = applying(snapshot, workload, labels, caller)
     found: dict[str, list[tuple[str, str]]] = {}
     for deployment in snapshot.deployments:
         bit = 1 << deployment.index
         reasons = [] if listed & bit else [(PLACEMENTS, f"workload {workload.name} does not list it")]
-        reasons += [
-            (rule.id, rule.source)
-            for rule in rules
-            if not (rule.onward_by_api[index] if onward else rule.allow_by_api[index]) & bit
-        ]
+        reasons += [(rule.id, rule.source) for rule in rules if not allowed_by(rule, onward, index, guard) & bit]
         if reasons:
             found[deployment.name] = reasons
     return found
@@ -117,7 +156,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
     """The snapshot that requests read. now_date: today in UTC, ISO: what lapsed before it does not count."""
     today = date.fromisoformat(now_date)
     config = declared.config
-    environments = {name: _environment(name, entry) for name, entry in config.environments.items()}
+    environments = {name: _environment(name, entry, config) for name, entry in config.environments.items()}
     deployments = tuple(
         _deployment(index, name, target, environments[target.environment], today, rates_for)
         for index, (name, target) in enumerate(declared.deployments.items())
@@ -129,7 +168,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name)
     names = dict.fromkeys(config.aliases, "alias") | dict.fromkeys(by_name, "deployment")
     return Snapshot(
-        version=declared.version,
+        version=_version(declared),
         generation=generation,
         environments=tuple(environments.values()),
         deployments=deployments,
@@ -137,29 +176,36 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         default_workload=config.default_workload or next(iter(workloads)),
         names=names | dict.fromkeys(workloads, "workload"),
         deployment_by_name=by_name,
-        rules=tuple(_rule(rule, judge) for rule in config.rules),
+        rules=tuple(
+            _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
+        ),
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
-        stale_on=_stale_on(environments.values(), today),
+        stale_on=stale_on(config, today),
     )
 
 
-def _environment(name: str, entry: schema.Environment) -> Environment:
-    own = entry.kind in _OWN_KINDS
+def _version(declared: Declared) -> str:
+    """A hash of what is in force: the file's own where nothing else is, packs included where it names any."""
+    if not declared.config.packs:
+        return declared.version
+    parts = [declared.version, *(pack(name).digest for name in declared.config.packs)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[: len(declared.version)]
+
+
+def _environment(name: str, entry: schema.Environment, config: schema.Config) -> Environment:
     return Environment(
         name=name,
         kind=entry.kind,
         region=entry.region or "",
         storage_region=entry.storage_region or entry.region or "",
-        operator=entry.operator or (SELF if own else ""),
+        operator=operator_of(entry),
         jurisdiction=entry.jurisdiction or "",
         attests=tuple(
-            Attestation(held)
-            if isinstance(held, str)
-            else Attestation(held.name, held.until, held.evidence, tuple(held.covers))
-            for held in entry.attests
+            Attestation(held.name, held.until, held.evidence, tuple(held.covers))
+            for held in attestations_of(name, entry, config)
         ),
     )
 
@@ -216,39 +262,43 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
     )
 
 
-def _stale_on(environments: Iterable[Environment], today: date) -> str | None:
-    """The day after the first attestation lapses."""
-    ends = [
-        date.fromisoformat(held.until)
-        for environment in environments
-        for held in environment.attests
-        if held.until is not None
-    ]
-    coming = [end for end in ends if today <= end < date.max]
-    return (min(coming) + timedelta(days=1)).isoformat() if coming else None
-
-
-def _rule(rule: schema.Rule, judge: Judge) -> CompiledRule:
-    allow = tuple(judge.certain(rule.allow, api) for api in APIS)
-    if isinstance(rule.onward, schema.Predicate):
-        onward = tuple(here & judge.certain(rule.onward, api) for here, api in zip(allow, APIS, strict=True))
-    else:
-        onward = allow if rule.onward == "allow" else (0,) * len(APIS)
+def _rule(sourced: SourcedRule, allows: schema.Predicate, judge: Judge) -> CompiledRule:
+    rule, when = sourced.rule, sourced.rule.when
+    allow = tuple(judge.certain(allows, api) for api in APIS)
+    guard, guarded = "", allow
+    if isinstance(rule.transform, schema.Transform):
+        guard, besides = rule.transform.guard, rule.transform.allow
+        guarded = tuple(here | judge.certain(besides, api) for here, api in zip(allow, APIS, strict=True))
+    elif rule.transform is not None:
+        guard, guarded = rule.transform, (judge.everything,) * len(APIS)
+    onward, guarded_onward = _further(rule.onward, allow, judge), _further(rule.onward, guarded, judge)
     tags = 0
-    for tag in rule.when.data:
+    for tag in when.data:
         tags |= TAG_BIT[tag]
     return CompiledRule(
-        id=rule.id,
-        level=LEVELS.index(rule.when.level) if rule.when.level else 0,
+        id=sourced.id,
+        level=LEVELS.index(when.level) if when.level else 0,
         tags=tags,
-        regulations=frozenset(rule.when.regulations),
-        workloads=frozenset(rule.when.workloads),
+        regulations=frozenset(when.regulations),
+        workloads=frozenset(when.workloads),
+        teams=frozenset(when.teams),
+        tenants=frozenset(when.tenants),
         allow=_common(allow),
         onward=_common(onward),
         source=rule.source or "",
         allow_by_api=allow,
         onward_by_api=onward,
+        guard=guard,
+        guarded_by_api=guarded,
+        guarded_onward_by_api=guarded_onward,
     )
+
+
+def _further(onward: str | schema.Predicate, allowed: tuple[int, ...], judge: Judge) -> tuple[int, ...]:
+    """The part of `allowed` that may be used when the call carries content further."""
+    if isinstance(onward, schema.Predicate):
+        return tuple(here & judge.certain(onward, api) for here, api in zip(allowed, APIS, strict=True))
+    return allowed if onward == "allow" else (0,) * len(APIS)
 
 
 def _common(sets: tuple[int, ...]) -> int:

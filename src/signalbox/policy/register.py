@@ -1,0 +1,212 @@
+"""What is attested and until when: environments' own statements, the vendor register, documents of workloads.
+
+An environment's own statement wins over what the register says about its operator under the same name, lapsed or not.
+Everything counts on its last day (`until`, UTC) and no longer on the next.
+"""
+
+from __future__ import annotations
+
+from datetime import date, timedelta
+
+from msgspec import Struct
+
+from signalbox.config import schema
+from signalbox.config.declared import Declared, operator_of
+from signalbox.policy.finding import Finding
+
+# Days before the last one on which a warning is due.
+WARN_DAYS = (90, 30, 7)
+
+
+class Entry(Struct, frozen=True):
+    """One thing that is attested. holder: whom it is about. place: where the file says it. environments: where it
+    counts, empty for a document."""
+
+    kind: str
+    name: str
+    holder: str
+    place: str
+    until: str | None = None
+    evidence: str | None = None
+    owner: str | None = None
+    covers: tuple[str, ...] = ()
+    environments: tuple[str, ...] = ()
+
+    def days_left(self, today: date) -> int | None:
+        """Days after today on which it still holds; negative once it lapsed, None without an end."""
+        return None if self.until is None else (date.fromisoformat(self.until) - today).days
+
+    def state(self, today: date) -> str:
+        """One of no-end, valid, expiring (90 days or fewer), expired."""
+        left = self.days_left(today)
+        if left is None:
+            return "no-end"
+        return "expired" if left < 0 else "expiring" if left <= WARN_DAYS[0] else "valid"
+
+
+def attestations_of(name: str, entry: schema.Environment, config: schema.Config) -> list[schema.Attestation]:
+    """What an environment is attested: its own statements, then its operator's under names it is silent about."""
+    own = [_attestation(held) for held in entry.attests]
+    stated = {held.name for held in own}
+    return own + [held for held in _of_vendor(name, entry, config) if held.name not in stated]
+
+
+def _of_vendor(name: str, entry: schema.Environment, config: schema.Config) -> list[schema.VendorAttestation]:
+    found = vendor_of(operator_of(entry), config)
+    if found is None:
+        return []
+    held = [_vendor_attestation(each) for each in found[1].attests]
+    return [each for each in held if not each.environments or name in each.environments]
+
+
+def vendor_of(operator: str, config: schema.Config) -> tuple[str, schema.Vendor] | None:
+    """The entry of the register about an operator, by its name in the file."""
+    wanted = operator.casefold()
+    return next(
+        ((name, vendor) for name, vendor in config.vendors.items() if wanted and name.casefold() == wanted), None
+    )
+
+
+def entries(config: schema.Config) -> list[Entry]:
+    """Everything attested, in the order of the file: register, environments, documents of workloads."""
+    found: list[Entry] = []
+    for operator, vendor in config.vendors.items():
+        for held in map(_vendor_attestation, vendor.attests):
+            where = _counts_in(operator, held, config)
+            place = f"vendors.{operator}"
+            owner = held.owner or vendor.owner
+            found.append(_entry(held, f"vendor {operator!r}", place, owner, where))
+    for name, environment in config.environments.items():
+        for held in map(_attestation, environment.attests):
+            found.append(_entry(held, f"environment {name!r}", f"environments.{name}", held.owner, (name,)))
+    for name, workload in config.workloads.items():
+        for title, document in workload.facts.documents.items():
+            if isinstance(document, str):
+                document = schema.Document(document)
+            found.append(
+                Entry(
+                    "document",
+                    title,
+                    f"workload {name!r}",
+                    f"workloads.{name}",
+                    document.until,
+                    document.evidence,
+                    document.owner,
+                )
+            )
+    return found
+
+
+def _entry(
+    held: schema.Attestation, holder: str, place: str, owner: str | None, environments: tuple[str, ...]
+) -> Entry:
+    return Entry(
+        "attestation",
+        held.name,
+        holder,
+        place,
+        held.until,
+        held.evidence,
+        owner,
+        tuple(held.covers),
+        environments,
+    )
+
+
+def _counts_in(operator: str, held: schema.VendorAttestation, config: schema.Config) -> tuple[str, ...]:
+    """The environments to which an entry of the register lends its attestation."""
+    return tuple(
+        name
+        for name, environment in config.environments.items()
+        if operator_of(environment).casefold() == operator.casefold()
+        and held in attestations_of(name, environment, config)
+    )
+
+
+def stale_on(config: schema.Config, today: date) -> str | None:
+    """The next day on which something lapses or a warning about it is due: compile anew then. None for never."""
+    days: list[date] = []
+    for entry in entries(config):
+        if entry.until is None:
+            continue
+        last = date.fromisoformat(entry.until)
+        days += [last - timedelta(days=ahead) for ahead in WARN_DAYS if (last - date.min).days >= ahead]
+        days += [last + timedelta(days=1)] if last < date.max else []
+    coming = [day for day in days if day > today]
+    return min(coming).isoformat() if coming else None
+
+
+# --- findings ---
+
+
+def findings(declared: Declared, today: date) -> list[Finding]:
+    """What runs out, and what the register contradicts or leaves open."""
+    config = declared.config
+    found = [finding for entry in entries(config) if (finding := _running_out(declared, entry, today)) is not None]
+    known = {operator_of(environment).casefold() for environment in config.environments.values()}
+    for operator, vendor in config.vendors.items():
+        place = declared.where(f"vendors.{operator}")
+        if operator.casefold() not in known:
+            found.append(Finding("warning", place, f"vendor {operator!r} operates no environment: it has no effect."))
+        bare = [held if isinstance(held, str) else held.name for held in vendor.attests if _without_evidence(held)]
+        if bare:
+            found.append(Finding("warning", place, f"vendor {operator!r} has no evidence on file for {_list(bare)}."))
+    for name, environment in config.environments.items():
+        found += _contradictions(declared, name, environment)
+    return found
+
+
+def _running_out(declared: Declared, entry: Entry, today: date) -> Finding | None:
+    left = entry.days_left(today)
+    if left is None or left > WARN_DAYS[0]:
+        return None
+    whose = f" Ask {entry.owner}." if entry.owner else ""
+    place = declared.where(entry.place)
+    if left < 0:
+        text = f"{entry.kind} {entry.name!r} of {entry.holder} lapsed on {entry.until}: it counts as absent.{whose}"
+        return Finding("warning", place, text, "expired")
+    within = min(days for days in WARN_DAYS if left <= days)
+    when = "ends today" if left == 0 else f"ends in {left} day{'s' if left > 1 else ''}"
+    text = f"{entry.kind} {entry.name!r} of {entry.holder} {when}, on {entry.until} (within {within} days).{whose}"
+    return Finding("warning", place, text, "expiring")
+
+
+def _contradictions(declared: Declared, name: str, environment: schema.Environment) -> list[Finding]:
+    found_vendor = vendor_of(operator_of(environment), declared.config)
+    if found_vendor is None:
+        return []
+    operator, vendor = found_vendor
+    place = declared.where(f"environments.{name}")
+    held = {attestation.name for attestation in attestations_of(name, environment, declared.config)}
+    found: list[Finding] = []
+    if vendor.trains_on_data and "no-training" in held:
+        what = f"environment {name!r} counts as no-training, but the register says that {operator!r} trains on data."
+        found.append(Finding("error", place, f"{what} Put one of the two right."))
+    if vendor.retention_days and "zero-retention" in held:
+        what = f"environment {name!r} counts as zero-retention, but the register says that {operator!r} keeps content"
+        found.append(Finding("error", place, f"{what} for {vendor.retention_days} days. Put one of the two right."))
+    for region in dict.fromkeys((environment.region, environment.storage_region)):
+        if region is not None and vendor.regions and not any(_inside(region, wide) for wide in vendor.regions):
+            what = f"environment {name!r} is in {region}, where the contract with {operator!r} does not reach"
+            found.append(Finding("error", place, f"{what} ({_list(vendor.regions)}). Put one of the two right."))
+    return found
+
+
+def _inside(region: str, wide: str) -> bool:
+    return region == wide or region.startswith(f"{wide}/")
+
+
+def _without_evidence(held: str | schema.VendorAttestation) -> bool:
+    return isinstance(held, str) or held.evidence is None
+
+
+def _list(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _attestation(held: str | schema.Attestation) -> schema.Attestation:
+    return schema.Attestation(held) if isinstance(held, str) else held
+
+
+def _vendor_attestation(held: str | schema.VendorAttestation) -> schema.VendorAttestation:
+    return schema.VendorAttestation(held) if isinstance(held, str) else held
