@@ -22,7 +22,7 @@ $(VENV)/.runtime: pyproject.toml requirements.lock
 serve: $(VENV)/.runtime
 	$(BIN)/signalbox serve $(ARGS)
 
-test: $(VENV)/.installed check
+test: $(VENV)/.installed check engine
 	$(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.installed
