@@ -46,8 +46,10 @@ def routing(digits: str) -> bool:
 
 def find(view: View) -> Iterator[Found]:
     for start, end, kinds in view.numbers:
-        if kinds & IBAN and iban(view.text[start:end].translate(_SEPARATORS)):
-            yield Found("bank", "financial", start, end, 0.99, "iban")
+        if kinds & IBAN:
+            bare = view.text[start:end].translate(_SEPARATORS)
+            if iban(bare if bare[0].isalpha() else "PL" + bare):
+                yield Found("bank", "financial", start, end, 0.99 if bare[0].isalpha() else 0.85, "iban")
     if b"iban" in view.hits:
         yield from _lower_case(view)
     for word, end in view.after(_WORDS):

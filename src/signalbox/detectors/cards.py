@@ -10,7 +10,7 @@ from signalbox.detectors.checksums import luhn
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import CARD
-from signalbox.detectors.view import View
+from signalbox.detectors.view import View, Words
 
 # Brand, lowest and highest leading digits, lengths (ISO/IEC 7812 issuer ranges as the networks publish them).
 _RANGES: tuple[tuple[str, int, int, frozenset[int]], ...] = (
@@ -40,10 +40,12 @@ _RANGES: tuple[tuple[str, int, int, frozenset[int]], ...] = (
     ("maestro", 66, 69, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
     ("troy", 9792, 9792, frozenset((16,))),
 )
-_WORDS = frozenset(
-    b"card cards visa mastercard amex credit debit pan cc payment karte kreditkarte carte tarjeta carta cart\xe3o "
-    b"kort kreditkort kaart creditcard karta karty kredi kart discover diners jcb maestro luottokortti".split()
+_WORD_LIST = (
+    "card cards visa mastercard amex credit debit pan cc payment karte kreditkarte carte tarjeta carta cartão kort "
+    "kreditkort kaart creditcard karta karty kredi kart discover diners jcb maestro luottokortti карта карты 卡 "
+    "カード 카드 بطاقة κάρτα"
 )
+_WORDS = Words(_WORD_LIST.split())
 # After the word that announces it: `CVV: 123`, `security code is 123`.
 _CODE_WORDS = frozenset(b"cvv cvv2 cvc cvc2 cid cryptogramme security verification".split())
 _SECURITY_CODE = re.compile(

@@ -13,6 +13,7 @@ from signalbox.detectors.view import View
 class Detector(msgspec.Struct, frozen=True):
     """One detector. words: lower-case words of which one must occur before it looks. kinds: number shapes (see
     detectors.shapes) of which one must occur. sign: any other cheap test; one of the three suffices.
+    context: words that `find` looks up in `view.hits` but that give no reason to look.
 
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
     in `view.found`.
@@ -21,5 +22,6 @@ class Detector(msgspec.Struct, frozen=True):
     name: str
     find: Callable[[View], Iterable[Found]]
     words: frozenset[str] = frozenset()
+    context: frozenset[str] = frozenset()
     kinds: int = 0
     sign: Callable[[View], bool] | None = None

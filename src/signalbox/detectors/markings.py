@@ -127,7 +127,8 @@ _INTRODUCED = re.compile(
     r"(?i)(?:classification|classified(?: as)?|sensitivity|marking|security level|handling|protection level|"
     r"einstufung|klassifizierung|"
     r"schutzklasse|vertraulichkeit|niveau|clasificación|classificazione|classificação|classificatie|klasyfikacja|"
-    r"klauzula|klassificering|luokitus|klassifisering|klassifikace|sınıflandırma|гриф|класс|ταξινόμηση|تصنيف|密级|機密区分|status)"
+    r"klauzula|klassificering|luokitus|klassifisering|klassifikace|sınıflandırma|гриф|класс|ταξινόμηση|تصنيف|密级|"
+    r"機密区分|status)"
     r"[ \t]{0,2}[:=\-–：][ \t]{0,2}[\"'*_\[(]{0,3}$"
 )
 _DECORATION = " \t*_#=~<>[](){}|/\\-–—•·!.:\"'【】「」«»※★"

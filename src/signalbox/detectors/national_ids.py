@@ -8,14 +8,14 @@ from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.national_table import NATIONAL, NationalId
 from signalbox.detectors.shapes import ID
-from signalbox.detectors.view import View
+from signalbox.detectors.view import View, Words
 
 _BY_SHAPE: dict[str, list[NationalId]] = {}
 for _id in NATIONAL:
     for _written in _id.shapes:
         _BY_SHAPE.setdefault(_written, []).append(_id)
 
-_WORDS = {entry.kind: frozenset(word.encode("latin-1") for word in entry.words) for entry in NATIONAL}
+_WORDS = {entry.kind: Words(entry.words) for entry in NATIONAL}
 _SEPARATORS = str.maketrans("", "", " .-/()")
 
 

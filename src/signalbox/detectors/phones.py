@@ -8,16 +8,18 @@ from collections.abc import Iterator
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import PHONE
-from signalbox.detectors.view import View
+from signalbox.detectors.view import View, Words
 
 _WORD_LIST = """
     phone phones telephone tel tele call calls called calling cell cellphone mobile fax ph contact sms text whatsapp
     number dial reach hotline landline telefon telefonnummer handy mobil mobilnummer rufnummer anrufen ruf téléphone
     portable appeler appelez tél numéro teléfono telefono móvil movil celular llamar llame llamame número cellulare
     numero chiamare telefone telemóvel ligar telefoon mobiel bellen gsm nummer telefoni telefonu mobilnr tlf ring
-    puhelin puhelinnumero soita matkapuhelin
+    tfno telf tlfno answering messages office desk
+    puhelin puhelinnumero soita matkapuhelin zadzwoń komórka telefonní тел телефон звоните номер τηλέφωνο κινητό هاتف
+    جوال رقم 電話 携帯 电话 手机 전화 휴대폰 फोन โทร
 """
-_WORDS = frozenset(word.encode("latin-1") for word in _WORD_LIST.split() if max(word) < "\u0100")
+_WORDS = Words(_WORD_LIST.split())
 # ITU country codes of one and two digits; three-digit ones begin with these pairs.
 _CODES_2 = frozenset(
     [
@@ -69,7 +71,7 @@ _CODES_2 = frozenset(
 )
 _CODES_3 = frozenset(("21", "22", "23", "24", "25", "26", "29", "35", "37", "38", "42", "50", "59", "67", "68", "69",
                       "80", "85", "87", "88", "96", "97", "99"))  # fmt: skip
-_NANP = re.compile(rb"\(?000\)?[ .\-/]{0,2}000[ .-]{1,2}0000|0[ .-]\(?000\)?[ .-]{1,2}000[ .-]0000")
+_NANP = re.compile(rb"\(?000\)?[ .\-/]{0,2}000[ .-]{1,2}0000|00?0?[ .-]\(?000\)?[ .-]{1,2}000[ .-]0000")
 _BRACKETED = re.compile(rb"\(?0{2,5}\) ?[0 -]{5,}")
 _TRUNK = re.compile(
     rb"00(?:([ .-])00){4}|0{3,5}[ /-]0{3,4}[ -]?0{3,4}|0{2,5}[/-]0{5,8}|0{3,5} 0{6}|"
@@ -103,7 +105,7 @@ def find(view: View) -> Iterator[Found]:
         digits = "".join(char for char in view.text[start:end] if "0" <= char <= "9")
         written = shape[low:end] if low < start and not plus else shape[start:end]
         score = _score(digits, written, plus)
-        if score < 0.9 and view.near(start, _WORDS, 40, 0):
+        if score < 0.9 and view.near(start, _WORDS, 40, 10, end):
             score += 0.45
         if score < 0.3:
             continue

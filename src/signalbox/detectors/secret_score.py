@@ -25,7 +25,8 @@ _NAME_OTHER = re.compile(
     rb"(?i)author(?!iz)|keyword|keyboard|monkey|"
     rb"key_?(?:name|id|path|file|type|size|len|code|s\b|store|ring|ref|up|down|press)"
     rb"|token_?(?:type|url|name|uri|endpoint|count|s\b|izer|id)|pass(?:ed|ing|es|age|port|ive|through)|secret_?name|"
-    rb"(?:hash|salt|public|pub|primary|foreign|cache|sort|partition|index)_?key|auth_?(?:type|url|method|mode|entic|or)|"
+    rb"(?:hash|salt|public|pub|primary|foreign|cache|sort|partition|index)_?key|auth_?(?:type|url|method|mode|entic|"
+    rb"or)|"
     rb"pass(?:word)?_?(?:field|confirm|hash|reset|file|length|min|max|policy|label|prompt|column|input|method)"
 )
 

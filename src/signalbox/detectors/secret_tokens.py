@@ -112,7 +112,8 @@ _USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:([^\s/@\"'`<>]{1,128}+)@[A
 _HEADER = re.compile(rb"[ ]{1,2}(?:\\?[\"'])?([A-Za-z0-9._~+/=-]{6,4096}+)")
 HEADER_WORDS = frozenset(b"bearer basic ntlm digest negotiate apikey token".split())
 _WEBHOOK = re.compile(
-    rb"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/_+-]{20,})|discord(?:app)?\.com/api/webhooks/(\d+/[\w-]{30,})"
+    rb"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/_+-]{20,})|"
+    rb"discord(?:app)?\.com/api/webhooks/(\d+/[\w-]{30,})"
 )
 _FILLER = re.compile(
     rb"(?i)x{4,}|\*{3,}|\.{3}|0{8,}|1234567890|example|placeholder|your|changeme|redacted|"

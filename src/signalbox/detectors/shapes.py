@@ -22,11 +22,15 @@ _JOINED = re.compile(rb"[ .\-/()+]")
 _IPV4 = re.compile(rb"0{1,3}(?:\.0{1,3}){3}")
 _DATE = re.compile(rb"0000([-/.])0{1,2}\1 ?0{1,2}|0{1,2}([-/.]) ?0{1,2}\2 ?0000|0{1,2}([-/.])0{1,2}\3 ?00|00000000")
 _CARD = re.compile(
-    rb"0{13,19}|0000([ .-])0000\1(?:0000\1(?:0{4}|0{1,3}|0{4}\1?0{1,3})|00000)|0000([ .-])0{6}\2(?:0{4,5}|0{9})"
+    rb"0{12,19}|0000([ .-])0000\1(?:0000\1(?:0{4}|0{1,3}|0{4}\1?0{1,3})|00000)|0000([ .-])0{6}\2(?:0{4,5}|0{9})"
 )
 # Groups of two digits or more, one separator between them, brackets round one group. Not decimals, not year ranges.
 _PHONE = re.compile(rb"\(?0{1,5}\)?(?:(?: ?[-./] ?| {1,2})?\(?0{1,5}\)?){0,6}0{1,8}")
-_NOT_PHONE = re.compile(rb"0{1,5}[.]0+|0000 ?- ?0000|0000[ .]0000[ .]0000[ .]0000.*+|0{1,3}(?:\.000)+|0{1,3}(?: 000)+")
+_NOT_PHONE = re.compile(
+    rb"0{1,5}[.]0+|0000 ?- ?0000|0000[ .]0000[ .]0000[ .]0000.*+|0{1,3}(?:\.000)+|0{1,2}(?: 000)+|000(?: 000){3,}"
+)
+# A Polish account number is an IBAN without its country.
+_POLISH_ACCOUNT = (b"0" * 26, b"00 0000 0000 0000 0000 0000 0000")
 _SPACED = re.compile(rb"[0A](?:([ .\-_])[0A](?:\1[0A])++)")
 
 
@@ -70,6 +74,8 @@ def _kinds(part: bytes) -> int:
     if part in SHAPES:
         kinds |= ID
     bare = _JOINED.sub(b"", part)
+    if part in _POLISH_ACCOUNT:
+        return kinds | IBAN
     if part[:2] == b"AA":
         return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 else kinds
     if b"A" in part:

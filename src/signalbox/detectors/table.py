@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from signalbox.detectors import (
+    addresses,
     bank,
     cards,
+    dates,
     email_addresses,
+    export_control,
+    health,
     ip_addresses,
     markings,
     national_ids,
+    persons,
     phones,
     secrets,
+    source_code,
 )
 from signalbox.detectors.detector import Detector
 
@@ -22,5 +28,11 @@ DETECTORS: tuple[Detector, ...] = (
     email_addresses.DETECTOR,
     ip_addresses.DETECTOR,
     phones.DETECTOR,
+    dates.DETECTOR,
+    addresses.DETECTOR,
+    persons.DETECTOR,
+    health.DETECTOR,
     markings.DETECTOR,
+    export_control.DETECTOR,
+    source_code.DETECTOR,
 )

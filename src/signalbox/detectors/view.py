@@ -7,7 +7,7 @@ is a handful of C-level passes; that is what makes a gate over all detectors cos
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from signalbox.detectors.found import Found
@@ -50,6 +50,18 @@ PLACES_MAX = 64
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
+_LETTERS = (b"a", b"A", b"0")
+
+
+class Words:
+    """Lower-case words that announce something: narrow ones fit latin-1, wide ones do not."""
+
+    __slots__ = ("narrow", "wide")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        words = tuple(words)
+        self.narrow = frozenset(word.encode("latin-1") for word in words if max(word) < "\u0100")
+        self.wide = tuple(sorted({word for word in words if max(word) >= "\u0100"}))
 
 
 class View:
@@ -126,19 +138,30 @@ class View:
                 merged.append((start, end))
         return merged
 
-    def near(self, start: int, words: frozenset[bytes], before: int = 48, after: int = 0, end: int = 0) -> bool:
+    def near(self, start: int, words: Words, before: int = 48, after: int = 0, end: int = 0) -> bool:
         """Whether one of the words occurs at most `before` characters before start, or `after` after end."""
         window = self.lower[max(0, start - before) : start].split()
         if after:
             window += self.lower[end : end + after].split()
-        return not words.isdisjoint(window)
+        if not words.narrow.isdisjoint(window):
+            return True
+        if not self.wide or not words.wide:
+            return False
+        around = f"{self.text[max(0, start - before) : start]} {self.text[end : end + after] if after else ''}".lower()
+        return any(word in around for word in words.wide)
 
     def _find_numbers(self) -> Iterator[tuple[int, int, int]]:
         shape = self.shape
         for match in _RUN.finditer(shape):
             start, end = match.span()
+            if shape[end : end + 1] == b"a":
+                end -= len(match[0]) - len(match[0].rstrip(b"A"))
             left = start
             while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
                 left -= 1
             for low, high, kinds in candidates(shape[left:end]):
-                yield left + low, left + high, kinds
+                if (
+                    shape[left + high : left + high + 1] not in _LETTERS
+                    and shape[left + low - 1 : left + low] not in _LETTERS
+                ):
+                    yield left + low, left + high, kinds

@@ -1,0 +1,181 @@
+"""Health data of somebody: clinical words together with what identifies a person (45 CFR 164.514(b)(2) lists it).
+
+Clinical words alone are general questions, identifiers alone are personal data. Only where both meet are the
+identifiers reported again as health data, including weak ones that say nothing elsewhere: a bare name, a day, a clinic.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from signalbox.detectors.dates import FULL
+from signalbox.detectors.detector import Detector
+from signalbox.detectors.first_names import FIRST_NAMES
+from signalbox.detectors.found import Found
+from signalbox.detectors.health_words import STRONG, WEAK
+from signalbox.detectors.persons import named
+from signalbox.detectors.view import PLACES_MAX, View
+
+_STRONG = frozenset(word.encode("latin-1") for word in STRONG if max(word) < "\u0100")
+_WEAK = frozenset(word.encode("latin-1") for word in WEAK if max(word) < "\u0100")
+
+# Words that also belong to law, money, machines and play; alone they do not make a text clinical.
+_AMBIGUOUS = frozenset(
+    b"pain depression fever operation dose therapy diagnosis diagnostic admission discharge acute chronic ct pt "
+    b"withdrawal "
+    b"tension stroke surgery symptoms symptom diagnose lesion rash dm2 tx rx anxiety addiction platelet cancer "
+    b"fracture "
+    b"ingreso dolor behandlung behandeling behandling traitement tratamiento trattamento leczenie hoito discharged "
+    b"admitted "
+    b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica".split()
+)
+_ENOUGH = 2
+
+# `52-year-old female`, `34yo m`: how clinicians begin; and how names of drugs, operations and conditions end.
+_AGED = re.compile(
+    rb"\d ?(?:year old|yr old|month old|yo|y o) +(?:male|female|man|woman|boy|girl|infant|patient|pt|m|f|child)\b"
+)
+_SUFFIXES = (
+    b"ectomy", b"otomy", b"plasty", b"itis", b"emia", b"aemia", b"azole", b"cillin", b"mycin", b"sartan", b"statin",
+    b"olol",
+    b"zepam", b"zolam", b"oxetine", b"prazole", b"gliptin", b"gliflozin", b"tinib", b"parin", b"xaban", b"cardia",
+)  # fmt: skip
+
+_CAP = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
+_INITIALED = re.compile(rf"(?<![\w.])({_CAP}) ([A-Z])\.(?=[\s,;?!)]|$)")
+_INITIAL_HINT = re.compile(rb"a A\.")
+_FACILITY = re.compile(
+    rf"((?:{_CAP}|St\.|of|de|la|del)(?: (?:{_CAP}|of|de|la|del|the|St\.)){{0,4}}|(?:{_CAP})['’]s?) "
+    r"(?:Hospital|Clinic|Medical Center|Medical Centre|Health(?:care)?(?: Center| System| Clinic)?|Center|Centre|"
+    r"Klinik|"
+    r"Infirmary|Nursing Home|Hospice|Institute|Krankenhaus|Sinai|Medicine|Memorial|General)\b"
+)
+_FACILITY_WORDS = frozenset(
+    b"hospital clinic center centre klinik infirmary hospice sinai memorial krankenhaus health healthcare "
+    b"general".split()
+)
+_FACILITY_AFTER = re.compile(
+    rf" (?:(?:de|del|la|le|of|San|St\.?|Universitario|Clínico|General|"
+    rf"Virgen) ){{0,4}}{_CAP}(?: (?:de |del )?{_CAP}){{0,3}}"
+)
+_FACILITY_FIRST = frozenset(
+    b"hospital h\xf4pital ospedale klinikum krankenhaus universit\xe4tsklinikum szpital ziekenhuis sjukhus".split()
+)
+_PLACE = re.compile(
+    rf"(?:(?i:resid(?:ent|es|ing) (?:of|in)|liv(?:es|ing) (?:in|near|at)|from|native of|based in|located in|home in))"
+    rf" ((?:the )?{_CAP}(?: {_CAP}){{0,2}}(?:, [A-Z]{{2}}\b|, {_CAP})?)"
+)
+_IN_PLACE = re.compile(
+    rf"\b(?:in|at|near|of|from|to) ({_CAP}(?: {_CAP}){{0,2}}, (?:[A-Z]{{2}}\b|"
+    rf"{_CAP})|(?:{_CAP} ){{0,2}}(?:City|County|Springs|Beach|Heights|Falls|Rapids|Valley)\b)"
+)
+_PLACE_WORDS = frozenset(b"resident residing resides lives living from native based located home".split())
+_RECORD = re.compile(
+    r"(?:[ ](?:number|no|nr|num|id|#|record number|record|member id|beneficiary|plan)){0,2}\.?['\"]?(?: is|"
+    r" of)?[ ]{0,2}[:#=]{0,2}[ ]{0,2}#?"
+    r"((?=[A-Za-z-]{0,12}\d)[A-Za-z0-9]{1,14}(?:[-/.][A-Za-z0-9]{1,12}){0,4})"
+)
+_RECORD_WORDS = frozenset(
+    b"mrn mrns nhc nass medical record records chart member policy plan beneficiary subscriber insurance medicaid "
+    b"medicare "
+    b"account accession encounter case file id identifier certificate license patientid hpbn hpb hbn historia episodio "
+    b"fallnummer patientennummer versichertennummer krankenversichertennummer dossier cartella dossiernummer "
+    b"number".split()
+)
+_SURE_RECORDS = frozenset(
+    b"mrn mrns nhc nass fallnummer patientennummer versichertennummer krankenversichertennummer hpbn hpb hbn "
+    b"episodio".split()
+)
+_TITLED = re.compile(rf"\.? ({_CAP}(?: {_CAP}){{0,2}})")
+_TITLES = frozenset(
+    b"mr mrs ms miss dr drs prof herr herrn frau mme mlle monsieur madame se\xf1or se\xf1ora sr sra dra don "
+    b"do\xf1a".split()
+)
+_NOT_A_NAME_TEXT = """
+    type stage class grade grupo group hepatitis vitamin factor phase schedule part table figure
+"""
+_NOT_A_NAME = frozenset(_NOT_A_NAME_TEXT.split())
+
+
+def find(view: View) -> Iterator[Found]:
+    certainty = clinical(view)
+    if certainty == 0.0:
+        return
+    before = {(found.start, found.end): found for found in view.found if _identifies(found)}
+    for found in before.values():
+        yield Found("health", "phi", found.start, found.end, max(0.5, min(found.confidence, certainty)), found.kind)
+    elements = [element for element in _elements(view) if element[:2] not in before]
+    # A place alone is not yet somebody: clinics and towns stand in general questions as well.
+    alone = not before and all(kind in ("place", "facility") for _, _, kind, _ in elements)
+    for start, end, kind, confidence in elements:
+        yield Found("health", "phi", start, end, min(0.45 if alone else confidence, certainty), kind)
+
+
+def clinical(view: View) -> float:
+    """How sure it is that the text is about somebody's health: 0 when it is not."""
+    strong = view.hits & _STRONG
+    sure = len(strong - _AMBIGUOUS)
+    if not sure and (
+        _AGED.search(view.lower) is not None or any(word.endswith(_SUFFIXES) for word in view.lower.split())
+    ):
+        sure = 1
+    vague = len(strong) - sure + len(view.hits & _WEAK)
+    if sure and (sure + vague >= _ENOUGH):
+        return 0.9
+    return 0.6 if vague >= _ENOUGH + 1 else 0.45 if sure else 0.0
+
+
+def _identifies(found: Found) -> bool:
+    return (found.tag in ("personal", "national-id", "pci", "financial") and found.confidence >= 0.4) and (
+        found.detector != "health"
+    )
+
+
+def _elements(view: View) -> Iterator[tuple[int, int, str, float]]:
+    """Identifiers that count only in clinical text."""
+    text = view.text
+    for found in named(view, 0.8):
+        yield found.start, found.end, "name", 0.8
+    for hint in islice(_INITIAL_HINT.finditer(view.shape), PLACES_MAX):
+        match = _INITIALED.search(text, max(0, hint.start() - 24), hint.end() + 2)
+        if match is not None and match[1].lower() not in _NOT_A_NAME:
+            yield match.start(), match.end(), "name", 0.8 if match[1].lower() in FIRST_NAMES else 0.65
+    for _, end in view.after(_TITLES):
+        match = _TITLED.match(text, end)
+        if match is not None:
+            yield match.start(1), match.end(1), "name", 0.75
+    yield from _places(view)
+    low = view.flat.lower()
+    for match in islice(FULL.finditer(low), PLACES_MAX):
+        yield match.start(), match.end(), "date", 0.7
+    for word, end in view.after(_RECORD_WORDS):
+        match = _RECORD.match(text, end)
+        if match is not None and (word in _SURE_RECORDS or len(match[1]) >= 5):
+            yield match.start(1), match.end(1), "record-number", 0.85 if word in _SURE_RECORDS else 0.7
+
+
+def _places(view: View) -> Iterator[tuple[int, int, str, float]]:
+    text = view.text
+    for word, end in view.after(_FACILITY_WORDS):
+        start = end - len(word)
+        if view.shape[start : start + 1] == b"A":
+            match = _FACILITY.search(text, max(0, start - 48), end + 16)
+            if match is not None and match.end() >= end:
+                yield match.start(), match.end(), "facility", 0.7
+    for word, end in view.after(_FACILITY_FIRST):
+        match = _FACILITY_AFTER.match(text, end)
+        if match is not None:
+            yield end - len(word), match.end(), "facility", 0.7
+    for _, end in view.after(_PLACE_WORDS):
+        match = _PLACE.search(text, max(0, end - 10), end + 64)
+        if match is not None and match.start() <= end:
+            yield match.start(1), match.end(1), "place", 0.65
+    for match in islice(_IN_PLACE.finditer(text), PLACES_MAX):
+        yield match.start(1), match.end(1), "place", 0.65
+
+
+# The gate learns these words as well, so that places of them are known when clinical text is read.
+_CONTEXT = _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
+DETECTOR = Detector("health", find, words=STRONG | WEAK, context=frozenset(word.decode("latin-1") for word in _CONTEXT))

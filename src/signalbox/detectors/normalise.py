@@ -1,0 +1,99 @@
+"""The form of a text that detectors read: invisible characters gone, look-alikes and other digits made plain.
+
+Plain text passes untouched after one C-level test. Where characters are dropped, the offsets of what is left are kept,
+so that findings still point into the text as it was given.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_ASCII = bytes(range(128))
+
+# Over the UTF-8 of all characters beyond ASCII: is there one that `_TABLE` would change?
+_ODD = re.compile(
+    rb"\xc2[\xad\xa0]|\xcd\x8f|\xcc[\xb5-\xb8]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xd8\x9c|\xe0\xa5[\xa6-\xaf]|"
+    rb"\xe1\xa0\x8e|"
+    rb"\xe2\x80[\x80-\x92\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\x88\x92|\xe2\x91[\xa0-\xbf]|\xe2\x92[\xb6-\xbf]|\xe2\x93|"
+    rb"\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef[\xbc\xbd]|\xf0\x9d[\x90-\x9f]|"
+    rb"\xf0\x9f[\x84\x85]|"
+    rb"\xf3\xa0[\x80-\x87]"
+)
+# Lead bytes of Greek, Cyrillic, Armenian, Cherokee and Lisu letters that pass for Latin ones.
+_FOREIGN = re.compile(rb"[\xcd-\xd6]|\xe1[\x8e\x8f]|\xea\x93")
+
+_INVISIBLE = (
+    *(0xAD, 0x34F, 0x61C, 0x180E, 0x3164, 0xFEFF),
+    *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10),
+    *range(0x335, 0x339), *range(0xE0000, 0xE0020), *range(0xE007F, 0xE01F0),
+)  # fmt: skip
+_LOOKALIKES = str.maketrans(
+    "АВЕКМНОРСТХУІЈЅЗаеорсухіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαινρτυкмнтԛԝցհոսӀ",
+    "ABEKMHOPCTXYIJS3aeopcyxijsdhABEZHIKMNOPTYXoaivptukmhtqwghnul",
+)
+_MIXED = re.compile(r"[A-Za-z0-9][\u0370-\u058f]|[\u0370-\u058f][A-Za-z0-9]")
+_WORD = re.compile(r"[A-Za-z0-9\u0370-\u058f_@.+-]+")
+_CONFUSED = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{2})?[0-9OolI]{9,30}+(?![A-Za-z0-9])")
+_DIGITS = str.maketrans("OolI", "0011")
+_LATIN = re.compile(r"[A-Za-z]")
+_ONLY_LOOKALIKES = re.compile("[" + "".join(map(chr, _LOOKALIKES)) + "0-9_.-]+")
+
+
+def _table() -> dict[int, str | None]:
+    table: dict[int, str | None] = dict.fromkeys(_INVISIBLE)
+    for start, end in ((0x2000, 0x200B), (0x202F, 0x2030), (0x205F, 0x2060), (0x3000, 0x3001), (0xA0, 0xA1)):
+        table.update(dict.fromkeys(range(start, end), " "))
+    table.update(dict.fromkeys((*range(0x2010, 0x2013), 0x2212), "-"))
+    for start, end in ((0xFF01, 0xFF5F), (0x1D400, 0x1D800), (0x2460, 0x2474), (0x24B6, 0x24EA), (0x1F130, 0x1F150)):
+        for code in range(start, end):
+            plain = unicodedata.normalize("NFKC", chr(code))
+            if len(plain) == 1 and plain.isascii():
+                table[code] = plain
+    for start in (0x660, 0x6F0, 0x966):
+        table.update({start + digit: str(digit) for digit in range(10)})
+    # Tag characters repeat ASCII invisibly; a model reads them, so detectors do as well.
+    table.update({0xE0000 + code: chr(code) for code in range(0x20, 0x7F)})
+    return table
+
+
+_TABLE = _table()
+_DROPPED = frozenset(code for code, plain in _TABLE.items() if plain is None)
+
+
+def normal(text: str) -> tuple[str, list[int] | None]:
+    """The plain form, and for each of its characters the offset in the text as given; None when they are equal."""
+    if text.isascii():
+        return text, None
+    rest = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
+    offsets = None
+    if _ODD.search(rest) is not None:
+        plain = text.translate(_TABLE)
+        if len(plain) != len(text):
+            offsets = [at for at, char in enumerate(text) if ord(char) not in _DROPPED]
+        text = plain
+    if _FOREIGN.search(rest) is not None and _MIXED.search(text) is not None:
+        text = _WORD.sub(_folded, text)
+    return text, offsets
+
+
+def digits_mended(text: str) -> str:
+    """Numbers in which letters stand for digits (`O` for 0, `l` for 1), as bad scans and evaders write them."""
+    return _CONFUSED.sub(_mended, text)
+
+
+def _mended(match: re.Match[str]) -> str:
+    word = match[0]
+    head = word[:2] if word[:2].isalpha() and len(word) > 14 else ""
+    digits = sum(char.isdigit() for char in word)
+    return head + word[len(head) :].translate(_DIGITS) if digits * 2 >= len(word) else word
+
+
+def _folded(match: re.Match[str]) -> str:
+    """A word that mixes scripts, or is made of look-alikes and digits only, in Latin letters; others as they are."""
+    word = match[0]
+    if word.isascii():
+        return word
+    if _LATIN.search(word) is not None or (_ONLY_LOOKALIKES.fullmatch(word) and any(c.isdigit() for c in word)):
+        return word.translate(_LOOKALIKES)
+    return word

@@ -1,0 +1,133 @@
+"""Source code against prose: how many lines of a block are written the way programs are.
+
+A block is judged by the share of its lines that look like code, each kind of line worth what it is worth in the least
+code-like text that has it. Data formats (JSON, logs, YAML) have brackets as well, but no statements.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from signalbox.detectors.detector import Detector
+from signalbox.detectors.found import Found
+from signalbox.detectors.view import View
+
+# The densest blocks that are judged in one text, and their size: enough to know that there is code, bounded in time.
+_BLOCK_CHARS, _BLOCKS_MAX = 2048, 4
+
+_FENCE = re.compile(
+    r"(?:```|~~~)[ ]?(?i:python|py|javascript|js|jsx|typescript|ts|tsx|java|c|cpp|c\+\+|csharp|c#|cs|go|golang|rust|"
+    r"ruby|rb|php|"
+    r"swift|kotlin|scala|perl|r|sql|bash|sh|shell|zsh|powershell|ps1|lua|haskell|dart|matlab|vb|asm|verilog|"
+    r"solidity|html|css|"
+    r"dockerfile|terraform|hcl|makefile)\b[^\n]{0,40}\n"
+)
+_STRONG = re.compile(
+    rb"^[ \t]*+(?:"
+    rb"(?:async )?def \w+ ?\(.*|class \w+(?: ?[:({].*)?$|(?:from [\w.]+ )?import [\w.*{ ]+(?:,.*|;|$| as .*|"
+    rb"\}.*)|#include ?[<\"].*|#define \w.*|#!/.*|"
+    rb"(?:el)?if .*[:{]$|if ?\(.*\).*|\} ?else.*|else ?[:{].*|else$|elif .*:$|for ?\(.*|for \w+(?:, ?\w+)* in .*:.*|"
+    rb"while ?\(.*|while .*:$|switch ?\(.*|case .*:$|"
+    rb"(?:try|finally|do) ?[:{]$|(?:catch|except).*[:{]$|with .* as \w+:$|return(?: .*)?;$|"
+    rb"return [\w.\[\](){}'\"+*/, -]+$|return$|"
+    rb"(?:const|let|var|val|auto|final|static|unsigned|mut) .*=.*|(?:public|private|protected|internal|static|"
+    rb"export|func|fn|function|fun|sub|package|namespace|using|module|struct|enum|interface|trait|impl|"
+    rb"template) [\w<*&].*[;{:)(]?.*|"
+    rb"(?:int|char|void|bool|boolean|float|double|long|string|String|size_t|uint\d+_t|byte|Object|List<.*>|std::.*|"
+    rb"FILE) ?\*{0,2} ?\w+.*[;{,)(=].*|"
+    rb"[\w.>\[\]'\"*&-]+(?:\[[^\]]*\])? ?(?:[-+*/|&%^]|<<|>>)?= ?[^=].*;$|\w[\w.]* (?::[ \w\[\], |"
+    rb"]+ )?[-+*/]?= [\w\[({'\"-].*(?<![.!?])$|"
+    rb"[\w.>:<-]+\(.*\);?(?: ?\{)?$|(?:await|yield|raise|throw|assert|print|del|global|pass|break|continue|"
+    rb"goto)\b.*;?$|@\w+(?:\(.*\))?$|"
+    rb"(?:SELECT|select) .{1,200}\b(?:FROM|from)\b.*|(?:INSERT INTO|insert into|UPDATE|update|DELETE FROM|"
+    rb"delete from|CREATE (?:OR REPLACE )?(?:TABLE|VIEW|INDEX|FUNCTION|PROCEDURE|UNIQUE|TRIGGER|DATABASE)|"
+    rb"create (?:table|view|index)|ALTER TABLE|alter table|DROP TABLE|drop table) [\w`\".(].*|"
+    rb"(?:FROM|from|(?:LEFT |RIGHT |INNER |OUTER |left |right |inner )?(?:JOIN|join)) [\w.`\"]+(?: (?:AS |"
+    rb"as )?\w{1,20})?(?: (?:ON|on) .*)?,?;?$|(?:WHERE|where|HAVING|having|AND|OR) .*(?:=|<|>|\bIN\b|\bLIKE\b|"
+    rb"\bIS\b|\bBETWEEN\b).*|(?:GROUP BY|ORDER BY|group by|order by|LIMIT|VALUES|values|SET|BEGIN|COMMIT|DECLARE|"
+    rb"END) ?[\w(@`].*|(?:BEGIN|COMMIT|END);?$|"
+    rb"(?:sudo|apt-get|apt|yum|pip3?|npm|yarn|git|docker|kubectl|curl|wget|chmod|chown|mkdir|cd|cp|mv|rm|grep|sed|"
+    rb"awk|echo|export|source|ssh|scp|tar|find|cat|ls|systemctl|python3?|make|cargo|helm|terraform|ps|kill|read|"
+    rb"local|set|unset|printf|trap|exit|exec|eval|shift) (?:[-\"'$./~|>]|\w+[ =/.:@-]|\w+$|\d+$).*|"
+    rb"(?:then|fi|done|esac|do|do$)$|\w+=(?:\$|\"|'|\d|[/\w.-]+$).*|if \[.*|\w+ ?\(\) ?\{$|\$ [a-z].*|"
+    rb"[ \t]*\|.*\|.*xargs.*|(?:for|while|until) .*; ?do.*|.*(?:&&|\|\|) *\\?$|.*\| (?:grep|awk|sed|sort|head|tail|"
+    rb"xargs|wc|cut|tr|tee) .*|"
+    rb".*[;{]$|[\])}]+[;,)]*$|.*(?:->|=>|::)\w.*[;,){]$"
+    rb")",
+    re.MULTILINE,
+)
+_COMMENT = re.compile(rb"^[ \t]*+(?://|/\*|\*/?(?: |$)|#(?: |!|$)|--(?: |$)|\"\"\"|''').*", re.MULTILINE)
+_LINE = re.compile(rb"^[ \t]*+[^\s].*", re.MULTILINE)
+_DATA = re.compile(
+    rb"^[ \t]*+(?:[{}\[\],]+|\"[^\"\n]{1,200}\": .*|\[?\d{4}-\d\d-\d\d.*|<[^>\n]+>.*|- [\w-]+:.*|[\w-]+: .*)$",
+    re.MULTILINE,
+)
+_MARKUP = b"{}();=<>[]"
+
+# Docstrings are prose in the middle of code.
+_QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
+_LINES_MIN, _SHARE = 3, 0.45
+
+
+def find(view: View) -> Iterator[Found]:
+    text, flat = view.text, view.flat
+    if b"```" in flat or b"~~~" in flat:
+        for match in _FENCE.finditer(text):
+            end = text.find(match[0][:3], match.end())
+            end = len(text) if end < 0 else end + 3
+            if end - match.start() > 40:
+                yield Found("source_code", "source-code", match.start(), end, 0.95, "fence")
+    for start, end in _densest(flat):
+        share, lines = judged(flat[start:end])
+        if (lines >= _LINES_MIN or (lines == 2 and share >= 0.9)) and share >= _SHARE:
+            yield Found("source_code", "source-code", start, end, min(0.97, 0.5 + 0.5 * share), "block")
+
+
+def judged(block: bytes) -> tuple[float, int]:
+    """(share of lines that are code, lines that are code) of a block; comments count with what is around them."""
+    block = _QUOTED.sub(b"", block.replace(b"\r", b""))
+    comments = len(_COMMENT.findall(block))
+    data = len(_DATA.findall(block))
+    lines = len(_LINE.findall(block)) - comments
+    code = len(_STRONG.findall(block))
+    if lines <= 0:
+        return 0.0, 0
+    if data * 2 > lines:
+        code -= data
+    return code / max(lines, 1), code
+
+
+def _densest(flat: bytes) -> list[tuple[int, int]]:
+    """The blocks with most of the characters that programs are made of, cut at line ends."""
+    size = len(flat)
+    if size <= _BLOCK_CHARS:
+        return [(0, size)]
+    weighed: list[tuple[int, int, int]] = []
+    start = 0
+    while start < size:
+        end = flat.find(b"\n", min(size, start + _BLOCK_CHARS))
+        end = size if end < 0 or end - start > 2 * _BLOCK_CHARS else end + 1
+        end = min(end, start + 2 * _BLOCK_CHARS)
+        block = flat[start:end]
+        weighed.append((len(block) - len(block.translate(None, _MARKUP)), start, end))
+        start = end
+    weighed.sort(reverse=True)
+    return [(start, end) for weight, start, end in weighed[:_BLOCKS_MAX] if weight * 100 > end - start]
+
+
+def _looks_technical(view: View) -> bool:
+    """Enough of the marks of programs to be worth reading lines."""
+    flat = view.flat
+    if flat.count(b"\n") < 2:
+        return False
+    marks = flat.count(b"(") + flat.count(b"=") + flat.count(b";") + flat.count(b"{") + flat.count(b"$")
+    return marks * 160 > len(flat) or b"```" in flat
+
+
+DETECTOR = Detector(
+    "source_code",
+    find,
+    words=frozenset(["select", "chmod", "sudo", "def", "elif", "endif", "fi", "esac", "printf", "nullptr", "kubectl"]),
+    sign=_looks_technical,
+)
