@@ -42,6 +42,7 @@ from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
 from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipper
+from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import EVERY
 from signalbox.policy.interlock import Interlock
@@ -275,7 +276,7 @@ async def _serve(options: ServeOptions) -> int:
         spawn=_spawner(options, state, listener, log),
         recover=lambda: recover(state.journal, now_ms()).attempts,
         check=_check,
-        shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S),
+        shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S, _alarm(log)),
         stop_listening=listener.close,
         today=today,
         stopping=stopping,
@@ -302,6 +303,16 @@ async def _serve(options: ServeOptions) -> int:
         await simulator.stop()
     store.close()
     return 0
+
+
+def _alarm(log: Log) -> Callable[[tuple[Finding, ...]], None]:
+    """Tells operators at once what `ledger verify` would tell them one day."""
+
+    def tell(findings: tuple[Finding, ...]) -> None:
+        for found in findings:
+            log.error("the journal is damaged", chain=found.chain, finding=found.kind, reason=found.message)
+
+    return tell
 
 
 async def _source(options: ServeOptions) -> tuple[ConfigSource, tuple[str, ...], Simulator | None]:
