@@ -52,7 +52,7 @@ class CannedUpstream:
         }
 
     def config(self) -> dict[str, Any]:
-        """Workloads `canned` (chat), `canned-messages`, and `canned-then-local`, which may fall over."""
+        """Workloads `canned` (chat) and `canned-messages`; the others may fall over."""
         return {
             "deployments": {
                 "told": self.deployment("openai", ["chat", "completions"]),
@@ -62,5 +62,7 @@ class CannedUpstream:
                 "canned": {"placements": ["told"]},
                 "canned-messages": {"placements": ["told-messages"]},
                 "canned-then-local": {"placements": ["told", "local"]},
+                "canned-then-messages": {"placements": ["told", "messages"]},
+                "messages-then-local": {"placements": ["messages", "local"]},
             },
         }

@@ -120,6 +120,19 @@ async def test_what_the_caller_caused_is_not_tried_elsewhere(told: Told) -> None
         assert not told.box.sim.log.entries
 
 
+async def test_what_one_protocol_cannot_carry_another_deployment_may(told: Told) -> None:
+    """Several choices do not exist in Messages: refused only where nothing else may serve the call."""
+    body = {**ENDPOINTS[CHAT], "n": 2}
+    told.upstream.answer = http(503, b"{}")
+    answer = await told.box.request(CHAT, {**body, "model": "messages-then-local"})
+    assert (answer.status, len(answer.json["choices"])) == (200, 2)
+    assert answer.headers["x-signalbox-placement"] == "local@vllm-env"
+    answer = await told.box.request(CHAT, {**body, "model": "w-messages"})
+    assert (answer.status, answer.json["error"]["code"]) == (400, "unsupported_parameter")
+    answer = await told.box.request(CHAT, {**body, "model": "canned-then-messages"})
+    assert answer.status == 503, "the one that could have served it is down: not the caller's fault"
+
+
 def _says_nothing_of_the_key(answer: Answer) -> None:
     whole = answer.body.decode() + repr(answer.headers)
     for at in range(len(KEY) - 8):
