@@ -203,11 +203,20 @@ class Served:
 
 
 def children(pid: int) -> list[int]:
-    """The worker processes of a supervisor."""
+    """The living worker processes of a supervisor."""
     try:
-        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+        found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
+    return [child for child in found if alive(child)]
+
+
+def alive(pid: int) -> bool:
+    """Whether it runs; a zombie does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
 
 
 async def until(condition: Callable[[], Any], what: str, within_s: float = 5.0) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
@@ -36,17 +37,26 @@ class FileSource:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._seen: dict[str, Stamp] = {}
+        self._read_ns = 0
 
     def read(self) -> Text:
-        # Looked at before it is read: what is written in between shows up as a change.
-        self._seen = {str(self._path): stamp([str(self._path)])}
+        # Looked at before it is read: what is written in between shows up as a change. So does what is written to the
+        # others, of which the first reading tells only afterwards that they exist.
+        self._read_ns = time.time_ns()
+        self._seen[str(self._path)] = stamp([str(self._path)])
         return Text(read_bytes(self._path), str(self._path))
 
     def changed(self, others: Collection[str]) -> bool:
         now = {file: stamp([file]) for file in (str(self._path), *others)}
-        changed = any(self._seen.get(file, mark) != mark for file, mark in now.items())
+        changed = any(self._differs(file, mark) for file, mark in now.items())
         self._seen = now
         return changed
+
+    def _differs(self, file: str, mark: Stamp) -> bool:
+        seen = self._seen.get(file)
+        if seen is not None:
+            return seen != mark
+        return any(one is not None and one[0] >= self._read_ns for one in mark)
 
 
 class FixedSource:

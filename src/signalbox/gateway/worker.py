@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import socket
 from collections.abc import Callable
 
@@ -25,12 +24,11 @@ from signalbox.core.link import (
 )
 from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.accept import Acceptor
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.pipeline.stages import Stages
-
-BACKLOG = 2048
 
 
 class Worker:
@@ -59,7 +57,7 @@ class Worker:
         self._make_gateway = make_gateway
         self._gauges = gauges
         self._keyring = Keyring(b"", {})
-        self._server: asyncio.Server | None = None
+        self._acceptor: Acceptor | None = None
         self.gateway: Gateway | None = None
 
     async def obey(self, order: Order) -> Report:
@@ -74,23 +72,23 @@ class Worker:
         if isinstance(order, AskMetrics):
             return Exported(order.ticket, self._export())
         if isinstance(order, Listen):
-            await self._listen()
+            self._listen()
             return Serving(self._chain)
         await self.drain(order.grace_s)
         return Done()
 
-    async def _listen(self) -> None:
+    def _listen(self) -> None:
         """Start accepting. The socket is shared by all workers: the kernel hands each connection to one of them."""
         gateway = self.gateway
         if gateway is None:
             raise RuntimeError("a worker listens only after its first configuration")
         gateway.start()
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: Connection(gateway), sock=self._listener, backlog=BACKLOG)
+        self._acceptor = Acceptor(self._listener, lambda: Connection(gateway))
 
     async def drain(self, grace_s: float) -> None:
-        if self._server is not None:
-            self._server.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
+            self._acceptor = None
         if self.gateway is not None:
             await self.gateway.drain(grace_s)
 

@@ -1,0 +1,60 @@
+"""Takes connections from a listening socket that several processes share, so that each gets its part."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+
+# After the process ran out of descriptors or memory, it leaves new connections to others for this long.
+REST_S = 0.1
+
+
+class Acceptor:
+    """One connection a turn of the event loop.
+
+    The server of an event loop accepts whatever waits, which with a shared socket means that the process which wakes
+    first takes all of it, and its streams stay with it. One a turn, the busier a process is the fewer it takes.
+    """
+
+    def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+        self._listener = listener
+        self._protocol = protocol
+        self._loop = asyncio.get_running_loop()
+        self._resting: asyncio.TimerHandle | None = None
+        # Held here until they are connected, because the loop itself holds tasks weakly.
+        self._connecting: set[asyncio.Task[object]] = set()
+        self._listen()
+
+    def close(self) -> None:
+        """Takes no more. The socket is closed for this process; others may go on."""
+        if self._resting is not None:
+            self._resting.cancel()
+        self._loop.remove_reader(self._listener)
+        self._listener.close()
+
+    def _listen(self) -> None:
+        self._resting = None
+        self._loop.add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        try:
+            accepted, _ = self._listener.accept()
+        except (BlockingIOError, InterruptedError, ConnectionError):
+            return  # another process was faster, or the client is gone already
+        except OSError:
+            self._loop.remove_reader(self._listener)
+            self._resting = self._loop.call_later(REST_S, self._listen)
+            return
+        accepted.setblocking(False)
+        accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        connecting = self._loop.create_task(self._connect(accepted))
+        self._connecting.add(connecting)
+        connecting.add_done_callback(self._connecting.discard)
+
+    async def _connect(self, accepted: socket.socket) -> object:
+        try:
+            return await self._loop.connect_accepted_socket(self._protocol, accepted)
+        except OSError:
+            accepted.close()
+            return None
