@@ -169,7 +169,7 @@ class Gateway:
             connection.close()
         if self._ticker is not None:
             self._ticker.cancel()
-        while self.connections and monotonic() < max(flushed_by, ended + FLUSH_S):
+        while self.connections and monotonic() < max(flushed_by, ended + FLUSH_S):  # noqa: ASYNC110 (nothing tells)
             await asyncio.sleep(0.01)
         for connection in list(self.connections):
             connection.abort()
