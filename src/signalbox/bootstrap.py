@@ -45,9 +45,11 @@ from signalbox.ledger.ship import Shipper
 from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import EVERY
+from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.policy.rules import compile_snapshot
+from signalbox.policy.sticky import Conversations, key_from
 from signalbox.pricing.catalogue import rates
 from signalbox.routing.router import Router
 from signalbox.simulator.server import Simulator
@@ -135,6 +137,9 @@ class DataPlane:
         self._server = schema.Server()
         self._journal: Journal | None = None
         self._open: OpenAttempts | None = None
+        self._durable = False
+        self._conversations: Conversations | None = None
+        self._classifier: Classifier | None = None
         self._transport = Transport()
         self._limits = Limits()
         self._metering = Metering()
@@ -156,12 +161,15 @@ class DataPlane:
             self._open.stop()
         if self._journal is not None:
             await self._journal.close()
+        if self._conversations is not None:
+            self._conversations.close()
 
     def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
         compiled = compile_text(content, name, generation)
         self._server = compiled.server
         if self._journal is None:
             settings = compiled.journal
+            self._durable = settings.fsync == "always"
             self._journal = Journal(
                 self._state.journal,
                 self._chain,
@@ -176,10 +184,12 @@ class DataPlane:
     def _stages(self, snapshot: Snapshot) -> Stages:
         assert self._journal is not None
         assert self._open is not None
+        classifier = self._classifier_for(snapshot)
         return Stages(
             snapshot=snapshot,
             router=Router(snapshot),
-            interlock=Interlock(snapshot),
+            interlock=Interlock(snapshot, classifier),
+            classifier=classifier,
             limits=self._limits,
             journal=self._journal,
             open=self._open,
@@ -189,6 +199,16 @@ class DataPlane:
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
         )
+
+    def _classifier_for(self, snapshot: Snapshot) -> Classifier:
+        """The process's one classifier, ready for a snapshot."""
+        if self._classifier is None or self._conversations is None:
+            key = key_from(self._state.pepper())
+            self._conversations = Conversations(self._state.conversations, key, durable=self._durable)
+            self._classifier = Classifier(self._conversations, key, now_ms)
+        self._conversations.lifetime_s = snapshot.conversation_lifetime_s
+        self._classifier.adopt(snapshot)
+        return self._classifier
 
     def _http_limits(self) -> HttpLimits:
         server = self._server

@@ -23,6 +23,7 @@ class StateDir:
         self.root = root
         self.journal = root / "journal"
         self.database = root / "signalbox.db"
+        self.conversations = root / "conversations"
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)

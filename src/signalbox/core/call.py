@@ -55,10 +55,12 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header); pipeline/run sets
-    workload .. decision, one line each; pipeline/attempt sets hub, dropped and the `*_ns` marks of the last attempt.
+    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions);
+    pipeline/run sets workload .. decision and found, one line each; pipeline/attempt sets hub, dropped and the `*_ns`
+    marks of the last attempt.
 
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
+    sessions: what headers name the conversation. found: where labels beyond the declared floor came from.
     """
 
     __slots__ = (
@@ -73,6 +75,7 @@ class Call:
         "doc",
         "dropped",
         "envelope",
+        "found",
         "headers",
         "hub",
         "id",
@@ -84,6 +87,7 @@ class Call:
         "query",
         "queue_us",
         "received_ns",
+        "sessions",
         "snapshot",
         "ttfb_us",
         "workload",
@@ -107,6 +111,7 @@ class Call:
         query: bytes,
         received_ns: int,
         auth_ns: int,
+        sessions: tuple[str, ...] = (),
     ) -> None:
         self.id = id
         self.api = api
@@ -123,6 +128,8 @@ class Call:
         self.query = query
         self.received_ns = received_ns
         self.auth_ns = auth_ns
+        self.sessions = sessions
+        self.found: dict[str, int] = {}
         self.labels: Labels = NONE
         self.permitted = 0
         self.decision: Decision | None = None

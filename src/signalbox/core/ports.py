@@ -64,7 +64,7 @@ class ShipMark(msgspec.Struct, frozen=True):
 
 class AttemptRow(msgspec.Struct, frozen=True):
     """One attempt as stored. state: as in records, and "open" before its end is known. cost_pico: None when unpriced.
-    usage_unknown: usage fields that this version did not understand."""
+    usage_unknown: usage fields that this version did not understand. found: as in records.Opened."""
 
     attempt_id: str
     call_id: str
@@ -82,6 +82,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     config: str
     attempt: int
     stream: bool
+    found: dict[str, int]
     state: str
     tokens_in: int
     cache_read: int

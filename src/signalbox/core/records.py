@@ -12,7 +12,8 @@ SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):
     """Written before the first byte of an attempt leaves. time_ms: Unix milliseconds. in_max/out_max: upper bounds
-    of tokens for recovery after a crash (0 for unbounded output). body_bytes: size of the body that was sent."""
+    of tokens for recovery after a crash (0 for unbounded output). body_bytes: size of the body that was sent. found:
+    where labels beyond the declared floor came from, kinds of findings with their number; never a value."""
 
     attempt_id: str
     call_id: str
@@ -34,6 +35,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
     out_max: int = 0
     rates: Rates = Rates()
     body_bytes: int = 0
+    found: dict[str, int] = {}
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):
@@ -48,6 +50,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_de
     labels: tuple[str, ...]
     reason: str
     config: str
+    found: dict[str, int] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="k", gc=False):

@@ -24,6 +24,8 @@ from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Dialect
 
 MODEL_CHARS_MAX = 256
+# What clients name their conversations with.
+SESSION_HEADERS = frozenset((b"x-signalbox-session", b"x-claude-code-session-id", b"session-id", b"thread-id"))
 
 
 class Plane(Protocol):
@@ -80,6 +82,7 @@ def _call(
 ) -> Call:
     workload_header: str | None = None
     data = NONE
+    sessions: tuple[str, ...] = ()
     for name, value in request.headers:
         if name == b"x-signalbox-workload":
             said = value.decode("latin-1").strip()
@@ -88,6 +91,8 @@ def _call(
             workload_header = said
         elif name == b"x-signalbox-data":
             data |= declared(value.decode("latin-1"))
+        elif name in SESSION_HEADERS and value:
+            sessions += (value.decode("latin-1"),)
         elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
             raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
     doc = wire_body.parse(request.body)
@@ -114,6 +119,7 @@ def _call(
         query=request.query,
         received_ns=request.received_ns,
         auth_ns=auth_ns,
+        sessions=sessions,
     )
 
 

@@ -77,7 +77,8 @@ def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> A
 
 def attempt_dict(row: AttemptRow) -> dict[str, object]:
     """An attempt as `ledger query --json` prints it. Token classes are disjoint: tokens_in is uncached input with
-    audio, tokens_out is everything generated, hidden reasoning and audio included. cost_usd: None when unpriced."""
+    audio, tokens_out is everything generated, hidden reasoning and audio included. cost_usd: None when unpriced.
+    found: only where labels were raised beyond the declared floor: what raised them, by kind."""
     return {
         "attempt_id": row.attempt_id,
         "call_id": row.call_id,
@@ -107,6 +108,7 @@ def attempt_dict(row: AttemptRow) -> dict[str, object]:
         "ttft_ms": row.ttft_ms,
         "duration_ms": row.duration_ms,
         "usage_unknown": list(row.usage_unknown),
+        **({"found": row.found} if row.found else {}),
     }
 
 
@@ -122,6 +124,7 @@ def refused_dict(refused: Refused) -> dict[str, object]:
         "labels": list(refused.labels),
         "reason": refused.reason,
         "config_version": refused.config,
+        **({"found": refused.found} if refused.found else {}),
     }
 
 

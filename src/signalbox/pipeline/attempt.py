@@ -35,7 +35,10 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     if api is None:
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
     this = Attempt(call, deployment, api, stages.now_ns())
-    permit = stages.interlock.permit(call, deployment, this.id, api, _body(this, stages))
+    body = _body(this, stages)
+    if api != call.api:
+        await stages.classifier.prepare(call, body)
+    permit = stages.interlock.permit(call, deployment, this.id, api, body)
     this.permit = permit
     _open(this, permit, stages)
     state, error, upstream = UNKNOWN, "", None
@@ -132,7 +135,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             environment=deployment.environment.name,
             model=deployment.model,
             api=this.api,
-            labels=call.labels.names(),
+            labels=permit.labels.names(),
             reason=permit.reason,
             config=call.snapshot.version,
             attempt=call.attempts,
@@ -141,6 +144,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             out_max=out_max,
             rates=deployment.rates,
             body_bytes=len(permit.body),
+            found=call.found,
         )
     )
     stages.open.opened(this.id)

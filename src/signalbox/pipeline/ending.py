@@ -11,7 +11,9 @@ from signalbox.core.errors import (
     BadGateway,
     CallError,
     NoCapablePlacement,
+    NoPermittedPlacement,
     PlacementUnavailable,
+    Unsupported,
     UpstreamAnswer,
     UpstreamCredential,
     UpstreamFault,
@@ -19,6 +21,7 @@ from signalbox.core.errors import (
     UpstreamTimeout,
 )
 from signalbox.core.records import Refused
+from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.stages import Stages
 from signalbox.routing.router import needs, target_api
 from signalbox.upstream.scrub import scrub
@@ -34,14 +37,25 @@ TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", 
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "pool"})
 
 
-def may_fall_over(fault: UpstreamAnswer | UpstreamFault) -> bool:
+# Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
+# was found to contain more than it may see.
+Failure = UpstreamAnswer | UpstreamFault | Unsupported | NoPermittedPlacement
+
+
+def may_fall_over(fault: Failure) -> bool:
     return not (isinstance(fault, UpstreamAnswer) and fault.status in CALLERS_OWN) or _credential(fault)
 
 
-def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Reply, stages: Stages) -> None:
-    """Answer with the last upstream error when it is the caller's, else raise the CallError that fits."""
-    if fault is None:
+def conclude(call: Call, fault: Failure | None, failed: Deployment | None, reply: Reply, stages: Stages) -> None:
+    """Answer with the last upstream error when it is the caller's, else raise the CallError that fits.
+
+    failed: the deployment that the fault is of."""
+    if fault is None or failed is None:
         raise _nothing_chosen(call, stages)
+    if isinstance(fault, NoPermittedPlacement):
+        _put_on_record(call, fault, stages)
+    if isinstance(fault, Unsupported | NoPermittedPlacement):
+        raise fault
     if isinstance(fault, UpstreamFault):
         raise _of_fault(fault)
     if _credential(fault):
@@ -50,10 +64,9 @@ def conclude(call: Call, fault: UpstreamAnswer | UpstreamFault | None, reply: Re
         raise PlacementUnavailable("The provider is unavailable.", retry_after_s=_retry_after(fault) or 2)
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
-    served = call.decision.choices[min(call.attempts, len(call.decision.choices)) - 1] if call.decision else None
-    body = scrub(fault.body, served.auth[1]) if served is not None and served.auth is not None else fault.body
-    if served is not None and target_api(call.api, served) == call.api and not reply.started:
-        reply.error(AnswerHead(fault.status, served, "upstream_error", fault.headers), body)
+    body = scrub(fault.body, failed.auth[1]) if failed.auth is not None else fault.body
+    if target_api(call.api, failed) == call.api and not reply.started:
+        reply.error(AnswerHead(fault.status, failed, "upstream_error", fault.headers), body)
         return
     raise UpstreamRejected(fault.status, _message(body), retry_after_s=_retry_after(fault))
 
@@ -70,6 +83,11 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
         )
         if call.api == "count_tokens":
             return error  # answered by an estimate: nothing was refused
+    _put_on_record(call, error, stages)
+    return error
+
+
+def _put_on_record(call: Call, error: CallError, stages: Stages) -> None:
     stages.journal.append(
         Refused(
             call_id=call.id,
@@ -81,9 +99,9 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
             labels=call.labels.names(),
             reason=error.code,
             config=call.snapshot.version,
+            found=call.found,
         )
     )
-    return error
 
 
 def _of_fault(fault: UpstreamFault) -> CallError:

@@ -10,6 +10,7 @@ from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
+from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.routing.router import Router
@@ -26,6 +27,7 @@ class Stages(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     router: Router
     interlock: Interlock
+    classifier: Classifier
     limits: Limits
     journal: Journal
     open: OpenAttempts

@@ -1,22 +1,265 @@
-"""Which labels a call carries: the union of what workload, key and caller declare. Nothing here ever lowers one."""
+"""Which labels a call carries: what is declared, what its text contains, what its conversation carried before.
+
+Everything here raises; nothing lowers. What a part of a conversation contains is remembered by a keyed hash of it, so
+that a long history costs little more than its new part.
+"""
 
 from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable, Generator, Iterable, Sequence
+from typing import Any, TypeVar
+
+import msgspec
 
 from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest
 from signalbox.core.labels import NONE, Labels, labels_of
+from signalbox.core.snapshot import Classify, Snapshot
+from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.scan import Scanner
+from signalbox.detectors.table import DETECTORS
+from signalbox.policy import custom, sticky
+from signalbox.policy.parts import Part, parts
+from signalbox.policy.sticky import Conversations
+
+# Bodies beyond this many bytes are read in steps, between which the loop serves others.
+LARGE_BYTES = 64 * 1024
+# One step reads about this much. Threads would not help: detectors hold the interpreter's lock, and waiting for it
+# costs everybody else five milliseconds at a time instead of one step (benchmarks/classify.py measures both).
+STEP_CHARS = 16 * 1024
+# A longer text is read in pieces that overlap by so much.
+OVERLAP_CHARS = 2 * 1024
+# New parts together not longer than this are first read in one go: most contain nothing.
+JOINT_CHARS = 16 * 1024
+# Wider than anything a detector looks at around a finding.
+_APART = "\n" * 96
+MEMO_MAX = 32_768
+KINDS_MAX = 32
+
+_TURNS = frozenset(("user", "assistant", "tool", "function"))
+_CONVERSATIONS = frozenset(("chat", "messages", "responses", "count_tokens"))
+_DIGEST_BYTES = 16
+
+Counts = tuple[tuple[str, int], ...]
+T = TypeVar("T")
+Steps = Generator[None, None, T]
 
 
-def classify(call: Call) -> Labels:
-    """Declared labels, raised by the workload's `opaque` class when parts cannot be read."""
-    labels = call.workload.labels
-    if call.principal.labels is not NONE:
-        labels |= call.principal.labels
-    if call.data_header is not NONE:
-        labels |= call.data_header
-    if call.envelope.opaque:
-        labels |= call.workload.opaque
-    return labels
+class Content(msgspec.Struct, frozen=True, gc=False):
+    """What a text contains. counts: how many findings of each kind raised the labels, by kind."""
+
+    labels: Labels
+    counts: Counts = ()
+
+
+NOTHING = Content(NONE)
+
+
+class Read(msgspec.Struct, frozen=True, gc=False):
+    """What the parts of one body contain. together: what shows only when new parts are read together."""
+
+    parts: list[Part]
+    digests: list[bytes]
+    contents: list[Content]
+    together: Content
+
+    def content(self) -> Content:
+        return _sum((*self.contents, self.together))
+
+
+class Classified(msgspec.Struct, frozen=True, gc=False):
+    """The labels of a call, and where those beyond the declared floor came from: kinds of findings with their number,
+    and `opaque`, `header`, `key` or `conversation`."""
+
+    labels: Labels
+    found: dict[str, int]
+
+
+class Profile:
+    """One workload's way to look. tag: distinguishes it from every other in this process."""
+
+    __slots__ = ("scanners", "tag")
+
+    def __init__(self, declared: Classify, tag: bytes) -> None:
+        self.tag = tag
+        self.scanners: list[Callable[[str], list[Found]]] = []
+        if declared.detectors is None:
+            self.scanners.append(Scanner().scan)
+        elif declared.detectors:
+            self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]).scan)
+        if declared.custom:
+            # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
+            self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]).scan)
+
+    def scan(self, text: str) -> list[Found]:
+        if len(self.scanners) == 1:
+            return self.scanners[0](text)
+        return [found for scan in self.scanners for found in scan(text)]
+
+
+class Classifier:
+    """Classifies the calls of one process. key: a secret of the installation. time_ms: Unix milliseconds."""
+
+    def __init__(self, conversations: Conversations, key: bytes, time_ms: Callable[[], int]) -> None:
+        self._conversations = conversations
+        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"text")
+        self._hash_seam = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"text and seam")
+        self._time_ms = time_ms
+        self._profiles: dict[Classify, Profile] = {}
+        self._profiles_made = 0
+        self._young: dict[bytes, Content] = {}
+        self._old: dict[bytes, Content] = {}
+
+    def adopt(self, snapshot: Snapshot) -> None:
+        """Makes ready for the workloads of a snapshot, and forgets what only others needed."""
+        wanted = {workload.classify for workload in snapshot.workloads.values()}
+        self._profiles = {declared: self.profile(declared) for declared in wanted}
+
+    def profile(self, declared: Classify) -> Profile:
+        found = self._profiles.get(declared)
+        if found is None:
+            self._profiles_made += 1
+            found = Profile(declared, self._profiles_made.to_bytes(4, "big"))
+            self._profiles[declared] = found
+        return found
+
+    # --- one call ---
+
+    async def classify(self, call: Call) -> Classified:
+        """The labels of a call. What its conversation did not carry yet is on record when this returns. Raises
+        Overloaded when that cannot be done."""
+        steps = self._read(self.profile(call.workload.classify), call.doc, call.envelope.opaque)
+        read = _at_once(steps) if len(call.body) <= LARGE_BYTES else await _in_steps(steps)
+        content = read.content()
+        floor = call.workload.labels
+        labels = floor | content.labels
+        found = dict(content.counts)
+        for name, more in (
+            ("key", call.principal.labels),
+            ("header", call.data_header),
+            ("opaque", call.workload.opaque if call.envelope.opaque else NONE),
+        ):
+            if more is not NONE and labels | more != labels:
+                labels |= more
+                found[name] = 1
+        known = self._remember(call, read, labels)
+        if known != labels:
+            found["conversation"] = 1
+        return Classified(known, found)
+
+    def of_body(self, call: Call, body: bytes) -> Content:
+        """What a body contains that was written for this call in another dialect."""
+        doc: Any = msgspec.json.decode(body)
+        return _at_once(self._read(self.profile(call.workload.classify), doc, call.envelope.opaque)).content()
+
+    async def prepare(self, call: Call, body: bytes) -> None:
+        """Reads a large body in steps, so that judging it does not hold up the loop."""
+        if len(body) > LARGE_BYTES:
+            doc: Any = msgspec.json.decode(body)
+            await _in_steps(self._read(self.profile(call.workload.classify), doc, call.envelope.opaque))
+
+    def raised(self, call: Call, labels: Labels) -> None:
+        """Puts on record that the conversation of a call carries these labels as well."""
+        read = _at_once(self._read(self.profile(call.workload.classify), call.doc, call.envelope.opaque))
+        self._remember(call, read, labels)
+
+    # --- conversations ---
+
+    def _remember(self, call: Call, read: Read, labels: Labels) -> Labels:
+        """The labels with those that the conversation carried before; keeps what is new about it.
+
+        Only what is beyond the floor, and cannot be read again from what makes up the conversation's identity, has to
+        be kept: a call that is nothing but its first message, or that nothing raised, writes nothing.
+        """
+        floor = call.workload.labels | call.principal.labels
+        names = sticky.named(call)
+        turns = 0
+        for part in read.parts:
+            if part.role in _TURNS:
+                turns += 1
+        if not names and turns < 2 and labels == floor:
+            return labels
+        conversations, tenant = self._conversations, call.principal.tenant.encode()
+        now_s = self._time_ms() // 1000
+        keys = [(conversations.identity(b"name", tenant, name.encode()), floor, True) for name in names]
+        origin = _origin(read) if call.api in _CONVERSATIONS else None
+        if origin is not None:
+            who = (tenant, call.principal.key_id.encode())
+            identity = conversations.identity(b"text", *who, *(read.digests[at] for at in origin))
+            evident = _sum([read.contents[at] for at in origin]).labels
+            keys.append((identity, floor | evident, False))
+        entries = [conversations.recall(key, now_s) for key, _, _ in keys]
+        own = labels
+        # A first message of its own is a new conversation, whatever others began with the same words.
+        labels |= sticky.union(entries if turns > 1 or origin is None else entries[:-1])
+        for (key, evident, slides), entry in zip(keys, entries, strict=True):
+            # What was kept of a text would be kept for ever if every other conversation that begins alike renewed it.
+            needed = labels if slides else own
+            if needed | evident == evident:
+                continue
+            if entry is None or entry.labels | needed != entry.labels or not conversations.is_fresh(entry, now_s):
+                conversations.keep(key, needed, now_s)
+        return labels
+
+    # --- reading ---
+
+    def _read(self, profile: Profile, doc: dict[str, Any], opaque: bool) -> Steps[Read]:
+        """What each part contains: from memory, or read now in steps."""
+        found = parts(doc, opaque=opaque)
+        digests = [self._digest(part) for part in found]
+        if not profile.scanners:
+            return Read(found, digests, [NOTHING] * len(found), NOTHING)
+        tag = profile.tag
+        contents = [self._recall(tag + digest) for digest in digests]
+        new = [at for at, content in enumerate(contents) if content is None]
+        together = NOTHING
+        if len(new) > 1 and sum(len(found[at].text) + len(found[at].seam) for at in new) <= JOINT_CHARS:
+            texts = [text for at in new for text in (found[at].text, found[at].seam) if text]
+            together = _content(profile.scan(_APART.join(texts)))
+            if together is NOTHING:
+                for at in new:
+                    contents[at] = NOTHING
+                    self._keep(tag + digests[at], NOTHING)
+                new = []
+        since = 0
+        for at in new:
+            part = found[at]
+            content = yield from _read_part(profile, part)
+            contents[at] = content
+            self._keep(tag + digests[at], content)
+            since += len(part.text) + len(part.seam)
+            if since > STEP_CHARS:
+                since = 0
+                yield
+        whole = [content or NOTHING for content in contents]
+        return Read(found, digests, whole, _beyond(together, whole))
+
+    def _digest(self, part: Part) -> bytes:
+        if not part.seam:
+            hashed = self._hash.copy()
+            hashed.update(part.text.encode("utf-8", "surrogatepass"))
+            return hashed.digest()
+        hashed = self._hash_seam.copy()
+        text = part.text.encode("utf-8", "surrogatepass")
+        hashed.update(len(text).to_bytes(8, "big") + text)
+        hashed.update(part.seam.encode("utf-8", "surrogatepass"))
+        return hashed.digest()
+
+    def _recall(self, key: bytes) -> Content | None:
+        content = self._young.get(key)
+        if content is None:
+            content = self._old.get(key)
+            if content is not None:
+                self._keep(key, content)
+        return content
+
+    def _keep(self, key: bytes, content: Content) -> None:
+        """What was asked for of late survives; the rest goes with the older half."""
+        if len(self._young) >= MEMO_MAX // 2:
+            self._old, self._young = self._young, {}
+        self._young[key] = content
 
 
 def declared(header: str) -> Labels:
@@ -29,3 +272,91 @@ def declared(header: str) -> Labels:
         raise BadRequest(
             f"x-signalbox-data names an unknown data class {str(error)[:64]!r}.", param="x-signalbox-data"
         ) from None
+
+
+def _origin(read: Read) -> tuple[int, ...] | None:
+    """Positions of what a conversation is known by: its system prompts, and the first message of its user."""
+    at: list[int] = []
+    for position, part in enumerate(read.parts):
+        if part.role in ("system", "developer"):
+            at.append(position)
+        elif part.role == "user":
+            return (*at, position)
+    return None
+
+
+def _read_part(profile: Profile, part: Part) -> Steps[Content]:
+    """What a part contains by itself and across its seam."""
+    text = part.text
+    if len(text) <= STEP_CHARS:
+        content = _content(profile.scan(text))
+    else:
+        stride = STEP_CHARS - OVERLAP_CHARS
+        pieces: list[Content] = []
+        for start in range(0, len(text) - OVERLAP_CHARS, stride):
+            of_next = stride if start + STEP_CHARS < len(text) else None
+            pieces.append(_content(profile.scan(text[start : start + STEP_CHARS]), of_next))
+            yield
+        content = _sum(pieces)
+    if not part.seam:
+        return content
+    crossed = _content(profile.scan(part.seam))
+    return _sum((content, _beyond(crossed, (content,))))
+
+
+def _content(found: Iterable[Found], of_next: int | None = None) -> Content:
+    """of_next: from this offset on findings raise labels but are counted with the piece that follows."""
+    tags: set[str] = set()
+    counts: dict[str, int] = {}
+    for one in found:
+        if one.confidence >= RAISES:
+            tags.add(one.tag)
+            if of_next is None or one.start < of_next:
+                name = kind_of(one)
+                counts[name] = counts.get(name, 0) + 1
+    if not tags:
+        return NOTHING
+    return Content(labels_of(tags), tuple(counts.items()))
+
+
+def kind_of(found: Found) -> str:
+    """What a finding is called in ledger and explanations: its detector, and what exactly it found."""
+    return f"{found.detector}/{found.kind}" if found.kind else found.detector
+
+
+def _beyond(more: Content, than: Iterable[Content]) -> Content:
+    """What of `more` is of a kind or label that the others do not show; the rest was seen there already."""
+    if more is NOTHING:
+        return NOTHING
+    seen = {name for content in than for name, _ in content.counts}
+    return Content(more.labels, tuple((name, count) for name, count in more.counts if name not in seen))
+
+
+def _sum(contents: Sequence[Content]) -> Content:
+    labels = NONE
+    counts: dict[str, int] = {}
+    for content in contents:
+        if content is not NOTHING:
+            labels |= content.labels
+            for name, count in content.counts:
+                if name in counts or len(counts) < KINDS_MAX:
+                    counts[name] = counts.get(name, 0) + count
+    return Content(labels, tuple(counts.items())) if labels is not NONE else NOTHING
+
+
+def _at_once(steps: Steps[T]) -> T:
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+
+
+async def _in_steps(steps: Steps[T]) -> T:
+    """The same with the loop serving others between steps."""
+    while True:
+        try:
+            next(steps)
+        except StopIteration as stop:
+            return stop.value
+        await asyncio.sleep(0)

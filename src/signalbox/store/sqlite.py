@@ -33,6 +33,7 @@ from signalbox.store.sqlite_rows import (
     REFUSED_COLUMNS,
     attempt_row,
     attempt_values,
+    counts_json,
     key_row,
     key_values,
     lone_end_values,
@@ -255,6 +256,7 @@ class _Rows:
             elif isinstance(record, Refused):
                 named = [getattr(record, name) for name in REFUSED_COLUMNS]
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
+                named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
                 self.refused.append((after.chain, after.seq, place, *named))
         self.opened = [attempt_values(opened, None) for opened in began.values()]
 

@@ -98,6 +98,13 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "INSERT INTO keys_version (one, version) VALUES (1, 0)",
         ),
     ),
+    (
+        "where labels came from",
+        (
+            "ALTER TABLE attempts ADD COLUMN found TEXT NOT NULL DEFAULT '{}'",  # JSON object: kind to number
+            "ALTER TABLE refused ADD COLUMN found TEXT NOT NULL DEFAULT '{}'",
+        ),
+    ),
 )
 
 

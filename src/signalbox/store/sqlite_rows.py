@@ -58,6 +58,14 @@ def names_of(text: str) -> tuple[str, ...]:
     return tuple(msgspec.json.decode(text, type=list[str]))
 
 
+def counts_json(counts: dict[str, int]) -> str:
+    return msgspec.json.encode(counts).decode() if counts else "{}"
+
+
+def counts_of(text: str) -> dict[str, int]:
+    return msgspec.json.decode(text, type=dict[str, int]) if text != "{}" else {}
+
+
 def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...]:
     """The row of an attempt, ended or still open, in the order of ATTEMPT_COLUMNS."""
     return (
@@ -77,13 +85,14 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
         opened.config,
         opened.attempt,
         opened.stream,
+        counts_json(opened.found),
         *(_OPEN_END if settled is None else _end_values(settled)),
     )
 
 
 def lone_end_values(settled: Settled) -> tuple[object, ...]:
     """The row of an end whose beginning is in the store already, or is missing."""
-    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False)
+    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False, "{}")
     return (settled.attempt_id, *blank, *_end_values(settled))
 
 
@@ -120,12 +129,14 @@ def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
     fields["labels"] = names_of(fields["labels"])
     fields["usage_unknown"] = names_of(fields["usage_unknown"])
     fields["stream"] = bool(fields["stream"])
+    fields["found"] = counts_of(fields["found"])
     return AttemptRow(**fields)
 
 
 def refused_row(values: tuple[Any, ...]) -> Refused:
     fields = dict(zip(REFUSED_COLUMNS, values, strict=True))
     fields["labels"] = names_of(fields["labels"])
+    fields["found"] = counts_of(fields["found"])
     return Refused(**fields)
 
 
