@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from signalbox.config.declared import operator_of
@@ -10,6 +11,7 @@ from signalbox.config.schema import (
     PACKS,
     RESERVED_NAMES,
     Config,
+    CustomClass,
     Predicate,
     Require,
     Rule,
@@ -109,10 +111,40 @@ def _check_workload(name: str, workload: Workload, config: Config, problems: Pro
     path: Path = ("workloads", name)
     _check_labels((*path, "data"), workload.data, problems)
     _check_labels((*path, "opaque"), workload.opaque, problems)
+    for custom, declared in workload.classify.custom.items():
+        _check_custom((*path, "classify", "custom", custom), declared, problems)
     _check_listed((*path, "placements"), workload.placements, ("deployments",), problems)
     for position, placement in enumerate(workload.placements):
         if placement in workload.placements[:position]:
             problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
+
+
+def _check_custom(path: Path, declared: CustomClass, problems: Problems) -> None:
+    if declared.label not in _LABELS and problems.clean((*path, "label")):
+        problems.add(
+            (*path, "label"),
+            f"there is no data class {declared.label[:64]!r}",
+            did_you_mean(declared.label, _LABELS),
+        )
+    if (declared.pattern is None) == (not declared.words):
+        if problems.clean(path):
+            problems.add(path, "must have either `pattern` or `words`", "Give one of the two")
+    elif declared.pattern is not None:
+        why = _wrong_pattern(declared.pattern)
+        if why:
+            problems.add((*path, "pattern"), why, "Correct the regular expression")
+    for position, phrase in enumerate(declared.words):
+        if not any(char.isalnum() for char in phrase):
+            problems.add((*path, "words", position), "holds no letter and no digit", "Write a word or a phrase")
+
+
+def _wrong_pattern(pattern: str) -> str:
+    """Why a pattern cannot be used, empty when it can."""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, RecursionError, OverflowError) as error:
+        return f"is no regular expression ({error})"
+    return "finds text that is empty" if compiled.search("") is not None else ""
 
 
 def _check_labels(path: Path, names: list[str], problems: Problems) -> None:

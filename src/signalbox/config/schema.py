@@ -31,6 +31,22 @@ Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
 Strategy = Literal["fixed", "cheapest"]
 Level = Literal["public", "internal", "confidential", "restricted"]
+DetectorName = Literal[
+    "secrets",
+    "cards",
+    "bank",
+    "national_ids",
+    "email",
+    "ip",
+    "phone",
+    "dates",
+    "addresses",
+    "persons",
+    "health",
+    "markings",
+    "export_control",
+    "source_code",
+]
 # Guards whose effect rules may count on.
 Guard = Literal["pseudonymise"]
 PresetName = Literal[
@@ -357,6 +373,50 @@ class Facts(Struct, frozen=True, forbid_unknown_fields=True):
     ] = {}
 
 
+class CustomClass(Struct, frozen=True, forbid_unknown_fields=True):
+    """Content that the organisation itself knows how to recognise: either a pattern or words."""
+
+    label: Annotated[str, Meta(description="The data class it stands for, a level or a tag.")]
+    pattern: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1024)] | None,
+        Meta(
+            description="A regular expression as Python writes them, searched for in every text. Keep it simple: a "
+            "pattern that backtracks a lot holds up every call of the workload."
+        ),
+    ] = None
+    words: Annotated[
+        list[Annotated[str, Meta(min_length=2, max_length=256)]],
+        Meta(max_length=100_000, description="Words and phrases, upper and lower case alike."),
+    ] = []
+
+
+class Classification(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is looked for in the text of calls. What is found raises the data classes of a call, never lowers them."""
+
+    detectors: Annotated[
+        Literal["all", "off"] | list[DetectorName],
+        Meta(description="Which built-in detectors look: `all`, `off`, or the names of some."),
+    ] = "all"
+    custom: Annotated[
+        dict[Word, CustomClass],
+        Meta(max_length=1000, description="What else to look for, by the name that reports give it."),
+    ] = {}
+
+
+class Conversations(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is remembered of conversations between their calls."""
+
+    lifetime_s: Annotated[
+        float,
+        Meta(
+            gt=0,
+            le=31_536_000,
+            description="How long a conversation keeps a data class that one of its calls had; a named one begins anew "
+            "with each call.",
+        ),
+    ] = 86_400.0
+
+
 class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     """One AI task of the organisation."""
 
@@ -379,6 +439,9 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     opaque: Annotated[
         list[str], Meta(description="Data classes of parts that no detector can read: images, audio, files.")
     ] = field(default_factory=lambda: ["confidential"])
+    classify: Annotated[Classification, Meta(description="What is looked for in the text of its calls.")] = field(
+        default_factory=Classification
+    )
     strict: Annotated[
         bool,
         Meta(description="Refuse a call with parameters that a translation would drop, instead of reporting them."),
@@ -555,6 +618,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     server: Annotated[Server, Meta(description="Limits of the data plane's listening side.")] = field(
         default_factory=Server
     )
+    conversations: Annotated[
+        Conversations, Meta(description="What is remembered of conversations between their calls.")
+    ] = field(default_factory=Conversations)
     journal: Annotated[Journal, Meta(description="How records of attempts reach the disk.")] = field(
         default_factory=Journal
     )

@@ -127,12 +127,10 @@ class Shape:
                 return None
             members = [member for member in members if not isinstance(member, inspect.NoneType)]
         if len(members) > 1:
-            fitting = [member for member in members if _is_mapping(member) == isinstance(node, Mapping)]
-            if not fitting:
-                return self._wrong(path, f"cannot be {_seen(node)}", f"Write {_alternatives(members)}")
-            if isinstance(node, Sequence):
-                return self._wrong(path, "cannot be a list", f"Write {_alternatives(members)}")
-            members = fitting
+            form = type(node)
+            members, declared = [member for member in members if _form(member) is form], members
+            if not members:
+                return self._wrong(path, f"cannot be {_seen(node)}", f"Write {_alternatives(declared)}")
         return self._value(node, members[0], path, extra)
 
     # --- single values ---
@@ -280,10 +278,13 @@ def _seen(node: Node) -> str:
             return "text"
 
 
-def _is_mapping(info: inspect.Type) -> bool:
+def _form(info: inspect.Type) -> type[Node]:
+    """The form that a value of this type has in a file."""
     while isinstance(info, inspect.Metadata):
         info = info.type
-    return isinstance(info, inspect.StructType | inspect.DictType)
+    if isinstance(info, inspect.StructType | inspect.DictType):
+        return Mapping
+    return Sequence if isinstance(info, inspect.ListType) else Scalar
 
 
 def _alternatives(members: list[inspect.Type]) -> str:
@@ -292,7 +293,10 @@ def _alternatives(members: list[inspect.Type]) -> str:
         info = member
         while isinstance(info, inspect.Metadata):
             info = info.type
-        texts.append(f"a mapping with {_keys(info)}" if isinstance(info, inspect.StructType) else _wanted(info))
+        if isinstance(info, inspect.StructType):
+            texts.append(f"a mapping with {_keys(info)}")
+        else:
+            texts.append("a list" if isinstance(info, inspect.ListType) else _wanted(info))
     return ", or ".join(texts)
 
 

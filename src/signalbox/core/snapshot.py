@@ -160,7 +160,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     names: every name clients may use, to its kind (workload, deployment, alias). aliases: to what they stand for.
     teams: to the workloads their keys may use, empty for all. stale_on: the first UTC date (ISO) on which a fact
     that was compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
-    compiled anew on that day. permitted:
+    compiled anew on that day. day: the UTC date (ISO) for which it was compiled. permitted:
     remembered answers of policy/rules.permitted, bounded by it; no part of the configuration.
     """
 
@@ -180,4 +180,5 @@ class Snapshot(msgspec.Struct, frozen=True):
     conversation_lifetime_s: int = 86_400
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     stale_on: str | None = None
+    day: str = ""
     permitted: dict[tuple[str, Labels, bool, str, bool, Caller, str], int] = msgspec.field(default_factory=dict)

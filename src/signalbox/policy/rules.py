@@ -16,7 +16,9 @@ from signalbox.core.snapshot import (
     APIS,
     Attestation,
     Caller,
+    Classify,
     CompiledRule,
+    CustomClass,
     Deployment,
     Environment,
     Snapshot,
@@ -182,8 +184,10 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
+        conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
         stale_on=stale_on(config, today),
+        day=now_date,
     )
 
 
@@ -259,7 +263,16 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         quality_min=entry.quality_min,
         ttft_p95_ms=entry.ttft_p95_ms,
         max_tokens_default=entry.defaults.max_tokens,
+        classify=_classify(entry.classify),
     )
+
+
+def _classify(entry: schema.Classification) -> Classify:
+    detectors = None if entry.detectors == "all" else () if entry.detectors == "off" else tuple(entry.detectors)
+    custom = (
+        CustomClass(name, one.label, one.pattern or "", tuple(one.words)) for name, one in entry.custom.items()
+    )
+    return Classify(detectors, tuple(custom))
 
 
 def _rule(sourced: SourcedRule, allows: schema.Predicate, judge: Judge) -> CompiledRule:
