@@ -1,35 +1,45 @@
 """Compiled rules against a naive reading of the same file, which shares no code with the product.
 
-The oracle reads the text with the YAML library's own loader and judges predicates in Kleene's three values, one
-deployment, one rule and one question at a time.
+The oracle reads the text, and the files of packs, with the YAML library's own loader and judges predicates in Kleene's
+three values, one deployment, one rule and one question at a time.
 """
 
 from __future__ import annotations
 
 import json
 from datetime import date
+from functools import cache
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import signalbox.policy
 from signalbox.config.load import load_text
+from signalbox.core.call import Principal
 from signalbox.core.labels import Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
-from signalbox.policy.rules import compile_snapshot, permitted, refusals
+from signalbox.policy.rules import Callers, compile_snapshot, permitted, refusals
 
 TODAY = "2026-06-15"
 APIS = ["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 LEVELS = ["public", "internal", "confidential", "restricted"]
-TAG_LEVEL = {"personal": 2, "phi": 3, "source-code": 2, "pci": 3, "opaque": 1}
+TAG_LEVEL = {"personal": 2, "phi": 3, "source-code": 2, "pci": 3, "opaque": 1, "pci-sad": 3, "government": 2}
 KINDS = ["cloud", "private-cloud", "on-prem", "edge"]
 REGIONS = ["eu", "eu/de", "eu/de/fra", "eu/fr", "us", "us/ca", "asia", "eur"]
 ATTESTS = ["baa", "dpa", "soc2"]
+PACK_ATTESTS = ["scc", "transfer-assessment", "dpf", "onward-terms", "dora-register", "dora-contract", "dfars-7012"]
 OPERATORS = ["OpenAI", "Microsoft", "self"]
-REGULATIONS = ["gdpr", "hipaa"]
+REGULATIONS = ["gdpr", "hipaa", "dora", "pdpl-uae"]
+PACKS = ["gdpr", "hipaa", "pci-dss", "dora", "fedramp", "pdpl-uae", "sr-11-7"]
+PACK_FILES = Path(signalbox.policy.__file__).parent / "packs"
+TEAMS = ["blue", "red"]
+TENANTS = ["acme", "other"]
+GUARDS = ["", "pseudonymise", "another-guard"]
 
 
 # --- the oracle ---
@@ -60,11 +70,42 @@ def in_any_region(place: str | None, regions: list[str]) -> bool | None:
     return kleene_or([in_region(place, region) for region in regions])
 
 
+@cache
+def pack_rules(name: str) -> list[dict[str, Any]]:
+    doc = yaml.load((PACK_FILES / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
+    return [{**rule, "id": f"{name}.{rule['id']}"} for rule in doc["rules"]]
+
+
+def rules_in_force(doc: dict[str, Any]) -> list[dict[str, Any]]:
+    rules = doc.get("rules", []) + [rule for name in doc.get("packs", []) for rule in pack_rules(name)]
+    return [rule for rule in rules if "allow" in rule]
+
+
+def operator(environment: dict[str, Any]) -> str | None:
+    return environment.get("operator", "self" if environment["kind"] in ("on-prem", "edge") else None)
+
+
+def with_vendor(doc: dict[str, Any], name: str) -> dict[str, Any]:
+    """The environment with what the register lends it."""
+    environment = doc["environments"][name]
+    own = [entry if isinstance(entry, dict) else {"name": entry} for entry in environment.get("attests", [])]
+    lent: list[dict[str, Any]] = []
+    for vendor, about in doc.get("vendors", {}).items():
+        if (operator(environment) or "").lower() != vendor.lower():
+            continue
+        for entry in about.get("attests", []):
+            entry = entry if isinstance(entry, dict) else {"name": entry}
+            if entry["name"] in [held["name"] for held in own]:
+                continue
+            if name in entry.get("environments", []) or not entry.get("environments"):
+                lent.append(entry)
+    return {**environment, "attests": own + lent}
+
+
 def attested(environment: dict[str, Any], name: str, native: list[str], api: str) -> bool | None:
     """False only when nobody ever attested it; unknown when it lapsed or does not cover the API."""
     answer: bool | None = False
-    for entry in environment.get("attests", []):
-        entry = {"name": entry} if isinstance(entry, str) else entry
+    for entry in environment["attests"]:
         if entry["name"] != name:
             continue
         alive = "until" not in entry or entry["until"] >= TODAY
@@ -91,9 +132,8 @@ def judge(predicate: dict[str, Any], environment: dict[str, Any], native: list[s
         elif key == "jurisdiction":
             verdicts.append(in_any_region(environment.get("jurisdiction"), wanted))
         elif key == "operator":
-            own = "self" if environment["kind"] in ("on-prem", "edge") else None
-            operator = environment.get("operator", own)
-            verdicts.append(None if operator is None else operator.lower() in [name.lower() for name in wanted])
+            who = operator(environment)
+            verdicts.append(None if who is None else who.lower() in [name.lower() for name in wanted])
         elif key == "attests":
             verdicts.append(kleene_and([attested(environment, name, native, api) for name in wanted]))
         elif key == "any":
@@ -108,7 +148,7 @@ def judge(predicate: dict[str, Any], environment: dict[str, Any], native: list[s
     return kleene_and(verdicts)
 
 
-def applies(rule: dict[str, Any], workload: str, spec: dict[str, Any], names: set[str]) -> bool:
+def applies(rule: dict[str, Any], workload: str, spec: dict[str, Any], names: set[str], tenant: str, team: str) -> bool:
     names = names | set(spec.get("data", []))
     level = max([0, *(LEVELS.index(n) if n in LEVELS else TAG_LEVEL[n] for n in names)])
     when = rule.get("when", {})
@@ -116,23 +156,40 @@ def applies(rule: dict[str, Any], workload: str, spec: dict[str, Any], names: se
         return False
     if "data" in when and not names & set(when["data"]):
         return False
+    if ("tenants" in when and tenant not in when["tenants"]) or ("teams" in when and team not in when["teams"]):
+        return False
     if "regulations" in when and not set(when["regulations"]) & set(spec.get("regulations", [])):
         return False
     return not ("workloads" in when and workload not in when["workloads"])
 
 
-def refusing(doc: dict[str, Any], deployment: str, workload: str, names: set[str], onward: bool, api: str) -> list[str]:
+def refusing(
+    doc: dict[str, Any],
+    deployment: str,
+    workload: str,
+    names: set[str],
+    onward: bool,
+    api: str,
+    tenant: str = "",
+    team: str = "",
+    guard: str = "",
+) -> list[str]:
     """Ids of the rules that forbid this deployment, `placements` first when the workload does not list it."""
     spec = doc["workloads"][workload]
     entry = doc["deployments"][deployment]
-    environment, native = doc["environments"][entry["environment"]], entry["capabilities"]["apis"]
+    environment, native = with_vendor(doc, entry["environment"]), entry["capabilities"]["apis"]
     found: list[str] = []
     if spec.get("placements") and deployment not in spec["placements"]:
         found.append("placements")
-    for rule in doc.get("rules", []):
-        if not applies(rule, workload, spec, names):
+    for rule in rules_in_force(doc):
+        if not applies(rule, workload, spec, names, tenant, team):
             continue
         allowed = judge(rule["allow"], environment, native, api) is True
+        change = rule.get("transform")
+        if guard and change == guard:
+            allowed = True
+        elif guard and isinstance(change, dict) and change["guard"] == guard:
+            allowed = allowed or judge(change["allow"], environment, native, api) is True
         further = rule.get("onward", "deny")
         if onward and isinstance(further, dict):
             allowed = allowed and judge(further, environment, native, api) is True
@@ -155,9 +212,9 @@ def optional(**fields: st.SearchStrategy[Any]) -> st.SearchStrategy[dict[str, An
 
 
 ATTESTATION = st.one_of(
-    st.sampled_from(ATTESTS),
+    st.sampled_from(ATTESTS + PACK_ATTESTS),
     st.fixed_dictionaries(
-        {"name": st.sampled_from(ATTESTS)},
+        {"name": st.sampled_from(ATTESTS + PACK_ATTESTS)},
         optional={
             "until": st.sampled_from(["2026-06-14", "2026-06-15", "2026-06-16", "2024-02-29"]),
             "covers": st.lists(st.sampled_from(APIS), max_size=4, unique=True),
@@ -171,9 +228,10 @@ ENVIRONMENT = st.fixed_dictionaries(
         "storage_region": st.sampled_from(REGIONS),
         "jurisdiction": st.sampled_from(REGIONS),
         "operator": st.sampled_from(["openai", "Microsoft", "Self"]),
-        "attests": st.lists(ATTESTATION, max_size=3),
+        "attests": st.lists(ATTESTATION, max_size=5),
     },
 )
+VENDOR = st.fixed_dictionaries({"attests": st.lists(ATTESTATION, min_size=1, max_size=4)})
 FACTS = {
     "kind": some(KINDS),
     "region": some(REGIONS),
@@ -221,16 +279,47 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
         level=st.sampled_from(LEVELS),
         regulations=some(REGULATIONS),
         workloads=some(sorted(workloads)),
+        teams=some(TEAMS),
+        tenants=some(TENANTS),
+    )
+    transform = st.one_of(
+        st.just("pseudonymise"), st.fixed_dictionaries({"guard": st.just("pseudonymise"), "allow": PREDICATE})
     )
     rules = [
         {
             "id": f"rule{i}",
             "allow": draw(PREDICATE),
-            **draw(optional(when=when, onward=st.one_of(st.sampled_from(["allow", "deny"]), PREDICATE))),
+            **draw(
+                optional(
+                    when=when,
+                    onward=st.one_of(st.sampled_from(["allow", "deny"]), PREDICATE),
+                    transform=transform,
+                )
+            ),
         }
         for i in range(draw(st.integers(0, 5)))
     ]
-    return {"environments": environments, "deployments": deployments, "workloads": workloads, "rules": rules}
+    vendors = draw(st.dictionaries(st.sampled_from(["OPENAI", "microsoft", "self"]), VENDOR, max_size=2))
+    for vendor, about in vendors.items():
+        about["attests"] = [draw(st.just(entry) | limited(entry, vendor, environments)) for entry in about["attests"]]
+    return {
+        "packs": draw(st.lists(st.sampled_from(PACKS), max_size=3, unique=True)),
+        "environments": environments,
+        "vendors": vendors,
+        "deployments": deployments,
+        "workloads": workloads,
+        "teams": {team: {} for team in TEAMS},
+        "rules": rules,
+    }
+
+
+def limited(entry: Any, vendor: str, environments: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """An entry of the register for some of the operator's environments only."""
+    mine = [name for name, each in environments.items() if (operator(each) or "").lower() == vendor.lower()]
+    if not mine:
+        return st.just(entry)
+    plain = {"name": entry} if isinstance(entry, str) else entry
+    return st.sampled_from(mine).map(lambda name: {**plain, "environments": [name]})
 
 
 def unpriced(provider: str, model: str, on: date) -> Rates | None:
@@ -244,18 +333,31 @@ def compiled(text: str) -> Snapshot:
 LABEL_NAMES = st.sets(st.sampled_from([*LEVELS, *TAG_LEVEL]), max_size=3)
 
 
+QUESTION = st.tuples(
+    LABEL_NAMES,
+    st.sampled_from(["", *TENANTS, "nobody"]),
+    st.sampled_from(["", *TEAMS, "none"]),
+    st.sampled_from(GUARDS),
+)
+
+
 @settings(max_examples=120, deadline=None)
-@given(documents(), st.lists(LABEL_NAMES, min_size=3, max_size=3))
-def test_bitsets_agree_with_a_naive_reading(doc: dict[str, Any], label_sets: list[set[str]]) -> None:
-    """Every workload, deployment, API and both kinds of call of one file, for a few sets of labels."""
+@given(documents(), st.lists(QUESTION, min_size=4, max_size=4))
+def test_bitsets_agree_with_a_naive_reading(
+    doc: dict[str, Any], questions: list[tuple[set[str], str, str, str]]
+) -> None:
+    """Every workload, deployment, API and both kinds of call of one file, for a few labels, callers and guards."""
     text = json.dumps(doc)
     snapshot, naive = compiled(text), yaml.load(text, Loader=yaml.CSafeLoader)
-    for names, api, onward, name in product(label_sets, APIS, (False, True), naive["workloads"]):
-        workload = snapshot.workloads[name]
-        bits = permitted(snapshot, workload, labels_of(names), onward, api)
-        reasons = refusals(snapshot, workload, labels_of(names), onward, api)
+    callers = Callers(snapshot)
+    for question, api, onward, name in product(questions, APIS, (False, True), naive["workloads"]):
+        names, tenant, team, guard = question
+        caller = callers.of(Principal("k", tenant, team, None, frozenset()))
+        workload, labels = snapshot.workloads[name], labels_of(names)
+        bits = permitted(snapshot, workload, labels, onward, api, caller=caller, guard=guard)
+        reasons = refusals(snapshot, workload, labels, onward, api, caller=caller, guard=guard)
         for deployment in snapshot.deployments:
-            expected = refusing(naive, deployment.name, name, names, onward, api)
+            expected = refusing(naive, deployment.name, name, names, onward, api, tenant, team, guard)
             assert bool(bits >> deployment.index & 1) == (not expected), deployment.name
             assert [rule for rule, _ in reasons.get(deployment.name, [])] == expected
         assert bits >> len(snapshot.deployments) == 0
@@ -273,6 +375,9 @@ def test_a_raised_label_or_an_onward_transfer_never_opens_a_way(
         raised, plain = (permitted(snapshot, workload, labels, onward, api) for labels in (high, low))
         assert raised & ~plain == 0
         assert permitted(snapshot, workload, low, True, api) & ~permitted(snapshot, workload, low, False, api) == 0
+        # A guard's work can only add ways, and content that nothing transformed has none of them.
+        assert plain & ~permitted(snapshot, workload, low, onward, api, guard="pseudonymise") == 0
+        assert permitted(snapshot, workload, low, onward, api, guard="unknown") == plain
 
 
 @settings(max_examples=60, deadline=None)
@@ -284,6 +389,7 @@ def test_facts_that_are_taken_away_never_open_a_way(doc: dict[str, Any], api: st
         for fact in ("region", "storage_region", "jurisdiction", "operator", "attests"):
             if environment["kind"] in ("cloud", "private-cloud") or fact != "operator":
                 environment.pop(fact, None)
+    stripped["vendors"] = {}
     if any(_negates_attests(rule) for rule in doc["rules"]):
         return  # a rule that wants a contract to be absent is satisfied by its absence
     before, after = compiled(json.dumps(doc)), compiled(json.dumps(stripped))

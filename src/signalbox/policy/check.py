@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+from datetime import date
 from ipaddress import ip_address
 
+from signalbox.config import schema
 from signalbox.config.declared import Declared
-from signalbox.core.labels import Labels
-from signalbox.core.snapshot import APIS, CompiledRule, Deployment, Snapshot, Workload
+from signalbox.core.labels import Labels, labels_of
+from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
+from signalbox.policy import obligations, register
 from signalbox.policy.finding import Finding
+from signalbox.policy.packs import packs_of, rules_of, shipped_for
+from signalbox.policy.relax import relaxation
 from signalbox.policy.rules import PLACEMENTS, permitted, refusals
 
 # Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
 _CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
 _NAMED_MAX = 5
+# Workloads without a placement for which `check` searches the smallest change.
+RELAXED_MAX = 20
 
 
 def check(declared: Declared, snapshot: Snapshot) -> list[Finding]:
@@ -21,23 +29,42 @@ def check(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         *_workloads(declared, snapshot),
         *_rules(declared, snapshot),
         *_deployments(declared, snapshot),
+        *_packs(declared, snapshot),
         *_regulations(declared),
         *_environments(declared, snapshot),
         *_secrets(declared, snapshot),
+        *register.findings(declared, date.fromisoformat(snapshot.day)),
+        *obligations.findings(declared, snapshot),
     ]
     return sorted(found, key=lambda finding: finding.level != "error")
 
 
+def counts(findings: Iterable[Finding]) -> dict[str, int]:
+    """How many findings there are: by level, and by what they are about where that is counted."""
+    found = {"error": 0, "warning": 0, "expired": 0, "expiring": 0, "obligation": 0}
+    for finding in findings:
+        found[finding.level] += 1
+        if finding.about:
+            found[finding.about] += 1
+    return found
+
+
 def _workloads(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     found: list[Finding] = []
+    searches = RELAXED_MAX
     for workload in snapshot.workloads.values():
         place = declared.where(f"workloads.{workload.name}")
-        usable = 0
-        for api in _CONVERSATIONS:
-            usable |= permitted(snapshot, workload, workload.labels, False, api)
+        usable = _usable(snapshot, workload)
         if not usable:
-            found.append(Finding("error", place, _nowhere(snapshot, workload)))
+            why = _nowhere(snapshot, workload)
+            found.append(Finding("error", place, f"{why}{_relaxed(declared, snapshot, workload, searches)}"))
+            searches -= 1
             continue
+        found += [
+            Finding("warning", place, f"workload {workload.name!r} can be served nowhere for callers of {who}.")
+            for who, caller in _callers(snapshot, workload)
+            if not _usable(snapshot, workload, caller)
+        ]
         for index in workload.placements:
             deployment = snapshot.deployments[index]
             if not usable >> index & 1:
@@ -62,6 +89,30 @@ def _workloads(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     return found
 
 
+def _usable(snapshot: Snapshot, workload: Workload, caller: Caller = ANYONE) -> int:
+    usable = 0
+    for api in _CONVERSATIONS:
+        usable |= permitted(snapshot, workload, workload.labels, False, api, caller=caller)
+    return usable
+
+
+def _callers(snapshot: Snapshot, workload: Workload) -> Iterator[tuple[str, Caller]]:
+    """The teams and tenants that rules tell apart and that may use the workload."""
+    for team in sorted({team for rule in snapshot.rules for team in rule.teams}):
+        if not snapshot.teams.get(team) or workload.name in snapshot.teams[team]:
+            yield f"team {team!r}", ("", team)
+    for tenant in sorted({tenant for rule in snapshot.rules for tenant in rule.tenants}):
+        yield f"tenant {tenant!r}", (tenant, "")
+
+
+def _relaxed(declared: Declared, snapshot: Snapshot, workload: Workload, searches: int) -> str:
+    """What would open a placement, for the first workloads that have none: the search takes time."""
+    if searches <= 0:
+        return ""
+    sentence = relaxation(declared.config, snapshot, workload, workload.labels, False, "chat").sentence()
+    return f" {sentence}" if sentence else ""
+
+
 def _nowhere(snapshot: Snapshot, workload: Workload) -> str:
     ids: dict[str, None] = {}
     for api in _CONVERSATIONS:
@@ -83,23 +134,67 @@ def _rules(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     """Rules that never say anything: nothing they apply to, or nothing they forbid."""
     found: list[Finding] = []
     everything = (1 << len(snapshot.deployments)) - 1
-    for position, rule in enumerate(snapshot.rules):
-        place = declared.where(f"rules[{position}]")
-        if not any(_can_apply(rule, workload) for workload in snapshot.workloads.values()):
-            found.append(Finding("warning", place, f"rule {rule.id!r} applies to no workload: {_why_dead(rule)}"))
-        elif not rule.allow:
+    sources = [sourced for sourced in rules_of(declared.config) if sourced.rule.allow is not None]
+    for sourced, rule in zip(sources, snapshot.rules, strict=True):
+        place = declared.where(sourced.place)
+        if not any(_can_apply(rule, workload, snapshot) for workload in snapshot.workloads.values()):
+            if sourced.pack is None:
+                found.append(Finding("warning", place, f"rule {rule.id!r} applies to no workload: {_why_dead(rule)}"))
+        elif not rule.allow and sourced.rule.allow != schema.Predicate():
             found.append(
                 Finding("warning", place, f"rule {rule.id!r} allows no deployment: what it applies to is refused.")
             )
-        elif rule.allow == everything and rule.onward == everything:
+        elif sourced.pack is None and rule.allow == everything and rule.onward == everything:
             found.append(Finding("warning", place, f"rule {rule.id!r} forbids nothing: it allows every deployment."))
+        if sourced.pack is None and rule.guard and rule.guard not in schema.TRANSFORMS:
+            what = f"rule {rule.id!r} counts on guard {rule.guard!r}, which this version does not perform"
+            found.append(Finding("warning", place, f"{what}: only its `allow` has effect."))
     return found
 
 
-def _can_apply(rule: CompiledRule, workload: Workload) -> bool:
+def _packs(declared: Declared, snapshot: Snapshot) -> list[Finding]:
+    """What an operator should know of the packs in force: their dates, and what nobody has verified."""
+    found: list[Finding] = []
+    for position, pack in enumerate(packs_of(declared.config)):
+        place = declared.where(f"packs[{position}]")
+        if pack.until is not None and snapshot.day > pack.until:
+            instead = f" Use {pack.successor!r} instead." if pack.successor else ""
+            what = f"pack {pack.id!r} is about a regulation in force until {pack.until}, {pack.status} since."
+            found.append(Finding("warning", place, f"{what}{instead}"))
+        elif snapshot.day < pack.effective_from:
+            what = f"pack {pack.id!r} is about a regulation in force from {pack.effective_from}"
+            found.append(Finding("warning", place, f"{what}; its placement rules apply already."))
+        unverified = [rule.id for rule in pack.rules if rule.verified == "unverified"]
+        if unverified:
+            what = f"pack {pack.id!r} has rules that nobody verified against their source ({_some(unverified)})"
+            found.append(Finding("warning", place, f"{what}: they apply; have them checked."))
+        meant = [w for w in snapshot.workloads.values() if not w.regulations.isdisjoint(pack.regulations)]
+        if not meant and all(rule.when.regulations for rule in pack.rules):
+            what = f"pack {pack.id!r} applies to no workload: none is under {_some(pack.regulations)}."
+            found.append(Finding("warning", place, what))
+        expected = labels_of(pack.expects).tags
+        found += [
+            Finding(
+                "warning",
+                declared.where(f"workloads.{workload.name}"),
+                f"workload {workload.name!r} is under {pack.id!r} but declares none of {_some(pack.expects)}: rules"
+                " about them hold only for what detection finds, and it misses some. Declare what it handles.",
+            )
+            for workload in meant
+            if expected and not workload.labels.tags & expected
+        ]
+    return found
+
+
+def _can_apply(rule: CompiledRule, workload: Workload, snapshot: Snapshot) -> bool:
     """Labels can be raised by callers and detection to anything, regulations and names cannot."""
-    return (not rule.regulations or not rule.regulations.isdisjoint(workload.regulations)) and (
-        not rule.workloads or workload.name in rule.workloads
+    return (
+        (not rule.regulations or not rule.regulations.isdisjoint(workload.regulations))
+        and (not rule.workloads or workload.name in rule.workloads)
+        and (
+            not rule.teams
+            or any(not snapshot.teams.get(team) or workload.name in snapshot.teams[team] for team in rule.teams)
+        )
     )
 
 
@@ -133,17 +228,23 @@ def _deployments(declared: Declared, snapshot: Snapshot) -> list[Finding]:
 
 def _regulations(declared: Declared) -> list[Finding]:
     """A misspelt regulation would leave a workload without the rules that were meant for it."""
-    named = {regulation for rule in declared.config.rules for regulation in rule.when.regulations}
+    named = {regulation for sourced in rules_of(declared.config) for regulation in sourced.rule.when.regulations}
+    named |= {regulation for pack in packs_of(declared.config) for regulation in pack.regulations}
     return [
         Finding(
             "warning",
             declared.where(f"workloads.{name}"),
-            f"workload {name!r} is under {regulation!r}, which no rule names: it has no effect.",
+            f"workload {name!r} is under {regulation!r}, which no rule names: it has no effect.{_pack_for(regulation)}",
         )
         for name, workload in declared.config.workloads.items()
         for regulation in workload.regulations
         if regulation not in named
     ]
+
+
+def _pack_for(regulation: str) -> str:
+    shipped = shipped_for(regulation)
+    return f" Add {shipped!r} to `packs`." if shipped else ""
 
 
 def _environments(declared: Declared, snapshot: Snapshot) -> list[Finding]:
