@@ -45,6 +45,7 @@ from signalbox.ledger.ship import Shipper
 from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import EVERY
+from signalbox.policy.check import counts, due
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
@@ -374,9 +375,18 @@ def _simulated_models(simulator: Simulator) -> list[SimulatedModel]:
 
 
 def _check(text: Text, generation: int) -> Checked:
-    compiled = compile_text(text.content, text.name, generation)
+    declared = load_text(text.content, text.name)
+    compiled = compile_declared(declared, generation)
     snapshot = compiled.snapshot
-    return Checked(snapshot.version, compiled.server.shutdown_grace_s, snapshot.stale_on, compiled.files)
+    found = due(declared, snapshot)
+    return Checked(
+        snapshot.version,
+        compiled.server.shutdown_grace_s,
+        snapshot.stale_on,
+        compiled.files,
+        tuple(f"{each.where}: {each.message}" for each in found),
+        {about: count for about, count in counts(found).items() if about not in ("error", "warning")},
+    )
 
 
 def _first_key(store: Store, pepper: bytes) -> Secret | None:

@@ -13,7 +13,7 @@ from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
 from signalbox.policy.check import Finding, check, counts
-from signalbox.policy.register import entries, stale_on
+from signalbox.policy.register import Register, stale_on
 from signalbox.policy.rules import compile_snapshot, permitted
 
 TODAY = "2026-06-15"
@@ -176,7 +176,7 @@ def test_every_entry_knows_its_holder_owner_and_where_it_counts() -> None:
         {"a": CLOUD, "b": {**CLOUD, "attests": ["baa"]}},
         workloads={"w": {"facts": {"documents": {"dpia": "d.pdf"}}}},
     )
-    found = entries(load_text(text, "f", {}).config)
+    found = Register(load_text(text, "f", {}).config).entries()
     assert [(each.kind, each.name, each.holder, each.owner, each.environments) for each in found] == [
         ("attestation", "baa", "vendor 'OpenAI'", "legal", ("a",)),
         ("attestation", "dpa", "vendor 'OpenAI'", "legal", ("a", "b")),

@@ -20,6 +20,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "check": ("signalbox.cli.check", "read a configuration and say what is wrong or suspicious"),
     "schema": ("signalbox.cli.schema", "print the JSON Schema of signalbox.yaml"),
     "keys": ("signalbox.cli.keys", "create, list and revoke virtual keys"),
+    "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),

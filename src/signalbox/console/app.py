@@ -62,6 +62,7 @@ class Console:
                 "workers_alive": supervisor.workers_alive,
                 "reload_failures": supervisor.reload_failures,
                 "last_reload_error": supervisor.last_error,
+                "due": supervisor.checked.due_counts,
             }
         )
 

@@ -22,17 +22,23 @@ from signalbox.telemetry.metrics import Export, Metrics, counters, merge
 WATCH_S = 0.25
 # A worker that dies at once again and again is started again ever more slowly, up to this.
 RESTART_S_MAX = 10.0
+# What is due is told in at most so many lines of the log.
+DUE_LINES_MAX = 20
 
 
 class Checked(msgspec.Struct, frozen=True):
-    """What the supervisor needs to know of a configuration that may be put in force."""
+    """What the supervisor needs to know of a configuration that may be put in force.
 
-    """stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own."""
+    stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
+    runs out or is owed, with its place. due_counts: how many of each kind.
+    """
 
     version: str
     grace_s: float
     stale_on: str | None = None
     files: tuple[str, ...] = ()
+    due: tuple[str, ...] = ()
+    due_counts: dict[str, int] = {}
 
 
 class Shipping(Protocol):
@@ -111,6 +117,7 @@ class Supervisor:
         async with self._turn:
             self._links += await asyncio.gather(*(self._start_worker() for _ in range(self._workers_wanted)))
         await self._shipping.start()
+        self._tell_due()
 
     async def run(self) -> None:
         """Watch configuration, keys and workers until told to stop; then drain."""
@@ -169,7 +176,17 @@ class Supervisor:
             self._text, self.generation, self.last_error = text, order.generation, ""
             self.checked = checked
             self._log.info("configuration in force", generation=self.generation)
+            self._tell_due()
             return ""
+
+    def _tell_due(self) -> None:
+        """On every start and reload, and so on the days on which a warning is due: contracts that run out, and
+        obligations that are missed."""
+        for what in self.checked.due[:DUE_LINES_MAX]:
+            self._log.warning("due", what=what)
+        more = len(self.checked.due) - DUE_LINES_MAX
+        if more > 0:
+            self._log.warning("more is due, `signalbox check` lists it", count=more)
 
     async def _put_back(self) -> None:
         """One worker refused what the others took (a file that only it cannot read): all return to the last good."""

@@ -39,6 +39,15 @@ def check(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     return sorted(found, key=lambda finding: finding.level != "error")
 
 
+def due(declared: Declared, snapshot: Snapshot) -> list[Finding]:
+    """The part of `check` that changes with the day: what runs out and what is owed. Quick enough for every load."""
+    found = [
+        *register.findings(declared, date.fromisoformat(snapshot.day)),
+        *obligations.findings(declared, snapshot),
+    ]
+    return [finding for finding in found if finding.about]
+
+
 def counts(findings: Iterable[Finding]) -> dict[str, int]:
     """How many findings there are: by level, and by what they are about where that is counted."""
     found = {"error": 0, "warning": 0, "expired": 0, "expiring": 0, "obligation": 0}

@@ -44,57 +44,99 @@ class Entry(Struct, frozen=True):
         return "expired" if left < 0 else "expiring" if left <= WARN_DAYS[0] else "valid"
 
 
-def attestations_of(name: str, entry: schema.Environment, config: schema.Config) -> list[schema.Attestation]:
-    """What an environment is attested: its own statements, then its operator's under names it is silent about."""
-    own = [_attestation(held) for held in entry.attests]
-    stated = {held.name for held in own}
-    return own + [held for held in _of_vendor(name, entry, config) if held.name not in stated]
+class Operator(Struct, frozen=True):
+    """One operator with everything attested about it. vendor: its entry in the register, or None."""
+
+    name: str
+    vendor: schema.Vendor | None
+    environments: tuple[str, ...]
+    entries: tuple[Entry, ...]
 
 
-def _of_vendor(name: str, entry: schema.Environment, config: schema.Config) -> list[schema.VendorAttestation]:
-    found = vendor_of(operator_of(entry), config)
-    if found is None:
-        return []
-    held = [_vendor_attestation(each) for each in found[1].attests]
-    return [each for each in held if not each.environments or name in each.environments]
+class Register:
+    """The vendor register of one file, indexed by operator; upper and lower case of operators are alike."""
+
+    def __init__(self, config: schema.Config) -> None:
+        self._config = config
+        self._vendors = {name.casefold(): (name, vendor) for name, vendor in config.vendors.items()}
+        self._places: dict[str, list[str]] = {}
+        for name, environment in config.environments.items():
+            self._places.setdefault(operator_of(environment).casefold(), []).append(name)
+
+    def vendor_of(self, environment: str) -> tuple[str, schema.Vendor] | None:
+        """The entry about an environment's operator, with its name in the file."""
+        return self._vendors.get(operator_of(self._config.environments[environment]).casefold())
+
+    def operates(self, operator: str) -> list[str]:
+        """The environments of an operator."""
+        return self._places.get(operator.casefold(), [])
+
+    def attests(self, environment: str) -> list[schema.Attestation]:
+        """An environment's own statements, then its operator's under names it is silent about."""
+        own = [_attestation(held) for held in self._config.environments[environment].attests]
+        stated = {held.name for held in own}
+        found = self.vendor_of(environment)
+        if found is None:
+            return own
+        held_by_vendor = [_vendor_attestation(held) for held in found[1].attests]
+        return own + [held for held in held_by_vendor if held.name not in stated and _is_for(held, environment)]
+
+    def entries(self) -> list[Entry]:
+        """Everything attested, in the order of the file: register, environments, documents of workloads."""
+        found: list[Entry] = []
+        for operator, vendor in self._config.vendors.items():
+            silent = [(name, self._stated(name)) for name in self.operates(operator)]
+            for held in map(_vendor_attestation, vendor.attests):
+                where = tuple(name for name, stated in silent if held.name not in stated and _is_for(held, name))
+                owner = held.owner or vendor.owner
+                found.append(_entry(held, f"vendor {operator!r}", f"vendors.{operator}", owner, where))
+        for name, environment in self._config.environments.items():
+            for held in map(_attestation, environment.attests):
+                found.append(_entry(held, f"environment {name!r}", f"environments.{name}", held.owner, (name,)))
+        for name, workload in self._config.workloads.items():
+            for title, document in workload.facts.documents.items():
+                found.append(_document(name, title, document))
+        return found
+
+    def _stated(self, environment: str) -> set[str]:
+        return {_attestation(held).name for held in self._config.environments[environment].attests}
+
+    def operators(self) -> list[Operator]:
+        """Those of the register in the order of the file, then others that operate an environment."""
+        found: dict[str, list[Entry]] = {}
+        for entry in self.entries():
+            found.setdefault(entry.place, []).append(entry)
+        names = dict.fromkeys([*self._vendors, *self._places])
+        listed: list[Operator] = []
+        for key in names:
+            places = self._places.get(key, [])
+            named, vendor = self._vendors.get(key, ("", None))
+            name = named or operator_of(self._config.environments[places[0]]) or "(unknown)"
+            held = [
+                entry
+                for place in (f"vendors.{named}", *(f"environments.{each}" for each in places))
+                for entry in found.get(place, [])
+            ]
+            listed.append(Operator(name, vendor, tuple(places), tuple(held)))
+        return listed
 
 
-def vendor_of(operator: str, config: schema.Config) -> tuple[str, schema.Vendor] | None:
-    """The entry of the register about an operator, by its name in the file."""
-    wanted = operator.casefold()
-    return next(
-        ((name, vendor) for name, vendor in config.vendors.items() if wanted and name.casefold() == wanted), None
+def _is_for(held: schema.VendorAttestation, environment: str) -> bool:
+    return not held.environments or environment in held.environments
+
+
+def _document(workload: str, title: str, document: str | schema.Document) -> Entry:
+    if isinstance(document, str):
+        document = schema.Document(document)
+    return Entry(
+        "document",
+        title,
+        f"workload {workload!r}",
+        f"workloads.{workload}",
+        document.until,
+        document.evidence,
+        document.owner,
     )
-
-
-def entries(config: schema.Config) -> list[Entry]:
-    """Everything attested, in the order of the file: register, environments, documents of workloads."""
-    found: list[Entry] = []
-    for operator, vendor in config.vendors.items():
-        for held in map(_vendor_attestation, vendor.attests):
-            where = _counts_in(operator, held, config)
-            place = f"vendors.{operator}"
-            owner = held.owner or vendor.owner
-            found.append(_entry(held, f"vendor {operator!r}", place, owner, where))
-    for name, environment in config.environments.items():
-        for held in map(_attestation, environment.attests):
-            found.append(_entry(held, f"environment {name!r}", f"environments.{name}", held.owner, (name,)))
-    for name, workload in config.workloads.items():
-        for title, document in workload.facts.documents.items():
-            if isinstance(document, str):
-                document = schema.Document(document)
-            found.append(
-                Entry(
-                    "document",
-                    title,
-                    f"workload {name!r}",
-                    f"workloads.{name}",
-                    document.until,
-                    document.evidence,
-                    document.owner,
-                )
-            )
-    return found
 
 
 def _entry(
@@ -113,20 +155,10 @@ def _entry(
     )
 
 
-def _counts_in(operator: str, held: schema.VendorAttestation, config: schema.Config) -> tuple[str, ...]:
-    """The environments to which an entry of the register lends its attestation."""
-    return tuple(
-        name
-        for name, environment in config.environments.items()
-        if operator_of(environment).casefold() == operator.casefold()
-        and held in attestations_of(name, environment, config)
-    )
-
-
 def stale_on(config: schema.Config, today: date) -> str | None:
     """The next day on which something lapses or a warning about it is due: compile anew then. None for never."""
     days: list[date] = []
-    for entry in entries(config):
+    for entry in Register(config).entries():
         if entry.until is None:
             continue
         last = date.fromisoformat(entry.until)
@@ -141,18 +173,18 @@ def stale_on(config: schema.Config, today: date) -> str | None:
 
 def findings(declared: Declared, today: date) -> list[Finding]:
     """What runs out, and what the register contradicts or leaves open."""
-    config = declared.config
-    found = [finding for entry in entries(config) if (finding := _running_out(declared, entry, today)) is not None]
-    known = {operator_of(environment).casefold() for environment in config.environments.values()}
-    for operator, vendor in config.vendors.items():
+    register = Register(declared.config)
+    running_out = (_running_out(declared, entry, today) for entry in register.entries())
+    found = [finding for finding in running_out if finding is not None]
+    for operator, vendor in declared.config.vendors.items():
         place = declared.where(f"vendors.{operator}")
-        if operator.casefold() not in known:
+        if not register.operates(operator):
             found.append(Finding("warning", place, f"vendor {operator!r} operates no environment: it has no effect."))
         bare = [held if isinstance(held, str) else held.name for held in vendor.attests if _without_evidence(held)]
         if bare:
             found.append(Finding("warning", place, f"vendor {operator!r} has no evidence on file for {_list(bare)}."))
-    for name, environment in config.environments.items():
-        found += _contradictions(declared, name, environment)
+    for name in declared.config.environments:
+        found += _contradictions(declared, register, name)
     return found
 
 
@@ -171,13 +203,13 @@ def _running_out(declared: Declared, entry: Entry, today: date) -> Finding | Non
     return Finding("warning", place, text, "expiring")
 
 
-def _contradictions(declared: Declared, name: str, environment: schema.Environment) -> list[Finding]:
-    found_vendor = vendor_of(operator_of(environment), declared.config)
+def _contradictions(declared: Declared, register: Register, name: str) -> list[Finding]:
+    found_vendor, environment = register.vendor_of(name), declared.config.environments[name]
     if found_vendor is None:
         return []
     operator, vendor = found_vendor
     place = declared.where(f"environments.{name}")
-    held = {attestation.name for attestation in attestations_of(name, environment, declared.config)}
+    held = {attestation.name for attestation in register.attests(name)}
     found: list[Finding] = []
     if vendor.trains_on_data and "no-training" in held:
         what = f"environment {name!r} counts as no-training, but the register says that {operator!r} trains on data."

@@ -27,7 +27,7 @@ from signalbox.core.snapshot import (
 from signalbox.core.usage import Rates
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
-from signalbox.policy.register import attestations_of, stale_on
+from signalbox.policy.register import Register, stale_on
 from signalbox.pricing.cost import FREE
 
 # The rates of a provider's model on a day (UTC), or None when nobody knows them.
@@ -158,7 +158,8 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
     """The snapshot that requests read. now_date: today in UTC, ISO: what lapsed before it does not count."""
     today = date.fromisoformat(now_date)
     config = declared.config
-    environments = {name: _environment(name, entry, config) for name, entry in config.environments.items()}
+    register = Register(config)
+    environments = {name: _environment(name, entry, register) for name, entry in config.environments.items()}
     deployments = tuple(
         _deployment(index, name, target, environments[target.environment], today, rates_for)
         for index, (name, target) in enumerate(declared.deployments.items())
@@ -199,7 +200,7 @@ def _version(declared: Declared) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[: len(declared.version)]
 
 
-def _environment(name: str, entry: schema.Environment, config: schema.Config) -> Environment:
+def _environment(name: str, entry: schema.Environment, register: Register) -> Environment:
     return Environment(
         name=name,
         kind=entry.kind,
@@ -208,8 +209,7 @@ def _environment(name: str, entry: schema.Environment, config: schema.Config) ->
         operator=operator_of(entry),
         jurisdiction=entry.jurisdiction or "",
         attests=tuple(
-            Attestation(held.name, held.until, held.evidence, tuple(held.covers))
-            for held in attestations_of(name, entry, config)
+            Attestation(held.name, held.until, held.evidence, tuple(held.covers)) for held in register.attests(name)
         ),
     )
 
@@ -269,9 +269,7 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
 
 def _classify(entry: schema.Classification) -> Classify:
     detectors = None if entry.detectors == "all" else () if entry.detectors == "off" else tuple(entry.detectors)
-    custom = (
-        CustomClass(name, one.label, one.pattern or "", tuple(one.words)) for name, one in entry.custom.items()
-    )
+    custom = (CustomClass(name, one.label, one.pattern or "", tuple(one.words)) for name, one in entry.custom.items())
     return Classify(detectors, tuple(custom))
 
 
