@@ -2,12 +2,16 @@
 
 Everything here raises; nothing lowers. What a part of a conversation contains is remembered by a keyed hash of it, so
 that a long history costs little more than its new part.
+
+The hash is the interpreter's own (SipHash under a secret that each process draws), taken twice: 128 bits, at a third of
+the time of a cryptographic one. No attacker sees it; should the secret be switched off, BLAKE2 takes its place.
 """
 
 from __future__ import annotations
 
 import asyncio
 import hashlib
+import sys
 from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import Any, TypeVar
 
@@ -33,6 +37,7 @@ STEP_CHARS = 16 * 1024
 OVERLAP_CHARS = 2 * 1024
 # New parts together not longer than this are first read in one go: most contain nothing.
 JOINT_CHARS = 16 * 1024
+SEAMS_AT_ONCE = 32
 # Wider than anything a detector looks at around a finding.
 _APART = "\n" * 96
 MEMO_MAX = 32_768
@@ -42,6 +47,7 @@ _TURNS = frozenset(("user", "assistant", "tool", "function"))
 _CONVERSATIONS = frozenset(("chat", "messages", "responses", "count_tokens"))
 _DIGEST_BYTES = 16
 
+MemoKey = tuple[int, int, int]
 Counts = tuple[tuple[str, int], ...]
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -61,7 +67,6 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     """What the parts of one body contain. together: what shows only when new parts are read together."""
 
     parts: list[Part]
-    digests: list[bytes]
     contents: list[Content]
     together: Content
 
@@ -78,11 +83,11 @@ class Classified(msgspec.Struct, frozen=True, gc=False):
 
 
 class Profile:
-    """One workload's way to look. tag: distinguishes it from every other in this process."""
+    """One workload's way to look. tag: a number that no other one of this process ever has."""
 
     __slots__ = ("scanners", "tag")
 
-    def __init__(self, declared: Classify, tag: bytes) -> None:
+    def __init__(self, declared: Classify, tag: int) -> None:
         self.tag = tag
         self.scanners: list[Callable[[str], list[Found]]] = []
         if declared.detectors is None:
@@ -104,13 +109,13 @@ class Classifier:
 
     def __init__(self, conversations: Conversations, key: bytes, time_ms: Callable[[], int]) -> None:
         self._conversations = conversations
-        self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"text")
-        self._hash_seam = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key, person=b"text and seam")
+        self._key = key
+        self._hash = _siphash if sys.flags.hash_randomization and sys.hash_info.width == 64 else self._blake2
         self._time_ms = time_ms
         self._profiles: dict[Classify, Profile] = {}
         self._profiles_made = 0
-        self._young: dict[bytes, Content] = {}
-        self._old: dict[bytes, Content] = {}
+        self._young: dict[MemoKey, Content] = {}
+        self._old: dict[MemoKey, Content] = {}
 
     def adopt(self, snapshot: Snapshot) -> None:
         """Makes ready for the workloads of a snapshot, and forgets what only others needed."""
@@ -121,7 +126,7 @@ class Classifier:
         found = self._profiles.get(declared)
         if found is None:
             self._profiles_made += 1
-            found = Profile(declared, self._profiles_made.to_bytes(4, "big"))
+            found = Profile(declared, self._profiles_made)
             self._profiles[declared] = found
         return found
 
@@ -184,10 +189,10 @@ class Classifier:
         conversations, tenant = self._conversations, call.principal.tenant.encode()
         now_s = self._time_ms() // 1000
         keys = [(conversations.identity(b"name", tenant, name.encode()), floor, True) for name in names]
-        origin = _origin(read) if call.api in _CONVERSATIONS else None
+        origin = _origin(read) if call.api in _CONVERSATIONS and (turns > 1 or labels != floor) else None
         if origin is not None:
-            who = (tenant, call.principal.key_id.encode())
-            identity = conversations.identity(b"text", *who, *(read.digests[at] for at in origin))
+            texts = (read.parts[at].text.encode("utf-8", "surrogatepass") for at in origin)
+            identity = conversations.identity(b"text", tenant, call.principal.key_id.encode(), *texts)
             evident = _sum([read.contents[at] for at in origin]).labels
             keys.append((identity, floor | evident, False))
         entries = [conversations.recall(key, now_s) for key, _, _ in keys]
@@ -208,46 +213,29 @@ class Classifier:
     def _read(self, profile: Profile, doc: dict[str, Any], opaque: bool) -> Steps[Read]:
         """What each part contains: from memory, or read now in steps."""
         found = parts(doc, opaque=opaque)
-        digests = [self._digest(part) for part in found]
         if not profile.scanners:
-            return Read(found, digests, [NOTHING] * len(found), NOTHING)
-        tag = profile.tag
-        contents = [self._recall(tag + digest) for digest in digests]
+            return Read(found, [NOTHING] * len(found), NOTHING)
+        tag, hashed = profile.tag, self._hash
+        keys = [(tag, *hashed(part.text, part.seam)) for part in found]
+        contents = [self._recall(key) for key in keys]
         new = [at for at, content in enumerate(contents) if content is None]
         together = NOTHING
-        if len(new) > 1 and sum(len(found[at].text) + len(found[at].seam) for at in new) <= JOINT_CHARS:
-            texts = [text for at in new for text in (found[at].text, found[at].seam) if text]
-            together = _content(profile.scan(_APART.join(texts)))
-            if together is NOTHING:
-                for at in new:
-                    contents[at] = NOTHING
-                    self._keep(tag + digests[at], NOTHING)
-                new = []
-        since = 0
-        for at in new:
-            part = found[at]
-            content = yield from _read_part(profile, part)
-            contents[at] = content
-            self._keep(tag + digests[at], content)
-            since += len(part.text) + len(part.seam)
-            if since > STEP_CHARS:
-                since = 0
-                yield
+        if new:
+            read, together = yield from _read_parts(profile, [found[at] for at in new])
+            for at, content in zip(new, read, strict=True):
+                contents[at] = content
+                self._keep(keys[at], content)
         whole = [content or NOTHING for content in contents]
-        return Read(found, digests, whole, _beyond(together, whole))
+        return Read(found, whole, _beyond(together, whole))
 
-    def _digest(self, part: Part) -> bytes:
-        if not part.seam:
-            hashed = self._hash.copy()
-            hashed.update(part.text.encode("utf-8", "surrogatepass"))
-            return hashed.digest()
-        hashed = self._hash_seam.copy()
-        text = part.text.encode("utf-8", "surrogatepass")
-        hashed.update(len(text).to_bytes(8, "big") + text)
-        hashed.update(part.seam.encode("utf-8", "surrogatepass"))
-        return hashed.digest()
+    def _blake2(self, text: str, seam: str) -> tuple[int, int]:
+        raw = text.encode("utf-8", "surrogatepass")
+        hashed = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=self._key, person=b"part")
+        hashed.update(len(raw).to_bytes(8, "big") + raw)
+        hashed.update(seam.encode("utf-8", "surrogatepass"))
+        return int.from_bytes(hashed.digest(), "big"), 0
 
-    def _recall(self, key: bytes) -> Content | None:
+    def _recall(self, key: MemoKey) -> Content | None:
         content = self._young.get(key)
         if content is None:
             content = self._old.get(key)
@@ -255,11 +243,19 @@ class Classifier:
                 self._keep(key, content)
         return content
 
-    def _keep(self, key: bytes, content: Content) -> None:
+    def _keep(self, key: MemoKey, content: Content) -> None:
         """What was asked for of late survives; the rest goes with the older half."""
         if len(self._young) >= MEMO_MAX // 2:
             self._old, self._young = self._young, {}
         self._young[key] = content
+
+
+def _siphash(text: str, seam: str) -> tuple[int, int]:
+    raw = text.encode("utf-8", "surrogatepass")
+    if seam:
+        raw = b"%d:%b%b" % (len(raw), raw, seam.encode("utf-8", "surrogatepass"))
+    # The second alone would not do: strings of different widths can have the same bytes inside.
+    return hash(raw), hash(f":{text}")
 
 
 def declared(header: str) -> Labels:
@@ -285,23 +281,50 @@ def _origin(read: Read) -> tuple[int, ...] | None:
     return None
 
 
-def _read_part(profile: Profile, part: Part) -> Steps[Content]:
-    """What a part contains by itself and across its seam."""
-    text = part.text
-    if len(text) <= STEP_CHARS:
-        content = _content(profile.scan(text))
+def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content], Content]]:
+    """What each part contains, and what shows only when all are read together."""
+    if len(new) > 1 and sum(len(part.text) + len(part.seam) for part in new) <= JOINT_CHARS:
+        together = _content(profile.scan(_APART.join([t for part in new for t in (part.text, part.seam) if t])))
+        if together is NOTHING:
+            return [NOTHING] * len(new), NOTHING
     else:
-        stride = STEP_CHARS - OVERLAP_CHARS
-        pieces: list[Content] = []
-        for start in range(0, len(text) - OVERLAP_CHARS, stride):
-            of_next = stride if start + STEP_CHARS < len(text) else None
-            pieces.append(_content(profile.scan(text[start : start + STEP_CHARS]), of_next))
+        together = NOTHING
+    contents: list[Content] = []
+    since = 0
+    for part in new:
+        contents.append((yield from _read_text(profile, part.text)))
+        since += len(part.text)
+        if since > STEP_CHARS:
+            since = 0
             yield
-        content = _sum(pieces)
-    if not part.seam:
-        return content
-    crossed = _content(profile.scan(part.seam))
-    return _sum((content, _beyond(crossed, (content,))))
+    seams = [at for at, part in enumerate(new) if part.seam]
+    for first in range(0, len(seams), SEAMS_AT_ONCE):
+        yield from _read_seams(profile, new, seams[first : first + SEAMS_AT_ONCE], contents)
+    return contents, together
+
+
+def _read_text(profile: Profile, text: str) -> Steps[Content]:
+    if len(text) <= STEP_CHARS:
+        return _content(profile.scan(text))
+    stride = STEP_CHARS - OVERLAP_CHARS
+    pieces: list[Content] = []
+    for start in range(0, len(text) - OVERLAP_CHARS, stride):
+        of_next = stride if start + STEP_CHARS < len(text) else None
+        pieces.append(_content(profile.scan(text[start : start + STEP_CHARS]), of_next))
+        yield
+    return _sum(pieces)
+
+
+def _read_seams(profile: Profile, new: list[Part], seams: list[int], contents: list[Content]) -> Steps[None]:
+    """Adds what shows across seams only. Hardly any shows something: a few are read in one go first."""
+    if sum(len(new[at].seam) for at in seams) <= STEP_CHARS:
+        joined = _content(profile.scan(_APART.join([new[at].seam for at in seams])))
+        yield
+        if joined is NOTHING:
+            return
+    for at in seams:
+        crossed = yield from _read_text(profile, new[at].seam)
+        contents[at] = _sum((contents[at], _beyond(crossed, (contents[at],))))
 
 
 def _content(found: Iterable[Found], of_next: int | None = None) -> Content:
