@@ -13,6 +13,8 @@ from signalbox.policy.classify import Classifier
 ZERO_RETENTION = "zero-retention"
 # The one onward fact that an edit of ours undoes: `store: false` is written for zero-retention environments.
 STORE = "store"
+# A client is told of so many rules; `signalbox explain` tells of all.
+RULES_SHOWN_MAX = 8
 
 
 class Interlock:
@@ -65,7 +67,7 @@ class Interlock:
         return Permit(attempt_id, deployment, api, body, labels, call.decision.reason if call.decision else "")
 
     def refusal(self, call: Call) -> BadRequest:
-        """Why nothing is permitted, naming the rules that forbid."""
+        """Why nothing is permitted, naming the rules that forbid and what they cite."""
         if _unknown_tools(call, call.labels):
             return Unsupported(
                 f"The tool type {call.envelope.unknown_tools[0][:64]!r} is unknown to this gateway, and content of"
@@ -83,12 +85,18 @@ class Interlock:
             placed=call.pinned is None,
             caller=self._callers.of(call.principal),
         )
-        ids = sorted({rule for found in refused.values() for rule, _ in found})
+        if call.pinned is not None:
+            refused = {call.pinned.name: refused.get(call.pinned.name, [])}
+        cited = sorted({_cited(rule, source) for found in refused.values() for rule, source in found})
         labels = ", ".join(call.labels.names())
-        why = f"forbidden by {', '.join(ids[:8])}" if ids else "no placement of the workload may take it"
+        why = f"forbidden by {', '.join(cited[:RULES_SHOWN_MAX])}" if cited else "no placement of it may take this"
         return NoPermittedPlacement(
             f"No permitted placement for workload {call.workload.name!r} with data class {labels}: {why}."
         )
+
+
+def _cited(rule: str, source: str) -> str:
+    return f"{rule} ({source})" if source and rule != rules.PLACEMENTS else rule
 
 
 def _unknown_tools(call: Call, labels: Labels) -> bool:
