@@ -54,6 +54,7 @@ class Calibration:
         "_sum_xy",
         "_sum_y",
         "_turn",
+        "_wait_s",
         "_weight",
     )
 
@@ -65,6 +66,7 @@ class Calibration:
         self._per_char = TOKENS_PER_OUTPUT_CHAR
         self._per_event = 0.0
         self._per_s = 0.0
+        self._wait_s = 0.0
         self._rates = 0
         self._hidden = 0.0
 
@@ -124,11 +126,18 @@ class Calibration:
         """Reasoning that was counted and not shown."""
         self._hidden = max(float(tokens), self._hidden * 0.98)
 
-    def observe_rate(self, tokens: int, seconds: float) -> None:
-        """How long the deployment took to generate so many tokens."""
-        if tokens >= _RATE_TOKENS_MIN and seconds > 0:
-            self._per_s = _upper(self._per_s, tokens / seconds, self._per_s == 0.0)
-            self._rates += 1
+    def observe_rate(self, tokens: int, seconds: float, wait_s: float) -> None:
+        """How long the deployment took for so many tokens. wait_s: until the first one; 0 where the first was not seen,
+        and then seconds is the whole time."""
+        if tokens < _RATE_TOKENS_MIN or seconds <= 0:
+            return
+        if wait_s:
+            known = self._wait_s
+            self._wait_s = wait_s * 0.9 if not known else min(wait_s, known + (wait_s - known) * 0.02)
+            tokens -= 1  # the time runs from the first one
+        # No margin on the first: nothing is told before there were several.
+        self._per_s = max(tokens / seconds, self._per_s + (tokens / seconds - self._per_s) * 0.005)
+        self._rates += 1
 
     # --- telling ---
 
@@ -150,8 +159,13 @@ class Calibration:
         return min(ceil(self._hidden), self.tokens_by(elapsed_s)) if self._hidden else 0
 
     def tokens_by(self, elapsed_s: float) -> int:
-        """What can have been generated in a time at the deployment's pace."""
-        return ceil(max(0.0, elapsed_s) * self.tokens_per_s) + 1
+        """What can have been generated since a call began, at the deployment's pace behind its shortest wait."""
+        wait_s = self._wait_s if self.paced else 0.0
+        return ceil(max(0.0, elapsed_s - wait_s) * self.tokens_per_s) + 1
+
+    def tokens_in_flight(self, seconds: float) -> int:
+        """What a running answer can have gained in a time."""
+        return ceil(seconds * self.tokens_per_s) + 1
 
     @property
     def tokens_per_s(self) -> float:

@@ -128,7 +128,7 @@ def _read_open(
             if ended is not None:
                 learn(ended[0], entry, known.of(ended[0].deployment))
         elif isinstance(entry, Progress):
-            pace.add(entry.time_ms)
+            pace.add(entry.time_ms, moved=bool(entry.at))
             for attempt_id, tokens in entry.at:
                 found = still_open.get(attempt_id)
                 if found is not None:

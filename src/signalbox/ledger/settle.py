@@ -10,12 +10,13 @@ from math import ceil
 from signalbox.core.records import SETTLED, UNKNOWN, Opened, Settled
 from signalbox.core.usage import NO_USAGE, Rates, Usage
 from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
+from signalbox.ledger.open import PROGRESS_INTERVAL_S
 
 # What may have been generated since the last progress record: until the last record of any kind, then as long as
 # records were apart lately (how much the loop lagged), and what was in flight or not yet stopped at the end.
 GAP_S_MAX = 0.5
 GAP_S_DEFAULT = 0.3
-IN_FLIGHT_S = 0.1
+IN_FLIGHT_S = 0.06
 SLACK_TOKENS = 2
 SLACK_TOKENS_MAX = 256
 # Tokens a second of a stream that was not seen for long enough, at a deployment that nothing is known of.
@@ -29,14 +30,20 @@ _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
 class Pace:
     """When the process wrote its last records, which tells when it died and how much it lagged."""
 
-    __slots__ = ("_progress_ms", "_times_ms")
+    __slots__ = ("_late_ms", "_moved", "_progress_ms", "_times_ms")
 
     def __init__(self) -> None:
         self._times_ms: deque[int] = deque(maxlen=_GAPS + 1)
+        self._late_ms: deque[int] = deque(maxlen=_GAPS)
         self._progress_ms = 0
+        self._moved = False
 
-    def add(self, time_ms: int) -> None:
-        """A progress record: it says how far every stream was at this time."""
+    def add(self, time_ms: int, moved: bool = True) -> None:
+        """A progress record: it says how far every stream was at this time. moved: any that did is in it, so that the
+        next is due an interval later; how much later it came is how far the process was behind with its reading."""
+        if self._moved and moved:
+            self._late_ms.append(time_ms - self._progress_ms - round(PROGRESS_INTERVAL_S * 1000))
+        self._moved = moved
         self._progress_ms = time_ms
         self.note(time_ms)
 
@@ -45,12 +52,13 @@ class Pace:
         self._times_ms.append(time_ms)
 
     def lag_s(self) -> float:
-        """How long the process may have lived on after its last record: the longest recent gap between two, at most
-        GAP_S_MAX (a longer one means that nothing ran), and what was on its way or not yet stopped by then."""
+        """How long after the last record more may have come: as long as two were apart lately, or as the process was
+        behind with its reading, at most GAP_S_MAX (more means that nothing ran), and IN_FLIGHT_S."""
         if len(self._times_ms) < _GAPS // 2:
             return GAP_S_DEFAULT + IN_FLIGHT_S
         gap_ms = max(after - before for before, after in pairwise(self._times_ms))
-        return min(GAP_S_MAX, max(0, gap_ms) / 1000) + IN_FLIGHT_S
+        late_ms = max(self._late_ms, default=0)
+        return min(GAP_S_MAX, max(0, gap_ms, late_ms) / 1000) + IN_FLIGHT_S
 
     def slack_s(self) -> float:
         """The time whose tokens may be missing from the journal of a stream."""
@@ -130,7 +138,8 @@ def learn(opened: Opened, settled: Settled, known: Calibration) -> None:
     if settled.source != "provider" or settled.state != SETTLED:
         return
     known.observe_in(opened.body_bytes, usage.input_total)
-    known.observe_rate(usage.output_total, max(1, settled.duration_ms - settled.ttft_ms) / 1000)
+    seconds = max(1, settled.duration_ms - settled.ttft_ms) / 1000
+    known.observe_rate(usage.output_total, seconds, settled.ttft_ms / 1000)
     known.observe_hidden(usage.reasoning)
 
 

@@ -78,7 +78,7 @@ def _output_bound(this: Attempt, now_ns: int, meter: Calibration) -> int:
 
 def _in_flight(this: Attempt, now_ns: int, meter: Calibration) -> int:
     if this.out_events < _OWN_PACE_EVENTS_MIN:
-        return meter.tokens_by(IN_FLIGHT_S)
+        return meter.tokens_in_flight(IN_FLIGHT_S)
     seen_s = max(1e-3, (now_ns - this.ttft_ns) / 1e9)
     return int(this.out_events / seen_s * IN_FLIGHT_S) + 2
 
@@ -89,4 +89,5 @@ def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None
         meter.observe_in(len(this.permit.body), usage.input_total)
     if this.out_chars:
         meter.observe_out(this.out_chars, this.out_events, usage)
-        meter.observe_rate(usage.output_total, (now_ns - (this.ttft_ns or this.started_ns)) / 1e9)
+        wait_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
+        meter.observe_rate(usage.output_total, (now_ns - this.started_ns - wait_ns) / 1e9, wait_ns / 1e9)
