@@ -34,6 +34,8 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     api = target_api(call.api, deployment)
     if api is None:
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
+    if deployment.concurrency and _load(deployment, stages) >= deployment.concurrency:
+        raise UpstreamFault("saturated", f"{deployment.name} is at its limit of concurrent calls", sent=False)
     this = Attempt(call, deployment, api, stages.now_ns())
     body = _body(this, stages)
     if api != call.api:
@@ -148,6 +150,11 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
         )
     )
     stages.open.opened(this.id)
+
+
+def _load(deployment: Deployment, stages: Stages) -> int:
+    """Exchanges that this process has under way with all replicas."""
+    return sum([stages.transport.load(deployment.name, origin) for origin in deployment.replicas])
 
 
 def _replica(deployment: Deployment, stages: Stages) -> Origin:

@@ -34,7 +34,7 @@ QUOTA_WORDS = (b"insufficient_quota", b"credit balance", b"billing_hard_limit", 
 # Anthropic tells an empty account with the status of a bad request.
 NO_CREDIT = b"credit balance is too low"
 TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout"})
-NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "pool"})
+NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated"})
 
 
 # Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
