@@ -223,7 +223,8 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
     """How much one deployment may be given at once."""
 
     concurrency: Annotated[
-        int, Meta(ge=0, le=1_000_000, description="Calls at the same time in each worker, over all replicas; 0 for no limit.")
+        int,
+        Meta(ge=0, le=1_000_000, description="Calls at the same time in each worker, over all replicas; 0: no limit."),
     ] = 0
 
 
