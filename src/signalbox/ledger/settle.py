@@ -17,7 +17,7 @@ from signalbox.ledger.open import PROGRESS_INTERVAL_S
 GAP_S_MAX = 0.5
 GAP_S_DEFAULT = 0.3
 IN_FLIGHT_S = 0.06
-SLACK_TOKENS = 2
+SLACK_TOKENS = 3
 SLACK_TOKENS_MAX = 256
 # Tokens a second of a stream that was not seen for long enough, at a deployment that nothing is known of.
 RATE_DEFAULT = 100.0
@@ -108,7 +108,7 @@ class Track:
 def output_bound(opened: Opened, track: Track, pace: Pace, known: Calibration) -> int:
     """The most output tokens the attempt can have been billed for; never below what was seen.
 
-    A stream: seen + min(256, rate × slack + 2). A call that does not stream, or has hidden what it did so far: what its
+    A stream: seen + min(256, rate × slack + 3). A call that does not stream, or has hidden what it did so far: what its
     deployment can have generated in the time. Neither is above the stated maximum.
     """
     if opened.api in _NO_OUTPUT:
