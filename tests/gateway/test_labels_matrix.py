@@ -1,5 +1,5 @@
-"""Whatever a detector finds, wherever it stands in a call: where a rule forbids it the cloud, no byte gets there, and the
-permitted place does get the call; and content without it still goes to the cloud."""
+"""Whatever a detector finds, wherever it stands in a call: where a rule forbids it the cloud, no byte gets there, and
+the permitted place does get the call; and content without it still goes to the cloud."""
 
 import json
 from collections.abc import AsyncIterator, Callable
@@ -49,15 +49,15 @@ SCHEMA = {"type": "object", "properties": {"q": {"type": "string"}}}
 
 
 def chat(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"messages": [*messages, {"role": "user", "content": "And now?"}], "max_tokens": 8, **more}
+    return {"messages": [*messages, asked()], "max_tokens": 8, **more}
 
 
 def claude(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
-    return {"messages": [*messages, {"role": "user", "content": "And now?"}], "max_tokens": 8, **more}
+    return {"messages": [*messages, asked()], "max_tokens": 8, **more}
 
 
 def items(*found: dict[str, Any], **more: Any) -> dict[str, Any]:
-    given = [*found, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "And now?"}]}]
+    given = [*found, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": asked()["content"]}]}]
     return {"input": given, "max_output_tokens": 16, "store": False, **more}
 
 

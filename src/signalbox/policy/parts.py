@@ -58,6 +58,8 @@ _MEDIA = frozenset(
 _MEDIA_CHARS_MIN = 512
 # What the caller's own tools take may look like anything: nothing in it counts as media.
 _FREE = frozenset(("input", "arguments", "parameters", "input_schema", "schema", "metadata"))
+_JSON_STARTS = frozenset('{["')
+_ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ('\\"', '"'), ("\\/", "/"))
 # Numbers from here on may be somebody's; a JSON number is as readable to a model as a string.
 _NUMBER_MIN = 1_000_000
 
@@ -109,7 +111,8 @@ _OWN_PART = {"system": "system", "instructions": "system", "input": "user", "pro
 
 
 def pointers(doc: dict[str, Any], *, opaque: bool) -> Iterator[tuple[str, str, int]]:
-    """Every string that `parts` reads, one by one: (JSON pointer, text, how many characters before the value in it)."""
+    """Every string that `parts` reads, one by one: (JSON pointer, text, how many characters of it stand before the
+    value), the last -1 where offsets into the text are none into the value."""
     for key, value in doc.items():
         if key != "model":
             yield from _pointers(f"/{_escaped(key)}", key, value, opaque, doc)
@@ -152,7 +155,7 @@ def _strings(value: object, out: list[str], opaque: bool) -> None:
     """The strings of one JSON value, keys included, each with the key that names it. Depth is bounded by the parse."""
     kind = value.__class__
     if kind is str:
-        out.append(cast(str, value))
+        out.append(_unescaped(cast(str, value)))
     elif kind is list:
         items = cast("list[Any]", value)
         if items and items[0].__class__ is int and _small(items):
@@ -168,6 +171,8 @@ def _strings(value: object, out: list[str], opaque: bool) -> None:
                     continue
                 if opaque and _is_media(key, item, fields):
                     continue
+                if "\\" in item:
+                    item = _unescaped(item)
                 out.append(item if key in _STRUCTURE else f"{key}: {item}")
             elif kind is dict or kind is list:
                 if key not in _STRUCTURE:
@@ -207,8 +212,8 @@ def _pointers(
         text = cast(str, value)
         if (text in _CONSTANTS and not named) or (opaque and key and _is_media(key, text, around)):
             return
-        prefix = f"{key}: " if named else ""
-        yield at, prefix + text, len(prefix)
+        prefix, plain = f"{key}: " if named else "", _unescaped(text)
+        yield at, prefix + plain, len(prefix) if plain == text else -1
     elif kind is bool or value is None:
         if named:
             yield at, key, 0
@@ -236,6 +241,16 @@ def _small(numbers: list[Any]) -> bool:
         return min(numbers) > -_NUMBER_MIN and max(numbers) < _NUMBER_MIN
     except TypeError:
         return False
+
+
+def _unescaped(text: str) -> str:
+    """A JSON text inside a string, such as a tool's arguments, as its reader sees it. Nothing is dropped: only the
+    escapes that would keep words and lines apart are made plain; detectors know the numeric ones themselves."""
+    if text[:1] not in _JSON_STARTS or "\\" not in text:
+        return text
+    for escape, plain in _ESCAPES:
+        text = text.replace(escape, plain)
+    return text
 
 
 def _is_media(key: str, text: str, around: dict[str, Any]) -> bool:
