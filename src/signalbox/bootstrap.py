@@ -31,6 +31,7 @@ from signalbox.control.supervisor import Checked, Supervisor
 from signalbox.core.errors import ConfigError
 from signalbox.core.link import Order, Report
 from signalbox.core.ports import Store
+from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
@@ -102,6 +103,10 @@ class Started(msgspec.Struct, frozen=True):
     found: tuple[str, ...] = ()
 
 
+JUST_S = 5.0
+_just_compiled: list[tuple[tuple[bytes, str, int], float, Compiled]] = []
+
+
 def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
@@ -112,8 +117,18 @@ def today() -> str:
 
 
 def compile_text(content: bytes, name: str, generation: int) -> Compiled:
-    """Text to snapshot, in every process the same way. Raises ConfigError with all findings."""
-    return compile_declared(load_text(content, name), generation)
+    """Text to snapshot, in every process the same way. Raises ConfigError with all findings.
+
+    Supervisor and worker of a single process compile one text right after each other: the second time is free. The
+    secrets that it names may change between generations, so what was compiled is not kept for longer than that."""
+    key = (content, name, generation)
+    if _just_compiled:
+        last_key, at_s, compiled = _just_compiled[0]
+        if last_key == key and time.monotonic() - at_s < JUST_S:
+            return compiled
+    compiled = compile_declared(load_text(content, name), generation)
+    _just_compiled[:] = [(key, time.monotonic(), compiled)]
+    return compiled
 
 
 def compile_declared(declared: Declared, generation: int) -> Compiled:
@@ -186,6 +201,7 @@ class DataPlane:
         assert self._journal is not None
         assert self._open is not None
         classifier = self._classifier_for(snapshot)
+        self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
         return Stages(
             snapshot=snapshot,
             router=Router(snapshot),
@@ -197,6 +213,7 @@ class DataPlane:
             transport=self._transport,
             metering=self._metering,
             metrics=self._metrics,
+            durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
         )
@@ -295,7 +312,7 @@ async def _serve(options: ServeOptions) -> int:
         pepper=pepper,
         workers=options.workers,
         spawn=_spawner(options, state, listener, log),
-        recover=lambda: recover(state.journal, now_ms()).attempts,
+        recover=lambda: _recover(state, log),
         check=_check,
         shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S, _alarm(log)),
         stop_listening=listener.close,
@@ -324,6 +341,14 @@ async def _serve(options: ServeOptions) -> int:
         await simulator.stop()
     store.close()
     return 0
+
+
+def _recover(state: StateDir, log: Log) -> int:
+    """Settles what dead processes left open, tells what is damaged, and returns how many attempts were settled."""
+    recovery = recover(state.journal, now_ms())
+    if recovery.findings:
+        _alarm(log)(recovery.findings)
+    return recovery.attempts
 
 
 def _alarm(log: Log) -> Callable[[tuple[Finding, ...]], None]:

@@ -27,6 +27,10 @@ class Journal(Protocol):
         """Returns when the record is on the disk; one fsync serves all who wait."""
         ...
 
+    async def synced(self) -> None:
+        """Returns when everything appended so far is on the disk."""
+        ...
+
     def healthy(self) -> bool:
         """Whether the last record could be taken."""
         ...

@@ -130,6 +130,10 @@ class Journal:
         """Writes one record and returns when it is on the disk; one fsync serves all who wait. With fsync off it is
         the same as append."""
         self.append(record)
+        await self.synced()
+
+    async def synced(self) -> None:
+        """Returns when everything appended so far is on the disk; at once with fsync off."""
         if self._thread is None:
             return
         done = asyncio.get_running_loop().create_future()

@@ -7,7 +7,7 @@ import asyncio
 import msgspec
 
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import CallError, Unsupported, UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import CallError, LedgerError, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment, Origin
@@ -45,6 +45,8 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     _open(this, permit, stages)
     state, error, upstream = UNKNOWN, "", None
     try:
+        if stages.durable:
+            await stages.journal.synced()
         head = PROVIDERS[deployment.protocol].request(
             deployment, api, call.headers, call.query, this.id, idempotency_scope=call.principal.key_id
         )
@@ -63,6 +65,9 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     except asyncio.CancelledError:
         # Whoever asked is gone, or this process is: its grace at shutdown is over.
         state, error = (SETTLED if this.ended else CANCELLED), "shutdown" if stages.limits.draining else "client_gone"
+        raise
+    except LedgerError:
+        state, error = FAILED, "journal"  # nothing has left
         raise
     except UpstreamAnswer as answer:
         state, error = FAILED, str(answer.status)

@@ -21,7 +21,8 @@ from signalbox.upstream.transport import Transport
 class Stages(msgspec.Struct, frozen=True):
     """snapshot, router and interlock change together when the configuration does; the rest is the process's own.
 
-    now_ns: a monotonic clock. time_ms: Unix milliseconds.
+    durable: an attempt is on the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic
+    clock. time_ms: Unix milliseconds.
     """
 
     snapshot: Snapshot
@@ -34,5 +35,6 @@ class Stages(msgspec.Struct, frozen=True):
     transport: Transport
     metering: Metering
     metrics: Metrics
+    durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]
