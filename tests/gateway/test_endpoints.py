@@ -1,9 +1,10 @@
-"""Every endpoint × deployment API × streaming or not: an answer in the caller's dialect, and a ledger equal to the bill."""
+"""Every endpoint × deployment API × streaming or not: an answer in the caller's dialect, a ledger equal to the bill."""
 
 import json
 from decimal import Decimal
 
 import pytest
+
 from harness import Box
 
 ASK = "Hello [[tokens:12]]"
