@@ -51,8 +51,6 @@ _UK_CODE = re.compile(
     r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]|"
     r"[A-HK-Y]\d[ABEHMNPRV-Y]) \d[ABD-HJLNP-UW-Z]{2})\b"
 )
-_TOWN_HINT = re.compile(rb"A(?:A|a|\.),? A{2},? 0{5}(?!0)|(?<=[a,.]) A{2},? 0{5}(?!0)")
-_UK_HINT = re.compile(rb"(?<![A0a])A{1,2}0{1,2}A? 0AA(?![A0a])")
 _BOX = re.compile(r" ?[Bb]ox:? ?\d{1,6}\b|stfach ?\d{1,6}")
 
 
@@ -67,6 +65,15 @@ _UNIT = re.compile(r"\.? ?#?\d{1,5}[A-Za-z]?\b")
 
 
 def find(view: View) -> Iterator[Found]:
+    if not view.hits.isdisjoint(_WORDS):
+        yield from _announced(view)
+    if b" 0" in view.shape:
+        yield from _compound(view)
+        yield from _towns(view)
+
+
+def _announced(view: View) -> Iterator[Found]:
+    """Addresses with a word that says so."""
     text = view.text
     for word, end in view.after(_ENGLISH):
         start = end - len(word)
@@ -91,38 +98,52 @@ def find(view: View) -> Iterator[Found]:
         match = _UNIT.match(text, end)
         if match is not None and view.shape[end - len(word) : end - len(word) + 1] == b"A":
             yield Found("addresses", "personal", end - len(word), match.end(), 0.55, "unit")
-    yield from _compound(view)
-    for hint, pattern, kind in ((_TOWN_HINT, _US_TOWN, "town"), (_UK_HINT, _UK_CODE, "postcode")):
-        for place in islice(hint.finditer(view.shape), PLACES_MAX):
-            low = (
-                place.start()
-                if kind == "postcode"
-                else max(0, text.rfind("\n", 0, place.start()) + 1, place.start() - 40)
-            )
-            match = pattern.search(text, low, place.end() + 5)
-            if match is not None:
-                yield Found("addresses", "personal", match.start(), match.end(), 0.6, kind)
     for word, end in view.after(_BOX_WORDS):
         match = _BOX.match(text, end if word == b"po" else end - 6)
         if match is not None:
             yield Found("addresses", "personal", end - len(word), match.end(), 0.6, "box")
 
 
+def _towns(view: View) -> Iterator[Found]:
+    """`Springfield, IL 62701` and British postcodes."""
+    text = view.text
+    for literal in (b"A 00000", b"A, 00000"):
+        for at in _joints(view.shape, literal):
+            low = max(0, text.rfind("\n", 0, at) + 1, at - 40)
+            match = _US_TOWN.search(text, low, at + 16)
+            if match is not None:
+                yield Found("addresses", "personal", match.start(), match.end(), 0.6, "town")
+    for at in _joints(view.shape, b" 0AA"):
+        match = _UK_CODE.search(text, max(0, at - 4), at + 4)
+        if match is not None and not text[max(0, match.start() - 1) : match.start()].isalnum():
+            yield Found("addresses", "personal", match.start(), match.end(), 0.6, "postcode")
+
+
+def _joints(shape: bytes, literal: bytes) -> Iterator[int]:
+    """Where a few characters of a shape occur: a search that skips, unlike a pattern."""
+    at = shape.find(literal)
+    for _ in range(_JOINTS_MAX):
+        if at < 0:
+            return
+        yield at
+        at = shape.find(literal, at + 1)
+
+
 def _compound(view: View) -> Iterator[Found]:
     """`Hauptstraße 12`, `Storgatan 5`: each letter-blank-digit joint whose word ends like a street."""
-    shape, lower, at = view.shape, view.lower, -1
-    for _ in range(_JOINTS_MAX):
-        at = shape.find(b"a 0", at + 1)
-        if at < 0:
-            break
-        yield from _street(view, lower, at)
+    lower = view.lower
+    for at in _joints(view.shape, b"a 0"):
+        if lower.endswith(_SUFFIXES, max(0, at - 30), at + 1):
+            yield from _street(view, lower, at)
     for joint in islice(re.finditer(rb"tr\. ?\d", view.flat), PLACES_MAX):
-        yield from _street(view, lower, joint.start() + 1, joint.start() + 3)
+        yield from _street(view, view.lower, joint.start() + 1, joint.start() + 3)
 
 
 def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -> Iterator[Found]:
+    if not lower.endswith(_SUFFIXES, max(0, last - 30), last + 1):
+        return
     word = lower[max(0, last - 30) : last + 1].rsplit(b" ", 1)[-1]
-    if len(word) < 6 or not word.endswith(_SUFFIXES):
+    if len(word) < 6:
         return
     start = last + 1 - len(word)
     if view.shape[start : start + 1] != b"A":
@@ -139,6 +160,7 @@ _WORDS = _FIELDS | _UNITS | _ENGLISH | _FORWARD_WORDS | _FRENCH_WORDS | _BOX_WOR
 DETECTOR = Detector(
     "addresses",
     find,
+    tags=("personal",),
     words=frozenset(word.decode("latin-1") for word in _WORDS),
-    sign=lambda view: b"a 0" in view.shape or b"AA 0" in view.shape,
+    sign=lambda view: b" 0" in view.shape,
 )

@@ -90,4 +90,6 @@ _ANNOUNCED: dict[bytes, tuple[re.Pattern[bytes], str, float, Callable[[str], boo
     **dict.fromkeys(b"bic swift".split(), (_BIC, "bic", 0.7, None)),
 }
 _WORDS = frozenset(_ANNOUNCED)
-DETECTOR = Detector("bank", find, words=frozenset((*(word.decode() for word in _ANNOUNCED), "iban")), kinds=IBAN)
+DETECTOR = Detector(
+    "bank", find, tags=("financial",), words=frozenset((*(word.decode() for word in _ANNOUNCED), "iban")), kinds=IBAN
+)

@@ -91,6 +91,7 @@ def find(view: View) -> Iterator[Found]:
 DETECTOR = Detector(
     "cards",
     find,
+    tags=("pci",),
     words=frozenset(word.decode() for word in _CODE_WORDS),
     kinds=CARD,
     sign=lambda view: b"%B" in view.flat or b";" in view.flat,

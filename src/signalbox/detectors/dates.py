@@ -19,6 +19,7 @@ MONTHS = (
     "kesäkuuta heinäkuuta elokuuta syyskuuta lokakuuta marraskuuta joulukuuta janeiro fevereiro março maio junho julho "
     "setembro outubro novembro dezembro januar marts april oktober december"
 )
+MONTH_WORDS = frozenset(month.encode("latin-1") for month in MONTHS.split() if max(month) < "\u0100")
 _NAMES = "|".join(sorted({month for month in MONTHS.split() if max(month) < "\u0100"}, key=len, reverse=True))
 _MONTH = rf"(?:{_NAMES})\b\.?"
 _DAY = r"(?:0?[1-9]|[12]\d|3[01])(?:st|nd|rd|th|\.|er|º)?"
@@ -87,4 +88,4 @@ def find(view: View) -> Iterator[Found]:
         yield Found("dates", "personal", match.start(), match.end(), confidence if recent else 0.3, "birth-date")
 
 
-DETECTOR = Detector("dates", find, words=_BIRTH_WORDS)
+DETECTOR = Detector("dates", find, tags=("personal",), words=_BIRTH_WORDS)

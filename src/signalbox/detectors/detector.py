@@ -11,9 +11,11 @@ from signalbox.detectors.view import View
 
 
 class Detector(msgspec.Struct, frozen=True):
-    """One detector. words: lower-case words of which one must occur before it looks. kinds: number shapes (see
-    detectors.shapes) of which one must occur. sign: any other cheap test; one of the three suffices.
-    context: words that `find` looks up in `view.hits` but that give no reason to look.
+    """One detector. tags: all labels its findings can have.
+
+    words: lower-case words of which one must occur before it looks. kinds: number shapes (detectors.shapes) of which
+    one must occur. sign: any other cheap test. One of the three suffices. context: words that `find` looks up in
+    `view.hits` but that give no reason to look.
 
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
     in `view.found`.
@@ -21,6 +23,7 @@ class Detector(msgspec.Struct, frozen=True):
 
     name: str
     find: Callable[[View], Iterable[Found]]
+    tags: tuple[str, ...]
     words: frozenset[str] = frozenset()
     context: frozenset[str] = frozenset()
     kinds: int = 0

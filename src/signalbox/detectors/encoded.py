@@ -18,6 +18,7 @@ DEPTH_MAX = 3
 
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{16,}+={0,2}")
 _HEX_RUN = re.compile(rb"(?:[0-9A-Fa-f]{2}){8,}+")
+_NO_DIGIT = re.compile(rb"[^0-9]*+")
 _PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}[^\s%]{0,64}+%[0-9A-Fa-f]{2}")
 _ESCAPED = re.compile(r"\\u([0-9a-fA-F]{4})|\\x([0-9a-fA-F]{2})")
 _SPACE_BEFORE = re.compile(rb"[^\s\"'<>]{0,512}$")
@@ -34,7 +35,7 @@ def parts(view: View) -> Iterator[tuple[int, int, str]]:
         yield from _packed(view)
     if b"%" in flat:
         yield from _percent(flat)
-    if b"\\u" in flat or b"\\x" in flat:
+    if b"\\" in flat and (b"\\u" in flat or b"\\x" in flat):
         decoded = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), view.text)
         if decoded != view.text:
             yield 0, len(flat), decoded
@@ -46,8 +47,13 @@ def parts(view: View) -> Iterator[tuple[int, int, str]]:
 
 def _packed(view: View) -> Iterator[tuple[int, int, str]]:
     flat, done = view.flat, 0
-    for start, _ in view.tokens:
-        if start < done:
+    for start, end in view.tokens:
+        token = flat[start:end]
+        if (
+            start < done
+            or (token.islower() and not _HEX_RUN.fullmatch(token))
+            or (end - start < 40 and _NO_DIGIT.fullmatch(token))
+        ):
             continue
         before = flat[max(done, start - 4096) : start]
         low = start - (len(before) - len(before.rstrip(_BASE64_CHARS)))

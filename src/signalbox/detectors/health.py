@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
-from signalbox.detectors.dates import FULL
+from signalbox.detectors.dates import FULL, MONTH_WORDS
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import Found
@@ -33,9 +33,16 @@ _AMBIGUOUS = frozenset(
 )
 _ENOUGH = 2
 
+# Elements read in one text: a record has dozens, a long conversation may mention thousands.
+_ELEMENTS_MAX = 500
+
 # `52-year-old female`, `34yo m`: how clinicians begin; and how names of drugs, operations and conditions end.
 _AGED = re.compile(
     rb"\d ?(?:year old|yr old|month old|yo|y o) +(?:male|female|man|woman|boy|girl|infant|patient|pt|m|f|child)\b"
+)
+_AGE_WORDS = frozenset((b"old", b"yo"))
+_MEDICAL = frozenset(
+    b"patient patients doctor physician clinic clinical hospital nurse treatment treatments paciente patientin".split()
 )
 _SUFFIXES = (
     b"ectomy", b"otomy", b"plasty", b"itis", b"emia", b"aemia", b"azole", b"cillin", b"mycin", b"sartan", b"statin",
@@ -67,10 +74,12 @@ _PLACE = re.compile(
     rf"(?:(?i:resid(?:ent|es|ing) (?:of|in)|liv(?:es|ing) (?:in|near|at)|from|native of|based in|located in|home in))"
     rf" ((?:the )?{_CAP}(?: {_CAP}){{0,2}}(?:, [A-Z]{{2}}\b|, {_CAP})?)"
 )
-_IN_PLACE = re.compile(
-    rf"\b(?:in|at|near|of|from|to) ({_CAP}(?: {_CAP}){{0,2}}, (?:[A-Z]{{2}}\b|"
-    rf"{_CAP})|(?:{_CAP} ){{0,2}}(?:City|County|Springs|Beach|Heights|Falls|Rapids|Valley)\b)"
+_IN_PLACE = re.compile(rf"\b(?:in|at|near|of|from|to) ({_CAP}(?: {_CAP}){{0,2}}, (?:[A-Z]{{2}}\b|{_CAP}))")
+_TOWN = re.compile(
+    rf"\b(?:in|at|near|of|from|to) ((?:{_CAP} ){{1,2}}(?:City|County|Springs|Beach|Heights|Falls|"
+    rf"Rapids|Valley))$"
 )
+_TOWN_WORDS = frozenset(b"city county springs beach heights falls rapids valley".split())
 _PLACE_WORDS = frozenset(b"resident residing resides lives living from native based located home".split())
 _RECORD = re.compile(
     r"(?:[ ](?:number|no|nr|num|id|#|record number|record|member id|beneficiary|plan)){0,2}\.?['\"]?(?: is|"
@@ -106,7 +115,7 @@ def find(view: View) -> Iterator[Found]:
     before = {(found.start, found.end): found for found in view.found if _identifies(found)}
     for found in before.values():
         yield Found("health", "phi", found.start, found.end, max(0.5, min(found.confidence, certainty)), found.kind)
-    elements = [element for element in _elements(view) if element[:2] not in before]
+    elements = [element for element in islice(_elements(view), _ELEMENTS_MAX) if element[:2] not in before]
     # A place alone is not yet somebody: clinics and towns stand in general questions as well.
     alone = not before and all(kind in ("place", "facility") for _, _, kind, _ in elements)
     for start, end, kind, confidence in elements:
@@ -117,14 +126,22 @@ def clinical(view: View) -> float:
     """How sure it is that the text is about somebody's health: 0 when it is not."""
     strong = view.hits & _STRONG
     sure = len(strong - _AMBIGUOUS)
-    if not sure and (
-        _AGED.search(view.lower) is not None or any(word.endswith(_SUFFIXES) for word in view.lower.split())
-    ):
+    if not sure and (_is_aged(view) or _has_term(view)):
         sure = 1
     vague = len(strong) - sure + len(view.hits & _WEAK)
     if sure and (sure + vague >= _ENOUGH):
         return 0.9
     return 0.6 if vague >= _ENOUGH + 1 else 0.45 if sure else 0.0
+
+
+def _is_aged(view: View) -> bool:
+    return not view.hits.isdisjoint(_AGE_WORDS) and _AGED.search(view.lower) is not None
+
+
+def _has_term(view: View) -> bool:
+    if view.hits.isdisjoint(_MEDICAL):
+        return False
+    return any(word.endswith(_SUFFIXES) for word in set(view.words) if len(word) > 6)
 
 
 def _identifies(found: Found) -> bool:
@@ -148,8 +165,9 @@ def _elements(view: View) -> Iterator[tuple[int, int, str, float]]:
             yield match.start(1), match.end(1), "name", 0.75
     yield from _places(view)
     low = view.flat.lower()
-    for match in islice(FULL.finditer(low), PLACES_MAX):
-        yield match.start(), match.end(), "date", 0.7
+    for start, end in _date_windows(view):
+        for match in FULL.finditer(low, start, end):
+            yield match.start(), match.end(), "date", 0.7
     for word, end in view.after(_RECORD_WORDS):
         match = _RECORD.match(text, end)
         if match is not None and (word in _SURE_RECORDS or len(match[1]) >= 5):
@@ -172,10 +190,39 @@ def _places(view: View) -> Iterator[tuple[int, int, str, float]]:
         match = _PLACE.search(text, max(0, end - 10), end + 64)
         if match is not None and match.start() <= end:
             yield match.start(1), match.end(1), "place", 0.65
-    for match in islice(_IN_PLACE.finditer(text), PLACES_MAX):
-        yield match.start(1), match.end(1), "place", 0.65
+    for at in islice(_joints(view.shape), 4 * PLACES_MAX):
+        match = _IN_PLACE.search(text, max(0, at - 40), at + 24)
+        if match is not None and match.end() > at:
+            yield match.start(1), match.end(1), "place", 0.65
+    for _, end in view.after(_TOWN_WORDS):
+        match = _TOWN.search(text, max(0, end - 40), end)
+        if match is not None:
+            yield match.start(1), match.end(1), "place", 0.65
 
 
+def _joints(shape: bytes) -> Iterator[int]:
+    """Where `Town, ST` or `Town, State` has its comma."""
+    at = shape.find(b"a, A")
+    while at >= 0:
+        yield at
+        at = shape.find(b"a, A", at + 1)
+
+
+def _date_windows(view: View) -> Iterator[tuple[int, int]]:
+    """Where dates may be: numbers with date separators, and the surroundings of month names."""
+    done = 0
+    for match in islice(_NUMERIC.finditer(view.shape), 4 * PLACES_MAX):
+        if match.start() >= done:
+            done = match.end() + 6
+            yield match.start(), done
+    yield from view.around(MONTH_WORDS, 14, 14)
+
+
+_NUMERIC = re.compile(rb"0{1,4}[-/.] ?0{1,2}[-/.] ?0{2}")
 # The gate learns these words as well, so that places of them are known when clinical text is read.
-_CONTEXT = _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
-DETECTOR = Detector("health", find, words=STRONG | WEAK, context=frozenset(word.decode("latin-1") for word in _CONTEXT))
+_CONTEXT = (
+    MONTH_WORDS | _TOWN_WORDS | _AGE_WORDS | _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
+)
+DETECTOR = Detector(
+    "health", find, tags=("phi",), words=STRONG | WEAK, context=frozenset(word.decode("latin-1") for word in _CONTEXT)
+)

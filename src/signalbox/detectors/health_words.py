@@ -5,7 +5,8 @@ from __future__ import annotations
 # One of these makes a text clinical.
 _STRONG_TEXT = """
     contraindications contraindication infections mrsa uti utis ovarian cholecystectomy biliary colic amiodarone
-    gabapentin     clozapine lorazepam doxorubicin eliquis methotrexate botox migraines rehab vaccinate vaccinating bleeding postop
+    gabapentin
+        clozapine lorazepam doxorubicin eliquis methotrexate botox migraines rehab vaccinate vaccinating bleeding postop
     mammogram ultrasounds chemo nstemi stemi tia ablation stent stents
     diagnosed diagnosis diagnoses diagnostic prognosis hypertension diabetes diabetic cancer carcinoma melanoma
     lymphoma leukemia leukaemia tumor tumour metastatic metastasis chemotherapy radiotherapy oncology asthma

@@ -7,11 +7,13 @@ as `Classification:`. The same word inside a sentence (`a confidential conversat
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from signalbox.detectors import phrases
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
+from signalbox.detectors.phrases import Phrase, phrase
 from signalbox.detectors.view import PLACES_MAX, View
 
 _INTERNAL, _CONFIDENTIAL, _RESTRICTED = "internal", "confidential", "restricted"
@@ -58,48 +60,70 @@ _TERMS: tuple[tuple[str, tuple[str, ...]], ...] = (
     )),
 )  # fmt: skip
 
-# Phrases that are markings wherever they stand: (label, kind, words of which one must occur, pattern over lower case).
-_PHRASE_TABLE: tuple[tuple[str, str, str, str], ...] = (
-    ("restricted", "tlp-red", "tlp", r"\btlp ?[:-] ?red\b"),
-    ("confidential", "tlp-amber", "tlp", r"\btlp ?[:-] ?amber\b"),
-    ("internal", "tlp-green", "tlp", r"\btlp ?[:-] ?green\b"),
-    ("legal", "privileged", "privileged privilege attorney anwaltsgeheimnis avocat",
-     r"\battorney[ -]client (?:privilege|communication|confidential)|\battorney work[ -]product\b|"
-     r"\b(?:legally )?privileged (?:and|&|/) confidential\b|\bprivileged communication\b|"
-     r"\banwaltsgeheimnis\b|\bsecret professionnel de l.avocat\b"),
-    ("government", "cui", "cui unclassified",
-     r"\bcui//[a-z-]+|\bcontrolled unclassified information\b|\bcui (?:basic|specified|category|designation)\b"),
-    ("government", "classified", "noforn orcon fvey sci nfd fouo official nato ue eu rel secret si tk les enforcement",
-     r"//(?:noforn|rel to|orcon|fvey|si|tk)\b|\bts//sci\b|\b(?:top )?secret//|\bvs[ -]nfd\b|\bvs-vertraulich\b|"
-     r"\bofficial[ -]sensitive\b|\bfor official use only\b|\bfouo\b|\bnato (?:restricted|confidential|secret)\b|"
-     r"\b(?:restreint|confidentiel|secret) ue\b|\beu (?:restricted|confidential|secret)\b|"
-     r"\blaw enforcement sensitive\b"),
-    ("confidential", "notice", "confidential privileged",
-     r"\bthis (?:e-?mail|message|document|communication|memo|file|report|presentation)\b[^.\n]{0,80}\b"
-     r"(?:is|are|contains?)\b[^.\n]{0,40}\bconfidential\b|\bcompany confidential\b|\b"
-     r"commercial[ -]in[ -]confidence\b"),
-    ("confidential", "notice", "distribute disclose forward disclosed distributed shared copied distribution release "
-     "redistribution nda confidence disclosure",
-     r"\b(?:do not|not to be|must not be) (?:distribute|disclose|share|forward|copy|disclosed|distributed|shared|"
-     r"copied)"
-     r"\b[^.\n]{0,60}\b(?:outside|externally|without)\b|\bcommercial[ -]in[ -]confidence\b|\bunder nda\b|"
-     r"\bnot for (?:public release|external distribution|redistribution)\b|"
-     r"\bsubject to (?:an? )?(?:nda|non-disclosure)\b"),
-    ("confidential", "notice", "vertraulich vertrauliche confidentiel confidentielles confidencial riservato riservate "
-     "riservata confidenziale confidenziali confidenciais vertrouwelijk vertrouwelijke",
-     r"\bdiese(?:s|r)? (?:e-?mail|dokument|nachricht)\b[^.\n]{0,60}\bvertraulich|"
-     r"\bce (?:message|document|courriel)\b[^.\n]{0,60}\bconfidentiel|"
-     r"\beste (?:mensaje|documento|correo)\b[^.\n]{0,60}\bconfidencial|"
-     r"\bquest[oa] (?:messaggio|documento|e-?mail)\b[^.\n]{0,60}\b(?:riservat|confidenzial)|"
-     r"\besta? (?:mensagem|documento)\b[^.\n]{0,60}\bconfidencia|"
-     r"\bdit (?:bericht|document|e-?mail)\b[^.\n]{0,60}\bvertrouwelijk"),
-    ("confidential", "insider", "mnpi nonpublic public embargoed insider",
-     r"\bmaterial non-?public information\b|\bmnpi\b|\bembargoed until\b"),
+# Phrases that are markings wherever they stand.
+_PHRASES: tuple[Phrase, ...] = (
+    phrase("restricted", "tlp-red", 0.9, "tlp", r"\btlp ?[:-] ?red\b"),
+    phrase("confidential", "tlp-amber", 0.9, "tlp", r"\btlp ?[:-] ?amber\b"),
+    phrase("internal", "tlp-green", 0.9, "tlp", r"\btlp ?[:-] ?green\b"),
+    phrase(
+        "legal", "privileged", 0.9, "privileged privilege attorney anwaltsgeheimnis avocat",
+        r"\battorney[ -]client (?:privilege|communication|confidential)", r"\battorney work[ -]product\b",
+        r"\b(?:legally )?privileged (?:and|&|/) confidential\b", r"\bprivileged communication\b",
+        r"\banwaltsgeheimnis\b", r"\bsecret professionnel de l.avocat\b",
+    ),
+    phrase(
+        "government", "cui", 0.9, "cui unclassified",
+        r"\bcui//[a-z-]+", r"\bcontrolled unclassified information\b",
+        r"\bcui (?:basic|specified|category|designation)\b",
+    ),
+    phrase(
+        "government", "classified", 0.9, "noforn orcon fvey sci nfd fouo nato ue rel",
+        r"//(?:noforn|rel to|orcon|fvey|si|tk)\b", r"\bts//sci\b", r"\b(?:top )?secret//", r"\bvs[ -]nfd\b",
+        r"\bfouo\b", r"\bnato (?:restricted|confidential|secret)\b", r"\b(?:restreint|confidentiel|secret) ue\b",
+    ),
+    phrase(
+        "government", "classified", 0.9, "official enforcement eu vs & sensitive only restricted confidential "
+            "secret vertraulich",
+        r"\bofficial[ -]sensitive\b", r"\bfor official use only\b", r"\beu (?:restricted|confidential|secret)\b",
+        r"\blaw enforcement sensitive\b", r"\bvs-vertraulich\b",
+    ),
+    phrase(
+        "confidential", "notice", 0.9, "confidential & this company",
+        r"\bthis (?:e-?mail|message|document|communication|memo|file|report|presentation)\b[^.\n]{0,80}\b"
+        r"(?:is|are|contains?)\b[^.\n]{0,40}\bconfidential\b", r"\bcompany confidential\b",
+    ),
+    phrase(
+        "confidential", "notice", 0.9,
+        "distribute disclose share forward copy distributed disclosed shared copied & outside externally without & not",
+        r"\b(?:do not|not to be|must not be) (?:distribute|disclose|share|forward|copy|disclosed|distributed|shared|"
+        r"copied)"
+        r"\b[^.\n]{0,60}\b(?:outside|externally|without)\b",
+    ),
+    phrase(
+        "confidential", "notice", 0.9, "nda disclosure redistribution & under subject not",
+        r"\bunder nda\b", r"\bnot for redistribution\b", r"\bsubject to (?:an? )?(?:nda|non-disclosure)\b",
+    ),
+    phrase(
+        "confidential", "notice", 0.9, "confidence release & commercial public & in not",
+        r"\bcommercial[ -]in[ -]confidence\b", r"\bnot for public release\b",
+    ),
+    phrase(
+        "confidential", "notice", 0.9,
+        "vertraulich vertrauliche confidentiel confidentielles confidencial riservato riservate riservata "
+        "confidenziale "
+        "confidenziali confidenciais vertrouwelijk vertrouwelijke",
+        r"\bdiese(?:s|r)? (?:e-?mail|dokument|nachricht)\b[^.\n]{0,60}\bvertraulich",
+        r"\bce (?:message|document|courriel)\b[^.\n]{0,60}\bconfidentiel",
+        r"\beste (?:mensaje|documento|correo)\b[^.\n]{0,60}\bconfidencial",
+        r"\bquest[oa] (?:messaggio|documento|e-?mail)\b[^.\n]{0,60}\b(?:riservat|confidenzial)",
+        r"\besta? (?:mensagem|documento)\b[^.\n]{0,60}\bconfidencia",
+        r"\bdit (?:bericht|document|e-?mail)\b[^.\n]{0,60}\bvertrouwelijk",
+    ),
+    phrase(
+        "confidential", "insider", 0.9, "mnpi nonpublic embargoed material & mnpi public nonpublic until",
+        r"\bmaterial non-?public information\b", r"\bmnpi\b", r"\bembargoed until\b",
+    ),
 )  # fmt: skip
-_PHRASES = tuple(
-    (tag, kind, frozenset(words.encode("latin-1").split()), re.compile(pattern.encode("latin-1")))
-    for tag, kind, words, pattern in _PHRASE_TABLE
-)
 _TERM_LEVEL = {term: level for level, terms in reversed(_TERMS) for term in terms}
 
 
@@ -123,6 +147,7 @@ _ANCHOR_WORDS = {word.encode("latin-1"): word for word in _ANCHORS if max(word) 
 _UNSPACED = re.compile(
     "|".join(re.escape(term) for term in sorted(_TERM_LEVEL, key=len, reverse=True) if _is_unspaced(term))
 )
+_IDEOGRAPH = re.compile("[\u3040-\ud7af]")
 _INTRODUCED = re.compile(
     r"(?i)(?:classification|classified(?: as)?|sensitivity|marking|security level|handling|protection level|"
     r"einstufung|klassifizierung|"
@@ -136,14 +161,8 @@ _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
 
 def find(view: View) -> Iterator[Found]:
-    hits, low = view.hits, None
-    for tag, kind, words, pattern in _PHRASES:
-        if not words.isdisjoint(hits):
-            low = low or view.flat.lower()
-            for start, end in view.around(words, 100, 100):
-                for match in pattern.finditer(low, start, end):
-                    yield Found("markings", tag, match.start(), match.end(), 0.9, kind)
-    for word in hits & _ANCHOR_WORDS.keys():
+    yield from phrases.find(view, "markings", _PHRASES)
+    for word in view.hits & _ANCHOR_WORDS.keys():
         yield from _terms(view, _ANCHORS[_ANCHOR_WORDS[word]], view.places(word))
     for word in view.wide_hits & _ANCHORS.keys():
         places = (match.start() for match in re.finditer(re.escape(word), view.text, re.IGNORECASE))
@@ -155,7 +174,7 @@ def find(view: View) -> Iterator[Found]:
                 yield Found("markings", _TERM_LEVEL[match[0]], match.start(), match.end(), confidence, "marking")
 
 
-def _terms(view: View, terms: list[tuple[int, re.Pattern[str], str]], places: Iterator[int]) -> Iterator[Found]:
+def _terms(view: View, terms: list[tuple[int, re.Pattern[str], str]], places: Iterable[int]) -> Iterator[Found]:
     text = view.text
     for place in islice(places, PLACES_MAX):
         for before, pattern, level in terms:
@@ -194,7 +213,12 @@ def _stands(text: str, start: int, end: int) -> float:
     return 0.0
 
 
-_WORDS = frozenset(_ANCHORS).union(*(words.split() for _, _, words, _ in _PHRASE_TABLE))
+_WORDS = phrases.announcing(_PHRASES).union(_ANCHORS)
 DETECTOR = Detector(
-    "markings", find, words=_WORDS, sign=lambda view: view.wide and _UNSPACED.search(view.text) is not None
+    "markings",
+    find,
+    tags=("internal", "confidential", "restricted", "legal", "government"),
+    words=_WORDS,
+    context=phrases.accompanying(_PHRASES),
+    sign=lambda view: view.wide and _IDEOGRAPH.search(view.text) is not None,
 )

@@ -28,17 +28,24 @@ def find(view: View) -> Iterator[Found]:
         entries = _BY_SHAPE.get(shape)
         if entries is None:
             entries = _BY_SHAPE.get("".join("0" if char.isdigit() else "A" for char in bare), ())
-        best: Found | None = None
-        for entry in entries:
-            valid = entry.check is None or entry.check(bare)
-            if not valid and entry.invalid == 0.0:
-                continue
-            named = view.near(start, _WORDS[entry.kind], 56, 24, end)
-            confidence = (entry.named if named else entry.alone) if valid else (entry.invalid if named else 0.0)
-            if confidence and (best is None or confidence > best.confidence):
-                best = Found("national_ids", "national-id", start, end, confidence, entry.kind)
-        if best is not None:
-            yield best
+        valid = [(entry, True) for entry in entries if entry.check is None or entry.check(bare)]
+        doubtful = [(entry, False) for entry in entries if entry.invalid and (entry, True) not in valid]
+        if valid or doubtful:
+            best = _best(view, start, end, valid + doubtful)
+            if best is not None:
+                yield best
 
 
-DETECTOR = Detector("national_ids", find, kinds=ID)
+def _best(view: View, start: int, end: int, entries: list[tuple[NationalId, bool]]) -> Found | None:
+    """The most confident reading of a number, given the words around it."""
+    kind, most = "", 0.0
+    around = view.window(start, end, 56, 24)
+    for entry, valid in entries:
+        named = view.says(around, _WORDS[entry.kind])
+        confidence = (entry.named if named else entry.alone) if valid else (entry.invalid if named else 0.0)
+        if confidence > most:
+            kind, most = entry.kind, confidence
+    return Found("national_ids", "national-id", start, end, most, kind) if most else None
+
+
+DETECTOR = Detector("national_ids", find, tags=("national-id",), kinds=ID)

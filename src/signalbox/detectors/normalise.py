@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from bisect import bisect_right
 
 _ASCII = bytes(range(128))
 
@@ -20,8 +21,12 @@ _ODD = re.compile(
     rb"\xf0\x9f[\x84\x85]|"
     rb"\xf3\xa0[\x80-\x87]"
 )
-# Lead bytes of Greek, Cyrillic, Armenian, Cherokee and Lisu letters that pass for Latin ones.
-_FOREIGN = re.compile(rb"[\xcd-\xd6]|\xe1[\x8e\x8f]|\xea\x93")
+# Over the UTF-8 of a text: Latin letters and digits as `a`, lead and later bytes of Greek, Cyrillic and Armenian as `f`
+# and `c`, so that `af` and `fca` are the places where scripts meet inside a word.
+_MEETING = bytes(
+    97 if chr(c).isalnum() and c < 128 else 102 if 0xCD <= c <= 0xD6 else 99 if 0x80 <= c < 0xC0 else 32
+    for c in range(256)
+)
 
 _INVISIBLE = (
     *(0xAD, 0x34F, 0x61C, 0x180E, 0x3164, 0xFEFF),
@@ -32,7 +37,6 @@ _LOOKALIKES = str.maketrans(
     "АВЕКМНОРСТХУІЈЅЗаеорсухіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαινρτυкмнтԛԝցհոսӀ",
     "ABEKMHOPCTXYIJS3aeopcyxijsdhABEZHIKMNOPTYXoaivptukmhtqwghnul",
 )
-_MIXED = re.compile(r"[A-Za-z0-9][\u0370-\u058f]|[\u0370-\u058f][A-Za-z0-9]")
 _WORD = re.compile(r"[A-Za-z0-9\u0370-\u058f_@.+-]+")
 _CONFUSED = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{2})?[0-9OolI]{9,30}+(?![A-Za-z0-9])")
 _DIGITS = str.maketrans("OolI", "0011")
@@ -58,27 +62,67 @@ def _table() -> dict[int, str | None]:
 
 
 _TABLE = _table()
-_DROPPED = frozenset(code for code, plain in _TABLE.items() if plain is None)
+_CHANGED = {chr(code): plain or "" for code, plain in _TABLE.items()}
+_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
+# Letters that pass for digits as `x`, digits as `0`: is one of them beside digits on both sides?
+_CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
 
 def normal(text: str) -> tuple[str, list[int] | None]:
-    """The plain form, and for each of its characters the offset in the text as given; None when they are equal."""
+    """The plain form, and where in it characters were dropped (see `given`); None when none was."""
     if text.isascii():
         return text, None
-    rest = text.encode("utf-8", "surrogatepass").translate(None, _ASCII)
-    offsets = None
+    encoded = text.encode("utf-8", "surrogatepass")
+    rest = encoded.translate(None, _ASCII)
+    dropped: list[int] | None = None
     if _ODD.search(rest) is not None:
-        plain = text.translate(_TABLE)
-        if len(plain) != len(text):
-            offsets = [at for at, char in enumerate(text) if ord(char) not in _DROPPED]
-        text = plain
-    if _FOREIGN.search(rest) is not None and _MIXED.search(text) is not None:
+        text, dropped = _sparse(text) if len(rest) * 8 < len(encoded) else _dense(text)
+        encoded = text.encode("utf-8", "surrogatepass")
+    meeting = encoded.translate(_MEETING)
+    if b"af" in meeting or b"fca" in meeting:
         text = _WORD.sub(_folded, text)
-    return text, offsets
+    return text, dropped
+
+
+def given(dropped: list[int], at: int) -> int:
+    """The offset in the text as given of a character of the plain form."""
+    return at + bisect_right(dropped, at)
+
+
+def _sparse(text: str) -> tuple[str, list[int] | None]:
+    """The plain form of a text with few characters beyond ASCII."""
+    pieces: list[str] = []
+    dropped: list[int] = []
+    done = 0
+    for match in _BEYOND_ASCII.finditer(text):
+        plain = _CHANGED.get(match[0])
+        if plain is not None:
+            at = match.start()
+            pieces += text[done:at], plain
+            done = at + 1
+            if not plain:
+                dropped.append(at - len(dropped))
+    return "".join((*pieces, text[done:])), dropped or None
+
+
+def _dense(text: str) -> tuple[str, list[int] | None]:
+    plain = text.translate(_TABLE)
+    if len(plain) == len(text):
+        return plain, None
+    at = [place for place, char in enumerate(text) if _CHANGED.get(char) == ""]
+    return plain, [place - before for before, place in enumerate(at)]
+
+
+def may_confuse(flat: bytes, shape: bytes) -> bool:
+    """Whether a letter that looks like a digit stands between digits; a cheap test before `digits_mended`."""
+    if b"0a" not in shape and b"0A" not in shape:
+        return False
+    marks = flat.translate(_CONFUSABLE)
+    return b"0x0" in marks or b"0xx0" in marks
 
 
 def digits_mended(text: str) -> str:
-    """Numbers in which letters stand for digits (`O` for 0, `l` for 1), as bad scans and evaders write them."""
+    """Numbers in which letters stand for digits (`O` for 0, `l` for 1), as bad scans and evaders write them, mended."""
     return _CONFUSED.sub(_mended, text)
 
 

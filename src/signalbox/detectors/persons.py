@@ -13,33 +13,30 @@ from itertools import islice
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.view import PLACES_MAX, View
+from signalbox.detectors.view import PLACES_MAX, View, Words
 
 _CAP = r"[A-ZÀ-ÖØ-ÞŁŚŻŹĆ][\w'’-]+"
 _JOIN = r"(?:de|del|della|di|da|dos|das|van|von|der|den|zu|la|le|el|al|bin|ibn|y|e|af)"
 NAME = rf"{_CAP}(?: (?:{_JOIN} ){{0,2}}(?:{_CAP}|[A-Z]\.?(?!\w))){{0,3}}"
 
-# Sentences in which somebody is named: the words that must be there, and what leads to the name.
-_INTRODUCED = re.compile(
-    rf"(?:(?i:my (?:full )?name(?:['’]s| is)|i am called|name is|signed(?: by)?|ich heiße|ich heisse|mein name ist|"
-    rf"je m['’]appelle|mon nom est|me llamo|mi nombre es|mi chiamo|il mio nome è|ik heet|mijn naam is|jag heter|"
-    rf"mitt namn är|"
-    rf"nimeni on|jeg heter|jeg hedder|mit navn er|nazywam się|mam na imię|meu nome é|me chamo|chamo-me|adım|"
-    rf"меня зовут|мене звати|"
-    rf"με λένε|jmenuji se|mă numesc|a nevem))[ :]{{1,2}}((?:{NAME})|[А-ЯІЇЄ][а-яіїє]+(?: [А-ЯІЇЄ][а-яіїє]+){{0,2}}|"
-    rf"[Α-Ω]\w+(?: [Α-Ω]\w+)?)"
-)
+# Sentences in which somebody is named: after these words a name follows at once, or after a word for `is`.
+_ANY_NAME = rf"(?:{NAME}|[А-ЯІЇЄ][а-яіїє]+(?: [А-ЯІЇЄ][а-яіїє]+){{0,2}}|[Α-Ω]\w+(?: [Α-Ω]\w+)?)"
+_AT_ONCE = re.compile(rf"(?: (?:się|se|by))?[ :]{{1,2}}({_ANY_NAME})")
+_AFTER_IS = re.compile(rf"(?:['’]s| is| ist| est| es| è| é| är| er| on|:) ({_ANY_NAME})")
+_AT_ONCE_TEXT = """
+    called signed heiße heisse appelle llamo chiamo heet heter hedder nazywam imię chamo adım зовут звати λένε jmenuji
+    numesc nevem
+"""
+_AFTER_IS_TEXT = "name nom nombre nome naam namn nimeni navn"
+_AT_ONCE_WORDS, _AFTER_IS_WORDS = Words(_AT_ONCE_TEXT.split()), Words(_AFTER_IS_TEXT.split())
+# `a method called Foo` names a thing: these need somebody before them.
+_SOMEBODY = re.compile(r"(?i)(?:\b(?:i am|i['’]m|he is|she is|man|woman|person|patient) |\n|^)$")
 _FIELD = re.compile(rf"[\"']?[ \t]{{0,2}}[:=][ \t]{{0,4}}[\"']?((?:(?:Mr|Mrs|Ms|Dr|Prof)\.? )?{NAME}(?:,? {_CAP})?)")
 _TITLE = re.compile(rf"\.? ({NAME})")
 _PAIR = re.compile(
     rf"{_CAP}(?:-{_CAP})? (?:[A-Z]\.? )?(?:{_JOIN} ){{0,2}}({_CAP}(?: {_CAP})?|[A-Z]\.(?!\w)|[A-Z](?=[,;.)\s?]))"
 )
 
-_INTRODUCING_TEXT = """
-    name called signed heiße heisse appelle nom llamo nombre chiamo nome heet naam heter namn nimeni hedder navn
-    nazywam imię chamo adım зовут звати λένε jmenuji numesc nevem
-"""
-_INTRODUCING = frozenset(_INTRODUCING_TEXT.split())
 _FIELDS = frozenset(
     b"name surname lastname firstname fullname forename patient employee customer applicant claimant insured "
     b"beneficiary signatory nombre apellidos apellido paciente cliente nom pr\xe9nom prenom vorname nachname "
@@ -48,6 +45,8 @@ _FIELDS = frozenset(
     b"etunimi sukunimi fornavn etternavn efternavn nome sobrenome apelido m\xe9dico medico doctor physician remitente "
     b"recipient tenant borrower holder cardholder beneficiario".split()
 )
+_THINGS = frozenset((b"called", b"signed"))
+_OWNERS = frozenset((b"my", b"full", b"his", b"her", b"mein", b"patient", b"s"))
 # Fields that hold other names as well; only a known given name makes theirs a person.
 _VAGUE = frozenset((b"name", b"nom", b"nome", b"naam", b"kunde", b"customer", b"cliente", b"tenant", b"recipient",
                     b"holder",
@@ -66,9 +65,7 @@ _NOT_NAMES = re.compile(
 
 def find(view: View) -> Iterator[Found]:
     text = view.text
-    if not view.hits.isdisjoint(_INTRODUCING_BYTES) or view.wide_hits:
-        for match in islice(_INTRODUCED.finditer(text), PLACES_MAX):
-            yield Found("persons", "personal", match.start(1), match.end(1), 0.75, "name")
+    yield from _introduced(view)
     company = any(found.tag in ("personal", "national-id") and found.confidence >= RAISES for found in view.found)
     for word, end in view.after(_FIELDS):
         match = _FIELD.match(text, end)
@@ -83,6 +80,20 @@ def find(view: View) -> Iterator[Found]:
     yield from named(view, 0.6 if company else 0.45)
 
 
+def _introduced(view: View) -> Iterator[Found]:
+    text = view.text
+    for words, pattern in ((_AT_ONCE_WORDS, _AT_ONCE), (_AFTER_IS_WORDS, _AFTER_IS)):
+        ends = [(word, end) for word, end in view.after(words.narrow)]
+        for wide in view.wide_hits.intersection(words.wide):
+            ends += ((b"", match.end()) for match in islice(re.finditer(re.escape(wide), text, re.I), PLACES_MAX))
+        for word, end in ends:
+            match = pattern.match(text, end)
+            if match is None or (word in _THINGS and not _SOMEBODY.search(text, max(0, end - 24), end - len(word))):
+                continue
+            if word != b"name" or view.lower[max(0, end - 12) : end].split()[0] in _OWNERS:
+                yield Found("persons", "personal", match.start(1), match.end(1), 0.75, "name")
+
+
 def named(view: View, confidence: float) -> Iterator[Found]:
     """Known given names followed by a surname or an initial."""
     for word, end in view.after(_NAMES):
@@ -93,7 +104,10 @@ def named(view: View, confidence: float) -> Iterator[Found]:
                 yield Found("persons", "personal", match.start(), match.end(), confidence, "name")
 
 
-_INTRODUCING_BYTES = frozenset(word.encode("latin-1") for word in _INTRODUCING if max(word) < "\u0100")
+_CUES = frozenset((*_AT_ONCE_TEXT.split(), *_AFTER_IS_TEXT.split()))
 DETECTOR = Detector(
-    "persons", find, words=_INTRODUCING | FIRST_NAMES | {word.decode("latin-1") for word in _FIELDS | _TITLES}
+    "persons",
+    find,
+    tags=("personal",),
+    words=_CUES | FIRST_NAMES | {word.decode("latin-1") for word in _FIELDS | _TITLES},
 )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from signalbox.detectors.detector import Detector
-from signalbox.detectors.found import Found
+from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.shapes import PHONE
 from signalbox.detectors.view import View, Words
 
@@ -102,6 +102,8 @@ def find(view: View) -> Iterator[Found]:
             low = flat.rfind(b"+", 0, start)
         elif flat[max(0, start - 4) : start].endswith(_NOT_BEFORE) and not view.near(start, _WORDS, 24):
             continue
+        if any(known.start < end and start < known.end for known in view.found if known.confidence >= RAISES):
+            continue  # a card, an account or an identity number is no telephone number as well
         digits = "".join(char for char in view.text[start:end] if "0" <= char <= "9")
         written = shape[low:end] if low < start and not plus else shape[start:end]
         score = _score(digits, written, plus)
@@ -134,4 +136,4 @@ def _score(digits: str, written: bytes, plus: bool) -> float:
     return 0.1 if len(digits) < 9 or written.isdigit() else 0.2
 
 
-DETECTOR = Detector("phone", find, kinds=PHONE)
+DETECTOR = Detector("phone", find, tags=("personal",), kinds=PHONE)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from functools import lru_cache
 from itertools import pairwise
 
 from signalbox.detectors.secret_weights import BIAS, BIGRAMS, WEIGHTS
+
+# Values are read this far; what makes a secret shows before.
+_READ_MAX = 256
+_DIGITS, _UPPER, _LOWER = b"0123456789", bytes(range(65, 91)), bytes(range(97, 123))
 
 _PLACEHOLDER = re.compile(
     rb"(?i)x{3,}|\*{2,}|\.{3}|example|sample|your|change.?me|placeholder|redacted|dummy|fake|foo|bar$|^bar|insert|todo|"
@@ -31,79 +36,107 @@ _NAME_OTHER = re.compile(
 )
 
 
-def features(name: bytes, separator: bytes, quoted: bool, value: bytes, after: bytes) -> dict[str, float]:
-    """What the model sees, by name; numbers are scaled to about 0..1."""
+def name_features(name: bytes, separator: bytes, quoted: bool) -> dict[str, float]:
+    """What the model sees of a name and how the value is joined to it."""
+    low = name.lower()
+    return {
+        "quoted": float(quoted),
+        "sep_equals": float(separator in (b"=", b":=", b"=>")),
+        "sep_colon": float(separator == b":"),
+        "sep_compare": float(separator in (b"==", b"===", b"!=")),
+        "sep_comma": float(separator in (b",", b"(")),
+        "sep_flag": float(separator == b"flag"),
+        "sep_space": float(separator in (b"", b"is", b"to", b"with")),
+        "name_pass": float(_NAME_PASS.search(name) is not None),
+        "name_secret": float(b"secret" in low),
+        "name_token": float(b"token" in low),
+        "name_key": float(b"key" in low),
+        "name_api": float(b"api" in low or b"access" in low or b"private" in low),
+        "name_auth": float(b"auth" in low or b"cred" in low),
+        "name_bare_key": float(low in (b"key", b"keys")),
+        "name_other": float(_NAME_OTHER.search(name) is not None),
+    }
+
+
+def value_features(value: bytes, quoted: bool, after: bytes) -> dict[str, float]:
+    """What the model sees of a value and the character after it; numbers are scaled to about 0..1."""
     size = len(value)
-    digits = sum(48 <= c <= 57 for c in value)
-    upper = sum(65 <= c <= 90 for c in value)
-    lower = sum(97 <= c <= 122 for c in value)
-    symbols = size - digits - upper - lower
+    digits = size - len(value.translate(None, _DIGITS))
+    upper = size - len(value.translate(None, _UPPER))
+    lower = size - len(value.translate(None, _LOWER))
+    odd = _oddness(value)
+    identifier = _IDENTIFIER.fullmatch(value) is not None
     return {
         "len": min(size, 64) / 64,
         "short": float(size < 6),
         "long": float(size > 100),
         "digits": digits / size,
         "upper": upper / size,
-        "symbols": symbols / size,
+        "symbols": (size - digits - upper - lower) / size,
         "has_digit": float(digits > 0),
         "mixed": float(digits > 0 and lower > 0 and upper > 0),
         "digit_letter": float(digits > 0 and lower + upper > 0),
         "all_digits": float(digits == size),
         "all_lower": float(lower == size),
-        "entropy": _entropy(value),
-        "bigram": _oddness(value),
-        "bigram_sum": _oddness(value) * min(size, 32) / 32,
+        "distinct": len(set(value)) / min(size, 64),
+        "bigram": odd,
+        "bigram_sum": odd * min(size, 32) / 32,
         "space": float(b" " in value),
         "placeholder": float(_PLACEHOLDER.search(value) is not None),
         "self": float(_SELF.search(value) is not None),
         "expression": float(_EXPRESSION.search(value) is not None),
-        "dotted": float(value.count(b".") > 0),
+        "dotted": float(b"." in value),
         "slash": float(b"/" in value or b":" in value),
-        "identifier": float(_IDENTIFIER.fullmatch(value) is not None),
-        "identifier_bare": float(not quoted and _IDENTIFIER.fullmatch(value) is not None),
+        "identifier": float(identifier),
+        "identifier_bare": float(identifier and not quoted),
         "hex": float(_HEX.fullmatch(value) is not None),
         "base64": float(_BASE64.fullmatch(value) is not None),
-        "uuid": float(_UUID.fullmatch(value) is not None),
-        "quoted": float(quoted),
+        "uuid": float(size == 36 and _UUID.fullmatch(value) is not None),
         "called": float(after in (b"(", b"[", b".") or (not quoted and after in (b")", b"<", b"&"))),
-        "sep_equals": float(separator in (b"=", b":=", b"=>")),
-        "sep_colon": float(separator == b":"),
-        "sep_compare": float(separator in (b"==", b"===", b"!=")),
-        "sep_comma": float(separator in (b",", b"(")),
-        "sep_space": float(separator in (b"", b"is", b"to", b"with")),
-        "name_pass": float(_NAME_PASS.search(name) is not None),
-        "name_secret": float(b"secret" in name.lower()),
-        "name_token": float(b"token" in name.lower()),
-        "name_key": float(b"key" in name.lower()),
-        "name_api": float(b"api" in name.lower() or b"access" in name.lower() or b"private" in name.lower()),
-        "name_auth": float(b"auth" in name.lower() or b"cred" in name.lower()),
-        "name_bare_key": float(name.lower() in (b"key", b"keys")),
-        "name_other": float(_NAME_OTHER.search(name) is not None),
-        "name_is_value": float(value.lower() in name.lower() or name.lower() in value.lower()),
+    }
+
+
+def features(name: bytes, separator: bytes, quoted: bool, value: bytes, after: bytes) -> dict[str, float]:
+    """Everything the model sees, by name."""
+    return {
+        **name_features(name, separator, quoted),
+        **value_features(value[:_READ_MAX], quoted, after),
+        "name_is_value": float(_is_same(name, value)),
     }
 
 
 def score(name: bytes, separator: bytes, quoted: bool, value: bytes, after: bytes) -> float:
     """Probability that the value is a real secret."""
-    total = BIAS
-    for feature, amount in features(name, separator, quoted, value, after).items():
-        if amount:
-            total += amount * WEIGHTS.get(feature, 0.0)
+    total = _name_sum(name, separator, quoted) + _value_sum(value[:_READ_MAX], quoted, after)
+    if _is_same(name, value):
+        total += WEIGHTS.get("name_is_value", 0.0)
     return 1 / (1 + math.exp(-max(-30.0, min(30.0, total))))
 
 
-def _entropy(value: bytes) -> float:
-    """Shannon entropy of the characters, in units of 6 bits."""
-    size = len(value)
-    return -sum((n := value.count(c)) / size * math.log2(n / size) for c in set(value)) / 6
+# Texts repeat the names, and logs the values: each is weighed once.
+@lru_cache(maxsize=2048)
+def _name_sum(name: bytes, separator: bytes, quoted: bool) -> float:
+    return BIAS + _weighed(name_features(name, separator, quoted))
+
+
+@lru_cache(maxsize=2048)
+def _value_sum(value: bytes, quoted: bool, after: bytes) -> float:
+    return _weighed(value_features(value, quoted, after))
+
+
+def _weighed(seen: dict[str, float]) -> float:
+    return sum(amount * WEIGHTS.get(feature, 0.0) for feature, amount in seen.items() if amount)
+
+
+def _is_same(name: bytes, value: bytes) -> bool:
+    return len(value) <= 64 and (value.lower() in name.lower() or name.lower() in value.lower())
 
 
 def _oddness(value: bytes) -> float:
     """How unlike words the letters follow each other: 0 for plain words, towards 1 for chance."""
     total = pairs = 0
-    low = value.lower()
-    for first, second in pairwise(low):
+    for first, second in pairwise(value[:32].lower()):
         if 97 <= first <= 122 and 97 <= second <= 122:
-            total += BIGRAMS[(first - 97) * 26 + second - 97]
+            total += BIGRAMS[first * 26 + second - 2619]
             pairs += 1
     return total / pairs / 9 if pairs else 0.5

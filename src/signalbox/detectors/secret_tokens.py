@@ -101,6 +101,8 @@ _FORMS: tuple[tuple[str, str, str, float], ...] = (
     ("eyJ", r"[\w-]{8,}\.(?:eyJ)?[\w-]{8,}(?:\.[\w-]{8,})?", "jwt", 0.93),
 )
 _PREFIX_MIN = min(len(prefix) for prefix, *_ in _FORMS)
+# Prefixes that end in a dot, after which the long part begins.
+_DOTTED = (b"ya29.", b"SG.", b"hvs.", b"hvb.")
 _BY_START: dict[bytes, list[tuple[bytes, re.Pattern[bytes], str, float]]] = {}
 for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0])):
     _BY_START.setdefault(_prefix[:_PREFIX_MIN].encode(), []).append(
@@ -123,21 +125,26 @@ _FILLER = re.compile(
 
 def find(view: View) -> Iterator[Found]:
     flat = view.flat
+    shape = view.shape
     for start, end in view.tokens:
         forms = _BY_START.get(flat[start : start + _PREFIX_MIN])
-        if forms is not None:
-            found = _token(flat, start, forms)
-            if found is not None:
-                yield found
-                continue
-        yield from _inner(flat, start, end)
+        found = _token(flat, start, forms) if forms is not None else None
+        if found is None and flat[start - 1 : start] == b"." and flat.endswith(_DOTTED, max(0, start - 6), start):
+            begin = start - 3 if flat[start - 3 : start] == b"SG." else start - (5 if flat[start - 5] == 121 else 4)
+            found = _token(flat, begin, _BY_START[flat[begin : begin + _PREFIX_MIN]])
+        if found is not None:
+            yield found
+        elif b"0" in shape[start:end]:
+            yield from _inner(flat, start, end)
     if b"-----BEGIN" in flat:
         for match in _PEM.finditer(flat):
             body = match[0].count(b"\n") + match[0].count(b"\\n") + (len(match[0]) > 160)
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
     if b"://" in flat:
         yield from _urls(flat)
-    yield from _headers(view)
+    if not view.hits.isdisjoint(WORDS):
+        yield from _headers(view)
+        yield from _commands(view)
 
 
 def _token(flat: bytes, start: int, forms: list[tuple[bytes, re.Pattern[bytes], str, float]]) -> Found | None:
@@ -197,3 +204,20 @@ def _headers(view: View) -> Iterator[Found]:
         if _is_filler(value) or mixed < 2 or (mixed < 3 and len(value) < 20):
             continue
         yield Found("secrets", "credentials", match.start(1), match.end(1), 0.9, word.decode())
+
+
+_SQL = re.compile(rb"(?i: with \w{1,40})?(?i: by)(?i: password)? {1,2}\\?[\"'`]?([^\s\"'`;\\]{3,128}+)")
+_CURL = re.compile(rb" (?:-u|--user)[ =]{1,2}\\?[\"']?[^\s:\"']{1,64}+:([^\s\"'\\]{3,128}+)")
+COMMAND_WORDS = frozenset((b"identified", b"curl", b"wget"))
+
+
+def _commands(view: View) -> Iterator[Found]:
+    """`IDENTIFIED BY '…'` of SQL and `curl -u user:…`."""
+    for word, end in view.after(COMMAND_WORDS):
+        sql = word == b"identified"
+        match = _SQL.match(view.flat, end) if sql else _CURL.search(view.flat, end, end + 200)
+        if match is not None and not _is_filler(match[1]):
+            yield Found("secrets", "credentials", match.start(1), match.end(1), 0.85, "sql" if sql else "command")
+
+
+WORDS = HEADER_WORDS | COMMAND_WORDS

@@ -16,11 +16,19 @@ from signalbox.detectors.secret_score import score
 from signalbox.detectors.view import View
 
 # What names of secrets contain. Substrings, because `dbPassword`, `DB_PASSWD` and `passwordHash` are one word each.
-NEEDLES = (b"pass", b"pwd", b"secret", b"token", b"key", b"auth", b"cred", b"seed")
+NEEDLES = (b"pass", b"pwd", b"secret", b"token", b"key")
+# Looked for only where a word with one of them was seen, because they are rare.
+_RARE = {
+    b"auth": frozenset(
+        b"auth authorization oauth authdata keyauth authkey authenticate authentication authstring".split()
+    ),
+    b"cred": frozenset(b"cred creds credential credentials".split()),
+    b"seed": frozenset(b"seed seeds seed1 seed2 oseed skseed".split()),
+}
 
-# Scored candidates per text: three for every KB and never fewer than 40. Beyond it only tokens that say what they are
+# Scored candidates per text: two for every KB and never fewer than 40. Beyond it only tokens that say what they are
 # are looked for; the cap bounds time, and a text with that many assignments has long been labelled.
-_SCORED_PER_KB, _SCORED_MIN = 3, 40
+_SCORED_PER_KB, _SCORED_MIN = 2, 40
 
 _ASSIGN = re.compile(
     rb"([A-Za-z0-9_.-]{0,32}+)"  # the rest of the name
@@ -28,6 +36,16 @@ _ASSIGN = re.compile(
     rb"([ \t]{0,8}+(?:=>|:=|={1,3}|!=|:|,|\(|<-|->)|[ \t](?:is|to|with|=)?(?=[ \t]|[\"'`]))"
     rb"\s{0,8}+(?:[\[{(]|\[\]byte[({]|ConvertTo-SecureString |[rbuf@](?=[\"']))?\s{0,2}"
     rb"(?:(\\?[\"'`]{1,3})([^\"'`\n\\]{3,512}+)|([^\s\"'`,;(){}\[\]<>&|\\]{3,512}+))"
+)
+# `--password hunter2` on a command line.
+_FLAG = re.compile(rb" \\?[\"']?([^\s\"'`,;(){}\[\]<>&|\\-][^\s\"'`,;(){}\[\]<>&|\\]{2,127}+)")
+# In prose without any `=` or `:` one of these must stand before anything is looked at.
+PROSE_WORDS = frozenset(
+    b"password passwords passwd passwort pwd passphrase passcode contrase\xf1a senha has\xb3o token secret".split()
+)
+_BARE = frozenset((b"key", b"keys", b"-key"))
+_VAGUE = frozenset(
+    (b"key", b"keys", b"token", b"tokens", b"auth", b"secret", b"secrets", b"author", b"authority", b"pass")
 )
 _NAME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$"
 
@@ -40,24 +58,56 @@ def find(view: View) -> Iterator[Found]:
 def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
+    if b"=" not in flat and b":" not in flat and PROSE_WORDS.isdisjoint(view.hits):
+        return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     seen: set[int] = set()
-    for needle in NEEDLES:
+    for needle in (*NEEDLES, *(rare for rare, words in _RARE.items() if not words.isdisjoint(view.hits))):
         at = lower.find(needle)
         while at >= 0:
-            match = _ASSIGN.match(flat, at + len(needle))
-            if match is not None:
-                group = 4 if match[3] is not None else 5
-                start, end = match.span(group)
-                if start not in seen:
-                    if left == 0:
-                        return
-                    left -= 1
-                    seen.add(start)
-                    name = flat[max(0, at - 40) : at]
-                    name = name[len(name.rstrip(_NAME_CHARS)) :] + needle + match[1]
-                    yield start, end, name, match[2].strip(), group == 4, match[group], flat[end : end + 1]
-            at = lower.find(needle, at + len(needle))
+            after = at + len(needle)
+            one = _candidate(flat, at, after)
+            if one is not None and one[0] not in seen:
+                if left == 0:
+                    return
+                left -= 1
+                seen.add(one[0])
+                yield one
+            at = lower.find(needle, after)
+
+
+def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:
+    """The assignment whose name has a needle at this place, if there is one worth a score."""
+    match = _ASSIGN.match(flat, after)
+    flag = match is None and flat[after : after + 1] == b" "
+    if flag:
+        match = _FLAG.match(flat, after)
+    if match is None:
+        return None
+    before = flat[max(0, at - 40) : at]
+    name = before[len(before.rstrip(_NAME_CHARS)) :] + flat[at:after]
+    if flag and not name.startswith(b"-"):
+        return None
+    group = 1 if flag else 4 if match[3] is not None else 5
+    separator = b"flag" if flag else match[2].strip()
+    name = name if flag else name + match[1]
+    if _is_hopeless(name, match[group], group):
+        return None
+    start, end = match.span(group)
+    return start, end, name, separator, group == 4, match[group], flat[end : end + 1]
+
+
+def _is_hopeless(name: bytes, value: bytes, group: int) -> bool:
+    """Values not worth a score: what a bare `key` holds when it is short, and plain words without quotes."""
+    if name.lower() in _BARE and len(value) < 16:
+        return True
+    return (
+        group != 4
+        and len(value) < 24
+        and value.isalpha()
+        and (value.islower() or value.istitle())
+        and (name.lower() in _VAGUE)
+    )
 
 
 def _assigned(view: View) -> Iterator[Found]:
@@ -70,6 +120,8 @@ def _assigned(view: View) -> Iterator[Found]:
 DETECTOR = Detector(
     "secrets",
     find,
-    words=frozenset(word.decode() for word in secret_tokens.HEADER_WORDS),
+    tags=("credentials",),
+    words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS),
+    context=frozenset(word.decode() for words in _RARE.values() for word in words),
     sign=lambda _: True,
 )

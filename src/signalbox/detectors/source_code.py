@@ -14,7 +14,7 @@ from signalbox.detectors.found import Found
 from signalbox.detectors.view import View
 
 # The densest blocks that are judged in one text, and their size: enough to know that there is code, bounded in time.
-_BLOCK_CHARS, _BLOCKS_MAX = 2048, 4
+_BLOCK_CHARS, _BLOCKS_MAX = 1536, 3
 
 _FENCE = re.compile(
     r"(?:```|~~~)[ ]?(?i:python|py|javascript|js|jsx|typescript|ts|tsx|java|c|cpp|c\+\+|csharp|c#|cs|go|golang|rust|"
@@ -69,6 +69,17 @@ _MARKUP = b"{}();=<>[]"
 _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 _LINES_MIN, _SHARE = 3, 0.45
 
+_ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
+_STARTS = (
+    b"def ", b"import ", b"from ", b"return ", b"if (", b"for (", b"self.", b"class ", b"elif ", b"#include",
+    b"public ",
+    b"private ", b"const ", b"let ", b"var ", b"//", b"while (", b"} else", b"print(", b"func ", b"fn ", b"static ",
+    b"export ", b"SELECT ", b"@", b"sudo ", b"echo ",
+)  # fmt: skip
+_DATA_STARTS = b'"{}[]0123456789'
+# Between these the first guess is not enough and lines are read one by one.
+_UNSURE = (0.12, 0.45)
+
 
 def find(view: View) -> Iterator[Found]:
     text, flat = view.text, view.flat
@@ -79,23 +90,42 @@ def find(view: View) -> Iterator[Found]:
             if end - match.start() > 40:
                 yield Found("source_code", "source-code", match.start(), end, 0.95, "fence")
     for start, end in _densest(flat):
-        share, lines = judged(flat[start:end])
-        if (lines >= _LINES_MIN or (lines == 2 and share >= 0.9)) and share >= _SHARE:
+        block = flat[start:end]
+        share = _quick(block)
+        if _UNSURE[0] <= share < _UNSURE[1]:
+            share = judged(block)
+        if share >= _SHARE:
             yield Found("source_code", "source-code", start, end, min(0.97, 0.5 + 0.5 * share), "block")
 
 
-def judged(block: bytes) -> tuple[float, int]:
-    """(share of lines that are code, lines that are code) of a block; comments count with what is around them."""
+def _quick(block: bytes) -> float:
+    """A first guess of the share by how lines begin and end, in a fraction of the time."""
+    lines = [stripped for line in block.split(b"\n") if (stripped := line.strip())]
+    code = data = 0
+    for line in lines:
+        if line.endswith(_ENDS):
+            code += 1
+            data += line[0] in _DATA_STARTS
+        elif line.startswith(_STARTS):
+            code += 1
+    if len(lines) < 3 or data * 3 > len(lines):
+        return _UNSURE[0]
+    return code / len(lines)
+
+
+def judged(block: bytes) -> float:
+    """The share of a block's lines that are code, 0 when they are too few; comments count as what is around them."""
     block = _QUOTED.sub(b"", block.replace(b"\r", b""))
     comments = len(_COMMENT.findall(block))
     data = len(_DATA.findall(block))
     lines = len(_LINE.findall(block)) - comments
     code = len(_STRONG.findall(block))
     if lines <= 0:
-        return 0.0, 0
+        return 0.0
     if data * 2 > lines:
         code -= data
-    return code / max(lines, 1), code
+    share = code / lines
+    return share if code >= _LINES_MIN or (code == 2 and share >= 0.9) else 0.0
 
 
 def _densest(flat: bytes) -> list[tuple[int, int]]:
@@ -128,6 +158,7 @@ def _looks_technical(view: View) -> bool:
 DETECTOR = Detector(
     "source_code",
     find,
+    tags=("source-code",),
     words=frozenset(["select", "chmod", "sudo", "def", "elif", "endif", "fi", "esac", "printf", "nullptr", "kubectl"]),
     sign=_looks_technical,
 )

@@ -21,7 +21,6 @@ from signalbox.detectors import (
 from signalbox.detectors.detector import Detector
 
 DETECTORS: tuple[Detector, ...] = (
-    secrets.DETECTOR,
     cards.DETECTOR,
     bank.DETECTOR,
     national_ids.DETECTOR,
@@ -34,5 +33,6 @@ DETECTORS: tuple[Detector, ...] = (
     health.DETECTOR,
     markings.DETECTOR,
     export_control.DETECTOR,
+    secrets.DETECTOR,
     source_code.DETECTOR,
 )

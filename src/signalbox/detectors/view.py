@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import islice
+from itertools import accumulate, compress
 
 from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import candidates
@@ -41,12 +41,14 @@ _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{5,63}+")
 _LONG = re.compile(rb"a" * 16 + rb"a*+")
-_WIDE_WORD = re.compile(r"[^\W\d_]+")
-# Letters beyond latin-1 that are written in words; punctuation and pictures are not worth a second look.
-_WIDE_LETTER = re.compile("[\u0100-\u1fff]")
+_WORD = re.compile(r"[^\W\d_]+")
+_LATIN_1 = re.compile("[\x00-\xff]*")
 
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
 PLACES_MAX = 64
+
+# With more distinct words than these, one index over all places is cheaper than searching each word.
+_SEARCHED_MAX = 12
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
@@ -69,7 +71,20 @@ class View:
     shape: A for capitals, a for small letters, 0 for digits. found: what detectors have found so far.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`."""
 
-    __slots__ = ("_numbers", "_shape", "_tokens", "flat", "found", "hits", "lower", "text", "wide", "wide_hits")
+    __slots__ = (
+        "_index",
+        "_numbers",
+        "_shape",
+        "_tokens",
+        "flat",
+        "found",
+        "hits",
+        "lower",
+        "text",
+        "wide",
+        "wide_hits",
+        "words",
+    )
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -83,8 +98,11 @@ class View:
         self._shape: bytes | None = None
         self._numbers: list[tuple[int, int, int]] | None = None
         self._tokens: list[tuple[int, int]] | None = None
+        # Split at each blank, so that places can be counted from lengths.
+        self.words = self.lower.split(b" ")
+        self._index: dict[bytes, list[int]] | None = None
         self.hits: frozenset[bytes] = frozenset()
-        self.wide_hits: set[str] = set()
+        self.wide_hits: frozenset[str] = frozenset()
         self.found: list[Found] = []
 
     @property
@@ -101,31 +119,61 @@ class View:
         return self._numbers
 
     @property
+    def kinds(self) -> int:
+        """All kinds of number that occur."""
+        kinds = 0
+        for _, _, one in self.numbers:
+            kinds |= one
+        return kinds
+
+    @property
     def tokens(self) -> list[tuple[int, int]]:
         """Spans of at least 16 of the characters that keys and identifiers are made of."""
         if self._tokens is None:
             self._tokens = [match.span() for match in _LONG.finditer(self.flat.translate(_TOKEN))]
         return self._tokens
 
-    def wide_words(self) -> list[str]:
-        """The words of a text that goes beyond latin-1, in lower case; none when no letter does."""
-        return _WIDE_WORD.findall(self.text.lower()) if _WIDE_LETTER.search(self.text) else []
+    def wide_words(self) -> set[str]:
+        """The words of a text that go beyond latin-1, in lower case."""
+        beyond = {word for word in self.text.split() if not word.isascii() and _LATIN_1.fullmatch(word) is None}
+        return set(_WORD.findall(" ".join(beyond).lower())) if beyond else set()
 
-    def places(self, word: bytes) -> Iterator[int]:
-        """Where a whole lower-case word occurs."""
+    def places(self, word: bytes) -> Iterable[int]:
+        """Where a whole lower-case word that the gate has seen occurs; its first PLACES_MAX places."""
+        if self._index is None:
+            if len(self.hits) <= _SEARCHED_MAX:
+                return self._searched(word)
+            self._index = self._indexed()
+        return self._index.get(word, ())
+
+    def _searched(self, word: bytes) -> Iterator[int]:
         lower, size, at = self.lower, len(word), self.lower.find(word)
-        last = len(lower)
-        while at >= 0:
+        last, left = len(lower), PLACES_MAX
+        while at >= 0 and left:
             end = at + size
             if (at == 0 or lower[at - 1] == 32) and (end == last or lower[end] == 32):
+                left -= 1
                 yield at
             at = lower.find(word, end)
+
+    def _indexed(self) -> dict[bytes, list[int]]:
+        """Places of all words that the gate has seen, in one pass: cheaper than a search for each of many."""
+        words, hits = self.words, self.hits
+        ends = list(accumulate(map(len, words)))
+        index: dict[bytes, list[int]] = {word: [] for word in hits}
+        for position in compress(range(len(words)), map(hits.__contains__, words)):
+            word = words[position]
+            places = index[word]
+            if len(places) < PLACES_MAX:
+                places.append(ends[position] + position - len(word))
+        return index
 
     def after(self, words: frozenset[bytes]) -> Iterator[tuple[bytes, int]]:
         """(word, where it ends) for the first places of those of the words that the gate has seen."""
         for word in words & self.hits:
-            for place in islice(self.places(word), PLACES_MAX):
-                yield word, place + len(word)
+            size = len(word)
+            for place in self.places(word):
+                yield word, place + size
 
     def around(self, words: frozenset[bytes], before: int, after: int) -> list[tuple[int, int]]:
         """Windows around the places of words, merged where they overlap, so that each is searched once."""
@@ -140,15 +188,22 @@ class View:
 
     def near(self, start: int, words: Words, before: int = 48, after: int = 0, end: int = 0) -> bool:
         """Whether one of the words occurs at most `before` characters before start, or `after` after end."""
-        window = self.lower[max(0, start - before) : start].split()
+        return self.says(self.window(start, end, before, after), words)
+
+    def window(self, start: int, end: int, before: int, after: int) -> tuple[list[bytes], str]:
+        """The words around a span, and for texts beyond latin-1 the characters as well."""
+        low, high = max(0, start - before), end + after
+        words = self.lower[low:start].split()
         if after:
-            window += self.lower[end : end + after].split()
-        if not words.narrow.isdisjoint(window):
+            words += self.lower[end:high].split()
+        return words, f"{self.text[low:start]} {self.text[end:high] if after else ''}".lower() if self.wide else ""
+
+    @staticmethod
+    def says(window: tuple[list[bytes], str], words: Words) -> bool:
+        """Whether a window holds one of the words."""
+        if not words.narrow.isdisjoint(window[0]):
             return True
-        if not self.wide or not words.wide:
-            return False
-        around = f"{self.text[max(0, start - before) : start]} {self.text[end : end + after] if after else ''}".lower()
-        return any(word in around for word in words.wide)
+        return bool(window[1]) and any(word in window[1] for word in words.wide)
 
     def _find_numbers(self) -> Iterator[tuple[int, int, int]]:
         shape = self.shape
@@ -159,9 +214,10 @@ class View:
             left = start
             while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
                 left -= 1
-            for low, high, kinds in candidates(shape[left:end]):
-                if (
-                    shape[left + high : left + high + 1] not in _LETTERS
-                    and shape[left + low - 1 : left + low] not in _LETTERS
-                ):
+            parts = candidates(shape[left:end])
+            if not parts or (shape[left - 11 : left : 5] == b"---" and shape[left - 24 : left - 23] == b"-"):
+                continue  # no number, or the tail of a UUID
+            for low, high, kinds in parts:
+                after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
+                if after not in _LETTERS and before not in _LETTERS:
                     yield left + low, left + high, kinds
