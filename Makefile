@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak conformance docs engine clean
+.PHONY: serve test check tidy bench soak crash conformance docs engine clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -59,6 +59,16 @@ conformance/node_modules/.installed: conformance/package.json conformance/packag
 
 conformance: $(VENV)/.installed conformance/node_modules/.installed
 	$(BIN)/python -m pytest -c conformance/pytest.ini conformance $(ARGS)
+
+# A million mixed calls on one process; `make test` runs a slice of it.
+REQUESTS ?= 1000000
+SEED ?= 1
+soak: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.soak --requests $(REQUESTS) --seed $(SEED) $(ARGS)
+
+# kill -9 in the middle of 500 calls.
+crash: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.crash --seed $(SEED) $(ARGS)
 
 clean:
 	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist

@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -58,6 +59,10 @@ async def metric(served: Served, name: str) -> float:
     return sum(float(line.rpartition(" ")[2]) for line in page.splitlines() if re.match(rf"{name}[ {{]", line))
 
 
+def rss_mib(pid: int) -> float:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE") / 2**20
+
+
 async def counts(served: Served, name: str, wanted: float) -> bool:
     return await metric(served, name) == wanted
 
@@ -93,6 +98,7 @@ async def test_a_worker_dies_in_the_middle(served: Served, workers: int) -> None
 
 async def test_every_worker_answers_and_metrics_add_up(served: Served) -> None:
     await served.start(4)
+    assert max(map(rss_mib, served.worker_pids())) <= 90, "an idle worker is too heavy"
     streams = await open_streams(served, 40)
     assert len({process_of(stream.data) for _, stream in streams}) >= 3
     await asyncio.gather(*(stream.until(COMPLETE[api]) for api, stream in streams))

@@ -13,7 +13,7 @@ from signalbox.pricing.cost import cost
 from signalbox.upstream.transport import UpstreamResponse
 
 # How long a provider may go on after we closed: what was on its way to us, and until it sees the close.
-IN_FLIGHT_S = 0.05
+IN_FLIGHT_S = 0.1
 # A stream must have shown so many events before its own pace says more than its deployment's.
 _OWN_PACE_EVENTS_MIN = 16
 _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
@@ -22,7 +22,7 @@ _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
 def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:
     """Books the one end of the attempt."""
     now_ns = stages.now_ns()
-    usage, source = _usage(this, state, now_ns, stages)
+    usage, source = _usage(this, state, upstream is not None, now_ns, stages)
     this.cost_pico = cost(usage, this.deployment.rates)
     stages.open.closed(this.id)
     stages.journal.append_soon(
@@ -42,8 +42,8 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)
 
 
-def _usage(this: Attempt, state: str, now_ns: int, stages: Stages) -> tuple[Usage, str]:
-    """What it used, and who says so."""
+def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) -> tuple[Usage, str]:
+    """What it used, and who says so. begun: the head of an answer came."""
     if state == FAILED:
         return NO_USAGE, "none"
     if this.api == "count_tokens":
@@ -54,12 +54,12 @@ def _usage(this: Attempt, state: str, now_ns: int, stages: Stages) -> tuple[Usag
         if meter.wants_more():
             _learn(this, told, now_ns, meter)
         return told, "provider"
-    out = _output_bound(this, now_ns, meter)
+    out = _output_bound(this, begun, now_ns, meter)
     told = told or Usage(tokens_in=this.reserved_in)
     return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
 
 
-def _output_bound(this: Attempt, now_ns: int, meter: Calibration) -> int:
+def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -> int:
     """The most it can have been billed for. A stream that ended without telling its usage is what was seen of it. One
     that was cut may have hidden some and have some on its way; one that does not stream is bounded by its time."""
     if this.api in _NO_OUTPUT:
@@ -71,7 +71,9 @@ def _output_bound(this: Attempt, now_ns: int, meter: Calibration) -> int:
     envelope = this.call.envelope
     stated = (envelope.max_tokens or 0) * envelope.n
     if not envelope.stream:
-        return min(stated or OUT_DEFAULT * envelope.n, meter.tokens_by(elapsed_s) * envelope.n)
+        most = stated or OUT_DEFAULT * envelope.n
+        # Whose answer has begun to come, that has been generated.
+        return most if begun else min(most, meter.tokens_by(elapsed_s + IN_FLIGHT_S) * envelope.n)
     bound = shown + meter.tokens_hidden(elapsed_s) + _in_flight(this, now_ns, meter)
     return max(shown, min(bound, stated)) if stated else bound
 
