@@ -231,3 +231,34 @@ def test_a_rule_of_one_s_own_that_counts_on_a_missing_guard_is_told() -> None:
     assert permitted(snapshot, workload, labels_of([]), False, "chat") == 0
     assert permitted(snapshot, workload, labels_of([]), False, "chat", guard="pseudonymise") == 1
     assert any("counts on guard 'pseudonymise', which this version does not perform" in f.message for f in findings)
+
+
+PAGE = Path(__file__).parents[2] / "docs" / "explain" / "rules.md"
+
+
+def row(name: str) -> str:
+    about = pack(name).pack
+    until = f"{about.effective_from} to {about.until}, then `{about.successor}`" if about.until else ""
+    under = sorted({each for rule in about.rules for each in rule.when.regulations})
+    named = ", ".join(f"`{each}`" for each in under)
+    everyone = any(not rule.when.regulations for rule in about.rules)
+    whom = f"workloads under {named}" if not everyone else f"all workloads, and those under {named}"
+    return (
+        f"| `{name}` | {about.title} | {until or f'from {about.effective_from}'} |"
+        f" {whom if under else 'all workloads'} |"
+    )
+
+
+def test_the_page_lists_every_pack_and_every_attestation_that_they_ask_for() -> None:
+    page = PAGE.read_text()
+    assert [row(name) for name in PACKS if row(name) not in page] == []
+    asked = {
+        name
+        for path in FOLDER.glob("*.yaml")
+        for found in re.findall(r"attests: \[([a-z0-9, -]+)\]", path.read_text())
+        for name in found.split(", ")
+    }
+    table = page.split("### Attestations")[1].split("## Obligations")[0]
+    first_cells = [line.split("|")[1] for line in table.splitlines() if line.startswith("|")]
+    told = {name for cell in first_cells for name in re.findall(r"`([a-z0-9-]+)`", cell)}
+    assert asked == told

@@ -78,8 +78,8 @@ def test_one_missing_contract_is_found_and_so_is_the_rule_that_wants_it() -> Non
     first = check(declared, snapshot)[0]
     assert first.level == "error"
     assert first.message.endswith(
-        "The smallest changes: environment 'cloud' with attests baa opens 'in-cloud'; without rule 'baa' 'in-cloud' is"
-        " open."
+        "The smallest changes: environment 'cloud' with attests baa opens 'in-cloud'; giving up rule 'baa' opens"
+        " 'in-cloud'."
     )
 
 
@@ -99,7 +99,7 @@ def test_the_workload_s_own_list_counts_as_one_thing_to_give_up() -> None:
     found = relaxed(doc)
     assert [(way.deployment, way.change) for way in found.rules] == [("in-b", ("placements",))]
     assert found.facts == ()
-    assert found.sentence() == "The smallest changes: without its own placements 'in-b' is open."
+    assert found.sentence() == "The smallest changes: giving up its own placements opens 'in-b'."
 
 
 def test_no_fact_undoes_a_rule_that_lets_nothing_go_further() -> None:

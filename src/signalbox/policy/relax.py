@@ -56,7 +56,7 @@ class Relaxation(Struct, frozen=True):
             rules = " and ".join(
                 "its own placements" if rule == PLACEMENTS else f"rule {rule!r}" for rule in way.change
             )
-            ways.append(f"without {rules} {way.deployment!r} is open")
+            ways.append(f"giving up {rules} opens {way.deployment!r}")
         return f"The smallest changes: {'; '.join(ways)}." if ways else ""
 
 
