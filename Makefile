@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash conformance docs engine clean
+.PHONY: serve test check tidy bench soak crash proof soak-proof conformance docs engine clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -38,6 +38,15 @@ docs: $(VENV)/.installed
 
 bench: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.run $(ARGS)
+
+# That nothing escapes: ATTEMPTS random ones in one process; and with `proof` broken products and chaos on sockets too.
+ATTEMPTS ?= 1000000
+SEED ?= $(shell date +%s)
+soak-proof: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.proof --attempts $(ATTEMPTS) --seed $(SEED) --only inprocess
+
+proof: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.proof --attempts $(ATTEMPTS) --seed $(SEED) $(ARGS)
 
 # A real model engine for tests/engine, in an environment of its own. The CPU build of torch where pip finds one, else
 # the usual one with the accelerator libraries that it does not import without.
