@@ -22,6 +22,7 @@ from signalbox.config.declared import Declared
 from signalbox.config.discover import SimulatedModel, discover, simulated
 from signalbox.config.load import load_text
 from signalbox.console.app import Console, is_loopback
+from signalbox.control.explain import Explainer
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import Link, LinkLost, LocalLink, ProcessLink, read_message, send_message
 from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
@@ -134,6 +135,11 @@ def compile_text(content: bytes, name: str, generation: int) -> Compiled:
 def compile_declared(declared: Declared, generation: int) -> Compiled:
     snapshot = compile_snapshot(declared, generation, today(), rates)
     return Compiled(snapshot, declared.config.server, declared.config.journal, declared.files)
+
+
+def explainer_for(declared: Declared, generation: int = 1) -> Explainer:
+    """Raises ConfigError with all findings."""
+    return Explainer(declared, compile_declared(declared, generation).snapshot)
 
 
 def open_store(state: StateDir) -> Store:
@@ -490,9 +496,23 @@ class _ConsoleServer(uvicorn.Server):
         await self.serving
 
 
+def _explainer_of(supervisor: Supervisor) -> Callable[[], Explainer]:
+    """Explains under the configuration in force, compiled once for each."""
+    made: list[tuple[int, Explainer]] = []
+
+    def explainer() -> Explainer:
+        generation = supervisor.generation
+        if not made or made[0][0] != generation:
+            text = supervisor.text
+            made[:] = [(generation, explainer_for(load_text(text.content, text.name), generation))]
+        return made[0][1]
+
+    return explainer
+
+
 async def _start_console(options: ServeOptions, supervisor: Supervisor, admin: AdminSecret) -> _ConsoleServer:
     listener = _bind(options.admin_host, options.admin_port)
-    app = Console(supervisor, admin, metrics_open=is_loopback(options.admin_host)).app()
+    app = Console(supervisor, admin, is_loopback(options.admin_host), _explainer_of(supervisor)).app()
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     server = _ConsoleServer(config)
     server.port = listener.getsockname()[1]

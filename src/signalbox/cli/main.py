@@ -18,6 +18,7 @@ from signalbox.core.errors import SignalboxError
 VERBS: dict[str, tuple[str, str]] = {
     "serve": ("signalbox.cli.serve", "start the gateway"),
     "check": ("signalbox.cli.check", "read a configuration and say what is wrong or suspicious"),
+    "explain": ("signalbox.cli.explain", "say where a request would go and why, without sending it"),
     "schema": ("signalbox.cli.schema", "print the JSON Schema of signalbox.yaml"),
     "keys": ("signalbox.cli.keys", "create, list and revoke virtual keys"),
     "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),

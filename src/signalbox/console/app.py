@@ -2,26 +2,35 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from signalbox import __version__
+from signalbox.control.explain import Explainer, Question
 from signalbox.control.state import AdminSecret
 from signalbox.control.supervisor import Supervisor
+from signalbox.core.errors import CallError
 from signalbox.telemetry.metrics import render
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+EXPLAIN_BYTES_MAX = 32 * 1024 * 1024
 
 
 class Console:
-    """The endpoints over one supervisor. metrics_open: /metrics may be scraped without the secret (loopback only)."""
+    """The endpoints over one supervisor. metrics_open: /metrics may be scraped without the secret (loopback only).
+    explainer: of the configuration in force; it may take a while to make."""
 
-    def __init__(self, supervisor: Supervisor, secret: AdminSecret, metrics_open: bool) -> None:
+    def __init__(
+        self, supervisor: Supervisor, secret: AdminSecret, metrics_open: bool, explainer: Callable[[], Explainer]
+    ) -> None:
+        self._explainer = explainer
         self._supervisor = supervisor
         self._secret = secret
         self._metrics_open = metrics_open
@@ -33,6 +42,7 @@ class Console:
                 Route("/metrics", self.metrics if self._metrics_open else self._guarded(self.metrics), methods=["GET"]),
                 Route("/api/status", self._guarded(self.status), methods=["GET"]),
                 Route("/api/reload", self._guarded(self.reload), methods=["POST"]),
+                Route("/api/explain", self._guarded(self.explain), methods=["POST"]),
             ],
         )
 
@@ -72,6 +82,27 @@ class Console:
             body = {"error": {"message": why, "code": "config_refused"}, "generation": self._supervisor.generation}
             return JSONResponse(body, 409)
         return JSONResponse({"generation": self._supervisor.generation})
+
+
+    async def explain(self, request: Request) -> Response:
+        """What would become of a request, without sending it."""
+        body = bytearray()
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > EXPLAIN_BYTES_MAX:
+                return _error(413, "request_too_large", f"At most {EXPLAIN_BYTES_MAX} bytes are explained.")
+        try:
+            question = msgspec.json.decode(bytes(body), type=Question)
+            explanation = await asyncio.to_thread(lambda: self._explainer().explain(question))
+        except msgspec.MsgspecError as error:
+            return _error(400, "invalid_request", f"The question cannot be read: {error}.")
+        except CallError as error:
+            return _error(error.status, error.code, error.message)
+        return Response(msgspec.json.encode(explanation), media_type="application/json")
+
+
+def _error(status: int, code: str, message: str) -> Response:
+    return JSONResponse({"error": {"message": message, "code": code}}, status)
 
 
 def is_loopback(host: str) -> bool:

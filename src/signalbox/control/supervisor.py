@@ -256,6 +256,13 @@ class Supervisor:
     # --- what others read ---
 
     @property
+    def text(self) -> Text:
+        """The configuration in force, as it was read."""
+        if self._text is None:
+            raise RuntimeError("asked for the configuration before the start")
+        return self._text
+
+    @property
     def workers_alive(self) -> int:
         return sum(link.alive for link in self._links)
 

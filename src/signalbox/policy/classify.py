@@ -54,10 +54,12 @@ Steps = Generator[None, None, T]
 
 
 class Content(msgspec.Struct, frozen=True, gc=False):
-    """What a text contains. counts: how many findings of each kind raised the labels, by kind."""
+    """What a text contains. counts: how many findings of each kind raised the labels, by kind. across: the same for
+    what shows across seams or when parts are read together; most of it is counted where it stands already."""
 
     labels: Labels
     counts: Counts = ()
+    across: Counts = ()
 
 
 NOTHING = Content(NONE)
@@ -70,8 +72,11 @@ class Read(msgspec.Struct, frozen=True, gc=False):
     contents: list[Content]
     together: Content
 
-    def content(self) -> Content:
-        return _sum((*self.contents, self.together))
+    def found(self) -> Content:
+        """The labels of the whole, and each kind of finding counted once."""
+        whole = _sum((*self.contents, self.together))
+        counted = {name for name, _ in whole.counts}
+        return Content(whole.labels, (*whole.counts, *(one for one in whole.across if one[0] not in counted)))
 
 
 class Classified(msgspec.Struct, frozen=True, gc=False):
@@ -105,9 +110,10 @@ class Profile:
 
 
 class Classifier:
-    """Classifies the calls of one process. key: a secret of the installation. time_ms: Unix milliseconds."""
+    """Classifies the calls of one process. conversations: None to look each call up by itself, and remember nothing of
+    it. key: a secret. time_ms: Unix milliseconds."""
 
-    def __init__(self, conversations: Conversations, key: bytes, time_ms: Callable[[], int]) -> None:
+    def __init__(self, conversations: Conversations | None, key: bytes, time_ms: Callable[[], int]) -> None:
         self._conversations = conversations
         self._key = key
         self._hash = _siphash if sys.flags.hash_randomization and sys.hash_info.width == 64 else self._blake2
@@ -135,9 +141,15 @@ class Classifier:
     async def classify(self, call: Call) -> Classified:
         """The labels of a call. What its conversation did not carry yet is on record when this returns. Raises
         Overloaded when that cannot be done."""
-        steps = self._read(self.profile(call.workload.classify), call.doc, call.envelope.opaque)
-        read = _at_once(steps) if len(call.body) <= LARGE_BYTES else await _in_steps(steps)
-        content = read.content()
+        steps = self._steps(call, call.doc)
+        return self._classified(call, _at_once(steps) if len(call.body) <= LARGE_BYTES else await _in_steps(steps))
+
+    def classify_now(self, call: Call) -> Classified:
+        """The same in one go, however large the call is."""
+        return self._classified(call, _at_once(self._steps(call, call.doc)))
+
+    def _classified(self, call: Call, read: Read) -> Classified:
+        content = read.found()
         floor = call.workload.labels
         labels = floor | content.labels
         found = dict(content.counts)
@@ -157,17 +169,17 @@ class Classifier:
     def of_body(self, call: Call, body: bytes) -> Content:
         """What a body contains that was written for this call in another dialect."""
         doc: Any = msgspec.json.decode(body)
-        return _at_once(self._read(self.profile(call.workload.classify), doc, call.envelope.opaque)).content()
+        return _at_once(self._steps(call, doc)).found()
 
     async def prepare(self, call: Call, body: bytes) -> None:
         """Reads a large body in steps, so that judging it does not hold up the loop."""
         if len(body) > LARGE_BYTES:
             doc: Any = msgspec.json.decode(body)
-            await _in_steps(self._read(self.profile(call.workload.classify), doc, call.envelope.opaque))
+            await _in_steps(self._steps(call, doc))
 
     def raised(self, call: Call, labels: Labels) -> None:
         """Puts on record that the conversation of a call carries these labels as well."""
-        read = _at_once(self._read(self.profile(call.workload.classify), call.doc, call.envelope.opaque))
+        read = _at_once(self._steps(call, call.doc))
         self._remember(call, read, labels)
 
     # --- conversations ---
@@ -178,6 +190,9 @@ class Classifier:
         Only what is beyond the floor, and cannot be read again from what makes up the conversation's identity, has to
         be kept: a call that is nothing but its first message, or that nothing raised, writes nothing.
         """
+        conversations = self._conversations
+        if conversations is None:
+            return labels
         floor = call.workload.labels | call.principal.labels
         names = sticky.named(call)
         turns = 0
@@ -186,7 +201,7 @@ class Classifier:
                 turns += 1
         if not names and turns < 2 and labels == floor:
             return labels
-        conversations, tenant = self._conversations, call.principal.tenant.encode()
+        tenant = call.principal.tenant.encode()
         now_s = self._time_ms() // 1000
         keys = [(conversations.identity(b"name", tenant, name.encode()), floor, True) for name in names]
         origin = _origin(read) if call.api in _CONVERSATIONS and (turns > 1 or labels != floor) else None
@@ -210,6 +225,9 @@ class Classifier:
 
     # --- reading ---
 
+    def _steps(self, call: Call, doc: dict[str, Any]) -> Steps[Read]:
+        return self._read(self.profile(call.workload.classify), doc, call.envelope.opaque)
+
     def _read(self, profile: Profile, doc: dict[str, Any], opaque: bool) -> Steps[Read]:
         """What each part contains: from memory, or read now in steps."""
         found = parts(doc, opaque=opaque)
@@ -226,7 +244,7 @@ class Classifier:
                 contents[at] = content
                 self._keep(keys[at], content)
         whole = [content or NOTHING for content in contents]
-        return Read(found, whole, _beyond(together, whole))
+        return Read(found, whole, _across(together))
 
     def _blake2(self, text: str, seam: str) -> tuple[int, int]:
         raw = text.encode("utf-8", "surrogatepass")
@@ -324,7 +342,7 @@ def _read_seams(profile: Profile, new: list[Part], seams: list[int], contents: l
             return
     for at in seams:
         crossed = yield from _read_text(profile, new[at].seam)
-        contents[at] = _sum((contents[at], _beyond(crossed, (contents[at],))))
+        contents[at] = _sum((contents[at], _across(crossed)))
 
 
 def _content(found: Iterable[Found], of_next: int | None = None) -> Content:
@@ -347,24 +365,27 @@ def kind_of(found: Found) -> str:
     return f"{found.detector}/{found.kind}" if found.kind else found.detector
 
 
-def _beyond(more: Content, than: Iterable[Content]) -> Content:
-    """What of `more` is of a kind or label that the others do not show; the rest was seen there already."""
-    if more is NOTHING:
-        return NOTHING
-    seen = {name for content in than for name, _ in content.counts}
-    return Content(more.labels, tuple((name, count) for name, count in more.counts if name not in seen))
+def _across(content: Content) -> Content:
+    return Content(content.labels, (), content.counts) if content is not NOTHING else NOTHING
 
 
 def _sum(contents: Sequence[Content]) -> Content:
     labels = NONE
     counts: dict[str, int] = {}
+    across: dict[str, int] = {}
     for content in contents:
         if content is not NOTHING:
             labels |= content.labels
-            for name, count in content.counts:
-                if name in counts or len(counts) < KINDS_MAX:
-                    counts[name] = counts.get(name, 0) + count
-    return Content(labels, tuple(counts.items())) if labels is not NONE else NOTHING
+            _add(counts, content.counts)
+            for name, count in content.across:
+                across[name] = max(count, across.get(name, 0))
+    return Content(labels, tuple(counts.items()), tuple(across.items())) if labels is not NONE else NOTHING
+
+
+def _add(counts: dict[str, int], more: Counts) -> None:
+    for name, count in more:
+        if name in counts or len(counts) < KINDS_MAX:
+            counts[name] = counts.get(name, 0) + count
 
 
 def _at_once(steps: Steps[T]) -> T:

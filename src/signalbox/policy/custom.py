@@ -28,7 +28,7 @@ def _of_pattern(declared: CustomClass) -> Detector:
             if match.end() > match.start():
                 yield _found(declared, match)
 
-    return Detector("custom", find, sign=lambda _: True)
+    return Detector("custom", find, (declared.label,), sign=lambda _: True)
 
 
 def _of_words(declared: CustomClass) -> Detector:
@@ -58,7 +58,7 @@ def _of_words(declared: CustomClass) -> Detector:
             for match in islice(pattern.finditer(view.text), _PER_TEXT_MAX):
                 yield _found(declared, match)
 
-    return Detector("custom", find, words=frozenset(anchored), sign=_is_wide if loose else None)
+    return Detector("custom", find, (declared.label,), words=frozenset(anchored), sign=_is_wide if loose else None)
 
 
 def _is_wide(view: View) -> bool:

@@ -6,7 +6,7 @@ from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
 from signalbox.core.labels import CONFIDENTIAL, Labels
 from signalbox.core.permit import Permit
-from signalbox.core.snapshot import Deployment, Snapshot
+from signalbox.core.snapshot import Caller, Deployment, Snapshot
 from signalbox.policy import rules
 from signalbox.policy.classify import Classifier
 
@@ -32,6 +32,10 @@ class Interlock:
         """True where every body must say `store: false`."""
         return bool(self._zero_retention >> deployment.index & 1)
 
+    def caller(self, call: Call) -> Caller:
+        """What rules may ask about who calls."""
+        return self._callers.of(call.principal)
+
     def permitted(self, call: Call) -> int:
         """The bitset of deployments that may see this call's raw content."""
         return self._permitted(call, call.labels)
@@ -41,7 +45,7 @@ class Interlock:
         if _unknown_tools(call, labels):
             return 0
         onward, placed = bool(envelope.onward), call.pinned is None
-        caller = self._callers.of(call.principal)
+        caller = self.caller(call)
         allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed, caller=caller)
         if onward and envelope.onward == (STORE,):
             unstored = rules.permitted(
@@ -83,7 +87,7 @@ class Interlock:
             onward,
             call.api,
             placed=call.pinned is None,
-            caller=self._callers.of(call.principal),
+            caller=self.caller(call),
         )
         if call.pinned is not None:
             refused = {call.pinned.name: refused.get(call.pinned.name, [])}

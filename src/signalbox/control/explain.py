@@ -1,0 +1,247 @@
+"""What would become of a request, and why, without sending it: for `signalbox explain` and POST /api/explain.
+
+The same parts judge as on the request path. Nothing of the request's text is in the answer: findings are told by kind,
+number and place. What a conversation carried before is not looked up, and nothing is remembered.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+import msgspec
+
+from signalbox.config.declared import Declared
+from signalbox.core.call import Call, Principal
+from signalbox.core.errors import BadRequest
+from signalbox.core.labels import LEVELS
+from signalbox.core.snapshot import Deployment, Snapshot
+from signalbox.detectors.found import RAISES, Found
+from signalbox.policy import rules
+from signalbox.policy.access import AUTO, EVERY, resolve
+from signalbox.policy.classify import Classifier, declared, kind_of
+from signalbox.policy.interlock import Interlock
+from signalbox.policy.parts import parts, pointers
+from signalbox.policy.relax import Relaxation, relaxation
+from signalbox.routing.router import Router, needs, serves, target_api
+from signalbox.wire import body as wire_body
+from signalbox.wire.table import DIALECTS
+
+PLACES_MAX = 200
+
+
+class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """request: the body as a client would send it. workload: when `model` does not name it. data: as in the header
+    x-signalbox-data. team, tenant: the caller's, for rules that ask."""
+
+    request: msgspec.Raw
+    api: str = "chat"
+    workload: str | None = None
+    data: str = ""
+    team: str = ""
+    tenant: str = "default"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """at: JSON pointer of the string, empty for what shows only when several are read together. start, end: characters
+    of it, absent where it is JSON text with escapes inside. raises: whether it is sure enough to raise labels."""
+
+    kind: str
+    label: str
+    at: str
+    start: int | None
+    end: int | None
+    confidence: float
+    raises: bool
+
+
+class Reason(msgspec.Struct, frozen=True):
+    rule: str
+    source: str
+
+
+class Refusal(msgspec.Struct, frozen=True):
+    deployment: str
+    environment: str
+    reasons: tuple[Reason, ...]
+
+
+class Choice(msgspec.Struct, frozen=True):
+    """One deployment of the ranked list. api: in which it would be called; another one than asked is a translation."""
+
+    deployment: str
+    environment: str
+    api: str
+
+
+class Explanation(msgspec.Struct, frozen=True):
+    """labels: of the call. declared: the part of them that workload and header state. raised: what raised the rest,
+    by kind with its number. findings: at most PLACES_MAX of findings_total. permitted: by the rules; unable: permitted
+    ones that cannot do what the call asks for. choices: who would be tried, in order. relaxation: the smallest
+    changes, only when nothing is permitted."""
+
+    workload: str
+    api: str
+    labels: tuple[str, ...]
+    declared: tuple[str, ...]
+    raised: dict[str, int]
+    onward: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    findings_total: int
+    permitted: tuple[str, ...]
+    unable: tuple[str, ...]
+    refused: tuple[Refusal, ...]
+    choices: tuple[Choice, ...]
+    reason: str
+    verdict: str
+    relaxation: Relaxation | None
+
+
+class Explainer:
+    """Explains under one configuration."""
+
+    def __init__(self, declared: Declared, snapshot: Snapshot) -> None:
+        self._config = declared.config
+        self._snapshot = snapshot
+        self._classifier = Classifier(None, secrets.token_bytes(32), lambda: 0)
+        self._interlock = Interlock(snapshot, self._classifier)
+        self._router = Router(snapshot)
+
+    def explain(self, question: Question) -> Explanation:
+        """Raises CallError for a request that would be refused before its content matters."""
+        call = self._call(question)
+        classified = self._classifier.classify_now(call)
+        call.labels, call.found = classified.labels, classified.found
+        call.permitted = self._interlock.permitted(call)
+        decision = self._router.decide(call.workload, call.permitted, needs(call), call.pinned)
+        findings, total = self._findings(call)
+        permitted = [one for one in self._snapshot.deployments if call.permitted >> one.index & 1]
+        nothing = not permitted
+        return Explanation(
+            workload=call.workload.name,
+            api=call.api,
+            labels=call.labels.names(),
+            declared=(call.workload.labels | call.data_header).names(),
+            raised=call.found,
+            onward=call.envelope.onward,
+            findings=tuple(findings),
+            findings_total=total,
+            permitted=tuple(one.name for one in permitted),
+            unable=tuple(one.name for one in permitted if not serves(one, needs(call))),
+            refused=tuple(self._refusals(call)),
+            choices=tuple(_choice(call, one) for one in decision.choices),
+            reason=decision.reason,
+            verdict=self._verdict(call, decision.choices),
+            relaxation=self._relaxation(call) if nothing and not self._forbids_tools(call) else None,
+        )
+
+    def _call(self, question: Question) -> Call:
+        dialect = DIALECTS.get(question.api)
+        if dialect is None:
+            raise BadRequest(f"There is no API {question.api[:64]!r}. Use one of: {', '.join(DIALECTS)}.", param="api")
+        body = bytes(question.request)
+        doc = wire_body.parse(body)
+        model = doc.get("model", AUTO)
+        if not isinstance(model, str) or not model:
+            raise BadRequest("`model` must be a non-empty string.", param="model")
+        who = Principal("explain", question.tenant, question.team, None, frozenset((EVERY,)))
+        workload, pinned = resolve(self._snapshot, who, model, question.workload)
+        return Call(
+            id="explain",
+            api=dialect.api,
+            snapshot=self._snapshot,
+            principal=who,
+            body=body,
+            doc=doc,
+            envelope=dialect.envelope(doc),
+            model=model,
+            workload=workload,
+            pinned=pinned,
+            data_header=declared(question.data),
+            headers=[],
+            query=b"",
+            received_ns=0,
+            auth_ns=0,
+        )
+
+    def _findings(self, call: Call) -> tuple[list[Finding], int]:
+        """Every string by itself, then what shows only across strings."""
+        scan = self._classifier.profile(call.workload.classify).scan
+        found: list[Finding] = []
+        total = 0
+        seen: set[str] = set()
+        for at, text, before in pointers(call.doc, opaque=call.envelope.opaque):
+            for one in scan(text):
+                kind = kind_of(one)
+                seen.add(kind)
+                total += 1
+                if len(found) < PLACES_MAX:
+                    start, end = (max(0, one.start - before), max(0, one.end - before)) if before >= 0 else (None, None)
+                    raises = one.confidence >= RAISES
+                    found.append(Finding(kind, one.tag, at, start, end, round(one.confidence, 3), raises))
+        across = call.found.keys() - seen - _SOURCES
+        if across:
+            for one in self._across(call):
+                kind = kind_of(one)
+                if kind in across:
+                    across.discard(kind)
+                    total += 1
+                    found.append(Finding(kind, one.tag, "", None, None, round(one.confidence, 3), True))
+        return found, total
+
+    def _across(self, call: Call) -> list[Found]:
+        """What the parts of a call contain, whatever string it stands in."""
+        scan = self._classifier.profile(call.workload.classify).scan
+        texts = [text for part in parts(call.doc, opaque=call.envelope.opaque) for text in (part.text, part.seam)]
+        return [one for text in (*texts, "\n".join(texts)) for one in scan(text) if one.confidence >= RAISES]
+
+    def _refusals(self, call: Call) -> list[Refusal]:
+        placed, onward = call.pinned is None, bool(call.envelope.onward)
+        refused = rules.refusals(
+            self._snapshot,
+            call.workload,
+            call.labels,
+            onward,
+            call.api,
+            placed=placed,
+            caller=self._interlock.caller(call),
+        )
+        tool = (Reason("unknown-tool-type", "a tool type that this version does not know"),)
+        found: list[Refusal] = []
+        for one in self._snapshot.deployments:
+            if not call.permitted >> one.index & 1:
+                reasons = tuple(Reason(rule, source) for rule, source in refused.get(one.name, []))
+                if self._forbids_tools(call):
+                    reasons += tool
+                found.append(Refusal(one.name, one.environment.name, reasons))
+        return found
+
+    def _forbids_tools(self, call: Call) -> bool:
+        return bool(call.envelope.unknown_tools) and call.permitted == 0 and call.labels.level >= LEVELS.index(
+            "confidential"
+        )
+
+    def _verdict(self, call: Call, choices: tuple[Deployment, ...]) -> str:
+        if choices:
+            return "permitted"
+        open_ = call.permitted if call.pinned is None else call.permitted >> call.pinned.index & 1
+        return "no_capable_placement" if open_ else "no_permitted_placement"
+
+    def _relaxation(self, call: Call) -> Relaxation:
+        return relaxation(
+            self._config,
+            self._snapshot,
+            call.workload,
+            call.labels,
+            bool(call.envelope.onward),
+            call.api,
+            placed=call.pinned is None,
+            caller=self._interlock.caller(call),
+        )
+
+
+# What `found` names besides findings.
+_SOURCES = frozenset(("key", "header", "opaque", "conversation"))
+
+
+def _choice(call: Call, one: Deployment) -> Choice:
+    return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api)
