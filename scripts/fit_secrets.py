@@ -13,6 +13,7 @@ import json
 import math
 import random
 import re
+import sys
 import sysconfig
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -20,6 +21,9 @@ from typing import Any
 
 TARGET = Path(__file__).parent.parent / "src" / "signalbox" / "detectors" / "secret_weights.py"
 EPOCHS, RATE, DECAY = 80, 0.3, 1e-4
+
+# Log-odds taken from the bias, so that 0.5 stands where precision on unseen repositories passes 0.9 (printed as 0.6).
+MARGIN = 0.405
 
 Row = tuple[str, dict[str, float], int]
 
@@ -61,7 +65,7 @@ def fit(rows: list[Row]) -> tuple[float, dict[str, float]]:
     sizes = Counter(repo for repo, _, _ in rows)
     weights: dict[str, float] = defaultdict(float)
     grown: dict[str, float] = defaultdict(lambda: 1e-6)
-    bias, chance = 0.0, random.Random(7)
+    bias, chance = 0.0, random.Random(7)  # noqa: S311 - a shuffle, not a secret
     order = list(rows)
     for _ in range(EPOCHS):
         chance.shuffle(order)
@@ -87,7 +91,9 @@ def report(scored: list[tuple[float, int]]) -> None:
         hits = sum(label for p, label in scored if p >= threshold)
         flagged = sum(p >= threshold for p, _ in scored)
         secrets = sum(label for _, label in scored)
-        print(f"{threshold}: precision {hits / max(1, flagged):.3f} recall {hits / max(1, secrets):.3f} of {secrets}")
+        sys.stdout.write(
+            f"{threshold}: precision {hits / max(1, flagged):.3f} recall {hits / max(1, secrets):.3f} of {secrets}\n"
+        )
 
 
 def write(bias: float, weights: dict[str, float], pairs: str) -> None:
@@ -111,7 +117,7 @@ def main() -> None:
         write(0.0, {}, pairs)
     with gzip.open(arguments.data) as lines:
         rows = candidates([json.loads(line) for line in lines])
-    print(len(rows), "candidates,", sum(label for *_, label in rows), "secrets")
+    sys.stdout.write(f"{len(rows)} candidates, {sum(label for *_, label in rows)} secrets\n")
     if arguments.leave_one_out:
         scored: list[tuple[float, int]] = []
         for left_out in sorted({repo for repo, _, _ in rows}):
@@ -121,7 +127,7 @@ def main() -> None:
         return
     bias, weights = fit(rows)
     report([(probability(bias, weights, row), label) for _, row, label in rows])
-    write(bias, weights, pairs)
+    write(bias - MARGIN, weights, pairs)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ _READ_MAX = 256
 _DIGITS, _UPPER, _LOWER = b"0123456789", bytes(range(65, 91)), bytes(range(97, 123))
 
 _PLACEHOLDER = re.compile(
-    rb"(?i)x{3,}|\*{2,}|\.{3}|example|sample|your|change.?me|placeholder|redacted|dummy|fake|foo|bar$|^bar|insert|todo|"
+    rb"(?i)x{3,}|([a-z0-9*.-])\1{4,}|^(?:(.)\2)+$|\*{2,}|\.{3}|example|sample|your|change.?me|placeholder|redacted|dummy|fake|foo|bar$|^bar|insert|todo|"
     rb"replace|123456|abc123|qwerty|_here|null|none|undefined|true|false|string|here$"
 )
 _SELF = re.compile(
@@ -27,7 +27,7 @@ _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]{20,}={0,2}")
 _UUID = re.compile(rb"(?i)[0-9a-f]{8}-(?:[0-9a-f]{4}-){3}[0-9a-f]{12}")
 _NAME_PASS = re.compile(rb"(?i)pass(?!ed|ing|es|age|port|ive|ion|enger)|pwd")
 _NAME_OTHER = re.compile(
-    rb"(?i)author(?!iz)|keyword|keyboard|monkey|"
+    rb"(?i)author(?!iz)|_method|_version|timestamp|nonce|_id$|public|omniauth|providers?$|keyword|keyboard|monkey|"
     rb"key_?(?:name|id|path|file|type|size|len|code|s\b|store|ring|ref|up|down|press)"
     rb"|token_?(?:type|url|name|uri|endpoint|count|s\b|izer|id)|pass(?:ed|ing|es|age|port|ive|through)|secret_?name|"
     rb"(?:hash|salt|public|pub|primary|foreign|cache|sort|partition|index)_?key|auth_?(?:type|url|method|mode|entic|"
@@ -45,6 +45,7 @@ def name_features(name: bytes, separator: bytes, quoted: bool) -> dict[str, floa
         "sep_colon": float(separator == b":"),
         "sep_compare": float(separator in (b"==", b"===", b"!=")),
         "sep_comma": float(separator in (b",", b"(")),
+        "sep_symbol": float(separator == b"symbol"),
         "sep_flag": float(separator == b"flag"),
         "sep_space": float(separator in (b"", b"is", b"to", b"with")),
         "name_pass": float(_NAME_PASS.search(name) is not None),
@@ -79,6 +80,7 @@ def value_features(value: bytes, quoted: bool, after: bytes) -> dict[str, float]
         "all_digits": float(digits == size),
         "all_lower": float(lower == size),
         "distinct": len(set(value)) / min(size, 64),
+        "variety": min(len(set(value)), 32) / 32,
         "bigram": odd,
         "bigram_sum": odd * min(size, 32) / 32,
         "space": float(b" " in value),

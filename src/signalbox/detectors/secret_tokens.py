@@ -110,7 +110,7 @@ for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0
     )
 
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{1,8192}+)?")
-_USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
+_USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:(?!\d{1,5}[#\\])([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
 _HEADER = re.compile(rb"[ ]{1,2}(?:\\?[\"'])?([A-Za-z0-9._~+/=-]{6,4096}+)")
 HEADER_WORDS = frozenset(b"bearer basic ntlm digest negotiate apikey token".split())
 _WEBHOOK = re.compile(
@@ -138,7 +138,7 @@ def find(view: View) -> Iterator[Found]:
             yield from _inner(flat, start, end)
     if b"-----BEGIN" in flat:
         for match in _PEM.finditer(flat):
-            body = match[0].count(b"\n") + match[0].count(b"\\n") + (len(match[0]) > 160)
+            body = len(match[0]) > 120 and b"..." not in match[0]
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
     if b"://" in flat:
         yield from _urls(flat)
@@ -185,7 +185,9 @@ def _urls(flat: bytes) -> Iterator[Found]:
             yield Found("secrets", "credentials", match.start(), match.end(), 0.95, "webhook-url")
 
 
-_VARIABLE = re.compile(rb"[$%{<\[(]|^(?i:pass(?:word|wd)?|pwd|secret|token|user(?:name)?|pw|test|foo|bar|xxx+|\.\.\.)$")
+_VARIABLE = re.compile(
+    rb"[$%{<\[(]|^(?i:pass(?:word|wd)?|p?wd|secret|token|user(?:name)?|pw|test|foo|bar|admin|xxx+|\.\.\.)\d{0,3}$|^(?i:(?:test|wrong|my)[_-]?pass)"
+)
 
 
 def _is_filler(value: bytes) -> bool:

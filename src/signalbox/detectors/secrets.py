@@ -90,6 +90,8 @@ def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes
         return None
     group = 1 if flag else 4 if match[3] is not None else 5
     separator = b"flag" if flag else match[2].strip()
+    if separator == b":" and group == 5 and match[2] != b":" and match.start(5) == match.end(2):
+        separator = b"symbol"  # `oauth :github` names a thing, as Ruby writes it
     name = name if flag else name + match[1]
     if _is_hopeless(name, match[group], group):
         return None

@@ -108,7 +108,7 @@ def _quick(block: bytes) -> float:
             data += line[0] in _DATA_STARTS
         elif line.startswith(_STARTS):
             code += 1
-    if len(lines) < 3 or data * 3 > len(lines):
+    if len(lines) < 3 or data * 3 > len(lines) or b'"""' in block:
         return _UNSURE[0]
     return code / len(lines)
 
