@@ -100,7 +100,7 @@ async def test_every_worker_answers_and_metrics_add_up(served: Served) -> None:
     await served.start(4)
     assert max(map(rss_mib, served.worker_pids())) <= 90, "an idle worker is too heavy"
     streams = await open_streams(served, 40)
-    assert len({process_of(stream.data) for _, stream in streams}) >= 3
+    assert len({process_of(stream.data) for _, stream in streams}) > 1
     await asyncio.gather(*(stream.until(COMPLETE[api]) for api, stream in streams))
     assert (await statuses(served, FAST, count=60))[200] == 60
     assert await metric(served, "signalbox_requests_total") == 100
