@@ -341,7 +341,7 @@ QUESTION = st.tuples(
 )
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(documents(), st.lists(QUESTION, min_size=4, max_size=4))
 def test_bitsets_agree_with_a_naive_reading(
     doc: dict[str, Any], questions: list[tuple[set[str], str, str, str]]

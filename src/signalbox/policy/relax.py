@@ -23,7 +23,7 @@ from signalbox.policy.rules import PLACEMENTS, applying, refusals
 WAYS_MAX = 5
 FACTS_MAX = 3
 CANDIDATES_MAX = 12
-TRIALS_MAX = 20_000
+TRIALS_MAX = 5_000
 
 # A fact an environment could state: its key and value, such as ("attests", "baa").
 Fact = tuple[str, str]
@@ -119,6 +119,7 @@ class _FactSearch:
         for deployment in deployments:
             alike.setdefault((deployment.environment.name, deployment.apis), deployment)
         possible = [(each, self._candidates(each)) for each in alike.values()]
+        possible = [(each, candidates) for each, candidates in possible if self._may_open(each, candidates)]
         for size in range(1, FACTS_MAX + 1):
             found = [
                 _way(deployment, (f"{key} {value}" for key, value in facts))
@@ -144,6 +145,13 @@ class _FactSearch:
         self.exact &= len(found) <= CANDIDATES_MAX
         return found[:CANDIDATES_MAX]
 
+    def _may_open(self, deployment: Deployment, candidates: list[Fact]) -> bool:
+        """False where even all candidates together open nothing. Known of contracts alone, and without `not`: of two
+        regions an environment has one, and under `not` less may be more."""
+        if any(key != "attests" for key, _ in candidates) or any(map(_negates, self._predicates)):
+            return True
+        return self._opens(deployment, tuple(candidates))
+
     def _opens(self, deployment: Deployment, facts: tuple[Fact, ...]) -> bool:
         keys = [key for key, _ in facts if key != "attests"]
         if len(set(keys)) < len(keys):
@@ -155,6 +163,10 @@ class _FactSearch:
         changed = replace(deployment, index=0, environment=_with(deployment.environment, facts))
         judge = Judge((changed,), self._today)
         return all(judge.certain(predicate, self._api) for predicate in self._predicates)
+
+
+def _negates(predicate: Predicate) -> bool:
+    return predicate.not_ is not None or any(map(_negates, (*predicate.any, *predicate.all)))
 
 
 def _facts(predicate: Predicate) -> Iterator[Fact]:
