@@ -8,12 +8,13 @@ import struct
 import time
 from collections.abc import AsyncIterator
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from harness import Box, running
+from harness import Box, running, simulated_config
 
 PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 # Every endpoint to an upstream of its own protocol, and to another one.
@@ -134,6 +135,34 @@ async def cancelled(box: Box, api: str, workload: str, point: str, how: str) -> 
     out_pico = box.sim.prices[bill.provider][bill.model].output_mtok * 10**6
     assert truth > 0, name
     assert truth <= cost <= truth * (1 + SHARE_MAX) + OUTPUT_TOKENS_MAX * out_pico, (name, row, bill)
+
+
+@pytest.mark.parametrize("deltas", [0, 3])
+async def test_hidden_reasoning_is_paid_for_too(tmp_path: Path, deltas: int) -> None:
+    """A reasoning model bills tokens that no event shows, also to a client who left."""
+    async with running(tmp_path / "state") as box:
+        config = simulated_config(box.sim)
+        config["deployments"]["chat"]["model"] = "sim-reason"
+        prices = box.sim.prices["openai"]["sim-reason"]
+        config["deployments"]["chat"]["price"] |= {
+            "input_mtok": float(prices.input_mtok),
+            "output_mtok": float(prices.output_mtok),
+        }
+        assert not await box.configure(config)
+        pace = "[[delay_ms:10]]"
+        whole = body_of("chat", "w-chat", f"Think [[tokens:30]]{pace}", stream=True)
+        await asyncio.gather(*(box.request(PATHS["chat"], whole) for _ in range(8)))
+        async with Client(
+            box, "chat", box.key, body_of("chat", "w-chat", f"Think on [[tokens:300]]{pace}", stream=True)
+        ) as client:
+            await (client.deltas(deltas) if deltas else asyncio.sleep(0.2))
+            await client.leave("fin")
+        rows = await box.settled(9)
+        row = next(found for found in rows if found["state"] == "cancelled")
+        bill = next(found for found in box.bill() if found.client_request_id == row["attempt_id"])
+        assert bill.reasoning > 0
+        assert bill.reasoning + bill.tokens_out <= row["tokens_out"] <= 24 + 1.2 * bill.tokens_out + OUTPUT_TOKENS_MAX
+        assert Decimal(row["cost_usd"]) * 10**12 >= bill.cost_pico
 
 
 def mine(box: Box, key_id: str) -> list[dict[str, Any]]:

@@ -159,8 +159,9 @@ class Calibration:
         return min(ceil(self._hidden), self.tokens_by(elapsed_s)) if self._hidden else 0
 
     def tokens_by(self, elapsed_s: float) -> int:
-        """What can have been generated since a call began, at the deployment's pace behind its shortest wait."""
-        wait_s = self._wait_s if self.paced else 0.0
+        """What can have been generated since a call began, at the deployment's pace behind its shortest wait; a model
+        that reasons in hiding does so while one waits."""
+        wait_s = self._wait_s if self.paced and self._hidden < 1 else 0.0
         return ceil(max(0.0, elapsed_s - wait_s) * self.tokens_per_s) + 1
 
     def tokens_in_flight(self, seconds: float) -> int:

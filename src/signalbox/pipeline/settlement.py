@@ -74,7 +74,9 @@ def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -
         most = stated or OUT_DEFAULT * envelope.n
         # Whose answer has begun to come, that has been generated.
         return most if begun else min(most, meter.tokens_by(elapsed_s + IN_FLIGHT_S) * envelope.n)
-    bound = shown + meter.tokens_hidden(elapsed_s) + _in_flight(this, now_ns, meter)
+    # What was hidden went before what was shown.
+    hidden_s = ((this.ttft_ns or now_ns) - this.started_ns) / 1e9
+    bound = shown + meter.tokens_hidden(hidden_s) + _in_flight(this, now_ns, meter)
     return max(shown, min(bound, stated)) if stated else bound
 
 
@@ -92,4 +94,6 @@ def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None
     if this.out_chars:
         meter.observe_out(this.out_chars, this.out_events, usage)
         wait_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
-        meter.observe_rate(usage.output_total, (now_ns - this.started_ns - wait_ns) / 1e9, wait_ns / 1e9)
+        # What was hidden came while one waited for the first event.
+        timed = min(usage.output_total, max(usage.tokens_out, this.out_events)) if wait_ns else usage.output_total
+        meter.observe_rate(timed, (now_ns - this.started_ns - wait_ns) / 1e9, wait_ns / 1e9)

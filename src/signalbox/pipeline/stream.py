@@ -43,6 +43,7 @@ class _Relay:
         "_decode",
         "_held",
         "_held_bytes",
+        "_hidden",
         "_meter",
         "_observer",
         "_reader",
@@ -68,6 +69,7 @@ class _Relay:
         self._withhold_usage = not this.call.envelope.include_usage
         self._held: list[Frame] | None = []
         self._held_bytes = 0
+        self._hidden = 0
         self.finished = False
 
     async def run(self) -> None:
@@ -134,7 +136,9 @@ class _Relay:
             if not counted:
                 this.ttft_ns = self._stages.now_ns()
                 self._upstream.content_seen()
-            self._stages.open.progress(this.id, self._meter.tokens_out(this.out_chars, this.out_events))
+                self._hidden = self._meter.tokens_hidden((this.ttft_ns - this.started_ns) / 1e9)
+            shown = self._meter.tokens_out(this.out_chars, this.out_events)
+            self._stages.open.progress(this.id, shown + self._hidden)
         return frames
 
     def _translated(self, event: SseEvent) -> Frame:
