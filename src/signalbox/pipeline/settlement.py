@@ -23,7 +23,8 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     """Books the one end of the attempt."""
     now_ns = stages.now_ns()
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
-    this.cost_pico = cost(usage, this.deployment.rates)
+    if usage is not this.usage or this.cost_pico is None:
+        this.cost_pico = cost(usage, this.deployment.rates)
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(
