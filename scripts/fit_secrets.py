@@ -65,7 +65,7 @@ def fit(rows: list[Row]) -> tuple[float, dict[str, float]]:
     sizes = Counter(repo for repo, _, _ in rows)
     weights: dict[str, float] = defaultdict(float)
     grown: dict[str, float] = defaultdict(lambda: 1e-6)
-    bias, chance = 0.0, random.Random(7)  # noqa: S311 - a shuffle, not a secret
+    bias, chance = 0.0, random.Random(7)
     order = list(rows)
     for _ in range(EPOCHS):
         chance.shuffle(order)

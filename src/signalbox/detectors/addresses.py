@@ -28,7 +28,7 @@ _FORWARD = re.compile(
 _FORWARD_WORDS = frozenset(
     b"calle av avda ctra camino c avenida plaza paseo carretera via viale piazza corso rua travessa pra\xe7a ul al "
     b"os ulica rue aleja "
-    b"stra\xdfe strasse domicilio".split()
+    b"domicilio".split()
 )
 _FRENCH = re.compile(r"\b\d{1,4}(?: ?(?:bis|ter))?,? $")
 _FRENCH_WORDS = frozenset(b"rue avenue boulevard chemin all\xe9e impasse quai place route".split())
@@ -44,6 +44,7 @@ _STATES = (
     "PA|RI|"
     "SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|AE|AP|AA"
 )
+_GERMAN = re.compile(rf"{_CAP}(?: {_CAP})? Str\. ?{_NUMBER}")
 # Joints of a word and a number looked at in one text.
 _JOINTS_MAX = 2000
 _US_TOWN = re.compile(rf"{_CAP}(?: {_CAP}){{0,2}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?\b")
@@ -51,7 +52,8 @@ _UK_CODE = re.compile(
     r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]|"
     r"[A-HK-Y]\d[ABEHMNPRV-Y]) \d[ABD-HJLNP-UW-Z]{2})\b"
 )
-_BOX = re.compile(r" ?[Bb]ox:? ?\d{1,6}\b|stfach ?\d{1,6}")
+_BOX = re.compile(r":? ?\d{1,6}\b")
+_POST = re.compile(r"(?i)(?:p\.? ?o\.?|post(?: office)?) ?$")
 
 
 # `Address: …` with a number in the rest of the line.
@@ -99,8 +101,8 @@ def _announced(view: View) -> Iterator[Found]:
         if match is not None and view.shape[end - len(word) : end - len(word) + 1] == b"A":
             yield Found("addresses", "personal", end - len(word), match.end(), 0.55, "unit")
     for word, end in view.after(_BOX_WORDS):
-        match = _BOX.match(text, end if word == b"po" else end - 6)
-        if match is not None:
+        match = _BOX.match(text, end)
+        if match is not None and (word != b"box" or _POST.search(text, max(0, end - 18), end - 3)):
             yield Found("addresses", "personal", end - len(word), match.end(), 0.6, "box")
 
 
@@ -136,6 +138,10 @@ def _compound(view: View) -> Iterator[Found]:
         if lower.endswith(_SUFFIXES, max(0, at - 30), at + 1):
             yield from _street(view, lower, at)
     for joint in islice(re.finditer(rb"tr\. ?\d", view.flat), PLACES_MAX):
+        if lower[joint.start() - 2 : joint.start() + 1] == b" st":
+            match = _GERMAN.search(view.text, max(0, joint.start() - 32), joint.end() + 5)
+            if match is not None:
+                yield Found("addresses", "personal", match.start(), match.end(), 0.65, "street")
         yield from _street(view, view.lower, joint.start() + 1, joint.start() + 3)
 
 
@@ -155,7 +161,7 @@ def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -
 
 
 _HOUSE = re.compile(rf" ?{_NUMBER}(?![\d%.:])")
-_BOX_WORDS = frozenset((b"po", b"postfach"))
+_BOX_WORDS = frozenset((b"box", b"postfach", b"postbus", b"apartado"))
 _WORDS = _FIELDS | _UNITS | _ENGLISH | _FORWARD_WORDS | _FRENCH_WORDS | _BOX_WORDS
 DETECTOR = Detector(
     "addresses",

@@ -56,8 +56,9 @@ def custom(
 
     def _terms(text: str, at: int, terms: list[tuple[int, re.Pattern[str]]]) -> Iterator[Found]:
         for before, pattern in terms:
-            match = pattern.match(text, at - before) if at >= before else None
-            if match is not None and not (match.start() and text[match.start() - 1].isalnum()):
+            # Blanks inside a term may be written as up to three.
+            match = pattern.search(text, max(0, at - 3 * before), at + 2 * TERM_CHARS_MAX)
+            if match is not None and match.start() <= at and not text[match.start() - 1 : match.start()].isalnum():
                 yield Found(name, tag, match.start(), match.end(), confidence, "term")
                 return
 

@@ -131,7 +131,7 @@ def clinical(view: View) -> float:
     vague = len(strong) - sure + len(view.hits & _WEAK)
     if sure and (sure + vague >= _ENOUGH):
         return 0.9
-    return 0.6 if vague >= _ENOUGH + 1 else 0.45 if sure else 0.0
+    return 0.6 if vague > _ENOUGH else 0.45 if sure else 0.0
 
 
 def _is_aged(view: View) -> bool:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 # One of these makes a text clinical.
 _STRONG_TEXT = """
+    brustkrebs lungenkrebs darmkrebs hautkrebs prostatakrebs herzinsuffizienz niereninsuffizienz schmerzen epilepsie
+    migräne demenz lungenentzündung arthrose infarctus cancéreux asthme épilepsie migraine dépression diabetische
     contraindications contraindication infections mrsa uti utis ovarian cholecystectomy biliary colic amiodarone
     gabapentin
         clozapine lorazepam doxorubicin eliquis methotrexate botox migraines rehab vaccinate vaccinating bleeding postop

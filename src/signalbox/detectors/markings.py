@@ -29,7 +29,8 @@ _TERMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "hemlig", "kvalificerat hemlig", "erittäin salainen", "salainen", "strengt fortrolig", "strengt hemmelig",
         "hemmelig", "přísně tajné", "přísně důvěrné", "szigorúan titkos", "szigorúan bizalmas", "strict secret",
         "strict confidențial", "gizli", "çok gizli", "совершенно секретно", "секретно", "строго конфиденциально",
-        "цілком таємно", "άκρως απόρρητο", "απόρρητο", "سري للغاية", "سري", "极机密", "绝密", "機密", "极秘", "極秘",
+        "цілком таємно", "άκρως απόρρητο", "ακρως απορρητο", "απορρητο", "απόρρητο",
+        "سري للغاية", "سري", "极机密", "绝密", "機密", "极秘", "極秘",
         "機密情報", "기밀", "대외비", "गोपनीय", "rahasia", "tối mật",
     )),
     (_CONFIDENTIAL, (
@@ -43,7 +44,8 @@ _TERMS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "zastrzeżone", "konfidentiellt", "konfidentiell", "luottamuksellinen", "fortroligt", "fortrolig",
         "konfidensielt",
         "důvěrné", "bizalmas", "confidențial", "özel", "kişiye özel", "ticari sır", "hizmete özel", "конфиденциально",
-        "коммерческая тайна", "для служебного пользования", "конфіденційно", "εμπιστευτικό", "خصوصي", "خاص وسري",
+        "коммерческая тайна", "для служебного пользования", "конфіденційно", "εμπιστευτικό", "εμπιστευτικο",
+        "خصوصي", "خاص وسري",
         "机密", "秘密", "保密", "商业秘密", "社外秘", "部外秘", "秘密保持", "取扱注意", "비밀", "사내 기밀",
     )),
     (_INTERNAL, (
@@ -156,6 +158,8 @@ _INTRODUCED = re.compile(
     r"機密区分|status)"
     r"[ \t]{0,2}[:=\-–：][ \t]{0,2}[\"'*_\[(]{0,3}$"
 )
+# A line longer than this is no heading, and is not searched for its ends.
+_LINE_MAX = 120
 _DECORATION = " \t*_#=~<>[](){}|/\\-–—•·!.:\"'【】「」«»※★"
 _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
@@ -168,7 +172,7 @@ def find(view: View) -> Iterator[Found]:
         places = (match.start() for match in re.finditer(re.escape(word), view.text, re.IGNORECASE))
         yield from _terms(view, _ANCHORS[word], places)
     if view.wide:
-        for match in _UNSPACED.finditer(view.text):
+        for match in islice(_UNSPACED.finditer(view.text), 4 * PLACES_MAX):
             confidence = _stands(view.text, match.start(), match.end())
             if confidence:
                 yield Found("markings", _TERM_LEVEL[match[0]], match.start(), match.end(), confidence, "marking")
@@ -188,14 +192,14 @@ def _terms(view: View, terms: list[tuple[int, re.Pattern[str], str]], places: It
 
 def _stands(text: str, start: int, end: int) -> float:
     """How sure it is that a term stands as a marking and is not part of a sentence; 0 for a sentence."""
-    line_start = text.rfind("\n", 0, start) + 1
-    line_end = text.find("\n", end)
-    line_end = len(text) if line_end < 0 else line_end
+    line_start = text.rfind("\n", max(0, start - _LINE_MAX), start) + 1 or max(0, start - _LINE_MAX)
+    line_end = text.find("\n", end, end + _LINE_MAX)
+    line_end = min(len(text), end + _LINE_MAX) if line_end < 0 else line_end
     before, after = text[max(line_start, start - 64) : start], text[end : min(line_end, end + 64)]
     alone = not before.strip(_DECORATION) and not after.strip(_DECORATION)
     if _INTRODUCED.search(before):
         return 0.9
-    if alone and line_end - line_start <= 120:
+    if alone and line_end - line_start <= _LINE_MAX:
         return 0.9 if len(text) > end - start + 8 else 0.6
     term = text[start:end]
     phrase = " " in term

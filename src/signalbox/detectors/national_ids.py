@@ -16,7 +16,7 @@ for _id in NATIONAL:
         _BY_SHAPE.setdefault(_written, []).append(_id)
 
 _WORDS = {entry.kind: Words(entry.words) for entry in NATIONAL}
-_SEPARATORS = str.maketrans("", "", " .-/()")
+_SEPARATORS = str.maketrans("", "", " .-/()+")
 
 
 def find(view: View) -> Iterator[Found]:

@@ -47,7 +47,7 @@ NATIONAL: tuple[NationalId, ...] = (
                0.97, 0.7),
     NationalId("de-ausweis", ("A00A0AA000", "A00A00A000", "AA00A00A00", "A000000000", "AA0000A000"), check.icao9303,
                ("ausweis", "personalausweis", "ausweisnummer", "reisepass", "pass", "passnummer"), 0.93, 0.2),
-    NationalId("fr-nir", ("000000000000000", "0 00 00 00 000 000 00", "0 00 00 00 000 000", "0000000000000 00",
+    NationalId("fr-nir", ("000000000000000", "0 00 00 00 000 000 00", "0000000000000 00",
                           "00000A000000000", "0 00 00 0A 000 000 00"), check.fr_nir,
                ("nir", "sécurité", "securite", "sociale", "sécu", "insee", "secu"), 0.98, 0.7),
     NationalId("fr-spi", ("0000000000000", "00 00 000 000 000"), check.fr_spi,

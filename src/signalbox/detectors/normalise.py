@@ -14,7 +14,7 @@ _ASCII = bytes(range(128))
 
 # Over the UTF-8 of all characters beyond ASCII: is there one that `_TABLE` would change?
 _ODD = re.compile(
-    rb"\xc2[\xad\xa0]|\xcd\x8f|\xcc[\xb5-\xb8]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xd8\x9c|\xe0\xa5[\xa6-\xaf]|"
+    rb"\xc2[\xad\xa0]|\xc4\xb0|\xcd\x8f|\xcc[\xb5-\xb8]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xd8\x9c|\xe0\xa5[\xa6-\xaf]|"
     rb"\xe1\xa0\x8e|"
     rb"\xe2\x80[\x80-\x92\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\x88\x92|\xe2\x91[\xa0-\xbf]|\xe2\x92[\xb6-\xbf]|\xe2\x93|"
     rb"\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef[\xbc\xbd]|\xf0\x9d[\x90-\x9f]|"
@@ -54,6 +54,7 @@ def _table() -> dict[int, str | None]:
             plain = unicodedata.normalize("NFKC", chr(code))
             if len(plain) == 1 and plain.isascii():
                 table[code] = plain
+    table[0x130] = "I"  # small letters of the Turkish capital are two characters, which no word list expects
     for start in (0x660, 0x6F0, 0x966):
         table.update({start + digit: str(digit) for digit in range(10)})
     # Tag characters repeat ASCII invisibly; a model reads them, so detectors do as well.
@@ -130,14 +131,14 @@ def _mended(match: re.Match[str]) -> str:
     word = match[0]
     head = word[:2] if word[:2].isalpha() and len(word) > 14 else ""
     digits = sum(char.isdigit() for char in word)
-    return head + word[len(head) :].translate(_DIGITS) if digits * 2 >= len(word) else word
+    return head + word[len(head) :].translate(_DIGITS) if digits * 4 >= len(word) else word
 
 
 def _folded(match: re.Match[str]) -> str:
-    """A word that mixes scripts, or is made of look-alikes and digits only, in Latin letters; others as they are."""
+    """A word that mixes scripts or is made of look-alikes only, in Latin letters; others as they are."""
     word = match[0]
     if word.isascii():
         return word
-    if _LATIN.search(word) is not None or (_ONLY_LOOKALIKES.fullmatch(word) and any(c.isdigit() for c in word)):
+    if _LATIN.search(word) is not None or _ONLY_LOOKALIKES.fullmatch(word):
         return word.translate(_LOOKALIKES)
     return word

@@ -90,7 +90,7 @@ def _introduced(view: View) -> Iterator[Found]:
             match = pattern.match(text, end)
             if match is None or (word in _THINGS and not _SOMEBODY.search(text, max(0, end - 24), end - len(word))):
                 continue
-            if word != b"name" or view.lower[max(0, end - 12) : end].split()[0] in _OWNERS:
+            if word != b"name" or not _OWNERS.isdisjoint(view.lower[max(0, end - 13) : end].split()[-2:-1]):
                 yield Found("persons", "personal", match.start(1), match.end(1), 0.75, "name")
 
 

@@ -38,7 +38,7 @@ _ASSIGN = re.compile(
     rb"(?:(\\?[\"'`]{1,3})([^\"'`\n\\]{3,512}+)|([^\s\"'`,;(){}\[\]<>&|\\]{3,512}+))"
 )
 # `--password hunter2` on a command line.
-_FLAG = re.compile(rb" \\?[\"']?([^\s\"'`,;(){}\[\]<>&|\\-][^\s\"'`,;(){}\[\]<>&|\\]{2,127}+)")
+_FLAG = re.compile(rb"[A-Za-z0-9_-]{0,32}+ \\?[\"']?([^\s\"'`,;(){}\[\]<>&|\\-][^\s\"'`,;(){}\[\]<>&|\\]{2,127}+)")
 # In prose without any `=` or `:` one of these must stand before anything is looked at.
 PROSE_WORDS = frozenset(
     b"password passwords passwd passwort pwd passphrase passcode contrase\xf1a senha has\xb3o token secret".split()
@@ -79,7 +79,7 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
 def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:
     """The assignment whose name has a needle at this place, if there is one worth a score."""
     match = _ASSIGN.match(flat, after)
-    flag = match is None and flat[after : after + 1] == b" "
+    flag = match is None
     if flag:
         match = _FLAG.match(flat, after)
     if match is None:

@@ -38,7 +38,7 @@ _SPACED = re.compile(rb"[0A](?:([ .\-_])[0A](?:\1[0A])++)")
 def candidates(shape: bytes) -> tuple[tuple[int, int, int], ...]:
     """(start, end, kinds) of the parts of a run that can be some kind of number."""
     digits = shape.count(b"0")
-    if digits < 6 and shape.count(b".") < 3:
+    if digits + shape.count(b"A") < 9 and digits < 6 and shape.count(b".") < 3:
         return ()
     spans = [match.span() for match in _CHUNK.finditer(shape)]
     found: dict[tuple[int, int], int] = {}
@@ -68,7 +68,7 @@ def _trimmed(shape: bytes, start: int, end: int) -> tuple[int, int]:
 
 def _kinds(part: bytes) -> int:
     """What this whole part can be."""
-    if len(part) < 6:
+    if len(part) < 6 or b"0" not in part:
         return 0
     kinds = 0
     if part in SHAPES:

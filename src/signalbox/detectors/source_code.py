@@ -60,13 +60,15 @@ _STRONG = re.compile(
 _COMMENT = re.compile(rb"^[ \t]*+(?://|/\*|\*/?(?: |$)|#(?: |!|$)|--(?: |$)|\"\"\"|''').*", re.MULTILINE)
 _LINE = re.compile(rb"^[ \t]*+[^\s].*", re.MULTILINE)
 _DATA = re.compile(
-    rb"^[ \t]*+(?:[{}\[\],]+|\"[^\"\n]{1,200}\": .*|\[?\d{4}-\d\d-\d\d.*|<[^>\n]+>.*|- [\w-]+:.*|[\w-]+: .*)$",
+    rb"^[ \t]*+(?:\"[^\"\n]{1,200}\": .*|\[?\d{4}-\d\d-\d\d.*|<[^>\n]+>.*|- [\w-]+:.*|[\w-]+: .*)$",
     re.MULTILINE,
 )
-_MARKUP = b"{}();=<>[]"
+_MARKUP = b"{}();=<>[]\n"
 
 # Docstrings are prose in the middle of code.
 _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
+# So many brackets and signs are worth a look in a text of any length.
+_MARKS_ENOUGH = 12
 _LINES_MIN, _SHARE = 3, 0.45
 
 _ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
@@ -143,7 +145,7 @@ def _densest(flat: bytes) -> list[tuple[int, int]]:
         weighed.append((len(block) - len(block.translate(None, _MARKUP)), start, end))
         start = end
     weighed.sort(reverse=True)
-    return [(start, end) for weight, start, end in weighed[:_BLOCKS_MAX] if weight * 100 > end - start]
+    return [(start, end) for weight, start, end in weighed[:_BLOCKS_MAX] if weight * 125 > end - start]
 
 
 def _looks_technical(view: View) -> bool:
@@ -152,7 +154,7 @@ def _looks_technical(view: View) -> bool:
     if flat.count(b"\n") < 2:
         return False
     marks = flat.count(b"(") + flat.count(b"=") + flat.count(b";") + flat.count(b"{") + flat.count(b"$")
-    return marks * 160 > len(flat) or b"```" in flat
+    return marks >= _MARKS_ENOUGH or marks * 160 > len(flat) or b"```" in flat
 
 
 DETECTOR = Detector(

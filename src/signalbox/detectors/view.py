@@ -39,7 +39,7 @@ _SHAPE = bytes(_shape(code) for code in range(256))
 _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c in range(256))
 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
-_RUN = re.compile(rb"0[0A .\-/()+]{5,63}+")
+_RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _LONG = re.compile(rb"a" * 16 + rb"a*+")
 _WORD = re.compile(r"[^\W\d_]+")
 _LATIN_1 = re.compile("[\x00-\xff]*")
@@ -52,6 +52,7 @@ _SEARCHED_MAX = 12
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
+_GAPS = (b" ", b"-")
 _LETTERS = (b"a", b"A", b"0")
 
 
@@ -64,6 +65,20 @@ class Words:
         words = tuple(words)
         self.narrow = frozenset(word.encode("latin-1") for word in words if max(word) < "\u0100")
         self.wide = tuple(sorted({word for word in words if max(word) >= "\u0100"}))
+
+
+def _with_letters(shape: bytes, left: int) -> int:
+    """Where a number begins whose leading letters stand apart, as in `AB 12 34 56 C` or `X-1234567-L`."""
+    for _ in range(2):
+        start = left - 1
+        while start > 0 and left - start < 6 and shape[start - 1] == 65:
+            start -= 1
+        if not 1 <= left - 1 - start <= 3 or (start and shape[start - 1 : start] in (b"A", b"a", b"0")):
+            break
+        left = start
+        if shape[left - 1 : left] not in _GAPS or shape[left - 2 : left - 1] != b"A":
+            break
+    return left
 
 
 class View:
@@ -215,6 +230,10 @@ class View:
             while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
                 left -= 1
             parts = candidates(shape[left:end])
+            if shape[left - 1 : left] in _GAPS and shape[left - 2 : left - 1] == b"A":
+                wide = _with_letters(shape, left)
+                inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
+                parts, left = (*candidates(shape[wide:end]), *inner), wide
             if not parts or (shape[left - 11 : left : 5] == b"---" and shape[left - 24 : left - 23] == b"-"):
                 continue  # no number, or the tail of a UUID
             for low, high, kinds in parts:
