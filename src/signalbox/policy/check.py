@@ -31,6 +31,7 @@ def check(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         *_deployments(declared, snapshot),
         *_packs(declared, snapshot),
         *_regulations(declared),
+        *_detection(declared),
         *_environments(declared, snapshot),
         *_secrets(declared, snapshot),
         *register.findings(declared, date.fromisoformat(snapshot.day)),
@@ -254,6 +255,29 @@ def _regulations(declared: Declared) -> list[Finding]:
 def _pack_for(regulation: str) -> str:
     shipped = shipped_for(regulation)
     return f" Add {shipped!r} to `packs`." if shipped else ""
+
+
+def _detection(declared: Declared) -> list[Finding]:
+    """Detection is on unless somebody says otherwise, and whoever checks should see that."""
+    found: list[Finding] = []
+    for name, workload in declared.config.workloads.items():
+        chosen = workload.classify.detectors
+        if chosen == "off" or not chosen:
+            what = "looks for nothing in the text of its calls" + (
+                " but its own patterns and words" if workload.classify.custom else ""
+            )
+        elif chosen != "all":
+            what = f"looks with {_some(sorted(chosen))} only"
+        else:
+            continue
+        found.append(
+            Finding(
+                "warning",
+                declared.where(f"workloads.{name}.classify"),
+                f"workload {name!r} {what}: other content keeps only the data classes that are declared.",
+            )
+        )
+    return found
 
 
 def _environments(declared: Declared, snapshot: Snapshot) -> list[Finding]:

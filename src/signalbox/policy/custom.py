@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import islice
 
 from signalbox.core.snapshot import CustomClass
@@ -12,6 +13,8 @@ from signalbox.detectors.found import Found
 from signalbox.detectors.view import View
 
 _PER_TEXT_MAX = 200
+# From Thai on: scripts that put no space between words, or grow their words at the end.
+_UNSPACED_FROM = "\u0e00"
 _CONFIDENCE = 1.0
 
 
@@ -33,25 +36,23 @@ def _of_pattern(declared: CustomClass) -> Detector:
 
 def _of_words(declared: CustomClass) -> Detector:
     """Phrases by one of their words, so that a long dictionary costs one look at the words of a text."""
-    anchored: dict[str, list[re.Pattern[str]]] = {}
-    loose: list[re.Pattern[str]] = []
+    anchored: dict[str, list[str]] = {}
+    loose: list[str] = []
     for phrase in declared.words:
-        body = r"\s+".join(re.escape(word) for word in phrase.split())
-        pattern = re.compile(rf"(?i)(?<!\w){body}(?!\w)")
-        anchor = _anchor(phrase)
+        anchor = "" if max(phrase) >= _UNSPACED_FROM else _anchor(phrase)
         if anchor:
-            anchored.setdefault(anchor, []).append(pattern)
+            anchored.setdefault(anchor, []).append(phrase)
         else:
-            # Scripts without spaces between words have no word borders either.
-            loose.append(re.compile(rf"(?i){body}"))
+            loose.append(phrase)
 
     def patterns(view: View) -> Iterator[re.Pattern[str]]:
         for word in view.hits:
-            yield from anchored.get(word.decode("latin-1"), ())
+            yield from map(_bordered, anchored.get(word.decode("latin-1"), ()))
         for wide in view.wide_hits:
-            yield from anchored.get(wide, ())
+            yield from map(_bordered, anchored.get(wide, ()))
         if _is_wide(view):
-            yield from loose
+            text = view.text.casefold()
+            yield from (_anywhere(phrase) for phrase in loose if phrase.casefold() in text)
 
     def find(view: View) -> Iterator[Found]:
         for pattern in patterns(view):
@@ -63,6 +64,21 @@ def _of_words(declared: CustomClass) -> Detector:
 
 def _is_wide(view: View) -> bool:
     return not view.text.isascii()
+
+
+# Compiled when they are first met: a dictionary is long, and few of its words ever occur.
+@lru_cache(maxsize=4096)
+def _bordered(phrase: str) -> re.Pattern[str]:
+    return re.compile(rf"(?i)(?<!\w){_spaced(phrase)}(?!\w)")
+
+
+@lru_cache(maxsize=4096)
+def _anywhere(phrase: str) -> re.Pattern[str]:
+    return re.compile(rf"(?i){_spaced(phrase)}")
+
+
+def _spaced(phrase: str) -> str:
+    return r"\s+".join(re.escape(word) for word in phrase.split())
 
 
 def _anchor(phrase: str) -> str:
