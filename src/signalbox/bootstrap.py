@@ -12,6 +12,7 @@ import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import msgspec
 import uvicorn
@@ -22,6 +23,7 @@ from signalbox.config.declared import Declared
 from signalbox.config.discover import SimulatedModel, discover, simulated
 from signalbox.config.load import load_text
 from signalbox.console.app import Console, is_loopback
+from signalbox.control.drill import Plan, Progress, Result, drill
 from signalbox.control.explain import Explainer
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import Link, LinkLost, LocalLink, ProcessLink, read_message, send_message
@@ -37,13 +39,13 @@ from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
-from signalbox.gateway.http import HttpLimits
+from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
 from signalbox.ledger.recover import recover
-from signalbox.ledger.ship import Shipper
+from signalbox.ledger.ship import Shipper, Shipping
 from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import EVERY
@@ -518,3 +520,54 @@ async def _start_console(options: ServeOptions, supervisor: Supervisor, admin: A
     server.port = listener.getsockname()[1]
     server.serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     return server
+
+
+# --- a drill ---
+
+
+class _DrillPlane:
+    """A data plane that listens nowhere, for control.drill. Its callers come over socket pairs, so that even here only
+    the transport opens connections."""
+
+    def __init__(self, state: StateDir) -> None:
+        self._state = state
+        self._socket = socket.socket()  # never bound
+        self._plane = DataPlane(state, new_chain("drill"), Log("drill"))
+        self._worker = self._plane.worker(self._socket)
+
+    async def obey(self, order: Order) -> Report:
+        return await self._worker.obey(order)
+
+    async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        gateway = self._worker.gateway
+        if gateway is None:
+            raise RuntimeError("a drill calls only after its configuration is in force")
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        await asyncio.get_running_loop().connect_accepted_socket(lambda: Connection(gateway), theirs)
+        return await asyncio.open_connection(sock=ours)
+
+    def books(self) -> Store:
+        store = open_store(self._state)
+        Shipping(store, self._state.journal).ship_once()
+        return store
+
+    async def close(self) -> None:
+        await self._worker.drain(0)
+        await self._plane.close()
+        self._socket.close()
+
+
+def run_drill(plan: Plan, progress: Progress) -> Result:
+    """Drill a configuration in a state directory of its own. Raises ConfigError when it cannot be used."""
+    with TemporaryDirectory(prefix="signalbox-drill-") as folder:
+        return uvloop.run(_drill(plan, progress, StateDir(Path(folder) / "state")))
+
+
+async def _drill(plan: Plan, progress: Progress, state: StateDir) -> Result:
+    plane = _DrillPlane(state)
+    try:
+        return await drill(plan, plane, progress)
+    finally:
+        await plane.close()

@@ -14,6 +14,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -234,8 +235,9 @@ def stale() -> list[str]:
     return found
 
 
-def try_out(mutant: Mutant, *, attempts: int = ATTEMPTS, seed: int = 1) -> Verdict:
-    """Runs the proof on a copy of the product with this defect."""
+@contextmanager
+def broken(mutant: Mutant) -> Iterator[dict[str, str]]:
+    """A copy of the product with this defect, as the environment of processes that are to run it."""
     with TemporaryDirectory(prefix="mutant-") as folder:
         # Compiled files come along with their times, so that only what changed is compiled anew.
         shutil.copytree(SOURCE / "signalbox", Path(folder) / "signalbox")
@@ -245,8 +247,13 @@ def try_out(mutant: Mutant, *, attempts: int = ATTEMPTS, seed: int = 1) -> Verdi
             if text.count(edit.old) != 1:
                 raise Outdated(f"{mutant.name}: bring it up to date with {edit.file}")
             path.write_text(text.replace(edit.old, edit.new))
-        words = [sys.executable, "-m", "proof.inprocess", "--attempts", str(attempts), "--seed", str(seed), "--stop"]
-        environ = {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT / 'tests'}", "PROOF_OF": folder}
+        yield {**os.environ, "PYTHONPATH": f"{folder}{os.pathsep}{ROOT / 'tests'}", "PROOF_OF": folder}
+
+
+def try_out(mutant: Mutant, *, attempts: int = ATTEMPTS, seed: int = 1) -> Verdict:
+    """Runs the proof on a copy of the product with this defect."""
+    words = [sys.executable, "-m", "proof.inprocess", "--attempts", str(attempts), "--seed", str(seed), "--stop"]
+    with broken(mutant) as environ:
         try:
             done = subprocess.run(words, env=environ, capture_output=True, text=True, timeout=LIMIT_S, check=False)
         except subprocess.TimeoutExpired:

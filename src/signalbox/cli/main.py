@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("signalbox.cli.keys", "create, list and revoke virtual keys"),
     "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
+    "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
 }

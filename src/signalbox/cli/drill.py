@@ -1,0 +1,62 @@
+"""`signalbox drill`: your own configuration against simulated providers that fail, and whether anything escapes."""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import sys
+
+import msgspec
+
+from signalbox.bootstrap import run_drill
+from signalbox.cli.options import add_config, add_json, config_path
+from signalbox.config.load import read_bytes
+from signalbox.control.drill import CALLS_MAX, Plan, Result
+
+_SEED_BITS = 31
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    add_config(parser)
+    parser.add_argument("--calls", type=int, default=1000, help="how many calls to make (default: %(default)s)")
+    parser.add_argument("--seed", type=int, help="the calls follow from it; another one every time when left out")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when nothing was found, 1 with a finding, 2 when there is nothing that could be drilled."""
+    path = config_path(options.config)
+    if path is None:
+        print("There is no signalbox.yaml here. Pass --config with its path.", file=sys.stderr)
+        return 2
+    if not 1 <= options.calls <= CALLS_MAX:
+        print(f"--calls must be between 1 and {CALLS_MAX}.", file=sys.stderr)
+        return 2
+    seed = secrets.randbits(_SEED_BITS) if options.seed is None else options.seed
+    show = sys.stderr.isatty()
+
+    def progress(calls: int, findings: int) -> None:
+        if show:
+            end = "\n" if calls >= options.calls else ""
+            print(f"\r{calls} of {options.calls} calls, {findings} findings", end=end, file=sys.stderr, flush=True)
+
+    result = run_drill(Plan(read_bytes(path), str(path), options.calls, seed), progress)
+    print(msgspec.json.encode(result).decode() if options.json else _report(result))
+    return 0 if result.good else 1
+
+
+def _report(result: Result) -> str:
+    lines = [
+        f"{result.calls} calls, {result.attempts} requests at simulated providers, seed {result.seed}",
+        f"  {result.answered} answered, {result.refused} refused by rules, {result.incapable} that no permitted"
+        f" deployment can serve, {result.unanswered} that all permitted ones failed",
+        f"  escapes: {result.escapes}   refused but permitted: {result.refused_but_permitted}"
+        f"   content overlooked: {result.unlabelled}   unrecorded: {result.unrecorded}   defects: {result.defects}",
+    ]
+    for name, hits in result.environments.items():
+        lines.append(
+            f"  environment {name}: {hits.attempts} requests, {hits.answered} answered, {hits.restricted} restricted"
+        )
+    for name, hits in result.rules.items():
+        lines.append(f"  rule {name}: applied to {hits.applied} calls, kept {hits.forbade} deployments from them")
+    return "\n".join([*lines, *result.findings])
