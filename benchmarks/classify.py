@@ -21,7 +21,7 @@ from signalbox.core.snapshot import Classify, Workload
 from signalbox.policy.classify import Classifier
 from signalbox.policy.sticky import Conversations
 
-WORDS = (
+WORDS = (  # noqa: SIM905
     "the quarterly plan of our team says that people should meet on the second floor and talk about the new release "
     "because customers asked for a faster search and better reports while the office moves to another building soon"
 ).split()

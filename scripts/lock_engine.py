@@ -27,7 +27,7 @@ def resolved() -> list[str]:
     command = ["uv", "pip", "compile", "--quiet", "--universal", "--python-version", "3.11", "--generate-hashes"]
     command += ["--no-header", "--no-annotate", "--no-config", "-"]
     wanted = f"torch=={TORCH_VERSION}\n" + (ROOT / "requirements-engine.in").read_text()
-    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, input=wanted).stdout  # noqa: S603
+    text = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True, input=wanted).stdout
     return [block.strip() for block in re.split(r"(?m)^(?=[A-Za-z0-9])", text) if block.strip()]
 
 

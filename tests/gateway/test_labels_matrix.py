@@ -57,7 +57,8 @@ def claude(*messages: dict[str, Any], **more: Any) -> dict[str, Any]:
 
 
 def items(*found: dict[str, Any], **more: Any) -> dict[str, Any]:
-    given = [*found, {"type": "message", "role": "user", "content": [{"type": "input_text", "text": asked()["content"]}]}]
+    question = [{"type": "input_text", "text": asked()["content"]}]
+    given = [*found, {"type": "message", "role": "user", "content": question}]
     return {"input": given, "max_output_tokens": 16, "store": False, **more}
 
 
