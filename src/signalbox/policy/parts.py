@@ -90,12 +90,9 @@ def parts(doc: dict[str, Any], *, opaque: bool) -> list[Part]:
             for item in cast("list[Any]", value):
                 if item.__class__ is int and _small(cast("list[Any]", value)):
                     break  # token numbers: opaque, and none of them is a text
-                strings: list[str] = []
-                _strings(item, strings, opaque)
-                if strings:
-                    found.append(_part(_role(item), strings, carried))
+                found.append(_plain_turn(item, carried) or _turn(item, opaque, carried))
         elif key in _OWN_PART:
-            strings = []
+            strings: list[str] = []
             _strings(value, strings, opaque)
             if strings:
                 part = _part(_OWN_PART[key], strings, carried)
@@ -104,7 +101,7 @@ def parts(doc: dict[str, Any], *, opaque: bool) -> list[Part]:
             _strings({key: value}, rest, opaque)
     if rest:
         found.append(Part("", "\n".join(rest)))
-    return first + found if first else found
+    return [part for part in (*first, *found) if part.text]
 
 
 _OWN_PART = {"system": "system", "instructions": "system", "input": "user", "prompt": "user", "tools": ""}
@@ -116,6 +113,23 @@ def pointers(doc: dict[str, Any], *, opaque: bool) -> Iterator[tuple[str, str, i
     for key, value in doc.items():
         if key != "model":
             yield from _pointers(f"/{_escaped(key)}", key, value, opaque, doc)
+
+
+def _plain_turn(item: object, carried: dict[str, str]) -> Part | None:
+    """What most messages are, a role and a text, without the general walk; None for everything else."""
+    if item.__class__ is not dict or len(cast("dict[str, Any]", item)) != 2:
+        return None
+    fields = cast("dict[str, Any]", item)
+    role, text = fields.get("role"), fields.get("content")
+    if role.__class__ is not str or text.__class__ is not str or role not in _CONSTANTS or text in _CONSTANTS:
+        return None
+    return _single(cast(str, role), _unescaped(cast(str, text)), carried)
+
+
+def _turn(item: object, opaque: bool, carried: dict[str, str]) -> Part:
+    strings: list[str] = []
+    _strings(item, strings, opaque)
+    return _part(_role(item), strings, carried)
 
 
 def _role(item: object) -> str:
@@ -138,17 +152,21 @@ _ROLE_OF_ITEM = {
 
 
 def _part(role: str, strings: list[str], carried: dict[str, str]) -> Part:
-    if not role:
+    if not role or not strings:
         return Part(role, "\n".join(strings))
-    before = carried.get(role, "")
     if len(strings) == 1:
-        text = strings[0]
-        carried[role] = text[-CARRY_CHARS:] if len(text) >= CARRY_CHARS else (before + text)[-CARRY_CHARS:]
-        return Part(role, text, before + text[:CARRY_CHARS] if before else "")
+        return _single(role, strings[0], carried)
+    before = carried.get(role, "")
     ends = [s if len(s) <= 2 * CARRY_CHARS else f"{s[:CARRY_CHARS]}\n{s[-CARRY_CHARS:]}" for s in strings]
     seam = before + "".join(ends)
     carried[role] = seam[-CARRY_CHARS:]
     return Part(role, "\n".join(strings), seam)
+
+
+def _single(role: str, text: str, carried: dict[str, str]) -> Part:
+    before = carried.get(role, "")
+    carried[role] = text[-CARRY_CHARS:] if len(text) >= CARRY_CHARS else (before + text)[-CARRY_CHARS:]
+    return Part(role, text, before + text[:CARRY_CHARS] if before else "")
 
 
 def _strings(value: object, out: list[str], opaque: bool) -> None:
