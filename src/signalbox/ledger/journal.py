@@ -222,7 +222,8 @@ class Journal:
             return
         self._queue_bytes -= sum(len(json) for json, _ in self._queue[:written])
         del self._queue[:written]
-        self._mark_unsynced()
+        if not self._unsynced:
+            self._mark_unsynced()
 
     def _leave_bad_segment(self, cause: OSError) -> None:
         now = time.monotonic()
