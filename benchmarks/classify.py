@@ -134,7 +134,7 @@ async def _felt(new: Callable[[], Classifier], threaded: bool) -> list[float]:
     task = asyncio.get_running_loop().create_task(ticker())
     for one, fresh in todo:
         if threaded:
-            await asyncio.to_thread(lambda one=one, fresh=fresh: _now(fresh.classify(one)))
+            await asyncio.to_thread(fresh.classify_now, one)
         else:
             await fresh.classify(one)
     done = True

@@ -3,7 +3,7 @@ client no longer sends it."""
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ async def place(box: Box, body: dict[str, Any], **headers: str) -> str:
 
 
 @asynccontextmanager
-async def second_worker(box: Box) -> AsyncIterator[Box]:
+async def second_worker(box: Box) -> AsyncGenerator[Box]:
     """Another data plane over the same state directory, as a second process of the installation has it."""
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))

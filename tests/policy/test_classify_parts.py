@@ -1,7 +1,7 @@
 """Every text of a body is read, whatever the dialect and the depth, and nothing that is only structure is."""
 
 import json
-from typing import Any
+from typing import Any, cast
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -28,9 +28,10 @@ def literals(value: Any) -> set[str]:
     if isinstance(value, str):
         return {value}
     if isinstance(value, dict):
-        return set().union(*({key} | literals(item) for key, item in value.items()))
+        fields = cast("dict[str, Any]", value)
+        return set(fields).union(*(literals(item) for item in fields.values()))
     if isinstance(value, list):
-        return set().union(*(literals(item) for item in value))
+        return {literal for item in cast("list[Any]", value) for literal in literals(item)}
     if isinstance(value, bool) or value is None:
         return set()
     if isinstance(value, float) and not value.is_integer():
@@ -56,7 +57,7 @@ def test_every_literal_has_a_pointer_that_leads_to_it(doc: dict[str, Any]) -> No
         value: Any = doc
         for step in at.split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
-            value = value[int(step)] if isinstance(value, list) else value[step]
+            value = cast("list[Any]", value)[int(step)] if isinstance(value, list) else value[step]
         if isinstance(value, str) and before >= 0:
             assert text[before:] == value
 

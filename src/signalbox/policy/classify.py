@@ -22,7 +22,7 @@ from signalbox.core.errors import BadRequest
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.core.snapshot import Classify, Snapshot
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.scan import Scanner
+from signalbox.detectors.scan import Scanner, scan
 from signalbox.detectors.table import DETECTORS
 from signalbox.policy import custom, sticky
 from signalbox.policy.parts import Part, parts
@@ -96,7 +96,7 @@ class Profile:
         self.tag = tag
         self.scanners: list[Callable[[str], list[Found]]] = []
         if declared.detectors is None:
-            self.scanners.append(Scanner().scan)
+            self.scanners.append(scan)
         elif declared.detectors:
             self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]).scan)
         if declared.custom:
@@ -106,7 +106,7 @@ class Profile:
     def scan(self, text: str) -> list[Found]:
         if len(self.scanners) == 1:
             return self.scanners[0](text)
-        return [found for scan in self.scanners for found in scan(text)]
+        return [found for look in self.scanners for found in look(text)]
 
 
 class Classifier:
