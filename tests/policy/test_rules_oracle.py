@@ -1,23 +1,16 @@
-"""Compiled rules against a naive reading of the same file, which shares no code with the product.
-
-The oracle reads the text, and the files of packs, with the YAML library's own loader and judges predicates in Kleene's
-three values, one deployment, one rule and one question at a time.
-"""
+"""Compiled rules against the oracle of proof/oracle.py: a naive reading of the file that shares no code with them."""
 
 from __future__ import annotations
 
 import json
 from datetime import date
-from functools import cache
 from itertools import product
-from pathlib import Path
 from typing import Any
 
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-import signalbox.policy
+from proof.oracle import Oracle, operator
 from signalbox.config.load import load_text
 from signalbox.core.call import Principal
 from signalbox.core.labels import Labels, labels_of
@@ -28,7 +21,7 @@ from signalbox.policy.rules import Callers, compile_snapshot, permitted, refusal
 TODAY = "2026-06-15"
 APIS = ["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 LEVELS = ["public", "internal", "confidential", "restricted"]
-TAG_LEVEL = {"personal": 2, "phi": 3, "source-code": 2, "pci": 3, "opaque": 1, "pci-sad": 3, "government": 2}
+TAGS = ["personal", "phi", "source-code", "pci", "opaque", "pci-sad", "government"]
 KINDS = ["cloud", "private-cloud", "on-prem", "edge"]
 REGIONS = ["eu", "eu/de", "eu/de/fra", "eu/fr", "us", "us/ca", "asia", "eur"]
 ATTESTS = ["baa", "dpa", "soc2"]
@@ -36,168 +29,9 @@ PACK_ATTESTS = ["scc", "transfer-assessment", "dpf", "onward-terms", "dora-regis
 OPERATORS = ["OpenAI", "Microsoft", "self"]
 REGULATIONS = ["gdpr", "hipaa", "dora", "pdpl-uae"]
 PACKS = ["gdpr", "hipaa", "pci-dss", "dora", "fedramp", "pdpl-uae", "sr-11-7"]
-PACK_FILES = Path(signalbox.policy.__file__).parent / "packs"
 TEAMS = ["blue", "red"]
 TENANTS = ["acme", "other"]
 GUARDS = ["", "pseudonymise", "another-guard"]
-
-
-# --- the oracle ---
-
-
-def kleene_and(values: list[bool | None]) -> bool | None:
-    if any(value is False for value in values):
-        return False
-    return None if any(value is None for value in values) else True
-
-
-def kleene_or(values: list[bool | None]) -> bool | None:
-    if any(value is True for value in values):
-        return True
-    return None if any(value is None for value in values) else False
-
-
-def in_region(place: str | None, region: str) -> bool | None:
-    if place is None:
-        return None
-    place_parts, region_parts = place.split("/"), region.split("/")
-    if place_parts[: len(region_parts)] == region_parts:
-        return True
-    return None if region_parts[: len(place_parts)] == place_parts else False
-
-
-def in_any_region(place: str | None, regions: list[str]) -> bool | None:
-    return kleene_or([in_region(place, region) for region in regions])
-
-
-@cache
-def pack_rules(name: str) -> list[dict[str, Any]]:
-    doc = yaml.load((PACK_FILES / f"{name}.yaml").read_text(), Loader=yaml.CSafeLoader)
-    return [{**rule, "id": f"{name}.{rule['id']}"} for rule in doc["rules"]]
-
-
-def rules_in_force(doc: dict[str, Any]) -> list[dict[str, Any]]:
-    rules = doc.get("rules", []) + [rule for name in doc.get("packs", []) for rule in pack_rules(name)]
-    return [rule for rule in rules if "allow" in rule]
-
-
-def operator(environment: dict[str, Any]) -> str | None:
-    return environment.get("operator", "self" if environment["kind"] in ("on-prem", "edge") else None)
-
-
-def with_vendor(doc: dict[str, Any], name: str) -> dict[str, Any]:
-    """The environment with what the register lends it."""
-    environment = doc["environments"][name]
-    own = [entry if isinstance(entry, dict) else {"name": entry} for entry in environment.get("attests", [])]
-    lent: list[dict[str, Any]] = []
-    for vendor, about in doc.get("vendors", {}).items():
-        if (operator(environment) or "").lower() != vendor.lower():
-            continue
-        for entry in about.get("attests", []):
-            entry = entry if isinstance(entry, dict) else {"name": entry}
-            if entry["name"] in [held["name"] for held in own]:
-                continue
-            if name in entry.get("environments", []) or not entry.get("environments"):
-                lent.append(entry)
-    return {**environment, "attests": own + lent}
-
-
-def attested(environment: dict[str, Any], name: str, native: list[str], api: str) -> bool | None:
-    """False only when nobody ever attested it; unknown when it lapsed or does not cover the API."""
-    answer: bool | None = False
-    for entry in environment["attests"]:
-        if entry["name"] != name:
-            continue
-        alive = "until" not in entry or entry["until"] >= TODAY
-        covers = entry.get("covers", [])
-        needed = [api] if api in native else native
-        if alive and (not covers or all(one in covers for one in needed)):
-            return True
-        answer = None
-    return answer
-
-
-def judge(predicate: dict[str, Any], environment: dict[str, Any], native: list[str], api: str) -> bool | None:
-    region = environment.get("region")
-    storage = environment.get("storage_region", region)
-    verdicts: list[bool | None] = []
-    for key, wanted in predicate.items():
-        if key == "kind":
-            verdicts.append(environment["kind"] in wanted)
-        elif key == "region":
-            here, there = in_any_region(region, wanted), in_any_region(storage, wanted)
-            verdicts.append(here if here is there else None)
-        elif key == "storage_region":
-            verdicts.append(in_any_region(storage, wanted))
-        elif key == "jurisdiction":
-            verdicts.append(in_any_region(environment.get("jurisdiction"), wanted))
-        elif key == "operator":
-            who = operator(environment)
-            verdicts.append(None if who is None else who.lower() in [name.lower() for name in wanted])
-        elif key == "attests":
-            verdicts.append(kleene_and([attested(environment, name, native, api) for name in wanted]))
-        elif key == "any":
-            verdicts.append(kleene_or([judge(part, environment, native, api) for part in wanted]))
-        elif key == "all":
-            verdicts.append(kleene_and([judge(part, environment, native, api) for part in wanted]))
-        elif key == "not":
-            inner = judge(wanted, environment, native, api)
-            verdicts.append(None if inner is None else not inner)
-        else:
-            raise AssertionError(key)
-    return kleene_and(verdicts)
-
-
-def applies(rule: dict[str, Any], workload: str, spec: dict[str, Any], names: set[str], tenant: str, team: str) -> bool:
-    names = names | set(spec.get("data", []))
-    level = max([0, *(LEVELS.index(n) if n in LEVELS else TAG_LEVEL[n] for n in names)])
-    when = rule.get("when", {})
-    if "level" in when and level < LEVELS.index(when["level"]):
-        return False
-    if "data" in when and not names & set(when["data"]):
-        return False
-    if ("tenants" in when and tenant not in when["tenants"]) or ("teams" in when and team not in when["teams"]):
-        return False
-    if "regulations" in when and not set(when["regulations"]) & set(spec.get("regulations", [])):
-        return False
-    return not ("workloads" in when and workload not in when["workloads"])
-
-
-def refusing(
-    doc: dict[str, Any],
-    deployment: str,
-    workload: str,
-    names: set[str],
-    onward: bool,
-    api: str,
-    tenant: str = "",
-    team: str = "",
-    guard: str = "",
-) -> list[str]:
-    """Ids of the rules that forbid this deployment, `placements` first when the workload does not list it."""
-    spec = doc["workloads"][workload]
-    entry = doc["deployments"][deployment]
-    environment, native = with_vendor(doc, entry["environment"]), entry["capabilities"]["apis"]
-    found: list[str] = []
-    if spec.get("placements") and deployment not in spec["placements"]:
-        found.append("placements")
-    for rule in rules_in_force(doc):
-        if not applies(rule, workload, spec, names, tenant, team):
-            continue
-        allowed = judge(rule["allow"], environment, native, api) is True
-        change = rule.get("transform")
-        if guard and change == guard:
-            allowed = True
-        elif guard and isinstance(change, dict) and change["guard"] == guard:
-            allowed = allowed or judge(change["allow"], environment, native, api) is True
-        further = rule.get("onward", "deny")
-        if onward and isinstance(further, dict):
-            allowed = allowed and judge(further, environment, native, api) is True
-        elif onward:
-            allowed = allowed and further == "allow"
-        if not allowed:
-            found.append(rule["id"])
-    return found
 
 
 # --- random files ---
@@ -269,13 +103,13 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     }
     names = sorted(deployments)
     workload = optional(
-        data=some([*LEVELS, *TAG_LEVEL]),
+        data=some([*LEVELS, *TAGS]),
         regulations=some(REGULATIONS),
         placements=st.lists(st.sampled_from(names), max_size=3, unique=True),
     )
     workloads = {f"work{i}": draw(workload) for i in range(draw(st.integers(1, 3)))}
     when = optional(
-        data=some(list(TAG_LEVEL)),
+        data=some(TAGS),
         level=st.sampled_from(LEVELS),
         regulations=some(REGULATIONS),
         workloads=some(sorted(workloads)),
@@ -330,7 +164,7 @@ def compiled(text: str) -> Snapshot:
     return compile_snapshot(load_text(text, "oracle.yaml", {}), 1, TODAY, unpriced)
 
 
-LABEL_NAMES = st.sets(st.sampled_from([*LEVELS, *TAG_LEVEL]), max_size=3)
+LABEL_NAMES = st.sets(st.sampled_from([*LEVELS, *TAGS]), max_size=3)
 
 
 QUESTION = st.tuples(
@@ -348,16 +182,16 @@ def test_bitsets_agree_with_a_naive_reading(
 ) -> None:
     """Every workload, deployment, API and both kinds of call of one file, for a few labels, callers and guards."""
     text = json.dumps(doc)
-    snapshot, naive = compiled(text), yaml.load(text, Loader=yaml.CSafeLoader)
+    snapshot, oracle = compiled(text), Oracle(text, TODAY)
     callers = Callers(snapshot)
-    for question, api, onward, name in product(questions, APIS, (False, True), naive["workloads"]):
+    for question, api, onward, name in product(questions, APIS, (False, True), oracle.doc["workloads"]):
         names, tenant, team, guard = question
         caller = callers.of(Principal("k", tenant, team, None, frozenset()))
         workload, labels = snapshot.workloads[name], labels_of(names)
         bits = permitted(snapshot, workload, labels, onward, api, caller=caller, guard=guard)
         reasons = refusals(snapshot, workload, labels, onward, api, caller=caller, guard=guard)
         for deployment in snapshot.deployments:
-            expected = refusing(naive, deployment.name, name, names, onward, api, tenant, team, guard)
+            expected = oracle.refusing(deployment.name, name, names, onward, api, tenant, team, guard)
             assert bool(bits >> deployment.index & 1) == (not expected), deployment.name
             assert [rule for rule, _ in reasons.get(deployment.name, [])] == expected
         assert bits >> len(snapshot.deployments) == 0

@@ -1,0 +1,19 @@
+"""Chaos on real sockets, at length: `python -m benchmarks.chaos --calls N --seed S`; tests/proof/chaos.py does it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from benchmarks.machine import ROOT
+
+
+def main() -> int:
+    environ = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "tests")))}
+    words = [sys.executable, "-m", "proof.chaos", *sys.argv[1:]]
+    return subprocess.run(words, cwd=ROOT, env=environ, check=False).returncode
+
+
+if __name__ == "__main__":
+    sys.exit(main())
