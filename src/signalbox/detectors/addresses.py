@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from itertools import islice
 
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
-from signalbox.detectors.view import PLACES_MAX, View
+from signalbox.detectors.view import View
 
 _CAP = r"[A-ZÀ-ÖØ-ÞŁŚŻ][\w'’.-]*"
 _NUMBER = r"\d{1,5}(?: ?[a-zA-Z]\b|[-/]\d{1,4})?"
@@ -26,7 +26,7 @@ _FORWARD = re.compile(
     rf"di)\b){{0,3}},? (?:n[.º°o]{{0,2}} ?)?{_NUMBER}\b"
 )
 _FORWARD_WORDS = frozenset(
-    b"calle av avda ctra camino c avenida plaza paseo carretera via viale piazza corso rua travessa pra\xe7a ul al "
+    b"calle av avda ctra camino avenida plaza paseo carretera via viale piazza corso rua travessa pra\xe7a ul al "
     b"os ulica rue aleja "
     b"domicilio".split()
 )
@@ -47,6 +47,10 @@ _STATES = (
 _GERMAN = re.compile(rf"{_CAP}(?: {_CAP})? Str\. ?{_NUMBER}")
 # Joints of a word and a number looked at in one text.
 _JOINTS_MAX = 2000
+# Each begins with its digit, which is what a search can skip to.
+_WORD_NUMBER, _STATE_CODE = re.compile(rb"0(?<=[a.] 0)"), re.compile(rb"0(?<=A 0)0000")
+_STATE_COMMA_CODE, _INWARD = re.compile(rb"0(?<=A, 0)0000"), re.compile(rb"0(?<= 0)AA")
+_CODES = re.compile(rb"0(?:0000|AA)")
 _US_TOWN = re.compile(rf"{_CAP}(?: {_CAP}){{0,2}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?\b")
 _UK_CODE = re.compile(
     r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]|"
@@ -67,82 +71,95 @@ _UNIT = re.compile(r"\.? ?#?\d{1,5}[A-Za-z]?\b")
 
 
 def find(view: View) -> Iterator[Found]:
-    if not view.hits.isdisjoint(_WORDS):
-        yield from _announced(view)
-    if b" 0" in view.shape:
-        yield from _compound(view)
+    if b"0" not in view.shape:
+        return  # every address that is looked for has a number
+    for word, end in view.after(_WORDS):
+        span = _BY_WORD[word](view, end - len(word), end)
+        if span is not None:
+            start, until, kind, confidence = span
+            yield Found("addresses", "personal", start, until, confidence, kind)
+    yield from _compound(view)
+    if _CODES.search(view.shape) is not None:
         yield from _towns(view)
 
 
-def _announced(view: View) -> Iterator[Found]:
-    """Addresses with a word that says so."""
-    text = view.text
-    for word, end in view.after(_ENGLISH):
-        start = end - len(word)
-        if view.shape[start : start + 1] == b"A":
-            match = _BEFORE_ENGLISH.search(text, max(0, start - 60), start)
-            if match is not None:
-                yield Found("addresses", "personal", match.start(), end, 0.65, "street")
-    for word, end in view.after(_FORWARD_WORDS):
-        match = _FORWARD.match(text, end)
-        if match is not None:
-            yield Found("addresses", "personal", end - len(word), match.end(), 0.65, "street")
-    for word, end in view.after(_FRENCH_WORDS):
-        start = end - len(word)
-        before, after = _FRENCH.search(text, max(0, start - 10), start), _FRENCH_AFTER.match(text, end)
-        if before is not None and after is not None:
-            yield Found("addresses", "personal", before.start(), after.end(), 0.65, "street")
-    for _, end in view.after(_FIELDS):
-        match = _FIELD.match(text, end)
-        if match is not None:
-            yield Found("addresses", "personal", match.start(1), match.end(1), 0.65, "field")
-    for word, end in view.after(_UNITS):
-        match = _UNIT.match(text, end)
-        if match is not None and view.shape[end - len(word) : end - len(word) + 1] == b"A":
-            yield Found("addresses", "personal", end - len(word), match.end(), 0.55, "unit")
-    for word, end in view.after(_BOX_WORDS):
-        match = _BOX.match(text, end)
-        if match is not None and (word != b"box" or _POST.search(text, max(0, end - 18), end - 3)):
-            yield Found("addresses", "personal", end - len(word), match.end(), 0.6, "box")
+_Span = tuple[int, int, str, float] | None
+
+
+def _english(view: View, start: int, end: int) -> _Span:
+    if view.shape[start] != 65:
+        return None
+    match = _BEFORE_ENGLISH.search(view.text, max(0, start - 60), start)
+    if match is not None:
+        return match.start(), end, "street", 0.65
+    return _forward(view, start, end) if view.lower[start:end] in _FORWARD_WORDS else None
+
+
+def _forward(view: View, start: int, end: int) -> _Span:
+    match = _FORWARD.match(view.text, end)
+    return (start, match.end(), "street", 0.65) if match is not None else None
+
+
+def _french(view: View, start: int, end: int) -> _Span:
+    before, after = _FRENCH.search(view.text, max(0, start - 10), start), _FRENCH_AFTER.match(view.text, end)
+    if before is not None and after is not None:
+        return before.start(), after.end(), "street", 0.65
+    return _english(view, start, end) if view.lower[start:end] in _ENGLISH else _forward(view, start, end)
+
+
+def _field(view: View, start: int, end: int) -> _Span:
+    match = _FIELD.match(view.text, end)
+    if match is not None:
+        return match.start(1), match.end(1), "field", 0.65
+    return _forward(view, start, end) if view.lower[start:end] in _FORWARD_WORDS else None
+
+
+def _unit(view: View, start: int, end: int) -> _Span:
+    match = _UNIT.match(view.text, end)
+    return (start, match.end(), "unit", 0.55) if match is not None and view.shape[start] == 65 else None
+
+
+def _box(view: View, start: int, end: int) -> _Span:
+    match = _BOX.match(view.text, end)
+    if match is not None and (end - start != 3 or _POST.search(view.text, max(0, end - 18), start)):
+        return start, match.end(), "box", 0.6
+    return None
 
 
 def _towns(view: View) -> Iterator[Found]:
     """`Springfield, IL 62701` and British postcodes."""
     text = view.text
-    for literal in (b"A 00000", b"A, 00000"):
+    for literal in (_STATE_CODE, _STATE_COMMA_CODE):
         for at in _joints(view.shape, literal):
             low = max(0, text.rfind("\n", 0, at) + 1, at - 40)
-            match = _US_TOWN.search(text, low, at + 16)
+            match = _US_TOWN.search(text, low, at + 12)
             if match is not None:
                 yield Found("addresses", "personal", match.start(), match.end(), 0.6, "town")
-    for at in _joints(view.shape, b" 0AA"):
-        match = _UK_CODE.search(text, max(0, at - 4), at + 4)
+    for at in _joints(view.shape, _INWARD):
+        match = _UK_CODE.search(text, max(0, at - 5), at + 3)
         if match is not None and not text[max(0, match.start() - 1) : match.start()].isalnum():
             yield Found("addresses", "personal", match.start(), match.end(), 0.6, "postcode")
 
 
-def _joints(shape: bytes, literal: bytes) -> Iterator[int]:
-    """Where a few characters of a shape occur: a search that skips, unlike a pattern."""
-    at = shape.find(literal)
-    for _ in range(_JOINTS_MAX):
-        if at < 0:
-            return
-        yield at
-        at = shape.find(literal, at + 1)
+def _joints(shape: bytes, literal: re.Pattern[bytes]) -> list[int]:
+    """Where a few characters of a shape occur."""
+    return [match.start() for match in islice(literal.finditer(shape), _JOINTS_MAX)]
 
 
 def _compound(view: View) -> Iterator[Found]:
-    """`Hauptstraße 12`, `Storgatan 5`: each letter-blank-digit joint whose word ends like a street."""
+    """`Hauptstraße 12`, `Storgatan 5`, `Lange Str. 5`: numbers after a word that ends like a street."""
     lower = view.lower
-    for at in _joints(view.shape, b"a 0"):
-        if lower.endswith(_SUFFIXES, max(0, at - 30), at + 1):
-            yield from _street(view, lower, at)
-    for joint in islice(re.finditer(rb"tr\. ?\d", view.flat), PLACES_MAX):
-        if lower[joint.start() - 2 : joint.start() + 1] == b" st":
-            match = _GERMAN.search(view.text, max(0, joint.start() - 32), joint.end() + 5)
+    for joint in islice(_WORD_NUMBER.finditer(view.shape), _JOINTS_MAX):
+        at = joint.start()
+        if view.flat[at - 2] != 46:
+            if lower.endswith(_SUFFIXES, at - 32 if at > 32 else 0, at - 1):
+                yield from _street(view, lower, at - 2)
+        elif lower[at - 6 : at - 2] == b" str":
+            match = _GERMAN.search(view.text, max(0, at - 34), at + 6)
             if match is not None:
                 yield Found("addresses", "personal", match.start(), match.end(), 0.65, "street")
-        yield from _street(view, view.lower, joint.start() + 1, joint.start() + 3)
+        elif lower[at - 5 : at - 2] == b"str":
+            yield from _street(view, lower, at - 3, at - 1)
 
 
 def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -> Iterator[Found]:
@@ -162,11 +179,19 @@ def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -
 
 _HOUSE = re.compile(rf" ?{_NUMBER}(?![\d%.:])")
 _BOX_WORDS = frozenset((b"box", b"postfach", b"postbus", b"apartado"))
-_WORDS = _FIELDS | _UNITS | _ENGLISH | _FORWARD_WORDS | _FRENCH_WORDS | _BOX_WORDS
+_BY_WORD: dict[bytes, Callable[[View, int, int], _Span]] = {
+    **dict.fromkeys(_FORWARD_WORDS, _forward),
+    **dict.fromkeys(_ENGLISH, _english),
+    **dict.fromkeys(_FRENCH_WORDS, _french),
+    **dict.fromkeys(_FIELDS, _field),
+    **dict.fromkeys(_UNITS, _unit),
+    **dict.fromkeys(_BOX_WORDS, _box),
+}
+_WORDS = frozenset(_BY_WORD)
 DETECTOR = Detector(
     "addresses",
     find,
     tags=("personal",),
     words=frozenset(word.decode("latin-1") for word in _WORDS),
-    sign=lambda view: b" 0" in view.shape,
+    sign=lambda view: b"0" in view.shape,
 )

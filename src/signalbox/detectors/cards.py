@@ -94,5 +94,5 @@ DETECTOR = Detector(
     tags=("pci",),
     words=frozenset(word.decode() for word in _CODE_WORDS),
     kinds=CARD,
-    sign=lambda view: b"%B" in view.flat or b";" in view.flat,
+    sign=lambda view: b"%" in view.marks and b"%B" in view.flat,
 )

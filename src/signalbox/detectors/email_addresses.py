@@ -35,4 +35,4 @@ def find(view: View) -> Iterator[Found]:
         yield Found("email", "personal", start, end, confidence, "email")
 
 
-DETECTOR = Detector("email", find, tags=("personal",), sign=lambda view: b"@" in view.flat)
+DETECTOR = Detector("email", find, tags=("personal",), sign=lambda view: b"@" in view.marks)

@@ -28,6 +28,12 @@ _BASE64_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
+def may_hold(view: View) -> bool:
+    """Whether there is anything to try at all."""
+    marks = view.marks
+    return bool(view.tokens) or b"%" in marks or b"\\" in marks or b"&#" in marks
+
+
 def parts(view: View) -> Iterator[tuple[int, int, str]]:
     """(start, end, decoded text) of every part that decodes to readable text."""
     flat = view.flat

@@ -13,7 +13,7 @@ from itertools import islice
 from signalbox.detectors.dates import FULL, MONTH_WORDS
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
-from signalbox.detectors.found import Found
+from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.health_words import STRONG, WEAK
 from signalbox.detectors.persons import named
 from signalbox.detectors.view import PLACES_MAX, View
@@ -110,15 +110,24 @@ _NOT_A_NAME = frozenset(_NOT_A_NAME_TEXT.split())
 
 def find(view: View) -> Iterator[Found]:
     certainty = clinical(view)
-    if certainty == 0.0:
+    if certainty == 0.0 or (view.brief and certainty < RAISES):
         return
     before = {(found.start, found.end): found for found in view.found if _identifies(found)}
     for found in before.values():
-        yield Found("health", "phi", found.start, found.end, max(0.5, min(found.confidence, certainty)), found.kind)
-    elements = [element for element in islice(_elements(view), _ELEMENTS_MAX) if element[:2] not in before]
+        yield Found("health", "phi", found.start, found.end, min(max(0.6, found.confidence), certainty), found.kind)
+    places: list[tuple[int, int, str, float]] = []
+    alone = not before
+    for element in islice(_elements(view), _ELEMENTS_MAX):
+        start, end, kind, confidence = element
+        if (start, end) in before:
+            continue
+        if kind in ("place", "facility"):
+            places.append(element)
+        else:
+            alone = False
+            yield Found("health", "phi", start, end, min(confidence, certainty), kind)
     # A place alone is not yet somebody: clinics and towns stand in general questions as well.
-    alone = not before and all(kind in ("place", "facility") for _, _, kind, _ in elements)
-    for start, end, kind, confidence in elements:
+    for start, end, kind, confidence in places:
         yield Found("health", "phi", start, end, min(0.45 if alone else confidence, certainty), kind)
 
 

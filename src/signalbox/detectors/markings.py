@@ -160,6 +160,7 @@ _INTRODUCED = re.compile(
 )
 # A line longer than this is no heading, and is not searched for its ends.
 _LINE_MAX = 120
+_POINTER = re.compile(r"[:=–：-]")
 _DECORATION = " \t*_#=~<>[](){}|/\\-–—•·!.:\"'【】「」«»※★"
 _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
@@ -197,7 +198,7 @@ def _stands(text: str, start: int, end: int) -> float:
     line_end = min(len(text), end + _LINE_MAX) if line_end < 0 else line_end
     before, after = text[max(line_start, start - 64) : start], text[end : min(line_end, end + 64)]
     alone = not before.strip(_DECORATION) and not after.strip(_DECORATION)
-    if _INTRODUCED.search(before):
+    if _POINTER.search(before[-8:]) and _INTRODUCED.search(before):
         return 0.9
     if alone and line_end - line_start <= _LINE_MAX:
         return 0.9 if len(text) > end - start + 8 else 0.6

@@ -66,6 +66,7 @@ _TABLE = _table()
 _CHANGED = {chr(code): plain or "" for code, plain in _TABLE.items()}
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 # Letters that pass for digits as `x`, digits as `0`: is one of them beside digits on both sides?
+_BETWEEN_DIGITS = re.compile(rb"0[aA]{1,2}0")
 _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
 
@@ -116,7 +117,7 @@ def _dense(text: str) -> tuple[str, list[int] | None]:
 
 def may_confuse(flat: bytes, shape: bytes) -> bool:
     """Whether a letter that looks like a digit stands between digits; a cheap test before `digits_mended`."""
-    if b"0a" not in shape and b"0A" not in shape:
+    if _BETWEEN_DIGITS.search(shape) is None:
         return False
     marks = flat.translate(_CONFUSABLE)
     return b"0x0" in marks or b"0xx0" in marks

@@ -73,6 +73,8 @@ def find(view: View) -> Iterator[Found]:
             known = match[1].split()[0].lower() in FIRST_NAMES
             confidence = 0.75 if known and " " in match[1] else 0.4 if word in _VAGUE else 0.65
             yield Found("persons", "personal", match.start(1), match.end(1), confidence, "name")
+    if view.brief and not company:
+        return
     for _, end in view.after(_TITLES):
         match = _TITLE.match(text, end)
         if match is not None:

@@ -75,12 +75,13 @@ class Scanner:
 
         raised: labels that need not be found again, added to; None to find everything.
         """
-        view = View(text)
+        brief = raised is not None
+        view = View(text, brief)
         if may_confuse(view.flat, view.shape):
             mended = digits_mended(text)
-            view = view if mended == text else View(mended)
+            view = view if mended == text else View(mended, brief)
         self._look(view, raised)
-        if depth >= encoded.DEPTH_MAX:
+        if depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
             return view.found
         for start, end, inner in encoded.parts(view):
             if budget[0] < len(inner) or budget[1] == 0:
@@ -157,7 +158,7 @@ def resolved(found: list[Found]) -> list[Found]:
             kept.append(one)
         elif one.confidence > clash.confidence:
             kept[kept.index(clash)] = one
-    return kept
+    return sorted(kept, key=lambda f: (f.start, -f.end))
 
 
 _DEFAULT = Scanner()

@@ -136,11 +136,11 @@ def find(view: View) -> Iterator[Found]:
             yield found
         elif b"0" in shape[start:end]:
             yield from _inner(flat, start, end)
-    if b"-----BEGIN" in flat:
+    if b"-----" in view.marks and b"-----BEGIN" in flat:
         for match in _PEM.finditer(flat):
             body = len(match[0]) > 120 and b"..." not in match[0]
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
-    if b"://" in flat:
+    if b"://" in view.marks:
         yield from _urls(flat)
     if not view.hits.isdisjoint(WORDS):
         yield from _headers(view)

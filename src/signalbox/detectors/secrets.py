@@ -30,6 +30,8 @@ _RARE = {
 # are looked for; the cap bounds time, and a text with that many assignments has long been labelled.
 _SCORED_PER_KB, _SCORED_MIN = 2, 40
 
+_SIGN, _SIGNS_MAX = re.compile(rb"[=:]"), 2
+
 _ASSIGN = re.compile(
     rb"([A-Za-z0-9_.-]{0,32}+)"  # the rest of the name
     rb"(?:\\?[\"'`])?[\])]{0,2}"
@@ -58,7 +60,7 @@ def find(view: View) -> Iterator[Found]:
 def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if b"=" not in flat and b":" not in flat and PROSE_WORDS.isdisjoint(view.hits):
+    if PROSE_WORDS.isdisjoint(view.hits) and not _is_announced(view):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     seen: set[int] = set()
@@ -76,10 +78,26 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
             at = lower.find(needle, after)
 
 
+def _is_announced(view: View) -> bool:
+    """Whether a needle stands before one of the signs that assign; many signs are not looked at one by one."""
+    marks = view.marks
+    if marks.count(b"=") + marks.count(b":") > _SIGNS_MAX:
+        return True
+    lower = view.lower
+    for match in _SIGN.finditer(view.flat):
+        at = match.start()
+        before = lower[at - 40 if at > 40 else 0 : at]
+        if b"key" in before or b"pass" in before or b"token" in before or b"secret" in before or b"pwd" in before:
+            return True
+        if b"auth" in before or b"cred" in before or b"seed" in before:
+            return True
+    return False
+
+
 def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:
     """The assignment whose name has a needle at this place, if there is one worth a score."""
     match = _ASSIGN.match(flat, after)
-    flag = match is None
+    flag = match is None and b"-" in flat[max(0, at - 20) : at]
     if flag:
         match = _FLAG.match(flat, after)
     if match is None:
@@ -125,5 +143,5 @@ DETECTOR = Detector(
     tags=("credentials",),
     words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS),
     context=frozenset(word.decode() for words in _RARE.values() for word in words),
-    sign=lambda _: True,
+    sign=lambda view: b":" in view.marks or b"=" in view.marks or bool(view.tokens),
 )

@@ -68,7 +68,9 @@ _MARKUP = b"{}();=<>[]\n"
 # Docstrings are prose in the middle of code.
 _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 # So many brackets and signs are worth a look in a text of any length.
-_MARKS_ENOUGH = 12
+_MARKS_ENOUGH = 6
+_LINE_ENDS = (b";\n", b"{\n", b"}\n", b"):\n", b")\n", b";\r\n", b"{\r\n", b"}\r\n", b"):\r\n", b"]\n", b'":\n')
+_SIGNS = (b"(", b"=", b";", b"{", b"$")
 _LINES_MIN, _SHARE = 3, 0.45
 
 _ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
@@ -150,17 +152,40 @@ def _densest(flat: bytes) -> list[tuple[int, int]]:
 
 def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
-    flat = view.flat
-    if flat.count(b"\n") < 2:
+    signs = view.marks
+    lines = signs.count(b"\n")
+    if lines < 2:
         return False
-    marks = flat.count(b"(") + flat.count(b"=") + flat.count(b";") + flat.count(b"{") + flat.count(b"$")
-    return marks >= _MARKS_ENOUGH or marks * 160 > len(flat) or b"```" in flat
+    # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
+    ends = sum(map(signs.count, _LINE_ENDS))
+    if ends * 5 >= lines and ends > 1:
+        return True
+    marks = sum(map(signs.count, _SIGNS))
+    return marks >= max(_MARKS_ENOUGH, lines // 2) or b"```" in signs or b"~~~" in signs
 
 
 DETECTOR = Detector(
     "source_code",
     find,
     tags=("source-code",),
-    words=frozenset(["select", "chmod", "sudo", "def", "elif", "endif", "fi", "esac", "printf", "nullptr", "kubectl"]),
+    words=frozenset(
+        [
+            "select",
+            "echo",
+            "bash",
+            "grep",
+            "awk",
+            "chmod",
+            "sudo",
+            "def",
+            "elif",
+            "endif",
+            "fi",
+            "esac",
+            "printf",
+            "nullptr",
+            "kubectl",
+        ]
+    ),
     sign=_looks_technical,
 )

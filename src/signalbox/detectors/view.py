@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import accumulate, compress
+from itertools import compress
 
 from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import candidates
@@ -40,8 +40,13 @@ _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c 
 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
+_LEAST = b"a" * 16
+_UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _LONG = re.compile(rb"a" * 16 + rb"a*+")
 _WORD = re.compile(r"[^\W\d_]+")
+_ASCII = bytes(range(128))
+# Lead bytes in UTF-8 of letters beyond latin-1.
+_LETTER_BEYOND = re.compile(rb"[\xc4-\xcb\xcd-\xdf\xe0\xe1\xe3-\xed]")
 _LATIN_1 = re.compile("[\x00-\xff]*")
 
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
@@ -84,40 +89,30 @@ def _with_letters(shape: bytes, left: int) -> int:
 class View:
     """text: what offsets refer to. flat: latin-1, `?` where that cannot say it. lower: words only, the rest blank.
     shape: A for capitals, a for small letters, 0 for digits. found: what detectors have found so far.
+    brief: only findings that raise a label are wanted.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`."""
 
-    __slots__ = (
-        "_index",
-        "_numbers",
-        "_shape",
-        "_tokens",
-        "flat",
-        "found",
-        "hits",
-        "lower",
-        "text",
-        "wide",
-        "wide_hits",
-        "words",
-    )
+    # Defaults stand on the class: most texts never need most of these, and every assignment costs.
+    hits: frozenset[bytes] = frozenset()
+    wide_hits: frozenset[str] = frozenset()
+    wide = False
+    _index: dict[bytes, list[int]] | None = None
+    _shape: bytes | None = None
+    _marks: bytes | None = None
+    _numbers: list[tuple[int, int, int]] | None = None
+    _tokens: list[tuple[int, int]] | None = None
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, brief: bool = False) -> None:
         self.text = text
+        self.brief = brief
         try:
             self.flat = text.encode("latin-1")
-            self.wide = False
         except UnicodeEncodeError:
             self.flat = text.encode("latin-1", "replace")
             self.wide = True
         self.lower = self.flat.translate(_LOWER)
-        self._shape: bytes | None = None
-        self._numbers: list[tuple[int, int, int]] | None = None
-        self._tokens: list[tuple[int, int]] | None = None
         # Split at each blank, so that places can be counted from lengths.
         self.words = self.lower.split(b" ")
-        self._index: dict[bytes, list[int]] | None = None
-        self.hits: frozenset[bytes] = frozenset()
-        self.wide_hits: frozenset[str] = frozenset()
         self.found: list[Found] = []
 
     @property
@@ -127,10 +122,17 @@ class View:
         return self._shape
 
     @property
+    def marks(self) -> bytes:
+        """What is neither letter, digit nor blank, in order: a short text to count signs in."""
+        if self._marks is None:
+            self._marks = self.flat.translate(None, _UNMARKED)
+        return self._marks
+
+    @property
     def numbers(self) -> list[tuple[int, int, int]]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            self._numbers = list(self._find_numbers())
+            self._numbers = list(self._find_numbers()) if b"0" in self.shape else []
         return self._numbers
 
     @property
@@ -145,11 +147,14 @@ class View:
     def tokens(self) -> list[tuple[int, int]]:
         """Spans of at least 16 of the characters that keys and identifiers are made of."""
         if self._tokens is None:
-            self._tokens = [match.span() for match in _LONG.finditer(self.flat.translate(_TOKEN))]
+            marked = self.flat.translate(_TOKEN)
+            self._tokens = [match.span() for match in _LONG.finditer(marked)] if _LEAST in marked else []
         return self._tokens
 
     def wide_words(self) -> set[str]:
         """The words of a text that go beyond latin-1, in lower case."""
+        if _LETTER_BEYOND.search(self.text.encode("utf-8", "surrogatepass").translate(None, _ASCII)) is None:
+            return set()  # quotation marks, dashes and pictures only
         beyond = {word for word in self.text.split() if not word.isascii() and _LATIN_1.fullmatch(word) is None}
         return set(_WORD.findall(" ".join(beyond).lower())) if beyond else set()
 
@@ -174,13 +179,14 @@ class View:
     def _indexed(self) -> dict[bytes, list[int]]:
         """Places of all words that the gate has seen, in one pass: cheaper than a search for each of many."""
         words, hits = self.words, self.hits
-        ends = list(accumulate(map(len, words)))
         index: dict[bytes, list[int]] = {word: [] for word in hits}
+        done = offset = 0
         for position in compress(range(len(words)), map(hits.__contains__, words)):
-            word = words[position]
-            places = index[word]
+            offset += sum(map(len, words[done:position])) + position - done
+            done = position
+            places = index[words[position]]
             if len(places) < PLACES_MAX:
-                places.append(ends[position] + position - len(word))
+                places.append(offset)
         return index
 
     def after(self, words: frozenset[bytes]) -> Iterator[tuple[bytes, int]]:
