@@ -110,7 +110,7 @@ def environment(rng: Random) -> dict[str, Any]:
         found["storage_region"] = rng.choice(REGIONS)
     if rng.random() < 0.3:
         found["jurisdiction"] = rng.choice(REGIONS)
-    if rng.random() < 0.6:
+    if rng.random() < 0.75:
         found["operator"] = rng.choice(OPERATORS)
     held = [attestation(rng) for _ in range(rng.randint(0, 3))]
     if held:
@@ -221,8 +221,10 @@ def configuration(rng: Random, addresses: list[tuple[str, str]], model: str = "m
         "aliases": {f"alias{i}": rng.choice((*workloads, *names)) for i in range(rng.randint(1, 3))},
         "rules": [rule(rng, i, tuple(workloads)) for i in range(rng.choice((0, 1, 1, 2, 2, 3, 4)))],
     }
-    if rng.random() < 0.3:
-        doc["vendors"] = {rng.choice(("openai", "microsoft")): {"attests": [attestation(rng) for _ in range(2)]}}
+    if rng.random() < 0.7:
+        # What an environment says of itself counts, even lapsed; the register speaks only where it is silent.
+        lent = ["baa", *(attestation(rng) for _ in range(rng.randint(0, 2)))]
+        doc["vendors"] = {who: {"attests": lent} for who in some(rng, ("openai", "MICROSOFT", "self"))}
     if rng.random() < 0.15:
         doc["packs"] = some(rng, PACKS, 2)
     if rng.random() < 0.3:
