@@ -187,8 +187,9 @@ class Classifier:
     def _remember(self, call: Call, read: Read, labels: Labels) -> Labels:
         """The labels with those that the conversation carried before; keeps what is new about it.
 
-        Only what is beyond the floor, and cannot be read again from what makes up the conversation's identity, has to
-        be kept: a call that is nothing but its first message, or that nothing raised, writes nothing.
+        A named session keeps all its labels. Of one that only its first words tell, what is beyond the floor and cannot
+        be read again from those words: a call that is nothing but its first message, or that nothing raised, writes
+        nothing.
         """
         conversations = self._conversations
         if conversations is None:
@@ -203,7 +204,8 @@ class Classifier:
             return labels
         tenant = call.principal.tenant.encode()
         now_s = self._time_ms() // 1000
-        keys = [(conversations.identity(b"name", tenant, name.encode()), floor, True) for name in names]
+        # A named session carries its class into whatever workload it is used in next, declared or found.
+        keys = [(conversations.identity(b"name", tenant, name.encode()), NONE, True) for name in names]
         origin = _origin(read) if call.api in _CONVERSATIONS and (turns > 1 or labels != floor) else None
         if origin is not None:
             texts = (read.parts[at].text.encode("utf-8", "surrogatepass") for at in origin)
