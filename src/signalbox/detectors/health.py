@@ -42,7 +42,9 @@ _AGED = re.compile(
 )
 _AGE_WORDS = frozenset((b"old", b"yo"))
 _MEDICAL = frozenset(
-    b"patient patients doctor physician clinic clinical hospital nurse treatment treatments paciente patientin".split()
+    b"patient patients doctor physician clinic clinical hospital nurse treatment treatments paciente patientin medico "
+    b"m\xe9dico arzt klinik krankenhaus m\xe9decin h\xf4pital paziente ospedale ziekenhuis pacjent pacjenta szpital "
+    b"lekarz sjukhus l\xe4kare potilas sairaala sykehus lege l\xe6ge medical".split()
 )
 _SUFFIXES = (
     b"ectomy", b"otomy", b"plasty", b"itis", b"emia", b"aemia", b"azole", b"cillin", b"mycin", b"sartan", b"statin",
@@ -229,9 +231,11 @@ def _date_windows(view: View) -> Iterator[tuple[int, int]]:
 
 _NUMERIC = re.compile(rb"0{1,4}[-/.] ?0{1,2}[-/.] ?0{2}")
 # The gate learns these words as well, so that places of them are known when clinical text is read.
-_CONTEXT = (
-    MONTH_WORDS | _TOWN_WORDS | _AGE_WORDS | _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
-)
+_CONTEXT = MONTH_WORDS | _TOWN_WORDS | _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
 DETECTOR = Detector(
-    "health", find, tags=("phi",), words=STRONG | WEAK, context=frozenset(word.decode("latin-1") for word in _CONTEXT)
+    "health",
+    find,
+    tags=("phi",),
+    words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
+    context=WEAK | {word.decode("latin-1") for word in _CONTEXT},
 )

@@ -4,48 +4,73 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
+
 from signalbox.detectors.detector import Detector
-from signalbox.detectors.found import Found
+from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.national_table import NATIONAL, NationalId
 from signalbox.detectors.shapes import ID
 from signalbox.detectors.view import View, Words
 
-_BY_SHAPE: dict[str, list[NationalId]] = {}
-for _id in NATIONAL:
-    for _written in _id.shapes:
-        _BY_SHAPE.setdefault(_written, []).append(_id)
-
 _WORDS = {entry.kind: Words(entry.words) for entry in NATIONAL}
 _SEPARATORS = str.maketrans("", "", " .-/()+")
+
+
+class _Readings(msgspec.Struct, frozen=True):
+    """What a written form can be. words: those of all entries. alone: entries that need no word near them."""
+
+    entries: tuple[NationalId, ...]
+    words: Words
+    alone: tuple[NationalId, ...]
+
+
+def _readings() -> dict[str, _Readings]:
+    by_shape: dict[str, list[NationalId]] = {}
+    for entry in NATIONAL:
+        for written in entry.shapes:
+            by_shape.setdefault(written, []).append(entry)
+    return {
+        shape: _Readings(
+            tuple(entries),
+            Words(word for entry in entries for word in entry.words),
+            tuple(entry for entry in entries if entry.alone >= RAISES),
+        )
+        for shape, entries in by_shape.items()
+    }
+
+
+_BY_SHAPE = _readings()
 
 
 def find(view: View) -> Iterator[Found]:
     for start, end, kinds in view.numbers:
         if not kinds & ID:
             continue
+        readings = _BY_SHAPE.get(view.shape[start:end].decode("latin-1"))
         bare = view.text[start:end].translate(_SEPARATORS)
-        shape = view.shape[start:end].decode("latin-1")
-        entries = _BY_SHAPE.get(shape)
-        if entries is None:
-            entries = _BY_SHAPE.get("".join("0" if char.isdigit() else "A" for char in bare), ())
-        valid = [(entry, True) for entry in entries if entry.check is None or entry.check(bare)]
-        doubtful = [(entry, False) for entry in entries if entry.invalid and (entry, True) not in valid]
-        if valid or doubtful:
-            best = _best(view, start, end, valid + doubtful)
-            if best is not None:
-                yield best
+        if readings is None:
+            readings = _BY_SHAPE.get("".join("0" if char.isdigit() else "A" for char in bare))
+        if readings is None:
+            continue
+        around = view.window(start, end, 56, 24)
+        # Checks cost, and files full of numbers have many: without a word near, only what is sure alone is checked.
+        entries = readings.entries if view.says(around, readings.words) else readings.alone
+        kind, most = "", 0.0
+        for entry in entries:
+            confidence = _confidence(view, entry, bare, around)
+            if confidence > most:
+                kind, most = entry.kind, confidence
+        if most:
+            yield Found("national_ids", "national-id", start, end, most, kind)
 
 
-def _best(view: View, start: int, end: int, entries: list[tuple[NationalId, bool]]) -> Found | None:
-    """The most confident reading of a number, given the words around it."""
-    kind, most = "", 0.0
-    around = view.window(start, end, 56, 24)
-    for entry, valid in entries:
-        named = view.says(around, _WORDS[entry.kind])
-        confidence = (entry.named if named else entry.alone) if valid else (entry.invalid if named else 0.0)
-        if confidence > most:
-            kind, most = entry.kind, confidence
-    return Found("national_ids", "national-id", start, end, most, kind) if most else None
+def _confidence(view: View, entry: NationalId, bare: str, around: tuple[list[bytes], str]) -> float:
+    named = view.says(around, _WORDS[entry.kind])
+    if not named and entry.alone < RAISES:
+        return 0.0
+    if entry.check is None or entry.check(bare):
+        return entry.named if named else entry.alone
+    return entry.invalid if named else 0.0
 
 
 DETECTOR = Detector("national_ids", find, tags=("national-id",), kinds=ID)

@@ -13,7 +13,7 @@ from signalbox.detectors.checksums import verhoeff
 class NationalId(msgspec.Struct, frozen=True):
     """shapes: written forms, A for a capital and 0 for a digit. named, alone: confidence when the check holds, with
     and without one of `words` near; invalid: confidence when named but the check fails (typing errors, masked or
-    never-issued numbers), 0 to ignore. `alone` below 0.5 means: too many other numbers pass, context decides."""
+    never-issued numbers), 0 to ignore. `alone` below 0.5 means: only context makes it one."""
 
     kind: str
     shapes: tuple[str, ...]

@@ -109,6 +109,11 @@ for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0
         (_prefix.encode(), re.compile(f"{re.escape(_prefix)}{_rest}(?![A-Za-z0-9])".encode()), _kind, _worth)
     )
 
+# After a joint only prefixes that are long enough to be no accident.
+_GLUED = re.compile(
+    ("[_-](?=" + "|".join(re.escape(prefix) for prefix, *_ in _FORMS if len(prefix) >= 4) + ")").encode()
+)
+
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{1,8192}+)?")
 _USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:(?!\d{1,5}[#\\])([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
 _HEADER = re.compile(rb"[ ]{1,2}(?:\\?[\"'])?([A-Za-z0-9._~+/=-]{6,4096}+)")
@@ -159,19 +164,13 @@ def _token(flat: bytes, start: int, forms: list[tuple[bytes, re.Pattern[bytes], 
 
 
 def _inner(flat: bytes, start: int, end: int) -> Iterator[Found]:
-    """A known token glued to a name before it, as in `KEY_ghp_…` or `prefix-sk-…`: look after each joint."""
-    at, tries = start, 0
-    while tries < 4:
-        joint = min((i for i in (flat.find(b"_", at, end), flat.find(b"-", at, end)) if i >= 0), default=-1)
-        if joint < 0 or end - joint < 16:
+    """A known token glued to a name before it, as in `KEY_ghp_…` or `prefix-sk-ant-…`."""
+    for joint in _GLUED.finditer(flat, start, end):
+        at = joint.end()
+        found = _token(flat, at, [form for form in _BY_START[flat[at : at + _PREFIX_MIN]] if len(form[0]) >= 4])
+        if found is not None:
+            yield found
             return
-        at, tries = joint + 1, tries + 1
-        forms = _BY_START.get(flat[at : at + _PREFIX_MIN])
-        if forms is not None:
-            found = _token(flat, at, [form for form in forms if len(form[0]) >= 4])
-            if found is not None:
-                yield found
-                return
 
 
 def _urls(flat: bytes) -> Iterator[Found]:

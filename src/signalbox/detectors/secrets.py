@@ -30,7 +30,6 @@ _RARE = {
 # are looked for; the cap bounds time, and a text with that many assignments has long been labelled.
 _SCORED_PER_KB, _SCORED_MIN = 2, 40
 
-_SIGN, _SIGNS_MAX = re.compile(rb"[=:]"), 2
 
 _ASSIGN = re.compile(
     rb"([A-Za-z0-9_.-]{0,32}+)"  # the rest of the name
@@ -60,7 +59,7 @@ def find(view: View) -> Iterator[Found]:
 def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if PROSE_WORDS.isdisjoint(view.hits) and not _is_announced(view):
+    if b"=" not in view.marks and b":" not in view.marks and PROSE_WORDS.isdisjoint(view.hits):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     seen: set[int] = set()
@@ -76,22 +75,6 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
                 seen.add(one[0])
                 yield one
             at = lower.find(needle, after)
-
-
-def _is_announced(view: View) -> bool:
-    """Whether a needle stands before one of the signs that assign; many signs are not looked at one by one."""
-    marks = view.marks
-    if marks.count(b"=") + marks.count(b":") > _SIGNS_MAX:
-        return True
-    lower = view.lower
-    for match in _SIGN.finditer(view.flat):
-        at = match.start()
-        before = lower[at - 40 if at > 40 else 0 : at]
-        if b"key" in before or b"pass" in before or b"token" in before or b"secret" in before or b"pwd" in before:
-            return True
-        if b"auth" in before or b"cred" in before or b"seed" in before:
-            return True
-    return False
 
 
 def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:

@@ -240,7 +240,7 @@ class View:
                 wide = _with_letters(shape, left)
                 inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
                 parts, left = (*candidates(shape[wide:end]), *inner), wide
-            if not parts or (shape[left - 11 : left : 5] == b"---" and shape[left - 24 : left - 23] == b"-"):
+            if not parts or (left > 16 and shape[left - 16 : left : 5] == b"----"):
                 continue  # no number, or the tail of a UUID
             for low, high, kinds in parts:
                 after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
