@@ -48,7 +48,13 @@ def gateway_config(upstream_port: int) -> str:
         for i in range(DEPLOYMENTS)
     }
     workloads: dict[str, object] = {
-        WORKLOAD: {"data": ["confidential", "personal"], "regulations": ["gdpr"], "placements": []}
+        # Classes are declared here; what detecting them adds is measured by benchmarks/classify.py.
+        WORKLOAD: {
+            "data": ["confidential", "personal"],
+            "regulations": ["gdpr"],
+            "placements": [],
+            "classify": {"detectors": "off"},
+        }
     }
     for i in range(WORKLOADS - 1):
         workloads[f"task-{i:02d}"] = {"data": ["internal"], "placements": [f"model-{i:03d}", f"model-{i + 50:03d}"]}
