@@ -31,6 +31,7 @@ BATCH_BYTES = 4 << 20
 _BACKOFF_S_MAX = 30.0
 # Between so many lines the interpreter is offered to the request path, which may live in the same process.
 _YIELD_LINES = 50
+_YIELD_S = 0.001
 # Where the shipper lives in the process that serves, requests go first: while that process uses more than this share
 # of a core, shipping waits, but never longer than POSTPONE_S_MAX. The journal holds everything meanwhile.
 BUSY_SHARE = 0.7
@@ -101,7 +102,7 @@ class Shipping:
                 if batch.full:
                     records += batch.ship(self._store)
                 if lines % _YIELD_LINES == 0:
-                    time.sleep(0)
+                    time.sleep(_YIELD_S)
         except OSError as error:
             findings.add(Finding("unreadable", chain, f"the journal cannot be read: {error.strerror}"))
         records += batch.ship(self._store)
