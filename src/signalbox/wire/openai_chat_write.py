@@ -7,9 +7,10 @@ from typing import Any
 
 import msgspec
 
-from signalbox.core.errors import BadRequest, Unsupported
-from signalbox.core.hub import Image, Message, OutputFormat, Request, Tool, ToolResult
+from signalbox.core.errors import BadRequest
+from signalbox.core.hub import OutputFormat, Request, Tool
 from signalbox.wire.dialect import Target
+from signalbox.wire.limits import refuse_what_target_cannot
 from signalbox.wire.openai_chat_messages import write_conversation
 from signalbox.wire.responses_items import note
 
@@ -27,7 +28,7 @@ _EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
 def write_request(request: Request, target: Target) -> bytes:
     """The body for `target`. Tuning that this API lacks is added to `request.dropped`; raises Unsupported for what
     the target cannot honour."""
-    _refuse_what_target_cannot(request, target)
+    refuse_what_target_cannot(request, target, "another protocol")
     dropped = request.dropped
     messages = write_conversation(request.messages, dropped)
     if not messages:
@@ -48,27 +49,6 @@ def write_request(request: Request, target: Target) -> bytes:
         body["max_completion_tokens" if _OPENAI.match(target.model) else "max_tokens"] = request.max_tokens
     _write_tuning(body, request, target.model)
     return msgspec.json.encode(body)
-
-
-def _refuse_what_target_cannot(request: Request, target: Target) -> None:
-    if request.n is not None and request.n > 1:
-        raise Unsupported("'n' above 1 cannot be carried to another protocol.", param="n")
-    if request.tools and not target.tools:
-        raise Unsupported(f"The deployment of '{target.model}' takes no tools.", param="tools")
-    form = request.output_format
-    if form is not None and form.kind == "json_schema" and not target.json_schema:
-        raise Unsupported(f"The deployment of '{target.model}' takes no JSON schema.", param="response_format")
-    if not target.images and any(_has_image(message) for message in request.messages):
-        raise Unsupported(f"The deployment of '{target.model}' takes no images.", param="messages")
-
-
-def _has_image(message: Message) -> bool:
-    for part in message.parts:
-        if isinstance(part, Image):
-            return True
-        if isinstance(part, ToolResult) and any(isinstance(inner, Image) for inner in part.parts):
-            return True
-    return False
 
 
 def _write_tools(body: dict[str, Any], request: Request) -> None:

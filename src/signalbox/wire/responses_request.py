@@ -7,8 +7,9 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.core.errors import BadRequest, Unsupported
-from signalbox.core.hub import Image, Message, OutputFormat, Request, Text, Tool, ToolChoice, ToolResult
+from signalbox.core.hub import Message, OutputFormat, Request, Text, Tool, ToolChoice
 from signalbox.wire.dialect import Target
+from signalbox.wire.limits import refuse_what_target_cannot
 from signalbox.wire.responses_envelope import read_max_tokens
 from signalbox.wire.responses_items import ItemsReader, note, write_items
 
@@ -234,7 +235,7 @@ def _number(doc: dict[str, Any], name: str) -> float | None:
 
 def write_request(request: Request, target: Target) -> bytes:
     """A body for a Responses deployment. It stores nothing and asks for nothing beyond the answer."""
-    _refuse_what_target_cannot(request, target)
+    refuse_what_target_cannot(request, target, "the Responses API")
     dropped = request.dropped
     body: dict[str, Any] = {"model": target.model, "input": write_items(request.messages, dropped), "store": False}
     if request.system:
@@ -273,27 +274,6 @@ def _write_scalars(request: Request, body: dict[str, Any]) -> None:
         body["service_tier"] = request.service_tier
     elif request.service_tier is not None:
         note(request.dropped, "service_tier")
-
-
-def _refuse_what_target_cannot(request: Request, target: Target) -> None:
-    if request.n is not None and request.n > 1:
-        raise Unsupported("'n' above 1 cannot be carried to the Responses API.", param="n")
-    if request.tools and not target.tools:
-        raise Unsupported(f"The deployment of '{target.model}' takes no tools.", param="tools")
-    form = request.output_format
-    if form is not None and form.kind == "json_schema" and not target.json_schema:
-        raise Unsupported(f"The deployment of '{target.model}' takes no JSON schema.", param="response_format")
-    if not target.images and any(_has_image(message) for message in request.messages):
-        raise Unsupported(f"The deployment of '{target.model}' takes no images.", param="messages")
-
-
-def _has_image(message: Message) -> bool:
-    for part in message.parts:
-        if isinstance(part, Image):
-            return True
-        if isinstance(part, ToolResult) and any(isinstance(inner, Image) for inner in part.parts):
-            return True
-    return False
 
 
 def _write_tool(tool: Tool) -> dict[str, Any]:
