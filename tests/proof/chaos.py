@@ -46,9 +46,8 @@ PROTOCOLS = ("openai", "anthropic", "openai", "openai", "anthropic", "openai", "
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"), Decimal("0.3125"), Decimal("0.5"))
 CALLS_MAX = 100_000
 AT_ONCE = 24
-RELOAD_EVERY_S = 0.1
-# Reloads come for a while, then rest for as long.
-RELOADS_IN_A_ROW = 30
+# Counted in calls, not in time, so that a slow machine sees as many reloads as a fast one.
+RELOAD_EVERY_CALLS = 20
 KEYS_OF_VERSIONS = 6
 FINDINGS_MAX = 20
 SHORT_SHARE_MAX = 0.04
@@ -118,27 +117,29 @@ class Chaos:
         self._ports = ports
         self._versions: list[Version] = []
         self._made: list[Made] = []
+        self._called = 0
 
     async def run(self, calls: int) -> Report:
         began = time.monotonic()
         await self._reload()
         await self._box.worker.obey(Listen())
-        helpers = [asyncio.create_task(self._reloads()), asyncio.create_task(self._trouble())]
+        trouble = asyncio.create_task(self._trouble())
         left = iter(range(calls))
 
         async def caller() -> None:
             for _ in left:
                 await self._call()
+                self._called += 1
+                if self._called % RELOAD_EVERY_CALLS == 0:
+                    await self._reload()  # while the other callers go on
 
         try:
             await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
         finally:
-            for helper in helpers:
-                helper.cancel()
-            await asyncio.gather(*helpers, return_exceptions=True)
-        for helper in helpers:
-            if not helper.cancelled() and (error := helper.exception()) is not None:
-                raise error
+            trouble.cancel()
+            await asyncio.gather(trouble, return_exceptions=True)
+        if not trouble.cancelled() and (error := trouble.exception()) is not None:
+            raise error
         await self._quiet()
         self._judge()
         self.report.seconds = time.monotonic() - began
@@ -170,13 +171,6 @@ class Chaos:
         maker = CallMaker(rng, doc, len(who), f"{number}")
         self._versions.append(Version(Oracle(text, today().isoformat()), version, who, keys, maker))
         self.report.reloads = number
-
-    async def _reloads(self) -> None:
-        while True:
-            for _ in range(RELOADS_IN_A_ROW):
-                await asyncio.sleep(RELOAD_EVERY_S)
-                await self._reload()
-            await asyncio.sleep(RELOADS_IN_A_ROW * RELOAD_EVERY_S)
 
     async def _trouble(self) -> None:
         rng, sim = self._trouble_rng, self._box.sim

@@ -19,7 +19,7 @@ OUT_DEFAULT = 4096
 
 # An answer must be this long to tell how fast its deployment is.
 _RATE_TOKENS_MIN = 16
-_SAMPLES_MIN = 4
+_SAMPLES_MIN = 8
 _EVERY_ONE = 64
 _ONE_IN = 8
 _RATES_MIN = 6
@@ -30,11 +30,11 @@ _ROUNDING_TOKENS = 2
 
 
 class Calibration:
-    """Decaying upper bounds of one deployment's ratios.
+    """Decaying upper bounds of the ratios of one deployment and API.
 
     Input is a line over the size of the body, because what surrounds a prompt in JSON costs bytes and few tokens, with
-    the largest recent relative error on top. Output is bounded by its characters and by its events, whichever says
-    less; hidden reasoning, which shows in neither, comes on top as far as the time allows.
+    the largest recent error, as tokens a byte, on top. Output is bounded by its characters and by its events, whichever
+    says less; hidden reasoning, which shows in neither, comes on top as far as the time allows.
     """
 
     __slots__ = (
@@ -89,9 +89,8 @@ class Calibration:
         self._sum_xx = self._sum_xx * keep + body_bytes * body_bytes
         self._sum_xy = self._sum_xy * keep + body_bytes * tokens_in
         self._fit()
-        line = self._slope * body_bytes + self._intercept
-        error = (tokens_in - _ROUNDING_TOKENS) / line - 1 if line > 0 else 0.0
-        self._error = max(error, self._error * 0.98)
+        over = tokens_in - _ROUNDING_TOKENS - (self._slope * body_bytes + self._intercept)
+        self._error = max(over / body_bytes, self._error * 0.99)
         self._samples += 1
         self._bytes_max = max(self._bytes_max, body_bytes)
         self._bytes_min = min(self._bytes_min or body_bytes, body_bytes)
@@ -144,8 +143,8 @@ class Calibration:
     def tokens_in(self, body_bytes: int) -> int:
         if self._samples < _SAMPLES_MIN or body_bytes > 2 * self._bytes_max or 2 * body_bytes < self._bytes_min:
             return ceil(body_bytes * TOKENS_PER_BODY_BYTE)
-        line = (self._slope * body_bytes + self._intercept) * (1 + self._error)
-        return ceil(max(1.0, line)) + _ROUNDING_TOKENS
+        line = self._slope * body_bytes + self._intercept
+        return ceil(max(1.0, line + self._error * body_bytes)) + _ROUNDING_TOKENS
 
     def tokens_out(self, chars: int, events: int) -> int:
         """What was shown. events: content events seen, each at least one token with every known provider."""
@@ -180,19 +179,21 @@ class Calibration:
 
 
 class Metering:
-    """One calibration a deployment, by name so that it outlives a reload; bounded by the configuration's size."""
+    """One calibration a deployment and API, whose bodies say as much in other words; by name, so that it outlives a
+    reload, and bounded by the configuration's size."""
 
     NAMES_MAX = 10_000
 
     def __init__(self) -> None:
-        self._by_name: dict[str, Calibration] = {}
+        self._by_name: dict[tuple[str, str], Calibration] = {}
 
-    def of(self, deployment: str) -> Calibration:
-        found = self._by_name.get(deployment)
+    def of(self, deployment: str, api: str) -> Calibration:
+        name = (deployment, api)
+        found = self._by_name.get(name)
         if found is None:
             if len(self._by_name) >= self.NAMES_MAX:
                 self._by_name.clear()
-            found = self._by_name[deployment] = Calibration()
+            found = self._by_name[name] = Calibration()
         return found
 
 

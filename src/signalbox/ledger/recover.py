@@ -89,7 +89,7 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
         # Known to the writer, so that a head it writes while rotating sends a second recovery far enough back.
         writer.open.update(dict.fromkeys(owed, tail.low))
         ends = [
-            settle_unknown(opened, track, pace, known.of(opened.deployment), time_ms, cost, ERROR)
+            settle_unknown(opened, track, pace, known.of(opened.deployment, opened.api), time_ms, cost, ERROR)
             for opened, track in owed.values()
         ]
         items: list[tuple[bytes, Record]] = [(encode(end), end) for end in ends]
@@ -126,7 +126,7 @@ def _read_open(
             pace.note(entry.time_ms)
             ended = still_open.pop(entry.attempt_id, None)
             if ended is not None:
-                learn(ended[0], entry, known.of(ended[0].deployment))
+                learn(ended[0], entry, known.of(ended[0].deployment, ended[0].api))
         elif isinstance(entry, Progress):
             pace.add(entry.time_ms, moved=bool(entry.at))
             for attempt_id, tokens in entry.at:

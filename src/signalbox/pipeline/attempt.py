@@ -126,7 +126,7 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
 def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     """On record before the first byte leaves; LedgerError keeps it from leaving."""
     call, deployment = this.call, this.deployment
-    this.reserved_in = stages.metering.of(deployment.name).tokens_in(len(permit.body))
+    this.reserved_in = stages.metering.of(deployment.name, this.api).tokens_in(len(permit.body))
     out_max = (call.envelope.max_tokens or 0) * call.envelope.n
     principal = call.principal
     stages.journal.append(

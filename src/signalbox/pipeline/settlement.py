@@ -49,7 +49,7 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
         return NO_USAGE, "none"
     if this.api == "count_tokens":
         return NO_USAGE, "provider" if state == SETTLED else "none"
-    meter = stages.metering.of(this.deployment.name)
+    meter = stages.metering.of(this.deployment.name, this.api)
     told = this.usage
     if told is not None and this.ended:
         if meter.wants_more():

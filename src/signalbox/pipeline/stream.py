@@ -61,7 +61,7 @@ class _Relay:
         self._reply = reply
         self._stages = stages
         self._decode = SseDecoder().feed
-        self._meter = stages.metering.of(this.deployment.name)
+        self._meter = stages.metering.of(this.deployment.name, this.api)
         dialect = DIALECTS[this.api]
         same = this.api == this.call.api
         self._observer: Observer | None = dialect.observer(this.call.envelope.n) if same else None
