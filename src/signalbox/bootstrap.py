@@ -19,10 +19,11 @@ import msgspec
 import uvicorn
 import uvloop
 
+from signalbox import store as stores
 from signalbox.config import schema
 from signalbox.config.declared import Declared
 from signalbox.config.discover import SimulatedModel, discover, simulated
-from signalbox.config.load import load_text
+from signalbox.config.load import load_text, read_bytes, store_of
 from signalbox.console.app import Console, is_loopback
 from signalbox.control.drill import Plan, Progress, Result, drill
 from signalbox.control.explain import Explainer
@@ -60,7 +61,6 @@ from signalbox.pricing.catalogue import rates
 from signalbox.routing.router import Router
 from signalbox.simulator.server import Simulator
 from signalbox.simulator.settings import SimulatorSettings
-from signalbox.store.sqlite import SqliteStore
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics
 from signalbox.upstream.transport import Transport
@@ -147,8 +147,14 @@ def explainer_for(declared: Declared, generation: int = 1) -> Explainer:
     return Explainer(declared, compile_declared(declared, generation).snapshot)
 
 
-def open_store(state: StateDir) -> Store:
-    return SqliteStore(state.database)
+def open_store(state: StateDir, url: Secret | None = None) -> Store:
+    """The database of an installation: the one that its configuration names, or a file in its state directory."""
+    return stores.open_store(url.reveal() if url is not None else f"sqlite:{state.database}")
+
+
+def stated_store(config: Path | None) -> Secret | None:
+    """The database that a configuration file names. Raises ConfigError."""
+    return store_of(read_bytes(config), str(config)) if config is not None else None
 
 
 # --- the data plane's process ---
@@ -312,8 +318,10 @@ async def _serve(options: ServeOptions) -> int:
     log = Log("supervisor")
     state = StateDir(options.state_dir)
     source, found, simulator = await _source(options)
-    _check(source.read(), 1)
-    store = StoreThread(lambda: open_store(state))
+    text = source.read()
+    _check(text, 1)
+    url = store_of(text.content, text.name)
+    store = StoreThread(lambda: open_store(state, url))
     pepper = state.pepper()
     admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
     first_key = store.run_now(lambda opened: _first_key(opened, pepper))
@@ -326,7 +334,7 @@ async def _serve(options: ServeOptions) -> int:
         spawn=_spawner(options, state, listener, log),
         recover=lambda: _recover(state, log),
         check=_check,
-        shipping=Shipper(lambda: open_store(state), state.journal, SHIP_S, _alarm(log)),
+        shipping=Shipper(lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log)),
         stop_listening=listener.close,
         today=today,
         stopping=stopping,

@@ -9,8 +9,8 @@ import pytest
 
 from signalbox.core.errors import StoreError
 from signalbox.store import open_store
+from signalbox.store.migrations import MIGRATIONS
 from signalbox.store.sqlite import SqliteStore
-from signalbox.store.sqlite_migrations import MIGRATIONS
 
 
 def test_the_file_is_private(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_newer_database_is_left_alone(tmp_path: Path) -> None:
 
 def test_a_failed_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     broken = (*MIGRATIONS, ("broken", ("CREATE TABLE fresh (a)", "CREATE TABLE nonsense (")))
-    monkeypatch.setattr("signalbox.store.sqlite_migrations.MIGRATIONS", broken)
+    monkeypatch.setattr("signalbox.store.migrations.MIGRATIONS", broken)
     with pytest.raises(StoreError, match=r"syntax error|incomplete"):
         SqliteStore(tmp_path / "s.db")
     connection = sqlite3.connect(tmp_path / "s.db")

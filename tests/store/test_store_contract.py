@@ -6,6 +6,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Iterator
 from decimal import Decimal
+from itertools import count
 from pathlib import Path
 
 import msgspec
@@ -13,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+import postgres
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store, VirtualKey
 from signalbox.core.records import ConfigLoaded, Opened, Progress, Record, Refused, Settled
@@ -22,6 +24,7 @@ from signalbox.store import STORES, open_store
 # How a test makes a fresh database of each kind: scheme -> URL from an empty directory.
 URLS: dict[str, Callable[[Path], str]] = {
     "sqlite": lambda directory: f"sqlite:{directory}/state/signalbox.db",
+    "postgresql": lambda directory: postgres.fresh_url(),
 }
 BASE_MS = 1_790_000_000_000
 
@@ -33,6 +36,13 @@ def test_every_store_is_under_this_contract() -> None:
 @pytest.fixture(params=sorted(STORES))
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     return URLS[request.param](tmp_path)
+
+
+@pytest.fixture(params=sorted(STORES))
+def fresh(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[], str]:
+    """Makes one new database after another."""
+    numbers = count()
+    return lambda: URLS[request.param](tmp_path / f"{next(numbers)}")
 
 
 @pytest.fixture
@@ -328,7 +338,7 @@ def test_a_closed_store_says_so(url: str) -> None:
 
 @given(data=st.data())
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-def test_any_batching_gives_the_same_ledger(url: str, data: st.DataObject) -> None:
+def test_any_batching_gives_the_same_ledger(fresh: Callable[[], str], data: st.DataObject) -> None:
     records: list[Record] = []
     for number in range(8):
         records += [_opened(f"a{number}"), _settled(f"a{number}", cost_pico=number)]
@@ -341,7 +351,7 @@ def test_any_batching_gives_the_same_ledger(url: str, data: st.DataObject) -> No
             place[begin], place[end] = place[end], place[begin]
     shuffled = [records[index] for index in sorted(place, key=lambda index: place[index])]
     chain = f"c{data.draw(st.integers(0, 10**9))}"
-    with contextlib.closing(open_store(url.replace("signalbox.db", f"{chain}.db"))) as store:
+    with contextlib.closing(open_store(fresh())) as store:
         while shuffled:
             size = data.draw(st.integers(1, len(shuffled)))
             _ship(store, *shuffled[:size], chain=chain)

@@ -9,8 +9,8 @@ from decimal import Decimal, InvalidOperation
 
 import msgspec
 
-from signalbox.bootstrap import now_ms, open_store
-from signalbox.cli.options import add_json, add_state_dir
+from signalbox.bootstrap import now_ms, open_store, stated_store
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.keys import NewKey, create
 from signalbox.control.state import StateDir
 from signalbox.core.ports import Store, VirtualKey
@@ -42,12 +42,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for sub in (made, listed, revoked):
         add_state_dir(sub)
         add_json(sub)
-        sub.add_argument("--config", help=argparse.SUPPRESS)
+        add_config(sub)
 
 
 def run(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
-    store = open_store(state)
+    store = open_store(state, stated_store(config_path(options.config)))
     try:
         if options.what == "create":
             return _create(options, state, store)

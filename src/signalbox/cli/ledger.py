@@ -8,8 +8,8 @@ from typing import cast
 
 import msgspec
 
-from signalbox.bootstrap import open_store
-from signalbox.cli.options import add_json, add_state_dir
+from signalbox.bootstrap import open_store, stated_store
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.state import StateDir
 from signalbox.core.ports import DIMENSIONS, Store
 from signalbox.ledger.query import FILTERS, query, query_refused
@@ -40,12 +40,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for sub in (asked, checked):
         add_state_dir(sub)
         add_json(sub)
-        sub.add_argument("--config", help=argparse.SUPPRESS)
+        add_config(sub)
 
 
 def run(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
-    store = open_store(state)
+    store = open_store(state, stated_store(config_path(options.config)))
     try:
         return _query(options, state, store) if options.what == "query" else _verify(options, state, store)
     finally:

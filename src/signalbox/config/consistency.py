@@ -22,6 +22,8 @@ from signalbox.config.schema import (
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import Timeouts
 
+# How a database's URL begins.
+STORE_SCHEMES = ("postgresql://",)
 # A predicate in a predicate: deeper than this nobody can say what it means.
 PREDICATE_DEPTH_MAX = 8
 _LABELS = (*LEVELS, *TAG_BIT)
@@ -42,6 +44,8 @@ def check(config: Config, problems: Problems) -> None:
     for name, team in config.teams.items():
         _check_listed(("teams", name, "workloads"), team.workloads, ("workloads",), problems)
     _check_rules(config, problems)
+    if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
+        problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 
 
 def _check_packs(config: Config, problems: Problems) -> None:

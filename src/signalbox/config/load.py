@@ -12,11 +12,12 @@ import msgspec
 from signalbox.config.consistency import check
 from signalbox.config.declared import Declared, Target
 from signalbox.config.problems import Problems, dotted
-from signalbox.config.references import References
+from signalbox.config.references import ReferenceProblem, References
 from signalbox.config.schema import Config
 from signalbox.config.shape import Shape
 from signalbox.config.targets import complete
-from signalbox.config.yaml12 import BYTES_MAX, parse
+from signalbox.config.yaml12 import BYTES_MAX, Scalar, parse
+from signalbox.config.yaml12 import Mapping as Document
 from signalbox.core.errors import ConfigError
 from signalbox.core.secret import Secret
 
@@ -62,6 +63,20 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
         files=tuple(dict.fromkeys((name, *references.files))),
         inline_secrets=tuple(dotted(path) for path in shape.inline_secrets),
     )
+
+
+def store_of(content: bytes | str, name: str, environ: Mapping[str, str] | None = None) -> Secret | None:
+    """The setting `store` alone, for those who need the database and not what else the file refers to."""
+    raw = content.encode() if isinstance(content, str) else content
+    root = parse(raw, name)
+    entry = root.entries.get("store") if isinstance(root, Document) else None
+    if entry is None or not isinstance(entry[1], Scalar) or not entry[1].text:
+        return None
+    references = References(os.environ if environ is None else environ, FilePath(name).parent)
+    try:
+        return references.secret(entry[1].text)
+    except ReferenceProblem as problem:
+        raise ConfigError([f"{name}:{entry[0]}: store: {problem.what}. {problem.fix}."]) from None
 
 
 def _targets(config: Config, references: References, problems: Problems) -> dict[str, Target]:

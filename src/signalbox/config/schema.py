@@ -625,4 +625,11 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     journal: Annotated[Journal, Meta(description="How records of attempts reach the disk.")] = field(
         default_factory=Journal
     )
+    store: Annotated[
+        Secret | None,
+        Meta(
+            description="The database, as `postgresql://user:password@host/database`; `${NAME}` reads an environment "
+            "variable, `file:/path` a file. A file in the state directory when left out. Read at start."
+        ),
+    ] = None
     config_source: Annotated[Literal["file"], Meta(description="Where the truth lies.")] = "file"

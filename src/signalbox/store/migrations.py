@@ -1,9 +1,6 @@
-"""The SQLite schema as numbered steps that only go forward, and how they are applied under a lock."""
+"""The schema as numbered steps that only go forward. They are written as SQLite takes them; other stores translate."""
 
 from __future__ import annotations
-
-import sqlite3
-import time
 
 from signalbox.core.errors import StoreError
 
@@ -108,32 +105,10 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )
 
 
-def migrate(connection: sqlite3.Connection) -> None:
-    """Brings the database to this version. `PRAGMA user_version` is the number of the last step; the table
-    `migrations` says when each was applied. Raises StoreError for a database that a newer version wrote."""
-    if _version(connection) == len(MIGRATIONS):
-        return
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Read again: another process may have migrated while this one waited for the lock.
-        version = _version(connection)
-        if version > len(MIGRATIONS):
-            raise StoreError(f"the database has schema {version}, this version knows up to {len(MIGRATIONS)}: upgrade")
-        connection.execute(
-            "CREATE TABLE IF NOT EXISTS migrations"
-            " (number INTEGER PRIMARY KEY, name TEXT NOT NULL, time_ms INTEGER NOT NULL) STRICT"
-        )
-        for number, (name, statements) in enumerate(MIGRATIONS[version:], start=version + 1):
-            for statement in statements:
-                connection.execute(statement)
-            row = (number, name, time.time_ns() // 1_000_000)
-            connection.execute("INSERT INTO migrations (number, name, time_ms) VALUES (?, ?, ?)", row)
-            connection.execute(f"PRAGMA user_version = {number:d}")
-        connection.execute("COMMIT")
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-
-
-def _version(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+def pending(version: int) -> list[tuple[int, str, tuple[str, ...]]]:
+    """(number, name, statements) of the steps that a database at `version` lacks. Raises StoreError for one that
+    a newer version of this program wrote."""
+    if version > len(MIGRATIONS):
+        raise StoreError(f"the database has schema {version}, this version knows up to {len(MIGRATIONS)}: upgrade")
+    steps = enumerate(MIGRATIONS[version:], start=version + 1)
+    return [(number, name, statements) for number, (name, statements) in steps]

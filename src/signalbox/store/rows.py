@@ -1,4 +1,4 @@
-"""Rows of the SQLite tables to and from core types, and the statements that write them."""
+"""Rows of the tables to and from core types, and the statements that write them: the same in every database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from signalbox.core.ports import AttemptFilter, AttemptRow, VirtualKey
 from signalbox.core.records import Opened, Refused, Settled
 
 OPEN = "open"
-# SQLite integers end at 2**63; a provider that reports such counts is wrong, but its record must not stop the rest.
+# A database's integers end at 2**63; a provider that reports such counts is wrong, but its record must not stop the
+# rest.
 INT64_MAX = 2**63 - 1
 TOKENS_MAX = 10**12
 OUT_OF_RANGE = "out_of_range"
@@ -162,8 +163,8 @@ _EQUALS = ("tenant", "team", "key_id", "workload", "deployment", "environment", 
 _NOT_OF_REFUSED = frozenset({"deployment", "environment", "state"})
 
 
-def where_clause(where: AttemptFilter, *, refused: bool = False) -> tuple[str, list[object]]:
-    """`WHERE …` and its parameters."""
+def where_clause(where: AttemptFilter, has_label: str, *, refused: bool = False) -> tuple[str, list[object]]:
+    """`WHERE …` and its parameters. has_label: the database's own way to look for a name in the list of labels."""
     conditions: list[str] = []
     values: list[object] = []
     for name in _EQUALS:
@@ -174,7 +175,7 @@ def where_clause(where: AttemptFilter, *, refused: bool = False) -> tuple[str, l
     for value, condition in (
         (where.since_ms, "time_ms >= ?"),
         (where.until_ms, "time_ms < ?"),
-        (where.label, "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.value = ?)"),
+        (where.label, has_label),
     ):
         if value is not None:
             conditions.append(condition)

@@ -1,0 +1,238 @@
+"""The store in SQL that every database understands; what differs between them is asked of the subclass."""
+
+from __future__ import annotations
+
+import contextlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from typing import Any, ClassVar, Protocol
+
+from signalbox.core.errors import StoreError
+from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, ShipMark, VirtualKey
+from signalbox.core.records import Opened, Record, Refused, Settled
+from signalbox.store.rows import (
+    ATTEMPT_COLUMNS,
+    INSERT_KEY,
+    INSERT_OPENED,
+    INSERT_REFUSED,
+    INSERT_SETTLED,
+    KEY_COLUMNS,
+    REFUSED_COLUMNS,
+    attempt_row,
+    attempt_values,
+    counts_json,
+    key_row,
+    key_values,
+    lone_end_values,
+    names_json,
+    refused_row,
+    where_clause,
+)
+
+# A sum of pico-dollars passes 2**63 at nine million dollars: millionths and the rest are summed apart.
+_MICRO = 10**6
+
+
+class Found(Protocol):
+    """What a statement found."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def fetchone(self) -> tuple[Any, ...] | None: ...
+
+    def fetchall(self) -> list[tuple[Any, ...]]: ...
+
+
+class Statements(Protocol):
+    """A connection. Parameters are written `?`."""
+
+    def execute(self, sql: str, values: Sequence[object] = (), /) -> Found: ...
+
+    def executemany(self, sql: str, rows: Sequence[Sequence[object]], /) -> object: ...
+
+
+class SqlStore(ABC):
+    """See core.ports.Store. A subclass brings connections, transactions and its dialect.
+
+    has_label: condition that a JSON list of labels holds a name. day: the UTC date of `time_ms`.
+    """
+
+    has_label: ClassVar[str]
+    day: ClassVar[str]
+
+    @abstractmethod
+    def _guard(self) -> contextlib.AbstractContextManager[None]:
+        """The database's own errors as StoreError."""
+
+    @abstractmethod
+    def _connection(self) -> Statements:
+        """This thread's own. Raises StoreError when the store is closed."""
+
+    @abstractmethod
+    def _transaction(self) -> contextlib.AbstractContextManager[Statements]:
+        """All of it or nothing."""
+
+    @abstractmethod
+    def _rows(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
+        """Rows in batches, memory bounded; may be abandoned."""
+
+    @abstractmethod
+    def _lock(self, connection: Statements, name: str) -> None:
+        """Until the transaction ends, nobody else holds this name."""
+
+    # --- ledger rows
+
+    def shipped(self, chain: str) -> ShipMark | None:
+        with self._guard():
+            return _mark(self._connection(), chain)
+
+    def shipped_all(self) -> list[ShipMark]:
+        with self._guard():
+            rows = self._connection().execute(
+                "SELECT chain, segment, byte_offset, seq, hash FROM shipped ORDER BY chain"
+            )
+            return [ShipMark(*row) for row in rows.fetchall()]
+
+    def ship(self, before: ShipMark | None, after: ShipMark, records: Sequence[Record]) -> bool:
+        rows = _Rows(after, records)
+        with self._transaction() as connection:
+            self._lock(connection, f"ship {after.chain}")
+            if _mark(connection, after.chain) != before:
+                return False
+            connection.executemany(INSERT_OPENED, rows.opened)
+            connection.executemany(INSERT_SETTLED, rows.settled)
+            connection.executemany(INSERT_REFUSED, rows.refused)
+            connection.execute(
+                "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
+                " ON CONFLICT (chain) DO UPDATE SET segment = excluded.segment,"
+                " byte_offset = excluded.byte_offset, seq = excluded.seq, hash = excluded.hash",
+                (after.chain, after.segment, after.offset, after.seq, after.hash),
+            )
+        return True
+
+    def attempts(self, where: AttemptFilter) -> Iterator[AttemptRow]:
+        clause, values = where_clause(where, self.has_label)
+        columns = ", ".join(ATTEMPT_COLUMNS)
+        sql = f"SELECT {columns} FROM attempts {clause} ORDER BY time_ms, attempt_id"  # noqa: S608
+        for row in self._rows(sql, values):
+            yield attempt_row(row)
+
+    def sum_attempts(self, where: AttemptFilter, dimension: str | None) -> list[AttemptSum]:
+        if dimension is not None and dimension not in DIMENSIONS:
+            raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
+        group = "''" if dimension is None else self._expression(dimension)
+        clause, values = where_clause(where, self.has_label)
+        sql = (
+            f"SELECT {group} AS named, COUNT(*),"  # noqa: S608
+            " SUM(tokens_in + audio_in), SUM(cache_read), SUM(cache_write_5m + cache_write_1h),"
+            " SUM(tokens_out + reasoning + audio_out),"
+            f" COALESCE(SUM(cost_pico / {_MICRO}), 0), COALESCE(SUM(cost_pico % {_MICRO}), 0),"
+            " COUNT(*) - COUNT(cost_pico)"
+            f" FROM attempts {clause} GROUP BY named ORDER BY named"
+        )
+        with self._guard():
+            rows = self._connection().execute(sql, values).fetchall()
+        return [_sum(row[0], [int(value) for value in row[1:]]) for row in rows]
+
+    def _expression(self, dimension: str) -> str:
+        """What a dimension is in SQL, where it is not the column of its own name."""
+        return {"config_version": "config", "day": self.day}.get(dimension, dimension)
+
+    def refused(self, where: AttemptFilter) -> Iterator[Refused]:
+        clause, values = where_clause(where, self.has_label, refused=True)
+        columns = ", ".join(REFUSED_COLUMNS)
+        sql = f"SELECT {columns} FROM refused {clause} ORDER BY time_ms, call_id"  # noqa: S608
+        for row in self._rows(sql, values):
+            yield refused_row(row)
+
+    # --- virtual keys
+
+    def insert_key(self, key: VirtualKey) -> None:
+        with self._transaction() as connection:
+            self._lock(connection, "keys")
+            if connection.execute("SELECT 1 FROM virtual_keys WHERE id = ?", (key.id,)).fetchone():
+                raise ValueError(f"a key with id {key.id!r} exists")
+            connection.execute(INSERT_KEY, key_values(key))
+            _bump_keys(connection)
+
+    def list_keys(self) -> list[VirtualKey]:
+        sql = f"SELECT {', '.join(KEY_COLUMNS)} FROM virtual_keys ORDER BY created_ms, id"  # noqa: S608
+        with self._guard():
+            return [key_row(row) for row in self._connection().execute(sql).fetchall()]
+
+    def revoke_key(self, key_id: str, time_ms: int) -> bool:
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE virtual_keys SET revoked_ms = COALESCE(revoked_ms, ?) WHERE id = ?", (time_ms, key_id)
+            )
+            if found.rowcount:
+                _bump_keys(connection)
+            return found.rowcount > 0
+
+    def keys_version(self) -> int:
+        with self._guard():
+            return int(_one(self._connection().execute("SELECT version FROM keys_version")))
+
+    # --- facts
+
+    def fact(self, name: str) -> bytes | None:
+        with self._guard():
+            row = self._connection().execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
+            return None if row is None else bytes(row[0])
+
+    def settle_fact(self, name: str, value: bytes) -> bytes:
+        with self._transaction() as connection:
+            connection.execute("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value))
+            return bytes(_one(connection.execute("SELECT value FROM facts WHERE name = ?", (name,))))
+
+    def replace_fact(self, name: str, value: bytes) -> None:
+        with self._transaction() as connection:
+            connection.execute(
+                "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                (name, value),
+            )
+
+
+class _Rows:
+    """The rows of one shipped batch. An attempt that begins and ends in the same batch is written once."""
+
+    def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
+        self.settled: list[tuple[object, ...]] = []
+        self.refused: list[tuple[object, ...]] = []
+        began: dict[str, Opened] = {}
+        for place, record in enumerate(records):
+            if isinstance(record, Opened):
+                began.setdefault(record.attempt_id, record)
+            elif isinstance(record, Settled):
+                opened = began.pop(record.attempt_id, None)
+                self.settled.append(lone_end_values(record) if opened is None else attempt_values(opened, record))
+            elif isinstance(record, Refused):
+                named = [getattr(record, name) for name in REFUSED_COLUMNS]
+                named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
+                named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
+                self.refused.append((after.chain, after.seq, place, *named))
+        self.opened = [attempt_values(opened, None) for opened in began.values()]
+
+
+def _sum(group: str, sums: list[int]) -> AttemptSum:
+    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * _MICRO + sums[6], unpriced=sums[7])
+
+
+def _one(found: Found) -> Any:
+    """The first value of the one row that there must be."""
+    row = found.fetchone()
+    if row is None:
+        raise StoreError("the database lacks a row that its schema holds")
+    return row[0]
+
+
+def _mark(connection: Statements, chain: str) -> ShipMark | None:
+    row = connection.execute(
+        "SELECT chain, segment, byte_offset, seq, hash FROM shipped WHERE chain = ?", (chain,)
+    ).fetchone()
+    return None if row is None else ShipMark(*row)
+
+
+def _bump_keys(connection: Statements) -> None:
+    connection.execute("UPDATE keys_version SET version = version + 1")
