@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash proof soak-proof conformance docs engine clean
+.PHONY: serve test check tidy bench soak crash proof soak-proof conformance docs engine scenarios clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -78,6 +78,11 @@ soak: $(VENV)/.installed
 # kill -9 in the middle of 500 calls.
 crash: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.crash --seed $(SEED) $(ARGS)
+
+# Every fault of a provider × endpoint × streaming × primary and fallback, and the published sixteen at full length.
+scenarios: $(VENV)/.installed
+	SIGNALBOX_SCENARIOS=all $(BIN)/python -m pytest tests/scenarios $(ARGS)
+	$(BIN)/python -m benchmarks.scenarios
 
 clean:
 	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist
