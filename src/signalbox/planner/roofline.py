@@ -1,41 +1,57 @@
 """Time of one decoding step as a sum of physical terms, each weighted by one fitted parameter.
 
-`terms` turns a model, an accelerator, a configuration and a load into eight times in seconds, without any fitted
-number in them; a step is their sum weighted by `Parameters`. So the fit is linear in what it fits, and a prediction
-costs a few dozen multiplications.
+`terms` turns a model, an accelerator, a configuration and a load into six times, without any fitted number in them;
+a step is their sum weighted by the eight `Parameters`. So a fit is linear in what it fits, and a prediction costs a
+few dozen multiplications:
+
+    step = (weights touched + cache read) / (bandwidth x e1)
+         + (prompt, decode and attention arithmetic / peak + all-reduce bytes / link) / e2
+         + layers x overhead(engine) + all-reduces x log2(ranks) x hop
+         + layers x experts per token x expert + layers x sqrt(sequences) x batch
 """
 
 from __future__ import annotations
 
+import math
+
 import msgspec
 
-from signalbox.planner.specs import WEIGHT_BITS, GpuSpec, LengthMix, ModelSpec, PlannerError, ServingConfig
+from signalbox.planner.specs import (
+    WEIGHT_BITS,
+    Engine,
+    GpuSpec,
+    LengthMix,
+    ModelSpec,
+    PlannerError,
+    Quantisation,
+    ServingConfig,
+)
 
 # What an engine takes beside weights and cache: contexts, graphs, communication buffers, activations.
-RESERVED_BYTES = 3.0e9
+RESERVED_BYTES = 4.0e9
+RESERVED_BYTES_LLAMA_CPP = 0.5e9
+
+# The formats that local engines take by default, Q4_K_M and Q8_0, all told; they spare no table and no head.
+LLAMA_CPP_BITS: dict[Quantisation, float] = {"int4": 4.85, "int8": 8.5}
 
 
 class Terms(msgspec.Struct, frozen=True):
-    """Seconds of one decoding step at full efficiency, or counts where the parameter is itself a time.
-
-    memory: weights touched and cache read, over the bandwidth. prefill: arithmetic of the prompts that arrive while
-    one token is made, over the peak. decode: arithmetic of the batch itself, over the peak. layers_*: layers, for
-    the engine in use. link: bytes of all-reduce over the link. hops: all-reduces per step times log2 of the ranks.
-    batch: square root of the sequences on one rank.
+    """memory: seconds at full bandwidth. compute: seconds at full arithmetic and link rate. layers, hops, experts and
+    batch: counts, whose parameters are seconds.
     """
 
     memory: float
     compute: float
     layers: float
     hops: float
-    link: float
+    experts: float
     batch: float
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The eight fitted numbers. memory_efficiency, compute_efficiency: share of the published peak that is reached.
-    layer_s_*: seconds of overhead per layer and step, by engine. hop_s: per all-reduce and doubling of ranks.
-    link_efficiency: of the published link rate. batch_s: seconds per square root of sequences on a rank.
+    """The eight fitted numbers. memory_efficiency, compute_efficiency: share of the published peaks that is reached.
+    layer_s_*: overhead per layer and step, by engine. hop_s: per all-reduce and doubling of the ranks. expert_s: per
+    layer and expert that a token is routed to. batch_s: per layer and square root of the sequences on a rank.
     """
 
     memory_efficiency: float
@@ -44,26 +60,13 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     layer_s_sglang: float
     layer_s_trtllm: float
     hop_s: float
-    link_efficiency: float
+    expert_s: float
     batch_s: float
 
-    def layer_s(self, engine: str) -> float:
+    def layer_s(self, engine: Engine) -> float:
         if engine == "sglang":
             return self.layer_s_sglang
         return self.layer_s_trtllm if engine == "trtllm" else self.layer_s_vllm
-
-
-# First guesses from published micro-benchmarks; the fitted ones ship as data.
-DEFAULTS = Parameters(
-    memory_efficiency=0.65,
-    compute_efficiency=0.45,
-    layer_s_vllm=60e-6,
-    layer_s_sglang=60e-6,
-    layer_s_trtllm=45e-6,
-    hop_s=5e-6,
-    link_efficiency=0.4,
-    batch_s=0.2e-3,
-)
 
 
 def expert_coverage(spec: ModelSpec, tokens: float) -> float:
@@ -73,28 +76,60 @@ def expert_coverage(spec: ModelSpec, tokens: float) -> float:
     return 1.0 - (1.0 - spec.experts_per_token / spec.experts) ** max(tokens, 1.0)
 
 
-def _weight_bytes(spec: ModelSpec, config: ServingConfig, experts: float) -> float:
-    quantised = spec.parameters - spec.unquantised_parameters - spec.expert_parameters * (1.0 - experts)
-    return quantised * WEIGHT_BITS[config.quantisation] / 8.0 + spec.unquantised_parameters * 2.0
+def weight_bits(config: ServingConfig) -> float:
+    """Bits that a quantised weight takes, its scales included."""
+    bits = LLAMA_CPP_BITS.get(config.quantisation) if config.engine == "llama.cpp" else None
+    return bits or WEIGHT_BITS[config.quantisation]
 
 
-def _cache_share(spec: ModelSpec, config: ServingConfig) -> float:
-    """Of a sequence's cache, what one rank holds: latent attention and too many ranks mean copies."""
-    if spec.attention.latent:
-        return 1.0
-    return 1.0 / min(config.tensor_parallel, spec.attention.kv_heads)
+def dense_bytes(spec: ModelSpec, config: ServingConfig) -> float:
+    """Bytes of everything but routed experts and the input table. Four-bit mixtures quantise experts further than the
+    rest, which stays at eight bits in the checkpoints that are published for servers.
+    """
+    bits = weight_bits(config)
+    if config.engine == "llama.cpp" and config.quantisation in LLAMA_CPP_BITS:
+        return (spec.parameters - spec.expert_parameters - spec.embedding_parameters) * bits / 8.0
+    if spec.experts and config.engine != "llama.cpp":
+        bits = max(bits, 8.0)
+    quantised = spec.parameters - spec.expert_parameters - spec.unquantised_parameters
+    return quantised * bits / 8.0 + (spec.unquantised_parameters - spec.embedding_parameters) * 2.0
+
+
+def expert_bytes(spec: ModelSpec, config: ServingConfig) -> float:
+    return spec.expert_parameters * weight_bits(config) / 8.0
+
+
+def weight_bytes(spec: ModelSpec, config: ServingConfig) -> float:
+    """What the weights take on one rank: attention is copied for each data-parallel rank, experts never are."""
+    dense = dense_bytes(spec, config) + spec.embedding_parameters * 2.0
+    return dense / config.tensor_parallel + expert_bytes(spec, config) / config.gpus
 
 
 def cache_bytes(spec: ModelSpec, config: ServingConfig, tokens: float) -> float:
-    """Bytes that one sequence of so many tokens keeps on each rank that serves it."""
+    """What one sequence of so many tokens keeps on each rank that serves it. Latent attention, and more ranks than KV
+    heads, mean copies.
+    """
     attention = spec.attention
     windowed = min(tokens, attention.window_tokens) * attention.window_layers
     values = attention.values_per_token * (attention.layers * tokens + windowed) + attention.state_values
-    return values * config.kv_bits / 8.0 * _cache_share(spec, config)
+    shared = 1 if attention.latent else min(config.tensor_parallel, attention.kv_heads)
+    return values * config.kv_bits / 8.0 / shared
+
+
+def sequences_held(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) -> float:
+    """Sequences that one replica decodes together: what fits in memory at their length so far, on average. Below 1 it
+    cannot serve at all.
+    """
+    reserved = RESERVED_BYTES_LLAMA_CPP if config.engine == "llama.cpp" else RESERVED_BYTES
+    spare = gpu.memory_bytes * config.memory_share - reserved - weight_bytes(spec, config)
+    if spare <= 0:
+        return 0.0
+    held = spare / cache_bytes(spec, config, mix.input_tokens + 0.6 * mix.output_tokens)
+    return min(held, config.sequences_max) * config.data_parallel
 
 
 def peak_flops(gpu: GpuSpec, config: ServingConfig) -> float:
-    """Dense arithmetic rate in the format used; weight-only formats and missing ones compute in 16 bit."""
+    """Dense arithmetic rate in the format used; weight-only formats, and those the chip lacks, compute in 16 bit."""
     if config.quantisation in ("fp8", "int8"):
         return gpu.flops_8bit or gpu.flops_16bit
     if config.quantisation == "fp4":
@@ -102,70 +137,62 @@ def peak_flops(gpu: GpuSpec, config: ServingConfig) -> float:
     return gpu.flops_16bit
 
 
+def prompt_s(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) -> float:
+    """Seconds of arithmetic at full rate that one prompt costs its replica; cached tokens are attended to, not read."""
+    tokens = mix.input_tokens * (1.0 - mix.cached_share)
+    attention = spec.attention
+    reach = attention.layers * (mix.input_tokens + mix.input_tokens * mix.cached_share) / 2.0
+    reach += attention.window_layers * min(mix.input_tokens, attention.window_tokens)
+    attended = 4.0 * attention.heads * attention.head_dim * tokens * reach
+    return (2.0 * spec.active_parameters * tokens / peak_flops(gpu, config) + attended / gpu.flops_16bit) / config.gpus
+
+
 def check(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) -> None:
     """Raises PlannerError on a combination that means nothing."""
     if config.tensor_parallel > 1 and gpu.link_bytes_s <= 0:
         raise PlannerError(f"{gpu.name} has no link_bytes_s in the catalogue, so it cannot serve one model in parallel")
-    if config.gpus > gpu.gpus_per_node:
+    tokens = mix.input_tokens + mix.output_tokens
+    if tokens > spec.context_tokens:
         raise PlannerError(
-            f"{config.gpus} accelerators in one replica, but a node of {gpu.name} has {gpu.gpus_per_node}"
-        )
-    if mix.input_tokens + mix.output_tokens > spec.context_tokens:
-        raise PlannerError(
-            f"{mix.input_tokens + mix.output_tokens:.0f} tokens of input and output do not fit the context of"
-            f" {spec.name} ({spec.context_tokens})"
+            f"{tokens:.0f} tokens of input and output do not fit the context of {spec.name} ({spec.context_tokens})"
         )
 
 
-def concurrency_max(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) -> int:
-    """Sequences that fit in the memory of one replica at their mean length; 0: the weights alone do not fit."""
-    spare = gpu.memory_bytes * config.memory_share - RESERVED_BYTES - _weight_bytes(spec, config, 1.0) / config.gpus
-    if spare <= 0:
-        return 0
-    held = cache_bytes(spec, config, mix.input_tokens + mix.output_tokens / 2.0)
-    return int(spare / held) * config.data_parallel
-
-
-def terms(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, concurrency: float) -> Terms:
-    """The physical terms of one decoding step with `concurrency` requests in flight."""
-    per_rank = concurrency / config.data_parallel
-    ranks = config.gpus
-    experts = _weight_bytes(spec, config, expert_coverage(spec, concurrency)) / ranks
-    cache = cache_bytes(spec, config, mix.input_tokens + mix.output_tokens / 2.0) * per_rank
-    prompt_tokens = concurrency * mix.input_tokens * (1.0 - mix.cached_share) / mix.output_tokens
-    flops = 2.0 * spec.active_parameters * (prompt_tokens + concurrency) / ranks
-    spread = max(config.tensor_parallel, 1)
-    doublings = float((spread - 1).bit_length())
-    reduced = 2.0 * spec.layers * (prompt_tokens + concurrency) / config.data_parallel * spec.hidden_size * 2.0
+def terms(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, running: float) -> Terms:
+    """The physical terms of one decoding step of a replica with so many sequences in it."""
+    ranks, tensor = config.gpus, config.tensor_parallel
+    per_rank = running / config.data_parallel
+    touched = dense_bytes(spec, config) / tensor
+    touched += expert_bytes(spec, config) * expert_coverage(spec, running) / ranks
+    touched += cache_bytes(spec, config, mix.input_tokens + mix.output_tokens / 2.0) * per_rank
+    # Each of the others brings its prompt once and takes output_tokens steps: so much of a prompt falls on one step.
+    prompts = max(running - 1.0, 0.0) / mix.output_tokens
+    compute = prompt_s(spec, gpu, config, mix) * prompts
+    compute += 2.0 * spec.active_parameters * running / ranks / peak_flops(gpu, config)
+    hops = 0.0
+    if tensor > 1:
+        tokens = (prompts * mix.input_tokens * (1.0 - mix.cached_share) + running) / config.data_parallel
+        reduced = 2.0 * spec.layers * spec.hidden_size * 2.0 * tokens
+        link = gpu.link_bytes_s if tensor <= gpu.gpus_per_node else min(gpu.link_bytes_s, gpu.network_bytes_s)
+        compute += reduced * 2.0 * (tensor - 1) / tensor / link
+        hops = 2.0 * spec.layers * math.log2(tensor)
     return Terms(
-        memory=(experts + cache) / gpu.bandwidth_bytes_s,
-        compute=flops / peak_flops(gpu, config),
+        memory=touched / gpu.bandwidth_bytes_s,
+        compute=compute,
         layers=float(spec.layers),
-        hops=2.0 * spec.layers * doublings,
-        link=reduced * 2.0 * (spread - 1) / spread / gpu.link_bytes_s if spread > 1 else 0.0,
-        batch=per_rank**0.5,
+        hops=hops,
+        experts=float(spec.layers * spec.experts_per_token),
+        batch=spec.layers * math.sqrt(per_rank),
     )
 
 
-def step_time(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, concurrency: float) -> float:
-    """Seconds per output token by the roofline alone, with the parameters that ship."""
-    return weighted(terms(spec, gpu, config, mix, concurrency), config.engine, DEFAULTS)
-
-
-def weighted(parts: Terms, engine: str, parameters: Parameters) -> float:
+def weighted(parts: Terms, engine: Engine, parameters: Parameters) -> float:
+    """Seconds of a step: the terms by their parameters."""
     return (
         parts.memory / parameters.memory_efficiency
         + parts.compute / parameters.compute_efficiency
         + parts.layers * parameters.layer_s(engine)
         + parts.hops * parameters.hop_s
-        + parts.link / parameters.link_efficiency
+        + parts.experts * parameters.expert_s
         + parts.batch * parameters.batch_s
     )
-
-
-def prefill_s(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, parameters: Parameters) -> float:
-    """Seconds to read one prompt on an idle replica."""
-    tokens = mix.input_tokens * (1.0 - mix.cached_share)
-    flops = 2.0 * spec.active_parameters * tokens / config.tensor_parallel
-    flops += 2.0 * spec.attention.heads * spec.attention.head_dim * spec.attention.layers * tokens * mix.input_tokens
-    return flops / peak_flops(gpu, config) / parameters.compute_efficiency

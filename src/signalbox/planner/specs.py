@@ -11,7 +11,11 @@ from signalbox.core.errors import SignalboxError
 
 Engine = Literal["vllm", "sglang", "trtllm", "llama.cpp"]
 Quantisation = Literal["bf16", "fp8", "int8", "fp4", "int4"]
+Evidence = Literal["configuration", "model+gpu", "gpu", "roofline"]
 Limit = Literal["tpot", "ttft", "e2e", "memory", "does-not-fit"]
+
+# The ninetieth percentile of a standard normal distribution.
+Z90 = 1.2815515655446004
 
 # Bits per weight as stored: block formats carry their scales (int4 in groups of 128, fp4 in blocks of 16).
 WEIGHT_BITS: dict[Quantisation, float] = {"bf16": 16.0, "fp8": 8.0, "int8": 8.0, "fp4": 4.5, "int4": 4.25}
@@ -52,7 +56,10 @@ class Attention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """parameters: all. active_parameters: used for one token. expert_parameters: those in routed experts, all layers.
     experts, experts_per_token: 0 for a dense model. native: the precision that the publisher's weights come in.
-    unquantised_parameters: those that stay 16 bit whatever the quantisation (embeddings, output head, ...).
+    architecture: what measurements are filed under; models that differ in nothing but their weights share one (empty:
+    the model's own name). unquantised_parameters: those that stay 16 bit whatever the quantisation (embeddings, output
+    head, ...). embedding_parameters: of these, the input table, of which a step reads one row a token; 0 where it is
+    the head too.
     """
 
     name: str
@@ -64,10 +71,12 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     context_tokens: int
     native: Quantisation
     source: Citation
+    architecture: str = ""
     expert_parameters: float = 0.0
     experts: int = 0
     experts_per_token: int = 0
     unquantised_parameters: float = 0.0
+    embedding_parameters: float = 0.0
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -79,11 +88,18 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
             raise ValueError(f"{self.name}: experts and expert_parameters go together")
         if self.expert_parameters + self.unquantised_parameters > self.parameters:
             raise ValueError(f"{self.name}: expert_parameters and unquantised_parameters exceed parameters")
+        if self.embedding_parameters > self.unquantised_parameters:
+            raise ValueError(f"{self.name}: embedding_parameters are part of unquantised_parameters")
+
+    @property
+    def filed_under(self) -> str:
+        return self.architecture or self.name
 
 
 class GpuSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One accelerator (or edge device), dense figures. flops_8bit, flops_4bit: None where the chip lacks the format.
-    link_bytes_s: to its peers in the node, one direction. watts: board power; for a device, the whole of it at peak.
+    link_bytes_s: to its peers in the node (for racks that are one: in the rack), one direction; network_bytes_s: to
+    other nodes. watts: board power; for a device, the whole of it at peak.
     """
 
     name: str
@@ -96,6 +112,7 @@ class GpuSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     flops_8bit: float | None = None
     flops_4bit: float | None = None
     link_bytes_s: float = 0.0
+    network_bytes_s: float = 50e9
     gpus_per_node: int = 1
     aliases: tuple[str, ...] = ()
 
@@ -111,7 +128,7 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How one replica is served. The replica uses `gpus` accelerators = tensor_parallel x data_parallel; data_parallel
     is for attention only (each rank has its own sequences, experts are shared between all). expert_parallel: whole
     experts on each rank instead of a slice of every expert. kv_bits: 16 or 8. memory_share: of the accelerator's
-    memory, what the engine may use.
+    memory, what the engine may use. sequences_max: the most that one rank decodes together, whatever would fit.
     """
 
     engine: Engine = "vllm"
@@ -121,10 +138,13 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     expert_parallel: bool = False
     kv_bits: int = 16
     memory_share: float = 0.9
+    sequences_max: int = 1024
 
     def __post_init__(self) -> None:
         if self.tensor_parallel < 1 or self.data_parallel < 1:
             raise ValueError("tensor_parallel and data_parallel must be at least 1")
+        if self.sequences_max < 1:
+            raise ValueError("sequences_max must be at least 1")
         if self.kv_bits not in (8, 16):
             raise ValueError("kv_bits must be 8 or 16")
         if not 0 < self.memory_share <= 1:
@@ -177,21 +197,28 @@ class Band(msgspec.Struct, frozen=True):
     def scaled(self, factor: float) -> Band:
         return Band(self.p10 * factor, self.p50 * factor, self.p90 * factor)
 
+    @classmethod
+    def around(cls, median: float, sigma: float) -> Band:
+        """Of a log-normal quantity; sigma: standard deviation of its logarithm."""
+        reach = math.exp(Z90 * sigma)
+        return cls(median / reach, median, median * reach)
+
 
 class Prediction(msgspec.Struct, frozen=True, kw_only=True):
-    """One replica with `concurrency` requests in flight. tpot_s: time per output token. ttft_s: a wide band; plan on
-    throughput and end-to-end time. sigma: spread of the natural logarithm of tpot_s. evidence: what the calibration
-    had seen that is nearest to this configuration.
+    """One replica with `concurrency` requests in flight, of which `running` fit into memory; the others wait. tpot_s:
+    time per output token. ttft_s: a wide band; plan on throughput and end-to-end time. sigma: spread of the natural
+    logarithm of tpot_s. evidence: what the calibration had seen that is nearest to this configuration.
     """
 
     concurrency: float
+    running: float
     tpot_s: Band
     ttft_s: Band
     e2e_s: Band
     requests_per_s: Band
     output_tokens_per_s: Band
     sigma: float
-    evidence: Literal["configuration", "model+gpu", "model", "gpu", "roofline"]
+    evidence: Evidence
 
 
 class Capacity(msgspec.Struct, frozen=True, kw_only=True):
