@@ -62,7 +62,8 @@ class Box:
 
     async def configure(self, config: dict[str, Any] | str) -> str:
         """Put a configuration in force; returns the error, empty when it is."""
-        text = config if isinstance(config, str) else yaml.safe_dump(config, sort_keys=False)
+        # Through JSON first: what occurs twice is to be written twice, not as an anchor and a reference to it.
+        text = config if isinstance(config, str) else yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
         self.generation += 1
         report = await self.worker.obey(ApplyConfig(text.encode(), "signalbox.yaml", self.generation))
         assert isinstance(report, Applied)
@@ -158,7 +159,9 @@ def unchunk(body: bytes) -> bytes:
 
 
 def simulated_config(sim: Simulator, **more: Any) -> dict[str, Any]:
-    """Deployments for the simulator: one for each protocol, priced as the simulator bills."""
+    """Deployments for the simulator: one for each protocol, priced as the simulator bills. `health` among more: the
+    section of every deployment, for tests in which failures of one call are to mean nothing for the next."""
+    health = more.pop("health", None)
 
     def deployment(provider: str, protocol: str, apis: list[str], model: str = "sim-small") -> dict[str, Any]:
         prices = sim.prices[provider][model]
@@ -203,6 +206,8 @@ def simulated_config(sim: Simulator, **more: Any) -> dict[str, Any]:
     }
     for name, value in more.items():
         config[name] = {**config.get(name, {}), **value} if isinstance(value, dict) else value
+    if health is not None:
+        config["deployments"] = {name: {**one, "health": dict(health)} for name, one in config["deployments"].items()}
     return config
 
 

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import random
 import signal
 import socket
 import sys
@@ -58,6 +59,7 @@ from signalbox.policy.limits import Limits
 from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations, key_from
 from signalbox.pricing.catalogue import rates
+from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
 from signalbox.simulator.server import Simulator
 from signalbox.simulator.settings import SimulatorSettings
@@ -177,6 +179,7 @@ class DataPlane:
         self._limits = Limits()
         self._metering = Metering()
         self._metrics = Metrics()
+        self._fleets = Fleets(random.random)
 
     def worker(self, listener: socket.socket) -> Worker:
         return Worker(
@@ -222,6 +225,7 @@ class DataPlane:
         return Stages(
             snapshot=snapshot,
             router=Router(snapshot),
+            fleet=self._fleets.adopt(snapshot),
             interlock=Interlock(snapshot, classifier),
             classifier=classifier,
             limits=self._limits,
@@ -268,6 +272,10 @@ class DataPlane:
         metrics = self._metrics
         metrics.set(("signalbox_in_flight",), self._limits.in_flight)
         metrics.set(("signalbox_client_connections",), len(gateway.connections))
+        now_ns = time.perf_counter_ns()
+        for name, group in self._fleets.groups():
+            out = sum(not replica.usable(now_ns, resting=True) for replica in group.replicas)
+            metrics.set(("signalbox_replicas_out_of_use", name), len(group.replicas) if group.cold(now_ns) else out)
         pools = self._transport.stats()
         for state in ("idle", "in_flight"):
             metrics.set(("signalbox_upstream_connections", state), sum(getattr(pool, state) for pool in pools))

@@ -49,6 +49,8 @@ class CannedUpstream:
             "api_key": KEY,
             "price": "free",
             "capabilities": {"apis": apis},
+            # What it says is looked at call by call: nothing is learnt from the calls before.
+            "health": {"enabled": False},
         }
 
     def config(self) -> dict[str, Any]:

@@ -26,6 +26,7 @@ ASK: dict[str, dict[str, Any]] = {
 }
 EVERYWHERE = ["chat", "messages", "responses", "local"]
 CONFIG: dict[str, Any] = {
+    "health": {"enabled": False},
     "environments": {
         "azure-env": {
             "kind": "private-cloud",

@@ -198,7 +198,7 @@ teams: {support: {workloads: [chat]}}
     assert snapshot.default_workload == "chat"
     assert snapshot.teams == {"support": frozenset({"chat"})}
     chat = snapshot.workloads["chat"]
-    assert (chat.placements, chat.max_attempts, chat.max_tokens_default) == ((0,), 5, 99)
+    assert (chat.placements, chat.retries.max_attempts, chat.max_tokens_default) == ((0,), 5, 99)
     assert chat.opaque == labels_of(["confidential"])
 
 

@@ -210,11 +210,11 @@ MUTANTS: tuple[Mutant, ...] = (
     one(
         "gives up after the first failure",
         "pipeline/run.py",
-        "if reply.content_sent or not ending.may_fall_over(error):",
-        "if True:",
+        "pursuit.failed(failure)",
+        "break",
     ),
-    one("loses a deployment", ROUTER, "        return Decision(tuple(ranked[: workload.max_attempts])",
-        "        return Decision(tuple(ranked[: workload.max_attempts - 1] or ranked[:1])"),
+    one("loses a deployment", ROUTER, "        return Decision(tuple(ranked),",
+        "        return Decision(tuple(ranked[:-1] or ranked[:1]),"),
 )  # fmt: skip
 # What every run of the tests tries; the rest is for `make proof`.
 FEW = ("permit skipped on fallback", "interlock of a stale snapshot", "alias resolved after the rules",

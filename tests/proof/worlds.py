@@ -182,6 +182,8 @@ def deployment(rng: Random, environments: tuple[str, ...], address: str, protoco
         "allow_private": True,
         "model": model,
         "price": "free",
+        # Providers fail as a die falls: what was learnt of them would say nothing.
+        "health": {"enabled": False},
         "capabilities": capabilities,
     }
 
@@ -198,7 +200,7 @@ def workload(rng: Random, deployments: tuple[str, ...]) -> dict[str, Any]:
     if rng.random() < 0.3:
         found["opaque"] = some(rng, (*LEVELS, "personal", "opaque"), 2)
     if rng.random() < 0.8:
-        found["retries"] = {"max_attempts": rng.randint(1, 10)}
+        found["retries"] = {"max_attempts": rng.randint(1, 10), "backoff_s": 0}
     if rng.random() < 0.3:
         found["strategy"] = "cheapest"
     return found

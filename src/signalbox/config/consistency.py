@@ -109,6 +109,10 @@ def _check_deployments(config: Config, problems: Problems) -> None:
                 "connect_s is longer than total_s",
                 f"Lower connect_s (usually {usual.connect_s:g}) or raise total_s (usually {usual.total_s:g})",
             )
+        if deployment.health.open_s > deployment.health.open_s_max:
+            problems.add(
+                ("deployments", name, "health"), "open_s is longer than open_s_max", "Lower open_s, or raise open_s_max"
+            )
 
 
 def _check_workload(name: str, workload: Workload, config: Config, problems: Problems) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from signalbox.config.schema import Config, Environment, Price
 from signalbox.core.secret import Secret
-from signalbox.core.snapshot import Origin, Timeouts
+from signalbox.core.snapshot import Health, Origin, Timeouts
 
 # The operator of places of one's own.
 SELF = "self"
@@ -43,6 +43,7 @@ class Target(msgspec.Struct, frozen=True):
     prefill: bool
     stream_usage: bool
     fine_tune_of: str | None
+    health: Health
 
 
 class Declared(msgspec.Struct, frozen=True):

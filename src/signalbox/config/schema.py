@@ -238,6 +238,36 @@ class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):
     total_s: Annotated[Seconds, Meta(description="For the whole attempt.")] = 600.0
 
 
+class Health(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a replica is taken out of use, and how it comes back. Each worker judges for itself, from its own calls."""
+
+    enabled: Annotated[
+        bool, Meta(description="Whether failures count at all; without it, it is tried by every call in its turn.")
+    ] = True
+    failures: Annotated[
+        int,
+        Meta(ge=0, le=1000, description="Failures in a row after which a replica is out of use; 0: never for that."),
+    ] = 5
+    open_s: Annotated[
+        Seconds, Meta(description="How long it is out of use at first; doubled while the call that tries it fails.")
+    ] = 2.0
+    open_s_max: Annotated[Seconds, Meta(description="The longest it is out of use before a call tries it.")] = 15.0
+    probe: Annotated[
+        Literal["off", "models"],
+        Meta(
+            description="models: one that failed slowly (no connection, silence) is asked for its list of models, "
+            "which costs nothing, before a call tries it. off: calls alone find out."
+        ),
+    ] = "models"
+    adaptive_concurrency: Annotated[
+        bool,
+        Meta(
+            description="Learn how many calls at a time each replica takes: one more while it is fast, a fifth less "
+            "when it is overloaded or much slower than usual."
+        ),
+    ] = False
+
+
 class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
     """What the upstream can do; a preset fills what is left out. A missing API is translated where that is possible."""
 
@@ -309,6 +339,9 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[Limits, Meta(description="How much it may be given at once.")] = field(default_factory=Limits)
     timeouts: Annotated[Timeouts, Meta(description="How long to wait for it.")] = field(default_factory=Timeouts)
     capabilities: Annotated[Capabilities, Meta(description="What it can do.")] = field(default_factory=Capabilities)
+    health: Annotated[
+        Health, Meta(description="When its replicas are taken out of use, and how they come back.")
+    ] = field(default_factory=Health)
     ca_file: Annotated[
         Text | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
     ] = None
@@ -329,9 +362,30 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Retries(Struct, frozen=True, forbid_unknown_fields=True):
-    """How often one call is tried."""
+    """How often one call is tried, and what all its attempts may take together."""
 
     max_attempts: Annotated[int, Meta(ge=1, le=20, description="Attempts in all, over all deployments.")] = 3
+    total_s: Annotated[
+        Seconds, Meta(description="No further attempt begins later than this after the request came.")
+    ] = 120.0
+    cost_usd: Annotated[
+        Decimal | None,
+        Meta(description="No further attempt once those before it have cost so much; no bound when left out."),
+    ] = None
+    backoff_s: Annotated[
+        Annotated[float, Meta(ge=0, le=60)],
+        Meta(
+            description="Longest pause before a deployment is tried again; doubled each time, and drawn evenly from "
+            "nothing to that."
+        ),
+    ] = 0.25
+    retry_after_s_max: Annotated[
+        Annotated[float, Meta(ge=0, le=60)],
+        Meta(
+            description="The longest wait a provider may ask for (`retry-after`) and get, where no other deployment is "
+            "left to try; with a longer one the caller is told instead."
+        ),
+    ] = 2.0
 
 
 class Defaults(Struct, frozen=True, forbid_unknown_fields=True):
@@ -436,7 +490,9 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     placements: Annotated[
         list[Name], Meta(description="Deployments it may use, best first; empty for any permitted.")
     ] = []
-    retries: Annotated[Retries, Meta(description="How often one call is tried.")] = field(default_factory=Retries)
+    retries: Annotated[
+        Retries, Meta(description="How often one call is tried, and what that may take.")
+    ] = field(default_factory=Retries)
     opaque: Annotated[
         list[str], Meta(description="Data classes of parts that no detector can read: images, audio, files.")
     ] = field(default_factory=lambda: ["confidential"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec import structs
+
 from signalbox.config.address import AddressProblem, origin_of
 from signalbox.config.declared import Target
 from signalbox.config.presets import APIS_BY_PROTOCOL, AUTH_BY_PROTOCOL, AUTHORIZATION, PRESETS, Preset, by_host
@@ -9,7 +11,7 @@ from signalbox.config.problems import Path, Problems
 from signalbox.config.references import References
 from signalbox.config.schema import Deployment, Environment, Price, Protocol
 from signalbox.core.secret import Secret
-from signalbox.core.snapshot import Origin, Timeouts
+from signalbox.core.snapshot import Health, Origin, Timeouts
 from signalbox.core.usage import Rates
 from signalbox.pricing.cost import MTOK_KEYS, from_mtok, gpu_rates
 
@@ -67,6 +69,7 @@ def complete(
         prefill=_or(capabilities.prefill, known.prefill if known else False),
         stream_usage=_or(capabilities.stream_usage, known.stream_usage if known else True),
         fine_tune_of=declared.fine_tune_of,
+        health=Health(**structs.asdict(declared.health)),
     )
 
 

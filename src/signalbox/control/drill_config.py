@@ -23,7 +23,8 @@ DEPLOYMENTS_MAX = 400
 CREDENTIAL = "drill"
 # A drill waits for nobody.
 _TIMEOUTS = "{connect_s: 1, headers_s: 1, first_token_s: 1, idle_s: 1, total_s: 10}"
-# What belongs to the real address or the real account, and limits that are about load, not law.
+# What belongs to the real address or the real account, limits that are about load, not law, and what is learnt from
+# failures, which happen here on purpose.
 _REPLACED = frozenset(
     (
         "base_url",
@@ -36,6 +37,7 @@ _REPLACED = frozenset(
         "headers",
         "timeouts",
         "limits",
+        "health",
     )
 )
 
@@ -116,7 +118,8 @@ class _Writer:
         if preset and "preset" not in node.entries:
             self._put(f"preset: {_quoted(preset)}, ")
         self._put(
-            f"base_url: {_quoted(url)}, api_key: {_quoted(CREDENTIAL)}, allow_private: true, timeouts: {_TIMEOUTS}}}"
+            f"base_url: {_quoted(url)}, api_key: {_quoted(CREDENTIAL)}, allow_private: true, timeouts: {_TIMEOUTS},"
+            " health: {enabled: false}}"
         )
 
     def _node(self, node: Node) -> None:

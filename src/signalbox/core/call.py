@@ -57,10 +57,11 @@ class Decision(msgspec.Struct, frozen=True):
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions);
     pipeline/run sets workload .. decision and found, one line each; pipeline/attempt sets hub, dropped and the `*_ns`
-    marks of the last attempt.
+    marks of the last attempt; pipeline/settlement sets spent_pico.
 
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
-    sessions: what headers name the conversation. found: where labels beyond the declared floor came from.
+    spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
+    found: where labels beyond the declared floor came from.
     """
 
     __slots__ = (
@@ -89,6 +90,7 @@ class Call:
         "received_ns",
         "sessions",
         "snapshot",
+        "spent_pico",
         "ttfb_us",
         "workload",
     )
@@ -137,6 +139,7 @@ class Call:
         self.hub: Request | None = None
         self.dropped: list[str] = []
         self.attempts = 0
+        self.spent_pico = 0
         self.queue_us = 0
         self.connect_us = 0
         self.ttfb_us = 0

@@ -18,6 +18,7 @@ SignalboxError
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
+ │   │   └─ Quarantined       502  the body broke several upstreams and is not sent again for a while
  │   ├─ UpstreamTimeout       504  the upstream did not answer in the time its deployment allows
  │   ├─ UpstreamRejected      4xx  the upstream refused what the caller sent, told across dialects
  │   └─ Internal              500  a defect of ours; the message says only the request id
@@ -163,6 +164,11 @@ class UpstreamCredential(CallError):
 class BadGateway(CallError):
     status = 502
     code = "bad_gateway"
+
+
+class Quarantined(BadGateway):
+    code = "quarantined_request"
+    should_retry = False
 
 
 class UpstreamTimeout(CallError):

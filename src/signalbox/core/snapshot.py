@@ -41,6 +41,18 @@ class Timeouts(msgspec.Struct, frozen=True):
     total_s: float = 600.0
 
 
+class Health(msgspec.Struct, frozen=True):
+    """When a replica is taken out of use, and how it comes back. failures: in a row, 0 for never. probe: off or
+    models."""
+
+    enabled: bool = True
+    failures: int = 5
+    open_s: float = 2.0
+    open_s_max: float = 15.0
+    probe: str = "models"
+    adaptive_concurrency: bool = False
+
+
 class Origin(msgspec.Struct, frozen=True):
     """One replica's address. path: prefix without trailing slash. private: private address ranges are allowed."""
 
@@ -82,6 +94,7 @@ class Deployment(msgspec.Struct, frozen=True):
     prefill: bool = True
     stream_usage: bool = True
     fine_tune_of: str | None = None
+    health: Health = Health()
 
 
 class CustomClass(msgspec.Struct, frozen=True):
@@ -100,6 +113,18 @@ class Classify(msgspec.Struct, frozen=True):
     custom: tuple[CustomClass, ...] = ()
 
 
+class Retries(msgspec.Struct, frozen=True):
+    """What all attempts of one call may take together. cost_pico: None for no bound of its own. total_ns: no attempt
+    begins later after the request came. backoff_s: base of the pauses. retry_after_s_max: longest wait that a provider
+    asks for and gets, where no other deployment is left."""
+
+    max_attempts: int = 3
+    total_ns: int = 120_000_000_000
+    cost_pico: int | None = None
+    backoff_s: float = 0.25
+    retry_after_s_max: float = 2.0
+
+
 class Workload(msgspec.Struct, frozen=True):
     """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
 
@@ -111,7 +136,7 @@ class Workload(msgspec.Struct, frozen=True):
     regulations: frozenset[str]
     placements: tuple[int, ...]
     strategy: str
-    max_attempts: int
+    retries: Retries
     opaque: Labels
     strict: bool = False
     quality_min: float = 0.0

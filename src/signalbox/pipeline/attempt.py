@@ -10,13 +10,14 @@ from signalbox.core.call import Call, Reply
 from signalbox.core.errors import CallError, LedgerError, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
-from signalbox.core.snapshot import Deployment, Origin
+from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import stream
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.cost import cost
+from signalbox.routing.health import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.providers import PROVIDERS
 from signalbox.upstream.transport import UpstreamResponse
@@ -28,14 +29,13 @@ ERROR_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
-async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stages) -> None:
-    """Answer `call` from `deployment`. Raises UpstreamAnswer or UpstreamFault when it failed to; the caller decides
-    whether another deployment may try. Whatever happens, the attempt is settled in the journal exactly once."""
+async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages) -> None:
+    """Answer `call` from `deployment` at `replica`. Raises UpstreamAnswer or UpstreamFault when it failed to; the
+    caller decides whether another attempt may be made. Whatever happens, this one is settled in the journal exactly
+    once."""
     api = target_api(call.api, deployment)
     if api is None:
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
-    if deployment.concurrency and _load(deployment, stages) >= deployment.concurrency:
-        raise UpstreamFault("saturated", f"{deployment.name} is at its limit of concurrent calls", sent=False)
     this = Attempt(call, deployment, api, stages.now_ns())
     body = _body(this, stages)
     if api != call.api:
@@ -43,6 +43,9 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
     permit = stages.interlock.permit(call, deployment, this.id, api, body)
     this.permit = permit
     _open(this, permit, stages)
+    group = stages.fleet.groups[deployment.index]
+    group.active += 1
+    replica.begin(this.started_ns)
     state, error, upstream = UNKNOWN, "", None
     try:
         if stages.durable:
@@ -51,9 +54,7 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
             deployment, api, call.headers, call.query, this.id, idempotency_scope=call.principal.key_id
         )
         streams = call.envelope.stream
-        upstream = await stages.transport.send(
-            permit, _replica(deployment, stages), head, stream=streams, until_content=streams
-        )
+        upstream = await stages.transport.send(permit, replica.origin, head, stream=streams, until_content=streams)
         call.queue_us, call.connect_us, call.ttfb_us = upstream.queue_us, upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
             raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))
@@ -62,6 +63,9 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         else:
             await _unary(this, upstream, reply, stages)
         state = SETTLED
+        now_ns = stages.now_ns()
+        first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
+        replica.succeeded(now_ns, first_ns, now_ns - this.started_ns, this.out_events)
     except asyncio.CancelledError:
         # Whoever asked is gone, or this process is: its grace at shutdown is over.
         state, error = (SETTLED if this.ended else CANCELLED), "shutdown" if stages.limits.draining else "client_gone"
@@ -79,6 +83,8 @@ async def attempt(call: Call, deployment: Deployment, reply: Reply, stages: Stag
         state, error = (UNKNOWN if fault.sent else FAILED), fault.kind
         raise
     finally:
+        group.active -= 1
+        replica.end()
         if upstream is not None:
             upstream.release(ended=this.ended)
         settle(this, state, error, upstream, stages)
@@ -155,18 +161,6 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
         )
     )
     stages.open.opened(this.id)
-
-
-def _load(deployment: Deployment, stages: Stages) -> int:
-    """Exchanges that this process has under way with all replicas."""
-    return sum([stages.transport.load(deployment.name, origin) for origin in deployment.replicas])
-
-
-def _replica(deployment: Deployment, stages: Stages) -> Origin:
-    """The least loaded replica, the first of equals."""
-    if len(deployment.replicas) == 1:
-        return deployment.replicas[0]
-    return min(deployment.replicas, key=lambda origin: stages.transport.load(deployment.name, origin))
 
 
 async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages: Stages) -> None:

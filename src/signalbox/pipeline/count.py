@@ -12,7 +12,14 @@ from signalbox.wire.tokens import estimate
 
 # Nobody could count: not what the caller did wrong, and not what the rules forbid.
 ESTIMATED_INSTEAD = frozenset(
-    ("no_capable_placement", "placement_unavailable", "bad_gateway", "upstream_timeout", "upstream_credential")
+    (
+        "no_capable_placement",
+        "placement_unavailable",
+        "bad_gateway",
+        "quarantined_request",
+        "upstream_timeout",
+        "upstream_credential",
+    )
 )
 
 

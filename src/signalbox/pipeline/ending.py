@@ -1,4 +1,4 @@
-"""How a call ends when no attempt answered it: which faults may try elsewhere, and what the caller is told."""
+"""How a call ends when no attempt answered it: what the caller is told."""
 
 from __future__ import annotations
 
@@ -21,54 +21,62 @@ from signalbox.core.errors import (
     UpstreamTimeout,
 )
 from signalbox.core.records import Refused
-from signalbox.core.snapshot import Deployment
+from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.verdict import CALLERS_OWN, of_our_configuration, refuses_content
+from signalbox.routing.retry import retry_after_s
 from signalbox.routing.router import needs, target_api
 from signalbox.upstream.scrub import scrub
 
-# The caller's own doing: never tried elsewhere, told as the upstream told it.
-CALLERS_OWN = frozenset({400, 413, 422})
 PASS_ON = CALLERS_OWN | {429, 529}
-RETRY_AFTER_MAX_S = 60.0
-QUOTA_WORDS = (b"insufficient_quota", b"credit balance", b"billing_hard_limit", b"exceeded your current quota")
-# Anthropic tells an empty account with the status of a bad request.
-NO_CREDIT = b"credit balance is too low"
 TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout"})
+RETRY_AFTER_UNREACHED_S_MAX = 5.0
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated"})
 
 
-# Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
-# was found to contain more than it may see.
-Failure = UpstreamAnswer | UpstreamFault | Unsupported | NoPermittedPlacement
-
-
-def may_fall_over(fault: Failure) -> bool:
-    return not (isinstance(fault, UpstreamAnswer) and fault.status in CALLERS_OWN) or _credential(fault)
-
-
-def conclude(call: Call, fault: Failure | None, failed: Deployment | None, reply: Reply, stages: Stages) -> None:
-    """Answer with the last upstream error when it is the caller's, else raise the CallError that fits.
-
-    failed: the deployment that the fault is of."""
-    if fault is None or failed is None:
-        raise _nothing_chosen(call, stages)
+def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None:
+    """Answer with the last upstream error when it is the caller's, else raise the CallError that fits."""
+    fault = pursuit.fault
+    if fault is None:
+        raise _nothing_alive(call, pursuit, stages) if pursuit.nothing_alive else _nothing_chosen(call, stages)
+    failed = pursuit.failed_at
     if isinstance(fault, NoPermittedPlacement):
         _put_on_record(call, fault, stages)
     if isinstance(fault, Unsupported | NoPermittedPlacement):
         raise fault
     if isinstance(fault, UpstreamFault):
-        raise _of_fault(fault)
-    if _credential(fault):
-        raise UpstreamCredential("The provider refused this gateway's credential or quota. The operator must act.")
+        raise _of_fault(fault, pursuit)
+    if of_our_configuration(fault):
+        raise _credential()
     if fault.status == 503:
-        raise PlacementUnavailable("The provider is unavailable.", retry_after_s=_retry_after(fault) or 2)
+        raise PlacementUnavailable(
+            "The provider is unavailable.", retry_after_s=_retry_after(fault, stages) or pursuit.retry_after_s()
+        )
+    body = scrub(fault.body, failed.auth[1]) if failed.auth is not None else fault.body
+    if refuses_content(fault) and fault.status not in PASS_ON:
+        raise UpstreamRejected(400, _message(body))
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
-    body = scrub(fault.body, failed.auth[1]) if failed.auth is not None else fault.body
     if target_api(call.api, failed) == call.api and not reply.started:
         reply.error(AnswerHead(fault.status, failed, "upstream_error", fault.headers), body)
         return
-    raise UpstreamRejected(fault.status, _message(body), retry_after_s=_retry_after(fault))
+    raise UpstreamRejected(fault.status, _message(body), retry_after_s=_retry_after(fault, stages))
+
+
+def _credential() -> UpstreamCredential:
+    return UpstreamCredential("The provider refused this gateway's credential or quota. The operator must act.")
+
+
+def _nothing_alive(call: Call, pursuit: Pursuit, stages: Stages) -> CallError:
+    """Deployments are permitted and able, but all of them are out of use: on record, and nothing was sent."""
+    error: CallError = PlacementUnavailable(
+        "No permitted deployment is available at the moment.", retry_after_s=pursuit.retry_after_s()
+    )
+    if pursuit.credentials_only:
+        error = _credential()
+    if call.api != "count_tokens":
+        _put_on_record(call, error, stages)
+    return error
 
 
 def _nothing_chosen(call: Call, stages: Stages) -> CallError:
@@ -104,21 +112,14 @@ def _put_on_record(call: Call, error: CallError, stages: Stages) -> None:
     )
 
 
-def _of_fault(fault: UpstreamFault) -> CallError:
+def _of_fault(fault: UpstreamFault, pursuit: Pursuit) -> CallError:
     if fault.kind in TIMEOUTS:
         return UpstreamTimeout("The provider did not answer in time.")
     if fault.kind in NOT_REACHED:
-        return PlacementUnavailable("No permitted deployment could be reached.", retry_after_s=2)
+        # Nobody was kept waiting: whoever tries again soon loses little.
+        wait_s = min(RETRY_AFTER_UNREACHED_S_MAX, pursuit.retry_after_s())
+        return PlacementUnavailable("No permitted deployment could be reached.", retry_after_s=wait_s)
     return BadGateway("The provider's answer broke off or was not valid.")
-
-
-def _credential(fault: UpstreamAnswer) -> bool:
-    """401, 403, 404 and exhausted quota come from our configuration, not from the caller."""
-    if fault.status in (401, 402, 403, 404):
-        return True
-    return (fault.status == 429 and any(words in fault.body for words in QUOTA_WORDS)) or (
-        fault.status == 400 and NO_CREDIT in fault.body
-    )
 
 
 def _message(body: bytes) -> str:
@@ -130,11 +131,5 @@ def _message(body: bytes) -> str:
     return message[:2000] if isinstance(message, str) else "The provider refused the request."
 
 
-def _retry_after(fault: UpstreamAnswer) -> float | None:
-    for name, value in fault.headers:
-        if name == b"retry-after":
-            try:
-                return min(max(float(value), 0.0), RETRY_AFTER_MAX_S)
-            except ValueError:
-                return None
-    return None
+def _retry_after(fault: UpstreamAnswer, stages: Stages) -> float | None:
+    return retry_after_s(fault.headers, fault.body, stages.time_ms() / 1000)

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from signalbox.core.call import Call, Reply
 from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAnswer, UpstreamFault
-from signalbox.core.snapshot import Deployment
 from signalbox.pipeline import ending
 from signalbox.pipeline.attempt import attempt
+from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
 from signalbox.routing.router import needs
+
+# What one attempt may fail with so that another one may still answer the call.
+FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement)
 
 
 async def handle(call: Call, reply: Reply, stages: Stages) -> None:
@@ -23,14 +28,16 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         call.decision = stages.router.decide(call.workload, call.permitted, needs(call), call.pinned)  # 5 decide
         call.decided_ns = stages.now_ns()
-        fault: ending.Failure | None = None
-        failed: Deployment | None = None
-        for deployment in call.decision.choices:
-            try:
-                return await attempt(call, deployment, reply, stages)  # 6 and 7
-            except (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement) as error:
-                if fault is None or not isinstance(error, Unsupported | NoPermittedPlacement):
-                    fault, failed = error, deployment
-                if reply.content_sent or not ending.may_fall_over(error):
-                    break
-        return ending.conclude(call, fault, failed, reply, stages)
+        pursuit = Pursuit(call, reply, stages)
+        try:
+            while pursuit.advance():
+                try:
+                    await attempt(call, pursuit.deployment, pursuit.replica, reply, stages)  # 6 and 7
+                    return pursuit.answered()
+                except FAILURES as failure:
+                    pursuit.failed(failure)
+                if pursuit.pause_s:
+                    await asyncio.sleep(pursuit.pause_s)
+            return ending.conclude(call, pursuit, reply, stages)
+        finally:
+            pursuit.over()

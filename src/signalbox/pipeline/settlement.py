@@ -25,6 +25,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
     if usage is not this.usage or this.cost_pico is None:
         this.cost_pico = cost(usage, this.deployment.rates)
+    this.call.spent_pico += this.cost_pico or 0
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(

@@ -13,13 +13,14 @@ from signalbox.ledger.open import OpenAttempts
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
+from signalbox.routing.health import Fleet
 from signalbox.routing.router import Router
 from signalbox.telemetry.metrics import Metrics
 from signalbox.upstream.transport import Transport
 
 
 class Stages(msgspec.Struct, frozen=True):
-    """snapshot, router and interlock change together when the configuration does; the rest is the process's own.
+    """snapshot, router, fleet and interlock change together when the configuration does; the rest is the process's own.
 
     durable: an attempt is on the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic
     clock. time_ms: Unix milliseconds.
@@ -27,6 +28,7 @@ class Stages(msgspec.Struct, frozen=True):
 
     snapshot: Snapshot
     router: Router
+    fleet: Fleet
     interlock: Interlock
     classifier: Classifier
     limits: Limits

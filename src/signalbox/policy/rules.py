@@ -21,10 +21,11 @@ from signalbox.core.snapshot import (
     CustomClass,
     Deployment,
     Environment,
+    Retries,
     Snapshot,
     Workload,
 )
-from signalbox.core.usage import Rates
+from signalbox.core.usage import PICO, Rates
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
 from signalbox.policy.register import Register, stale_on
@@ -237,6 +238,7 @@ def _deployment(
         prefill=target.prefill,
         stream_usage=target.stream_usage,
         fine_tune_of=target.fine_tune_of,
+        health=target.health,
     )
 
 
@@ -257,13 +259,23 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         regulations=frozenset(entry.regulations),
         placements=tuple(by_name[placement].index for placement in entry.placements),
         strategy=entry.strategy,
-        max_attempts=entry.retries.max_attempts,
+        retries=_retries(entry.retries),
         opaque=labels_of(entry.opaque),
         strict=entry.strict,
         quality_min=entry.quality_min,
         ttft_p95_ms=entry.ttft_p95_ms,
         max_tokens_default=entry.defaults.max_tokens,
         classify=_classify(entry.classify),
+    )
+
+
+def _retries(entry: schema.Retries) -> Retries:
+    return Retries(
+        max_attempts=entry.max_attempts,
+        total_ns=round(entry.total_s * 1e9),
+        cost_pico=None if entry.cost_usd is None else round(entry.cost_usd * PICO),
+        backoff_s=entry.backoff_s,
+        retry_after_s_max=entry.retry_after_s_max,
     )
 
 

@@ -58,7 +58,7 @@ class Router:
         self._memo: dict[tuple[str, int, Needs], Decision] = {}
 
     def decide(self, workload: Workload, permitted: int, needs: Needs, pinned: Deployment | None) -> Decision:
-        """The choices for a call in order, at most `workload.max_attempts` of them; empty when none can serve it.
+        """The choices for a call in order, all of them; empty when none can serve it.
 
         pinned: the one deployment a caller named and was granted; it is used or nothing is.
         """
@@ -76,7 +76,7 @@ class Router:
     def _decide(self, workload: Workload, permitted: int, needs: Needs) -> Decision:
         candidates = [d for d in self._listed(workload) if permitted >> d.index & 1 and serves(d, needs)]
         ranked = STRATEGIES[workload.strategy](candidates)
-        return Decision(tuple(ranked[: workload.max_attempts]), f"{workload.strategy}:{workload.name}")
+        return Decision(tuple(ranked), f"{workload.strategy}:{workload.name}")
 
     def _listed(self, workload: Workload) -> Sequence[Deployment]:
         if not workload.placements:

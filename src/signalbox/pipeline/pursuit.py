@@ -1,0 +1,314 @@
+"""What to try next: one call's way through its choices, within its attempts, its time, its money and retry budgets."""
+
+from __future__ import annotations
+
+from signalbox.core.call import Call, Reply
+from signalbox.core.errors import NoPermittedPlacement, Quarantined, Unsupported, UpstreamAnswer
+from signalbox.core.snapshot import Deployment
+from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.verdict import (
+    AGAIN,
+    CRASH,
+    CREDENTIAL,
+    LARGER,
+    MODEL,
+    NOBODY,
+    OVERLOAD,
+    SILENT,
+    STOP,
+    Failure,
+    Verdict,
+    judge,
+)
+from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, Fleet, Group, Replica
+from signalbox.routing.quarantine import digest
+from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
+
+PAUSE_S_MAX = 4.0
+# So many places must have broken on the same body before it, and not they, is taken to be at fault.
+POISONED_MIN = 2
+# What a caller is told to wait where nobody knows better.
+RETRY_AFTER_S = 2.0
+
+
+class Pursuit:
+    """The state of one call between its attempts.
+
+    deployment, replica: what to try now, set by `advance`. fault, failed_at: the last failure that says something, and
+    whose it is. pause_s: how long to wait before `advance` is asked again, set by `failed`.
+    """
+
+    __slots__ = (
+        "_again",
+        "_call",
+        "_choices",
+        "_crashed",
+        "_digest",
+        "_ended",
+        "_fleet",
+        "_larger_than",
+        "_later",
+        "_position",
+        "_reply",
+        "_retrying",
+        "_stages",
+        "_suspects",
+        "_tries",
+        "deployment",
+        "failed_at",
+        "fault",
+        "pause_s",
+        "replica",
+    )
+
+    deployment: Deployment
+    replica: Replica
+
+    def __init__(self, call: Call, reply: Reply, stages: Stages) -> None:
+        self._call = call
+        self._reply = reply
+        self._stages = stages
+        self._fleet: Fleet = stages.fleet
+        self._choices: tuple[Deployment, ...] = call.decision.choices if call.decision is not None else ()
+        self._position = 0
+        # Choices that rest, tried when nothing else is left.
+        self._later: list[Deployment] | None = None
+        self._retrying: Group | None = None
+        self._digest: bytes | None = None
+        self.fault: Failure | None = None
+        if self._fleet.quarantine:
+            self._check_quarantine()
+
+    def _begin_failing(self) -> None:
+        """What only calls need that have failed once."""
+        self._ended = False
+        self._again: Replica | None = None
+        # How often each deployment was tried, by index.
+        self._tries: dict[int, int] = {}
+        self._larger_than: Deployment | None = None
+        # Environments in which this body broke something that was well; whom to blame if another one answers.
+        self._crashed: set[str] = set()
+        self._suspects: list[Replica] = []
+        self.failed_at: Deployment = self.deployment
+
+    # --- what next ---
+
+    def advance(self) -> bool:
+        """Sets what to try now; False when nothing is left, or nothing more may be tried."""
+        if self.fault is None:
+            # The ordinary case: nothing has failed yet, and the first choice is well.
+            now_ns = self._call.decided_ns
+        else:
+            if self._ended or not self._may_go_on():
+                return False
+            now_ns = self._stages.now_ns()
+            again, self._again = self._again, None
+            if again is not None:
+                self.replica = again
+                return True
+        choices = self._choices
+        while self._position < len(choices):
+            deployment = choices[self._position]
+            self._position += 1
+            group = self._fleet.groups[deployment.index]
+            replica = group.pick(now_ns)
+            if replica is None:
+                self._later = [*(self._later or ()), deployment]
+            elif self._take(deployment, group, replica, now_ns):
+                return True
+        while self._later:
+            deployment = self._later.pop(0)
+            group = self._fleet.groups[deployment.index]
+            replica = group.pick(now_ns, resting=True)
+            if replica is not None and self._take(deployment, group, replica, now_ns):
+                return True
+        return False
+
+    def _take(self, deployment: Deployment, group: Group, replica: Replica, now_ns: int) -> bool:
+        """Tries this one next, unless it could not do better than what failed, or may not be given more retries."""
+        if self.fault is not None:
+            if not self._could_do_better(deployment):
+                return False
+            # To fall over is free; to one that fails as well it is a retry like any other.
+            if group.enabled and group.failing and not self._may_retry(group, now_ns):
+                return False
+        group.attempts += 1
+        self.deployment, self.replica = deployment, replica
+        return True
+
+    def _could_do_better(self, deployment: Deployment) -> bool:
+        """After a context overflow: only a larger window, and where windows are not stated another model."""
+        than = self._larger_than
+        if than is None:
+            return True
+        if deployment.context_tokens and than.context_tokens:
+            return deployment.context_tokens > than.context_tokens
+        return deployment.model != than.model
+
+    def _may_go_on(self) -> bool:
+        call = self._call
+        retries = call.workload.retries
+        if call.attempts >= retries.max_attempts:
+            return False
+        if retries.cost_pico is not None and call.spent_pico >= retries.cost_pico:
+            return False
+        return self._stages.now_ns() - call.received_ns < retries.total_ns
+
+    def _may_retry(self, group: Group, now_ns: int) -> bool:
+        self._done_retrying()
+        if not group.budget.take(now_ns, group.attempts, group.active):
+            self._stages.metrics.add(("signalbox_retries_refused_total", self._name_of(group)))
+            return False
+        self._retrying = group
+        return True
+
+    def _name_of(self, group: Group) -> str:
+        return next(one.name for one in self._choices if self._fleet.groups[one.index] is group)
+
+    # --- what happened ---
+
+    def answered(self) -> None:
+        """The call was answered. Whoever failed on the same body before did so for reasons of its own."""
+        if self.fault is None:
+            return
+        self._stages.metrics.add(("signalbox_fallovers_total", self.deployment.name))
+        now_ns = self._stages.now_ns()
+        for replica in self._suspects:
+            if replica is not self.replica:
+                replica.failed(now_ns, self._fleet.chance())
+
+    def failed(self, failure: Failure) -> None:
+        """One attempt failed: puts the blame where it belongs, and decides whether and when to go on."""
+        deployment = self.deployment
+        if self.fault is None:
+            self._begin_failing()
+        if self.fault is None or not isinstance(failure, Unsupported | NoPermittedPlacement):
+            self.fault, self.failed_at = failure, deployment
+        self._tries[deployment.index] = self._tries.get(deployment.index, 0) + 1
+        self.pause_s = 0.0
+        verdict = judge(failure)
+        group = self._fleet.of(deployment)
+        now_ns = self._stages.now_ns()
+        wait_s = None
+        if isinstance(failure, UpstreamAnswer):
+            wait_s = retry_after_s(failure.headers, failure.body, self._stages.time_ms() / 1000)
+        if verdict.blame != NOBODY and group.enabled:
+            self._blame(verdict, group, now_ns, wait_s)
+        if self._reply.content_sent or verdict.then == STOP or self._is_poison():
+            self._ended = True
+        elif verdict.then == LARGER:
+            self._larger_than = deployment
+        else:
+            self._consider_again(verdict, failure, group, now_ns, wait_s)
+
+    def over(self) -> None:
+        """The call has ended, however it did."""
+        self._done_retrying()
+
+    def _consider_again(
+        self, verdict: Verdict, failure: Failure, group: Group, now_ns: int, wait_s: float | None
+    ) -> None:
+        """One more try in place for what may have been an accident; for an overload only where nothing else is left."""
+        tries = self._tries[self.deployment.index]
+        alone = not self._others(now_ns)
+        left = self._call.workload.retries.max_attempts - self._call.attempts
+        if verdict.then == AGAIN:
+            if tries > 1 or left <= self._untried():
+                return
+        elif verdict.blame != OVERLOAD or not alone or left <= 0:
+            return
+        if isinstance(failure, UpstreamAnswer) and (b"x-should-retry", b"false") in failure.headers:
+            return
+        retries = self._call.workload.retries
+        floor_s = wait_s or 0.0
+        if floor_s > retries.retry_after_s_max:
+            return
+        replica = group.pick(now_ns, resting=True, avoid=self.replica)
+        if replica is None or not self._may_retry(group, now_ns):
+            return
+        self._again = replica
+        self.pause_s = floor_s + pause_s(tries, retries.backoff_s, PAUSE_S_MAX, self._fleet.chance())
+        self._stages.metrics.add(("signalbox_retries_total", self.deployment.name))
+
+    def _untried(self) -> int:
+        return len(self._choices) - self._position + len(self._later or ())
+
+    def _others(self, now_ns: int) -> bool:
+        """Whether another deployment could be tried now."""
+        waiting = (*(self._later or ()), *self._choices[self._position :])
+        return any(self._fleet.of(one).pick(now_ns, resting=True) is not None for one in waiting)
+
+    # --- blame ---
+
+    def _blame(self, verdict: Verdict, group: Group, now_ns: int, wait_s: float | None) -> None:
+        blame, wait_ns = verdict.blame, round((wait_s or 0.0) * SECOND_NS)
+        chance = self._fleet.chance()
+        if blame == CREDENTIAL:
+            group.credential.refused(now_ns, wait_ns)
+        elif blame == MODEL:
+            # What the caller named (a file, a stored answer) may be what is not found, or not allowed.
+            envelope = self._call.envelope
+            if not envelope.stateful and not envelope.onward:
+                group.cool_ns = now_ns + CREDENTIAL_NS
+        elif blame == OVERLOAD:
+            self.replica.failed(now_ns, chance, wait_ns=wait_ns, overloaded=True)
+        elif blame == CRASH:
+            self._crash(now_ns, chance)
+        else:
+            self.replica.failed(now_ns, chance, wait_ns=wait_ns, slow=blame == SILENT)
+
+    def _crash(self, now_ns: int, chance: float) -> None:
+        """It broke on this body: the body's doing if it breaks others too that are well, else its own."""
+        body = self._body_digest()
+        if not self.replica.failures or self.replica.culprit == body:
+            self._crashed.add(self.deployment.environment.name)
+        if self.replica.culprit == body:
+            self._suspects.append(self.replica)
+        self.replica.failed(now_ns, chance, culprit=body)
+
+    def _is_poison(self) -> bool:
+        if len(self._crashed) < POISONED_MIN:
+            return False
+        if not self._fleet.quarantine.holds(self._body_digest()):
+            self._fleet.quarantine.hold(self._body_digest(), self._stages.now_ns())
+            self._stages.metrics.add(("signalbox_quarantined_total",))
+        return True
+
+    def _body_digest(self) -> bytes:
+        if self._digest is None:
+            call = self._call
+            self._digest = digest(call.principal.tenant, call.api, call.body)
+        return self._digest
+
+    def _check_quarantine(self) -> None:
+        """Raises Quarantined for a body that broke whatever it was sent to, a short while ago."""
+        held_ns = self._fleet.quarantine.held_for_ns(self._body_digest(), self._call.decided_ns)
+        if held_ns:
+            raise Quarantined(
+                "This request broke every provider it was sent to and is not sent again for now.",
+                retry_after_s=min(RETRY_AFTER_S_MAX, held_ns / SECOND_NS),
+            )
+
+    def _done_retrying(self) -> None:
+        if self._retrying is not None:
+            self._retrying.budget.done()
+            self._retrying = None
+
+    # --- when nothing could be tried ---
+
+    @property
+    def nothing_alive(self) -> bool:
+        """Something may be used, but nothing of it is in use now."""
+        return self.fault is None and bool(self._choices)
+
+    @property
+    def credentials_only(self) -> bool:
+        """Nothing is alive because of credentials, quotas and models that were refused: the operator must act."""
+        now_ns = self._stages.now_ns()
+        return all(self._fleet.of(one).cold(now_ns) for one in self._choices)
+
+    def retry_after_s(self) -> float:
+        """When the first of the choices may be used again, as far as is known."""
+        at_ns = min((self._fleet.of(one).usable_at() for one in self._choices), default=0)
+        left_s = (at_ns - self._stages.now_ns()) / SECOND_NS
+        return min(RETRY_AFTER_S_MAX, max(left_s, RETRY_AFTER_S))

@@ -1,0 +1,127 @@
+"""What a failed attempt means: who is to blame for it, and what may be done next. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAnswer, UpstreamFault
+
+# Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
+# was found to contain more than it may see.
+Failure = UpstreamAnswer | UpstreamFault | Unsupported | NoPermittedPlacement
+
+# What may be done next.
+STOP = "stop"  # nothing: the caller is told
+AGAIN = "again"  # the same deployment once more, then another
+ELSEWHERE = "elsewhere"  # another deployment
+LARGER = "larger"  # another deployment, with a larger context window
+
+# Who is to blame.
+NOBODY = ""  # the caller, or nobody
+CRASH = "crash"  # the replica, or this body
+OUTAGE = "outage"  # the replica
+SILENT = "silent"  # the replica, which kept the caller waiting
+OVERLOAD = "overload"  # the deployment, which asks for less
+CREDENTIAL = "credential"  # our credential there, or its quota
+MODEL = "model"  # what our configuration asks for there
+
+
+class Verdict(msgspec.Struct, frozen=True, gc=False):
+    then: str
+    blame: str = NOBODY
+
+
+# The caller's own doing: never tried elsewhere, told as the upstream told it.
+CALLERS_OWN = frozenset({400, 413, 422})
+QUOTA_WORDS = (b"insufficient_quota", b"credit balance", b"billing_hard_limit", b"exceeded your current quota")
+# Anthropic tells an empty account with the status of a bad request.
+NO_CREDIT = b"credit balance is too low"
+# A provider that will not have this content; asking another one would be to go round its judgement.
+POLICY_WORDS = (
+    b"content_policy",
+    b"content_filter",
+    b"content policy",
+    b"ResponsibleAIPolicyViolation",
+    b"safety system",
+    b"flagged",
+    b"moderation",
+)
+CONTEXT_WORDS = (
+    b"context_length_exceeded",
+    b"prompt is too long",
+    b"maximum context length",
+    b"context window",
+    b"input is too long",
+    b"exceeds the available context size",
+)
+
+_STOP = Verdict(STOP)
+_ELSEWHERE = Verdict(ELSEWHERE)
+_LARGER = Verdict(LARGER)
+_CRASH = Verdict(AGAIN, CRASH)
+_OUTAGE = Verdict(ELSEWHERE, OUTAGE)
+_SILENT = Verdict(ELSEWHERE, SILENT)
+_OVERLOAD = Verdict(ELSEWHERE, OVERLOAD)
+_CREDENTIAL = Verdict(ELSEWHERE, CREDENTIAL)
+_MODEL = Verdict(ELSEWHERE, MODEL)
+_FAULTS = {
+    "connect": _SILENT,
+    "dns": _SILENT,
+    "tls": _OUTAGE,
+    "refused_address": _OUTAGE,
+    "saturated": _ELSEWHERE,
+    "headers_timeout": _SILENT,
+    "first_token_timeout": _SILENT,
+    "idle_timeout": _SILENT,
+    "total_timeout": _ELSEWHERE,  # as long as the answer that was asked for
+    "reset": _CRASH,
+    "truncated": _CRASH,
+    "protocol": Verdict(ELSEWHERE, CRASH),
+    "upstream_error": Verdict(ELSEWHERE, CRASH),
+}
+_OVERLOAD_IN_STREAM = ("overloaded", "rate_limit", "capacity")
+
+
+def judge(failure: Failure) -> Verdict:
+    """The caller's own 4xx is nobody's fault here; only what the provider or our configuration did is blamed."""
+    if isinstance(failure, UpstreamAnswer):
+        return _of_answer(failure)
+    if isinstance(failure, UpstreamFault):
+        if failure.kind == "upstream_error" and any(word in failure.message for word in _OVERLOAD_IN_STREAM):
+            return _OVERLOAD
+        return _FAULTS.get(failure.kind, _OUTAGE)
+    return _ELSEWHERE
+
+
+def _of_answer(answer: UpstreamAnswer) -> Verdict:
+    status = answer.status
+    if status < 400:
+        return _OUTAGE  # a redirect, or no content: nothing that this API answers
+    if status >= 500:
+        if status in (500, 502):
+            return _CRASH
+        return _SILENT if status == 504 else _OVERLOAD if status in (503, 529) else _OUTAGE
+    body = answer.body
+    if refuses_content(answer):
+        return _STOP
+    if status in CALLERS_OWN:
+        if status == 400 and NO_CREDIT in body:
+            return _CREDENTIAL
+        return _LARGER if any(words in body for words in CONTEXT_WORDS) else _STOP
+    if status in (401, 402):
+        return _CREDENTIAL
+    if status in (403, 404):
+        return _MODEL
+    if status == 429:
+        return _CREDENTIAL if any(words in body for words in QUOTA_WORDS) else _OVERLOAD
+    return _SILENT if status == 408 else _ELSEWHERE
+
+
+def refuses_content(answer: UpstreamAnswer) -> bool:
+    """Whether the provider will not have what the caller wrote."""
+    return answer.status in (400, 403, 422) and any(words in answer.body for words in POLICY_WORDS)
+
+
+def of_our_configuration(answer: UpstreamAnswer) -> bool:
+    """401, 403, 404 and exhausted quota come from our configuration, not from the caller."""
+    return _of_answer(answer).blame in (CREDENTIAL, MODEL)
