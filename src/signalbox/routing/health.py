@@ -400,7 +400,9 @@ class Fleets:
                 replica.adopt(settings)
                 replicas[name, origin] = replica
                 mine.append(replica)
-            account = (deployment.auth, frozenset(origin.host for origin in deployment.replicas))
+            hosts = frozenset(origin.host for origin in deployment.replicas)
+            # Without a credential there is none to share with others at the same place.
+            account = (deployment.auth or name, hosts)
             known = credentials.get(account) or self._credentials.get(account) or Credential()
             credentials[account] = known
             group = self._groups.get(name)
