@@ -21,13 +21,16 @@ OTHER = {"x-gzip", "no-cache", "100-continue", "apim-request-id", "x-ms-request-
 
 
 def spelled(path: Path) -> set[str]:
-    """Header names in the bytes literals of a file."""
+    """Header names in the literals of a file."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Constant) and isinstance(node.value, bytes):
             if WHOLE.fullmatch(node.value):
                 found.add(node.value.decode())
             found.update(name.decode() for name in LINE.findall(node.value))
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str):
+            text = node.value.encode("ascii", "replace")
+            found.update(name.decode() for name in LINE.findall(text) if b"-" in name)  # prose has colons too
     return found - OTHER
 
 

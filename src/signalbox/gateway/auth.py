@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Mapping
+from hashlib import sha256
 
 from signalbox.core import keys
 from signalbox.core.call import Principal
@@ -11,31 +12,46 @@ from signalbox.core.errors import Unauthenticated
 from signalbox.gateway.http import Headers
 
 _NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)
+GOOD_MAX = 65_536
 _HINT = "Send a Signalbox virtual key as `Authorization: Bearer sb-...` or `x-api-key: sb-...`."
 
 
 class Keyring:
-    """Every key that may call, replaced as a whole. entries: public id -> (digest, principal)."""
+    """Every key that may call, replaced as a whole. entries: public id -> (digest, principal).
 
-    __slots__ = ("_digester", "_entries")
+    Keys that were found good are remembered, by their hash and not as they are, until the next replacement.
+    """
+
+    __slots__ = ("_digester", "_entries", "_good")
 
     def __init__(self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]]) -> None:
         self._digester = keys.Digester(pepper)
         self._entries = entries
+        self._good: dict[bytes, Principal] = {}
 
     def __len__(self) -> int:
         return len(self._entries)
 
     def principal(self, key: str, now_s: float) -> Principal:
         """The caller behind a key. Raises Unauthenticated; an unknown id costs what a wrong secret costs."""
+        hashed = sha256(key.encode("ascii", "replace")).digest()
+        principal = self._good.get(hashed)
+        if principal is None:
+            principal = self._checked(key)
+            if len(self._good) >= GOOD_MAX:
+                self._good.clear()
+            self._good[hashed] = principal
+        if principal.expires_s and now_s >= principal.expires_s:
+            raise Unauthenticated("The API key has expired.")
+        return principal
+
+    def _checked(self, key: str) -> Principal:
         parts = keys.split(key)
         if parts is None:
             raise Unauthenticated(f"The API key is not a Signalbox key. {_HINT}")
         stored, principal = self._entries.get(parts[0], _NOBODY)
         if not hmac.compare_digest(self._digester.digest(parts[1]), stored) or principal is None:
             raise Unauthenticated("The API key is unknown, revoked or mistyped.")
-        if principal.expires_s and now_s >= principal.expires_s:
-            raise Unauthenticated("The API key has expired.")
         return principal
 
 

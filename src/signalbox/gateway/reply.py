@@ -18,6 +18,9 @@ from signalbox.wire.dialect import Dialect, StreamWriter
 
 JSON = b"application/json"
 OK = STATUS_LINES[200]
+TIMING = (
+    "server-timing: auth;dur=%.3f, policy;dur=%.3f, queue;dur=%.3f, connect;dur=%.3f, ttfb;dur=%.3f, total;dur=%.3f\r\n"
+)
 EVENTS = b"text/event-stream; charset=utf-8"
 
 
@@ -164,52 +167,55 @@ class HttpReply:
     def _head(self, head: AnswerHead, content_type: bytes, extra: bytes) -> bytes:
         call = self._call
         received_ns = call.received_ns
-        line = OK if head.status == 200 else STATUS_LINES.get(head.status) or b"HTTP/1.1 %d Upstream\r\n" % head.status
-        identity = call.id.encode()
+        status, identity = head.status, call.id
         dropped = b""
         if head.dropped:
             dropped = b"x-signalbox-dropped: %b\r\n" % _dropped(head.dropped)
-        return (
-            b"%bcontent-type: %b\r\nx-request-id: %b\r\nrequest-id: %b\r\n"
-            b"x-signalbox-placement: %b\r\nx-signalbox-reason: %b\r\n"
-            b"server-timing: auth;dur=%.3f, policy;dur=%.3f, queue;dur=%.3f, connect;dur=%.3f, ttfb;dur=%.3f,"
-            b" total;dur=%.3f\r\n%b%b%b%b\r\n"
-        ) % (
-            line,
-            content_type,
-            identity,
-            identity,
-            _placement(head.deployment),
-            head.reason.encode("ascii", "replace"),
+        # Formatting text and encoding it once takes half the time that formatting bytes does.
+        timing = TIMING % (
             (call.auth_ns - received_ns) / 1e6,
             (call.decided_ns - call.auth_ns) / 1e6,
             call.queue_us / 1e3,
             call.connect_us / 1e3,
             call.ttfb_us / 1e3,
             (self._now_ns() - received_ns) / 1e6,
-            dropped,
-            passed(head.headers),
-            self._connection_header(),
-            extra,
+        )
+        ours = (
+            f"x-request-id: {identity}\r\nrequest-id: {identity}\r\n"
+            f"x-signalbox-placement: {_placement(head.deployment)}\r\nx-signalbox-reason: {head.reason}\r\n{timing}"
+        )
+        return b"".join(
+            (
+                OK if status == 200 else STATUS_LINES.get(status) or b"HTTP/1.1 %d Upstream\r\n" % status,
+                b"content-type: ",
+                content_type,
+                b"\r\n",
+                ours.encode("ascii", "replace"),
+                dropped,
+                passed(head.headers),
+                self._connection_header(),
+                extra,
+                b"\r\n",
+            )
         )
 
     def _connection_header(self) -> bytes:
         return b"" if self._connection.keep_alive else b"connection: close\r\n"
 
 
-_placements: dict[int, tuple[Deployment, bytes]] = {}
+_placements: dict[int, tuple[Deployment, str]] = {}
 PLACEMENTS_MAX = 4096
 DROPPED_MAX = 32
 _plain_name = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}").fullmatch
 
 
-def _placement(deployment: Deployment) -> bytes:
+def _placement(deployment: Deployment) -> str:
     """`<deployment>@<environment>`, remembered by identity: the entry keeps the deployment alive."""
     found = _placements.get(id(deployment))
     if found is None or found[0] is not deployment:
         if len(_placements) >= PLACEMENTS_MAX:
             _placements.clear()
-        found = (deployment, f"{deployment.name}@{deployment.environment.name}".encode("ascii", "replace"))
+        found = (deployment, f"{deployment.name}@{deployment.environment.name}")
         _placements[id(deployment)] = found
     return found[1]
 

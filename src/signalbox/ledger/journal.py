@@ -209,13 +209,14 @@ class Journal:
 
     def _append_behind(self, json: bytes, record: Record) -> None:
         """Writes what is queued and then this record, all in one go. Raises LedgerError when this one is not in."""
-        items = [*self._queue, (json, record)]
+        queue = self._queue
         try:
-            self._writer.put(items)
+            self._writer.put([*queue, (json, record)])
         except PartlyWritten as error:
-            self._forget_queued(min(error.written, len(self._queue)))
+            self._forget_queued(min(error.written, len(queue)))
             raise
-        self._forget_queued(len(self._queue))
+        queue.clear()
+        self._queue_bytes = 0
 
     def _forget_queued(self, written: int) -> None:
         if not written:

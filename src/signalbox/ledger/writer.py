@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from binascii import hexlify
 from collections import deque
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
@@ -31,6 +33,8 @@ from signalbox.ledger.chain import (
 
 _CHUNK_BYTES = 1 << 18
 _CHUNK_LINES = 256
+# What a line has besides its JSON: TAB, hash, LF.
+_SEAL_BYTES = HASH_CHARS + 2
 _LOCK_TRIES = 20
 _LOCK_WAIT_S = 0.01
 
@@ -114,40 +118,55 @@ class ChainWriter:
 
     def put(self, items: Sequence[tuple[bytes, Record]]) -> int:
         """Writes many in few system calls and returns how many are in; fewer than all only by raising PartlyWritten."""
-        done = 0
-        while done < len(items):
+        done, count = 0, len(items)
+        while done < count:
             try:
-                done += self._put_chunk(items, done)
+                done += self._put_chunk(items[done : done + _CHUNK_LINES] if count > _CHUNK_LINES else items[done:])
             except PartlyWritten as error:
                 raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
                 raise PartlyWritten(str(error), done) from error
         return done
 
-    def _put_chunk(self, items: Sequence[tuple[bytes, Record]], start: int) -> int:
-        self._make_room(len(items[start][0]) + 66)
+    def _put_chunk(self, items: Sequence[tuple[bytes, Record]]) -> int:
+        """Writes as many of these as fit, at least one, and returns how many."""
+        first = len(items[0][0]) + _SEAL_BYTES
+        if self._dirty_tail or self.size + first > self._segment_bytes_max:
+            self._make_room(first)
         room = min(_CHUNK_BYTES, self._segment_bytes_max - self.size)
-        lines: list[bytes] = []
+        pieces: list[bytes] = []
         digest, length = self.digest, 0
-        for json, _ in items[start : start + _CHUNK_LINES]:
-            line, digest = seal_line(digest, json)
-            if lines and length + len(line) > room:
+        for json, _ in items:
+            length += len(json) + _SEAL_BYTES
+            if length > room and pieces:
                 break
-            lines.append(line)
-            length += len(line)
-        in_file = self._write(b"".join(lines))
-        # Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already.
+            digest = hexlify(sha256(digest + json).digest())
+            pieces += (json, b"\t", digest, b"\n")
+        block = b"".join(pieces)
+        count = len(pieces) // 4
+        written = self._write(block)
+        if written != len(block):
+            self._keep_whole_lines(items, pieces, written)
+        self.size += written
+        self.seq += count
+        self.digest = digest
+        for at in range(count):
+            self._note(items[at][1])
+        return count
+
+    def _keep_whole_lines(self, items: Sequence[tuple[bytes, Record]], pieces: list[bytes], written: int) -> NoReturn:
+        """Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already."""
         done = 0
-        for line in lines:
-            in_file -= len(line)
-            if in_file < 0:
-                self._fail(done)
-            self.size += len(line)
+        for json, record in items:
+            written -= len(json) + _SEAL_BYTES
+            if written < 0:
+                break
+            self.size += len(json) + _SEAL_BYTES
             self.seq += 1
-            self.digest = line[-HASH_CHARS - 1 : -1]
-            self._note(items[start + done][1])
+            self.digest = pieces[4 * done + 2]
+            self._note(record)
             done += 1
-        return done
+        self._fail(done)
 
     def _note(self, record: Record) -> None:
         self.records += 1

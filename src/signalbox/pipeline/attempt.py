@@ -131,10 +131,9 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
 
 def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     """On record before the first byte leaves; LedgerError keeps it from leaving."""
-    call, deployment = this.call, this.deployment
-    this.reserved_in = stages.metering.of(deployment.name, this.api).tokens_in(len(permit.body))
-    out_max = (call.envelope.max_tokens or 0) * call.envelope.n
-    principal = call.principal
+    call, deployment, envelope, principal = this.call, this.deployment, this.call.envelope, this.call.principal
+    body_bytes = len(permit.body)
+    this.reserved_in = stages.metering.of(deployment.name, this.api).tokens_in(body_bytes)
     stages.journal.append(
         Opened(
             attempt_id=this.id,
@@ -152,11 +151,11 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             reason=permit.reason,
             config=call.snapshot.version,
             attempt=call.attempts,
-            stream=call.envelope.stream,
+            stream=envelope.stream,
             in_max=this.reserved_in,
-            out_max=out_max,
+            out_max=(envelope.max_tokens or 0) * envelope.n,
             rates=deployment.rates,
-            body_bytes=len(permit.body),
+            body_bytes=body_bytes,
             found=call.found,
         )
     )

@@ -63,21 +63,27 @@ class Adapter:
         template = self._templates.get((id(deployment), api))
         if template is None or template.deployment is not deployment:
             template = self._template(deployment, api)
-        extra = [(b"x-client-request-id", attempt_id.encode("latin-1", "replace"))]
-        taken = template.fixed
+        own = (b"x-client-request-id", attempt_id.encode("latin-1", "replace"))
         anthropic = api in _ANTHROPIC_APIS
         interesting = self._interesting
-        for name, value in client_headers:
-            if name not in interesting and not (anthropic and name[:10] == b"anthropic-"):
-                continue
+        said = [
+            header
+            for header in client_headers
+            if header[0] in interesting or (anthropic and header[0][:10] == b"anthropic-")
+        ]
+        if not (said or template.defaults or anthropic):
+            return extend(template.head, (own,))
+        extra: list[tuple[bytes, bytes]] = [own]
+        taken = template.fixed
+        for name, value in said:
             if name == b"idempotency-key":
                 if idempotency_scope is not None:
                     extra.append((name, _scoped(idempotency_scope, value)))
             elif name not in taken and not _chooses_account(name):
                 extra.append((name, value))
         if template.defaults:
-            said = {name for name, _ in extra}
-            extra.extend(header for header in template.defaults if header[0] not in said)
+            told = {name for name, _ in extra}
+            extra.extend(header for header in template.defaults if header[0] not in told)
         suffixed = template.beta if anthropic and query and b"beta=true" in query.split(b"&") else template.head
         return extend(suffixed, extra)
 

@@ -24,6 +24,8 @@ _match_scalar = re.compile(_STRING + rb"|[-+.0-9A-Za-z]++", re.DOTALL).match
 _find_tokens = re.compile(_STRING + rb"|[\[\]{}]", re.DOTALL).finditer
 _match_key = re.compile(rb"[ \t\r\n]*+(" + _STRING + rb")[ \t\r\n]*+:[ \t\r\n]*+", re.DOTALL).match
 _match_colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+").match
+# A member's value where it is a string without escapes, as model names are.
+_match_plain_string = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+("[^"\\]*+")').match
 _match_comma = re.compile(rb"[ \t\r\n]*+,").match
 
 
@@ -120,6 +122,12 @@ def splice_model(body: bytes, doc: dict[str, Any], model: str) -> bytes:
     """The body with another top-level `model` and every other byte as it was. `doc` is what parse(body) returned."""
     if "model" not in doc:
         raise BadRequest("The request body has no 'model'.", param="model")
+    at = body.find(b'"model"')
+    if at >= 0 and body.find(b'"model"', at + 7) < 0 and (b"\\" not in body or b"\\u00" not in body):
+        # Written once, and no letter anywhere is spelled as an escape: this is the key itself.
+        value = _match_plain_string(body, at + 7)
+        if value is not None:
+            return b"%b%b%b" % (body[: value.start(1)], _encode(model), body[value.end(1) :])
     start, end = _locate(body, "model", b'"model"')
     return b"%b%b%b" % (body[:start], _encode(model), body[end:])
 
@@ -130,7 +138,9 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     `doc` is what parse(body) returned. Raises BadRequest when the path leads through something that is neither an
     object nor null, and ValueError when two edits would touch the same top-level member.
     """
-    if len(edits) == 1:  # the usual case: another model's name
+    if len(edits) == 1:
+        if edits[0].name == "model" and "model" in doc:  # the usual case
+            return splice_model(body, doc, edits[0].value)
         start, end, new = _span(body, doc, edits[0])
         return b"%b%b%b" % (body[:start], new, body[end:])
     if len({edit.name.partition(".")[0] for edit in edits}) != len(edits):
