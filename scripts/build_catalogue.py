@@ -40,14 +40,29 @@ CLASSES = {
     "output_reasoning_mtok": "reasoning",
     "input_audio_mtok": "audio_in",
     "output_audio_mtok": "audio_out",
+    "input_image_mtok": "image_in",
+    "output_image_mtok": "image_out",
+    "cache_image_read_mtok": "image_cache_read",
+    "input_video_mtok": "video_in",
+    "output_video_mtok": "video_out",
+    "cache_audio_read_mtok": "audio_cache_read",
+    "output_citation_mtok": "citation_out",
+}
+# Prices of a thousand units.
+UNITS = {
+    "requests_kcount": "request",
+    "web_searches_kcount": "web_search",
+    "file_searches_kcount": "file_search",
+    "storage_searches_kcount": "file_search",
+    "maps_searches_kcount": "maps_search",
+    "rerank_searches_kcount": "rerank_search",
+    "images_kcount": "image",
 }
 # Published, but not counted in any class of core.usage.Usage: named in the catalogue, reported with the rates.
 NOT_METERED = (
-    "web_searches_kcount", "storage_searches_kcount", "social_searches_kcount", "file_searches_kcount",
-    "input_image_mtok", "output_image_mtok", "cache_image_read_mtok", "input_video_mtok", "output_video_mtok",
-    "cache_audio_read_mtok", "output_citation_mtok", "audio_hours", "input_audio_hours", "output_audio_hours",
+    "social_searches_kcount", "audio_hours", "input_audio_hours", "output_audio_hours",
     "input_document_kpages", "input_annotated_document_kpages", "input_mchars", "input_text_messages_kcount",
-    "input_gpixels", "rerank_searches_kcount", "images_kcount", "output_images_kcount", "maps_searches_kcount",
+    "input_gpixels", "output_images_kcount",
 )  # fmt: skip
 
 NOTICE = "Prices compiled from genai-prices (https://github.com/pydantic/genai-prices), used under the MIT License."
@@ -156,11 +171,11 @@ def _prices(provider: str, model: str, prices: types.ModelPrice, rounding: Round
     for key, value in stated.items():
         if key in NOT_METERED:
             continue
-        if key == "requests_kcount":
-            found["request"] = _pico_a_request(value)
+        if key in UNITS:
+            found[UNITS[key]] = _pico_a_unit(value)
             continue
         if key not in CLASSES:
-            raise SystemExit(f"{provider}/{model}: unknown price {key}; add it to CLASSES or NOT_METERED")
+            raise SystemExit(f"{provider}/{model}: unknown price {key}; add it to CLASSES, UNITS or NOT_METERED")
         found[CLASSES[key]] = _steps(value, lambda price, key=key: rounding.pico(price, provider, model, key))
     if not stated and model.endswith(":free"):
         # Free by its very name; an empty price anywhere else means that nobody knows it.
@@ -168,10 +183,10 @@ def _prices(provider: str, model: str, prices: types.ModelPrice, rounding: Round
     return found
 
 
-def _pico_a_request(usd_per_thousand: Decimal) -> int:
+def _pico_a_unit(usd_per_thousand: Decimal) -> int:
     exact = usd_per_thousand * 10**9
     if exact % 1:
-        raise SystemExit(f"a price per request finer than a pico-dollar: {usd_per_thousand} USD per thousand")
+        raise SystemExit(f"a price per unit finer than a pico-dollar: {usd_per_thousand} USD per thousand")
     return int(exact)
 
 

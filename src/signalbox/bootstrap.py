@@ -58,7 +58,8 @@ from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations, key_from
-from signalbox.pricing.catalogue import rates
+from signalbox.pricing.catalogue import changes_after, rates
+from signalbox.pricing.tariff import published
 from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
 from signalbox.simulator.server import Simulator
@@ -140,7 +141,7 @@ def compile_text(content: bytes, name: str, generation: int) -> Compiled:
 
 
 def compile_declared(declared: Declared, generation: int) -> Compiled:
-    snapshot = compile_snapshot(declared, generation, today(), rates)
+    snapshot = compile_snapshot(declared, generation, today(), rates, published, changes_after)
     return Compiled(snapshot, declared.config.server, declared.config.journal, declared.files)
 
 

@@ -85,7 +85,9 @@ def test_new_fields_inside_a_step_break_nothing() -> None:
 def test_charges_that_no_class_can_hold_raise_an_alarm() -> None:
     steps = [{"type": "advisor_message", "model": "other", "input_tokens": 5, "output_tokens": 5}]
     usage = _usage(TODAY | {"server_tool_use": {"web_search_requests": 2}, "speed": "fast", "iterations": steps})
-    assert usage.unknown == ("iterations.advisor_message", "server_tool_use.web_search_requests", "speed")
+    assert usage.unknown == ("iterations.advisor_message",)
+    assert usage.rare == (("web_search", 2),)
+    assert usage.tier == "fast"
 
 
 def test_compaction_is_billed_on_top_of_the_totals() -> None:

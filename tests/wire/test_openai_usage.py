@@ -105,11 +105,9 @@ def test_providers_are_understood_without_alarm(fields: dict[str, Any], expected
 @pytest.mark.parametrize(
     ("more", "names"),
     [
-        ({"citation_tokens": 50, "num_search_queries": 2}, ("citation_tokens", "num_search_queries")),
-        ({"num_sources_used": 3}, ("num_sources_used",)),
         ({"prompt_audio_seconds": 12}, ("prompt_audio_seconds",)),
-        ({"prompt_tokens_details": {"video_tokens": 5}}, ("prompt_tokens_details.video_tokens",)),
-        ({"completion_tokens_details": {"image_tokens": 5}}, ("completion_tokens_details.image_tokens",)),
+        ({"prompt_tokens_details": {"film_tokens": 5}}, ("prompt_tokens_details.film_tokens",)),
+        ({"server_tool_use": {"dives": 5}}, ("server_tool_use.dives",)),
         ({"cached_tokens": "7"}, ("cached_tokens",)),
         ({"cached_tokens": -7}, ("cached_tokens",)),
         ({"new_class": {"tokens": 1}}, ("new_class",)),

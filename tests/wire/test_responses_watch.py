@@ -207,7 +207,10 @@ def test_hosted_tools_are_billed_outside_of_usage_and_therefore_alert() -> None:
     idle = {"image_gen": {"input_tokens": 0}, "web_search": {"num_requests": 0}}
     assert usage_of(USAGE, tool_usage=idle).unknown == ()
     busy = {"image_gen": {"input_tokens": 0}, "web_search": {"num_requests": 2}}
-    assert usage_of(USAGE, tool_usage=busy).unknown == ("tool_usage.web_search",)
+    assert usage_of(USAGE, tool_usage=busy).unknown == ()
+    assert usage_of(USAGE, tool_usage=busy).rare == (("web_search", 2),)
+    drawn = {"image_gen": {"input_tokens": 7}, "web_search": {"num_requests": 2, "new": 1}}
+    assert usage_of(USAGE, tool_usage=drawn).unknown == ("tool_usage.image_gen", "tool_usage.web_search")
 
 
 def test_seen_of_a_whole_answer() -> None:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from signalbox.config.declared import operator_of
+from signalbox.config.prices import check_prices
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.schema import (
     PACKS,
@@ -33,6 +34,7 @@ _PREDICATE_LISTS = ("kind", "region", "storage_region", "jurisdiction", "operato
 def check(config: Config, problems: Problems) -> None:
     """Puts every contradiction of the file on record."""
     _check_packs(config, problems)
+    check_prices(config, problems)
     _check_vendors(config, problems)
     _check_names(config, problems)
     _check_deployments(config, problems)

@@ -33,7 +33,7 @@ class Target(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...]
     apis: frozenset[str]
     timeouts: Timeouts
-    price: str | Price | None
+    price: str | tuple[Price, ...] | None
     catalogue: str | None
     context_tokens: int
     concurrency: int

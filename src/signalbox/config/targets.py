@@ -7,13 +7,12 @@ from msgspec import structs
 from signalbox.config.address import AddressProblem, origin_of
 from signalbox.config.declared import Target
 from signalbox.config.presets import APIS_BY_PROTOCOL, AUTH_BY_PROTOCOL, AUTHORIZATION, PRESETS, Preset, by_host
+from signalbox.config.prices import rates_of, tariff_of
 from signalbox.config.problems import Path, Problems
 from signalbox.config.references import References
 from signalbox.config.schema import Deployment, Environment, Price, Protocol
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Health, Origin, Timeouts
-from signalbox.core.usage import Rates
-from signalbox.pricing.cost import MTOK_KEYS, from_mtok, gpu_rates
 
 _OWN_KINDS = frozenset(("on-prem", "edge"))
 # Headers that the transport writes itself, or that carry credentials, which belong into api_key.
@@ -59,7 +58,7 @@ def complete(
         timeouts=Timeouts(
             timeouts.connect_s, timeouts.headers_s, timeouts.first_token_s, timeouts.idle_s, timeouts.total_s
         ),
-        price=declared.price or ("catalogue" if catalogue else None),
+        price=_price(declared) or ("catalogue" if catalogue else None),
         catalogue=catalogue,
         context_tokens=declared.context_tokens,
         concurrency=declared.limits.concurrency,
@@ -71,6 +70,13 @@ def complete(
         fine_tune_of=declared.fine_tune_of,
         health=Health(**structs.asdict(declared.health)),
     )
+
+
+def _price(declared: Deployment) -> str | tuple[Price, ...] | None:
+    price = declared.price
+    if isinstance(price, Price):
+        return (price,)
+    return tuple(price) if isinstance(price, list) else price
 
 
 def _or(stated: bool | None, usual: bool) -> bool:
@@ -207,19 +213,17 @@ def _check_price(
     at = (*path, "price")
     if price == "catalogue" and not (known and known.catalogue):
         problems.add(at, "the catalogue knows no such provider", "Write a mapping with input_mtok and output_mtok")
-    if not isinstance(price, Price):
+    stated = _price(declared)
+    if not isinstance(stated, tuple):
         return
-    try:
-        rates_of(price, protocol)
-    except ValueError as error:
-        problems.add(at, str(error).rstrip("."), "See `price` in the reference")
-
-
-def rates_of(price: Price, protocol: str) -> Rates:
-    """Rates of a stated price. Raises ValueError with a sentence when it states none, or two kinds at once."""
-    mtok = {key: value for key in MTOK_KEYS if (value := getattr(price, key)) is not None}
-    if price.gpu_hour_usd is None:
-        return from_mtok(mtok, protocol=protocol)
-    if mtok:
-        raise ValueError("gpu_hour_usd and token prices are both given; keep one kind")
-    return gpu_rates(price.gpu_hour_usd, price.gpus_per_replica, price.tokens_per_s)
+    if not stated:
+        problems.add(at, "the list of prices is empty", "List at least one price, or leave `price` out")
+    days = [one.since or "" for one in stated]
+    if len(stated) > 1 and (days != sorted(set(days)) or "" in days[1:]):
+        problems.add(at, "several prices need rising dates", "Give each a later `since` than the one before")
+    for one in stated:
+        try:
+            rates_of(one, protocol)
+            tariff_of(one, protocol)
+        except ValueError as error:
+            problems.add(at, str(error).rstrip("."), "See `price` in the reference")

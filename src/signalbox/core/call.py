@@ -27,6 +27,18 @@ class Principal(msgspec.Struct, frozen=True):
     expires_s: int = 0
 
 
+class ForWhom(msgspec.Struct, frozen=True, gc=False):
+    """Whom the caller says a call is for, to attribute its cost. user: the end user's id. tags: as the caller gave
+    them, the first one counts in sums."""
+
+    user: str = ""
+    session: str = ""
+    tags: tuple[str, ...] = ()
+
+
+UNATTRIBUTED = ForWhom()
+
+
 class Envelope(msgspec.Struct, frozen=True):
     """What is needed of any request before a decision, read from the parsed document without building the hub form.
 
@@ -55,7 +67,7 @@ class Decision(msgspec.Struct, frozen=True):
 
 
 class Call:
-    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions);
+    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions, for_whom);
     pipeline/run sets workload .. decision and found, one line each; pipeline/attempt sets hub, dropped and the `*_ns`
     marks of the last attempt; pipeline/settlement sets spent_pico.
 
@@ -76,6 +88,7 @@ class Call:
         "doc",
         "dropped",
         "envelope",
+        "for_whom",
         "found",
         "headers",
         "hub",
@@ -114,6 +127,7 @@ class Call:
         received_ns: int,
         auth_ns: int,
         sessions: tuple[str, ...] = (),
+        for_whom: ForWhom = UNATTRIBUTED,
     ) -> None:
         self.id = id
         self.api = api
@@ -131,6 +145,7 @@ class Call:
         self.received_ns = received_ns
         self.auth_ns = auth_ns
         self.sessions = sessions
+        self.for_whom = for_whom
         self.found: dict[str, int] = {}
         self.labels: Labels = NONE
         self.permitted = 0

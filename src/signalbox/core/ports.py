@@ -68,7 +68,8 @@ class ShipMark(msgspec.Struct, frozen=True):
 
 class AttemptRow(msgspec.Struct, frozen=True):
     """One attempt as stored. state: as in records, and "open" before its end is known. cost_pico: None when unpriced.
-    usage_unknown: usage fields that this version did not understand. found: as in records.Opened."""
+    usage_unknown: usage fields that this version did not understand. found, session, tags, end_user (`user`): as in records.Opened.
+    rare, tier: as in usage.Usage."""
 
     attempt_id: str
     call_id: str
@@ -87,6 +88,9 @@ class AttemptRow(msgspec.Struct, frozen=True):
     attempt: int
     stream: bool
     found: dict[str, int]
+    end_user: str
+    session: str
+    tags: tuple[str, ...]
     state: str
     tokens_in: int
     cache_read: int
@@ -97,6 +101,8 @@ class AttemptRow(msgspec.Struct, frozen=True):
     audio_in: int
     audio_out: int
     usage_unknown: tuple[str, ...]
+    rare: dict[str, int]
+    tier: str
     usage_source: str
     cost_pico: int | None
     status: int
@@ -122,7 +128,8 @@ class AttemptFilter(msgspec.Struct, frozen=True):
     include_open: bool = False
 
 
-# What attempts can be summed by, as `Store.sum_attempts` takes it. day: UTC date of the attempt.
+# What attempts can be summed by, as `Store.sum_attempts` takes it. day: UTC date of the attempt. tag: the first one,
+# so that every attempt is in one group; an empty group is what nobody said.
 DIMENSIONS = (
     "tenant",
     "team",
@@ -130,8 +137,12 @@ DIMENSIONS = (
     "workload",
     "deployment",
     "environment",
+    "user",
+    "session",
+    "tag",
     "model",
     "api",
+    "tier",
     "state",
     "usage_source",
     "config_version",

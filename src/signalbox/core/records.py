@@ -13,7 +13,8 @@ SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):
     """Written before the first byte of an attempt leaves. time_ms: Unix milliseconds. in_max/out_max: upper bounds
     of tokens for recovery after a crash (0 for unbounded output). body_bytes: size of the body that was sent. found:
-    where labels beyond the declared floor came from, kinds of findings with their number; never a value."""
+    where labels beyond the declared floor came from, kinds of findings with their number; never a value. user, session,
+    tags: whom the caller says it is for."""
 
     attempt_id: str
     call_id: str
@@ -36,6 +37,9 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
     rates: Rates = Rates()
     body_bytes: int = 0
     found: dict[str, int] = {}
+    user: str = ""
+    session: str = ""
+    tags: tuple[str, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):

@@ -6,7 +6,7 @@ import msgspec
 
 from signalbox.core.labels import Labels
 from signalbox.core.secret import Secret
-from signalbox.core.usage import Rates
+from signalbox.core.usage import Rates, Tariff
 
 # The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects.
 APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens")
@@ -72,7 +72,8 @@ class Origin(msgspec.Struct, frozen=True):
 class Deployment(msgspec.Struct, frozen=True):
     """One model served in one environment over one protocol. index: its bit in every placement bitset.
 
-    auth: header name in lower case and its whole value, `Bearer …` included.
+    auth: header name in lower case and its whole value, `Bearer …` included. rates: the plain ones; tariff: what else
+    may hold, None when nothing does.
     """
 
     index: int
@@ -86,6 +87,7 @@ class Deployment(msgspec.Struct, frozen=True):
     headers: tuple[tuple[str, str], ...] = ()
     timeouts: Timeouts = Timeouts()
     rates: Rates = Rates(priced=False)
+    tariff: Tariff | None = None
     context_tokens: int = 0
     concurrency: int = 0
     tools: bool = True

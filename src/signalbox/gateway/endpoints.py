@@ -12,6 +12,7 @@ from signalbox.core.call import Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring, credential
 from signalbox.gateway.http import Connection, Request
 from signalbox.gateway.reply import JSON, HttpReply, send_body
@@ -83,6 +84,7 @@ def _call(
     workload_header: str | None = None
     data = NONE
     sessions: tuple[str, ...] = ()
+    tags = b""
     for name, value in request.headers:
         if name == b"x-signalbox-workload":
             said = value.decode("latin-1").strip()
@@ -93,6 +95,8 @@ def _call(
             data |= declared(value.decode("latin-1"))
         elif name in SESSION_HEADERS and value:
             sessions += (value.decode("latin-1"),)
+        elif name == b"x-signalbox-tags":
+            tags = tags + b"," + value if tags else value
         elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
             raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
     doc = wire_body.parse(request.body)
@@ -120,6 +124,7 @@ def _call(
         received_ns=request.received_ns,
         auth_ns=auth_ns,
         sessions=sessions,
+        for_whom=for_whom(doc, sessions, tags),
     )
 
 

@@ -78,7 +78,8 @@ def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> A
 def attempt_dict(row: AttemptRow) -> dict[str, object]:
     """An attempt as `ledger query --json` prints it. Token classes are disjoint: tokens_in is uncached input with
     audio, tokens_out is everything generated, hidden reasoning and audio included. cost_usd: None when unpriced.
-    found: only where labels were raised beyond the declared floor: what raised them, by kind."""
+    found: only where labels were raised beyond the declared floor: what raised them, by kind. Only where there are any:
+    user, session, tags, usage_rare (counts of classes without a figure of their own) and service_tier."""
     return {
         "attempt_id": row.attempt_id,
         "call_id": row.call_id,
@@ -109,7 +110,19 @@ def attempt_dict(row: AttemptRow) -> dict[str, object]:
         "duration_ms": row.duration_ms,
         "usage_unknown": list(row.usage_unknown),
         **({"found": row.found} if row.found else {}),
+        **{name: value for name, value in _for_whom(row) if value},
     }
+
+
+def _for_whom(row: AttemptRow) -> tuple[tuple[str, object], ...]:
+    """What few attempts have, and is left out of the others."""
+    return (
+        ("user", row.end_user),
+        ("session", row.session),
+        ("tags", list(row.tags)),
+        ("usage_rare", row.rare),
+        ("service_tier", row.tier),
+    )
 
 
 def refused_dict(refused: Refused) -> dict[str, object]:

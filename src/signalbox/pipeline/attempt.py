@@ -16,7 +16,7 @@ from signalbox.pipeline import stream
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
-from signalbox.pricing.cost import cost
+from signalbox.pricing.tariff import charge
 from signalbox.routing.health import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.providers import PROVIDERS
@@ -134,11 +134,12 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     call, deployment, envelope, principal = this.call, this.deployment, this.call.envelope, this.call.principal
     body_bytes = len(permit.body)
     this.reserved_in = stages.metering.of(deployment.name, this.api).tokens_in(body_bytes)
+    this.opened_ms = stages.time_ms()
     stages.journal.append(
         Opened(
             attempt_id=this.id,
             call_id=call.id,
-            time_ms=stages.time_ms(),
+            time_ms=this.opened_ms,
             tenant=principal.tenant,
             team=principal.team,
             key_id=principal.key_id,
@@ -157,6 +158,9 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             rates=deployment.rates,
             body_bytes=body_bytes,
             found=call.found,
+            user=call.for_whom.user,
+            session=call.for_whom.session,
+            tags=call.for_whom.tags,
         )
     )
     stages.open.opened(this.id)
@@ -170,7 +174,8 @@ async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages
     if not seen.ok:
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
-    this.cost_pico = cost(this.usage, deployment.rates) if this.usage is not None else None
+    if this.usage is not None:
+        this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:
         try:
             answer = dialect.read_response(body)

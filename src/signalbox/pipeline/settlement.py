@@ -9,7 +9,7 @@ from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
-from signalbox.pricing.cost import cost
+from signalbox.pricing.tariff import charge
 from signalbox.upstream.transport import UpstreamResponse
 
 # How long a provider may go on after we closed: what was on its way to us, and until it sees the close.
@@ -24,7 +24,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     now_ns = stages.now_ns()
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
     if usage is not this.usage or this.cost_pico is None:
-        this.cost_pico = cost(usage, this.deployment.rates)
+        this.cost_pico = charge(usage, this.deployment.rates, this.deployment.tariff, this.opened_ms)
     this.call.spent_pico += this.cost_pico or 0
     stages.open.closed(this.id)
     stages.journal.append_soon(

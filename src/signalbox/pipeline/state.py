@@ -12,7 +12,7 @@ from signalbox.upstream.transport import UpstreamResponse
 
 class Attempt:
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
-    seen of a stream. ended: its protocol's end was seen."""
+    seen of a stream. opened_ms: the time on its record, whose prices hold. ended: its protocol's end was seen."""
 
     __slots__ = (
         "api",
@@ -22,6 +22,7 @@ class Attempt:
         "ended",
         "hub",
         "id",
+        "opened_ms",
         "out_chars",
         "out_events",
         "permit",
@@ -39,6 +40,7 @@ class Attempt:
         self.api = api
         self.hub: Request | None = None
         self.started_ns = started_ns
+        self.opened_ms = 0
         self.ttft_ns = 0
         self.usage: Usage | None = None
         self.out_chars = 0

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import date
 
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target, operator_of
-from signalbox.config.targets import rates_of
 from signalbox.core.call import Principal
 from signalbox.core.labels import LEVELS, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import (
@@ -25,14 +24,11 @@ from signalbox.core.snapshot import (
     Snapshot,
     Workload,
 )
-from signalbox.core.usage import PICO, Rates
+from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
+from signalbox.policy.prices import ChangesAfter, RatesFor, TariffFor, never, next_change, nothing_more, price_of
 from signalbox.policy.register import Register, stale_on
-from signalbox.pricing.cost import FREE
-
-# The rates of a provider's model on a day (UTC), or None when nobody knows them.
-RatesFor = Callable[[str, str, date], Rates | None]
 
 DEFAULT_WORKLOAD = "default"
 PLACEMENTS = "placements"
@@ -155,14 +151,27 @@ def refusals(
 # --- at config load ---
 
 
-def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_for: RatesFor) -> Snapshot:
+def compile_snapshot(
+    declared: Declared,
+    generation: int,
+    now_date: str,
+    rates_for: RatesFor,
+    tariff_for: TariffFor = nothing_more,
+    changes_after: ChangesAfter = never,
+) -> Snapshot:
     """The snapshot that requests read. now_date: today in UTC, ISO: what lapsed before it does not count."""
     today = date.fromisoformat(now_date)
     config = declared.config
     register = Register(config)
     environments = {name: _environment(name, entry, register) for name, entry in config.environments.items()}
     deployments = tuple(
-        _deployment(index, name, target, environments[target.environment], today, rates_for)
+        _deployment(
+            index,
+            name,
+            target,
+            environments[target.environment],
+            price_of(name, target, config, today, rates_for, tariff_for),
+        )
         for index, (name, target) in enumerate(declared.deployments.items())
     )
     by_name = {deployment.name: deployment for deployment in deployments}
@@ -188,7 +197,7 @@ def compile_snapshot(declared: Declared, generation: int, now_date: str, rates_f
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
-        stale_on=stale_on(config, today),
+        stale_on=_first(stale_on(config, today), next_change(declared, today, changes_after)),
         day=now_date,
     )
 
@@ -215,8 +224,13 @@ def _environment(name: str, entry: schema.Environment, register: Register) -> En
     )
 
 
+def _first(lapse: str | None, change: date | None) -> str | None:
+    days = [day for day in (lapse, change.isoformat() if change is not None else None) if day is not None]
+    return min(days, default=None)
+
+
 def _deployment(
-    index: int, name: str, target: Target, environment: Environment, today: date, rates_for: RatesFor
+    index: int, name: str, target: Target, environment: Environment, price: tuple[Rates, Tariff | None]
 ) -> Deployment:
     return Deployment(
         index=index,
@@ -229,7 +243,8 @@ def _deployment(
         apis=target.apis,
         headers=target.headers,
         timeouts=target.timeouts,
-        rates=_rates(target, today, rates_for),
+        rates=price[0],
+        tariff=price[1],
         context_tokens=target.context_tokens,
         concurrency=target.concurrency,
         tools=target.tools,
@@ -240,16 +255,6 @@ def _deployment(
         fine_tune_of=target.fine_tune_of,
         health=target.health,
     )
-
-
-def _rates(target: Target, today: date, rates_for: RatesFor) -> Rates:
-    """Never zero in silence: what nobody priced says so."""
-    if isinstance(target.price, schema.Price):
-        return rates_of(target.price, target.protocol)
-    if target.price == "free":
-        return FREE
-    found = rates_for(target.catalogue, target.model, today) if target.price and target.catalogue else None
-    return found or Rates(priced=False)
 
 
 def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deployment]) -> Workload:

@@ -10,7 +10,7 @@ from importlib import resources
 
 import msgspec
 
-from signalbox.core.usage import UNPRICED, Rates
+from signalbox.core.usage import RARE, UNPRICED, Rates
 
 FORMAT = 1
 
@@ -87,6 +87,18 @@ class Prices(msgspec.Struct, frozen=True):
     audio_in: Price | None = None
     audio_out: Price | None = None
     request: int | None = None
+    image_in: Price | None = None
+    image_out: Price | None = None
+    video_in: Price | None = None
+    video_out: Price | None = None
+    image_cache_read: Price | None = None
+    audio_cache_read: Price | None = None
+    citation_out: Price | None = None
+    web_search: int | None = None
+    file_search: int | None = None
+    maps_search: int | None = None
+    rerank_search: int | None = None
+    image: int | None = None
 
 
 class Dated(msgspec.Struct, frozen=True, rename={"start": "from"}):
@@ -179,6 +191,27 @@ def changes_after(provider: str, model: str, after: datetime) -> datetime | None
     return min(moments, default=None)
 
 
+def is_own(provider: str, model: str, owner: str) -> bool:
+    """Whether `provider` is `owner` itself, selling a model of its own."""
+    return _canonical(provider) == owner and (found := _find(provider, model)) is not None and found[0] == owner
+
+
+def has_variant(provider: str, model: str, on: date, context: Mapping[str, str]) -> bool:
+    """Whether a price is published for these facts of a request."""
+    found = _find(provider, model)
+    if found is None or found[0] != _canonical(provider):
+        return False
+    at = _utc(on) if isinstance(on, datetime) else datetime.combine(on, time(), UTC)
+    return any(_selected(variant, at, context) for variant in found[1].variants)
+
+
+def daily_changes(provider: str, model: str) -> list[time]:
+    """The times of the UTC day at which the model's price changes."""
+    found = _find(provider, model)
+    dated = () if found is None else (*found[1].prices, *found[1].variants)
+    return [at for each in dated for at in each.daily or ()]
+
+
 def context_tokens(provider: str, model: str) -> int:
     """The published context window in tokens, or 0 when unknown."""
     found = _find(provider, model)
@@ -269,9 +302,14 @@ def _prices_at(model: Model, on: date, context: Mapping[str, str]) -> Prices | N
         starts = [time(), *(d.daily[i] for d in model.prices if d.daily is not None for i in (0, 1))]
         found = max((_standing(model, datetime.combine(on, start, UTC)) for start in starts), key=_dearness)
     for variant in reversed(model.variants):
-        if variant.holds(at) and variant.when and all(context.get(k) == v for k, v in variant.when.items()):
+        if _selected(variant, at, context):
             found = _overlaid(found, variant.prices)
     return found
+
+
+def _selected(variant: Dated, at: datetime, context: Mapping[str, str]) -> bool:
+    when = variant.when
+    return bool(when) and variant.holds(at) and all(context.get(k) == v for k, v in when.items())
 
 
 def _standing(model: Model, at: datetime) -> Prices:
@@ -332,7 +370,14 @@ def _flat(prices: Prices, above: int, tiers: tuple[tuple[int, Rates], ...], sour
         request=prices.request or 0,
         tiers=tiers,
         source=source,
+        rare=_rare(prices, above),
     )
+
+
+def _rare(prices: Prices, above: int) -> tuple[tuple[str, int], ...]:
+    """What is published for the rare classes, each under its own name."""
+    stated = ((name, _at(getattr(prices, name), above, UNPRICED)) for name in RARE if hasattr(prices, name))
+    return tuple((name, pico) for name, pico in stated if pico != UNPRICED)
 
 
 def _at(price: Price | None, above: int, default: int) -> int:

@@ -5,12 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal, InvalidOperation
 
-from signalbox.core.usage import PICO, UNPRICED, Rates, Usage
+from signalbox.core.usage import PICO, RARE, UNPRICED, Rates, Usage
 
 TOKENS_PER_MTOK = 10**6
 SECONDS_PER_HOUR = 3600
 
-# The keys of a stated price. All are USD per million tokens, apart from request_usd, which is USD per call.
+# Stated prices of the rare classes: key -> (class, units that the price is for).
+RARE_KEYS: dict[str, tuple[str, int]] = {
+    "image_in_mtok": ("image_in", TOKENS_PER_MTOK),
+    "image_out_mtok": ("image_out", TOKENS_PER_MTOK),
+    "image_cache_read_mtok": ("image_cache_read", TOKENS_PER_MTOK),
+    "audio_cache_read_mtok": ("audio_cache_read", TOKENS_PER_MTOK),
+    "video_in_mtok": ("video_in", TOKENS_PER_MTOK),
+    "video_out_mtok": ("video_out", TOKENS_PER_MTOK),
+    "citation_mtok": ("citation_out", TOKENS_PER_MTOK),
+    "web_search_usd": ("web_search", 1),
+    "file_search_usd": ("file_search", 1),
+    "maps_search_usd": ("maps_search", 1),
+    "rerank_search_usd": ("rerank_search", 1),
+    "code_session_usd": ("code_session", 1),
+    "image_usd": ("image", 1),
+    "audio_minute_usd": ("audio_ms", 60_000),
+}
+
+# The keys of a stated price. All are USD per million tokens, apart from those that end in _usd: USD per unit.
 MTOK_KEYS = (
     "input_mtok",
     "cache_read_mtok",
@@ -21,10 +39,14 @@ MTOK_KEYS = (
     "audio_in_mtok",
     "audio_out_mtok",
     "request_usd",
+    *RARE_KEYS,
 )
 
 # A model that is free because somebody said so. Never the default: what nobody priced is Rates(priced=False).
 FREE = Rates(audio_in=0, audio_out=0, source="stated as free")
+
+# Models that are paid by the unit alone, such as a reranker, need no price of tokens.
+_UNIT_KEYS = frozenset(key for key in ("request_usd", *RARE_KEYS) if key.endswith("_usd"))
 
 # Largest stated price: a million dollars a million tokens. Beyond it the unit was mistaken, not the price high.
 USD_MAX = Decimal(10**6)
@@ -55,7 +77,26 @@ def cost(usage: Usage, rates: Rates) -> int | None:
             if tokens < 0 or rate < 0:
                 return None
             total += tokens * rate
+    for name, count in usage.rare:
+        rate = _rare_rate(name, rates)
+        if count < 0 or rate < 0:
+            return None
+        total += count * rate
+    if rates.share is not None:
+        top, bottom = rates.share
+        total = _ceil_div(total * top, bottom)
     return total
+
+
+def _rare_rate(name: str, rates: Rates) -> int:
+    """A rare class's own price, or that of the class it falls back to."""
+    for priced, rate in rates.rare:
+        if priced == name:
+            return rate
+    rare = RARE.get(name)
+    if rare is None or rare.falls_back is None:
+        return UNPRICED
+    return int(getattr(rates, rare.falls_back))
 
 
 def _tier(input_tokens: int, rates: Rates) -> Rates:
@@ -80,14 +121,10 @@ def from_mtok(price: Mapping[str, object], *, protocol: str = "openai", source: 
     unknown = sorted(set(price) - set(MTOK_KEYS))
     if unknown:
         raise ValueError(f"unknown price {unknown[0]!r}; known: {', '.join(MTOK_KEYS)}")
-    stated = {
-        key: _pico(key, value, 1 if key == "request_usd" else TOKENS_PER_MTOK)
-        for key, value in price.items()
-        if value is not None
-    }
+    stated = {key: _pico(key, value, _units(key)) for key, value in price.items() if value is not None}
     if not stated:
         raise ValueError("a price needs at least input_mtok and output_mtok, or request_usd")
-    if "request_usd" in stated and len(stated) == 1:
+    if stated.keys() <= _UNIT_KEYS:
         stated["input_mtok"] = stated["output_mtok"] = 0
     tokens_in = stated.get("input_mtok")
     if tokens_in is None:
@@ -105,7 +142,15 @@ def from_mtok(price: Mapping[str, object], *, protocol: str = "openai", source: 
         audio_out=stated.get("audio_out_mtok", UNPRICED),
         request=stated.get("request_usd", 0),
         source=source,
+        rare=tuple((name, stated[key]) for key, (name, _) in RARE_KEYS.items() if key in stated),
     )
+
+
+def _units(key: str) -> int:
+    """How many units a stated price is for."""
+    if key == "request_usd":
+        return 1
+    return RARE_KEYS[key][1] if key in RARE_KEYS else TOKENS_PER_MTOK
 
 
 def _cache_writes(stated: Mapping[str, int], tokens_in: int, protocol: str) -> tuple[int, int]:

@@ -16,7 +16,13 @@ def fixed(candidates: Sequence[Deployment]) -> list[Deployment]:
 
 def cheapest(candidates: Sequence[Deployment]) -> list[Deployment]:
     """By price, input weighted 3 to 1 over output (a common mix); the unpriced last, ties in listed order."""
-    return sorted(candidates, key=lambda d: (not d.rates.priced, 3 * d.rates.tokens_in + d.rates.tokens_out))
+    return sorted(candidates, key=_dearness)
+
+
+def _dearness(deployment: Deployment) -> tuple[bool, float]:
+    rates = deployment.rates
+    top, bottom = rates.share or (1, 1)
+    return not rates.priced, (3 * rates.tokens_in + rates.tokens_out) * top / bottom
 
 
 STRATEGIES: dict[str, Strategy] = {

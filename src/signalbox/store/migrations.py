@@ -102,6 +102,16 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE refused ADD COLUMN found TEXT NOT NULL DEFAULT '{}'",
         ),
     ),
+    (
+        "whom attempts are for, rare usage, service tiers",
+        (
+            "ALTER TABLE attempts ADD COLUMN end_user TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE attempts ADD COLUMN session TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE attempts ADD COLUMN tags TEXT NOT NULL DEFAULT '[]'",  # JSON array of names
+            "ALTER TABLE attempts ADD COLUMN rare TEXT NOT NULL DEFAULT '{}'",  # JSON object: class to count
+            "ALTER TABLE attempts ADD COLUMN tier TEXT NOT NULL DEFAULT ''",
+        ),
+    ),
 )
 
 

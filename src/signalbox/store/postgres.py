@@ -37,6 +37,7 @@ class PostgresStore(SqlStore):
 
     has_label = "EXISTS (SELECT 1 FROM json_array_elements_text(labels::json) AS label (name) WHERE label.name = ?)"
     day = "to_char(to_timestamp(time_ms / 1000) AT TIME ZONE 'UTC', 'YYYY-MM-DD')"
+    tag = "COALESCE(tags::json ->> 0, '')"
 
     def __init__(self, url: str) -> None:
         try:

@@ -45,7 +45,9 @@ INSERT_REFUSED = (
 )
 INSERT_KEY = f"INSERT INTO virtual_keys ({', '.join(KEY_COLUMNS)}) VALUES ({_marks(len(KEY_COLUMNS))})"  # noqa: S608
 
-_OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "none", None, 0, "", 0, 0)
+_OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "{}", "", "none", None, 0, "", 0, 0)
+# Usage classes with a column of their own; the others share one.
+_PLAIN_CLASSES = 8
 _LOST_REASON = "its opening record is missing"
 
 
@@ -87,13 +89,16 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
         opened.attempt,
         opened.stream,
         counts_json(opened.found),
+        opened.user,
+        opened.session,
+        names_json(opened.tags),
         *(_OPEN_END if settled is None else _end_values(settled)),
     )
 
 
 def lone_end_values(settled: Settled) -> tuple[object, ...]:
     """The row of an end whose beginning is in the store already, or is missing."""
-    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False, "{}")
+    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False, "{}", "", "", "[]")
     return (settled.attempt_id, *blank, *_end_values(settled))
 
 
@@ -108,14 +113,19 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
         usage.reasoning,
         usage.audio_in,
         usage.audio_out,
+        *(count for _, count in usage.rare),
     )
+    rare = dict(usage.rare)
     if max(counts) > TOKENS_MAX or min(counts) < 0 or (cost is not None and not 0 <= cost <= INT64_MAX):
         counts = tuple(min(max(count, 0), TOKENS_MAX) for count in counts)
+        rare = {name: min(max(count, 0), TOKENS_MAX) for name, count in usage.rare}
         cost, unknown = None, (*unknown, OUT_OF_RANGE)
     return (
         settled.state,
-        *counts,
+        *counts[:_PLAIN_CLASSES],
         names_json(unknown),
+        counts_json(rare),
+        usage.tier,
         settled.source,
         cost,
         settled.status,
@@ -131,6 +141,8 @@ def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
     fields["usage_unknown"] = names_of(fields["usage_unknown"])
     fields["stream"] = bool(fields["stream"])
     fields["found"] = counts_of(fields["found"])
+    fields["tags"] = names_of(fields["tags"])
+    fields["rare"] = counts_of(fields["rare"])
     return AttemptRow(**fields)
 
 

@@ -55,11 +55,13 @@ class Statements(Protocol):
 class SqlStore(ABC):
     """See core.ports.Store. A subclass brings connections, transactions and its dialect.
 
-    has_label: condition that a JSON list of labels holds a name. day: the UTC date of `time_ms`.
+    has_label: condition that a JSON list of labels holds a name. day: the UTC date of `time_ms`. tag: the first of
+    a JSON list of tags, or nothing.
     """
 
     has_label: ClassVar[str]
     day: ClassVar[str]
+    tag: ClassVar[str]
 
     @abstractmethod
     def _guard(self) -> contextlib.AbstractContextManager[None]:
@@ -137,7 +139,8 @@ class SqlStore(ABC):
 
     def _expression(self, dimension: str) -> str:
         """What a dimension is in SQL, where it is not the column of its own name."""
-        return {"config_version": "config", "day": self.day}.get(dimension, dimension)
+        named = {"config_version": "config", "user": "end_user", "day": self.day, "tag": self.tag}
+        return named.get(dimension, dimension)
 
     def refused(self, where: AttemptFilter) -> Iterator[Refused]:
         clause, values = where_clause(where, self.has_label, refused=True)

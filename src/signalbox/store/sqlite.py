@@ -26,6 +26,7 @@ class SqliteStore(SqlStore):
 
     has_label = "EXISTS (SELECT 1 FROM json_each(labels) AS label WHERE label.value = ?)"
     day = "strftime('%Y-%m-%d', time_ms / 1000, 'unixepoch')"
+    tag = "COALESCE(tags ->> 0, '')"
 
     def __init__(self, path: Path) -> None:
         self._path = path

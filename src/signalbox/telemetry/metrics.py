@@ -138,7 +138,7 @@ class Metrics:
         elif cost_pico is None:
             add(("signalbox_unpriced_attempts_total", deployment))
         rare = usage.output_total + usage.input_total - usage.tokens_in - usage.tokens_out
-        if rare or usage.unknown:
+        if rare or usage.unknown or usage.rare:
             self._rare(deployment, usage)
 
     def _rare(self, deployment: str, usage: Usage) -> None:
@@ -150,6 +150,8 @@ class Metrics:
         ):
             if tokens:
                 self.add(("signalbox_tokens_total", deployment, name), tokens)
+        for name, count in usage.rare:
+            self.add(("signalbox_tokens_total", deployment, name), count)
         if usage.unknown:
             self.add(("signalbox_unknown_usage_fields_total", deployment))
 

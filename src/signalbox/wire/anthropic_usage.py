@@ -13,6 +13,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from signalbox.core.usage import Usage
+from signalbox.wire.tiers import joined, tier_of
 
 _UNKNOWN_MAX = 16
 _Count = Annotated[int, msgspec.Meta(ge=0)]
@@ -102,11 +103,24 @@ def _take_unknown(document: dict[str, Any], table: str) -> list[str]:
 class UsageMeter:
     """Merges what one answer tells of its usage, in one object or over several events. Counts never fall."""
 
-    __slots__ = ("_extra", "_input", "_output", "_read", "_thinking", "_unknown", "_write", "_write_1h", "_write_5m")
+    __slots__ = (
+        "_extra",
+        "_input",
+        "_output",
+        "_read",
+        "_searches",
+        "_thinking",
+        "_tier",
+        "_unknown",
+        "_write",
+        "_write_1h",
+        "_write_5m",
+    )
 
     def __init__(self) -> None:
         self._input = self._read = self._write = self._write_5m = self._write_1h = 0
-        self._output = self._thinking = 0
+        self._output = self._thinking = self._searches = 0
+        self._tier = ""
         self._extra = (0, 0, 0, 0, 0)
         self._unknown: dict[str, None] = {}
 
@@ -129,11 +143,11 @@ class UsageMeter:
             self._thinking = max(self._thinking, details.thinking_tokens or 0)
         if told.iterations:
             self._read_steps(told.iterations)
-        # What is charged for and has no class in Usage: paid searches, and the surcharge of the fast mode.
-        if told.server_tool_use is not None and told.server_tool_use.web_search_requests:
-            unknown.append("server_tool_use.web_search_requests")
-        if told.speed and told.speed != "standard":
-            unknown.append("speed")
+        if told.server_tool_use is not None:
+            self._searches = max(self._searches, told.server_tool_use.web_search_requests or 0)
+        if told.service_tier or told.speed or told.inference_geo:
+            tiers = joined(tier_of(told.service_tier), tier_of(told.speed), tier_of(told.inference_geo))
+            self._tier = tiers or self._tier
         for name in unknown:
             self._note(name)
         return self.usage()
@@ -167,6 +181,8 @@ class UsageMeter:
             tokens_out=self._output - thinking + extra_out,
             reasoning=thinking,
             unknown=tuple(self._unknown),
+            rare=(("web_search", self._searches),) if self._searches else (),
+            tier=self._tier,
         )
 
 
@@ -189,9 +205,10 @@ def _spread(total: int, write_5m: int, write_1h: int) -> tuple[int, int]:
 
 
 def usage_document(usage: Usage) -> dict[str, Any]:
-    """Usage as Anthropic clients read it. Audio has no class of its own there and counts as plain tokens."""
+    """Usage as Anthropic clients read it. Audio and images have no class of their own there and count as plain
+    tokens."""
     document: dict[str, Any] = {
-        "input_tokens": usage.tokens_in + usage.audio_in,
+        "input_tokens": usage.input_total - usage.cache_read - usage.cache_write_5m - usage.cache_write_1h,
         "cache_creation_input_tokens": usage.cache_write_5m + usage.cache_write_1h,
         "cache_read_input_tokens": usage.cache_read,
         "cache_creation": {

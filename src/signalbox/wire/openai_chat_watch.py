@@ -19,6 +19,7 @@ from signalbox.wire.openai_chat_model import (
     is_utf8,
 )
 from signalbox.wire.openai_usage import decode_usage, read_usage
+from signalbox.wire.tiers import tier_in
 
 # More choices than any call may ask for: beyond this an index is an attack on our memory.
 CHOICES_MAX = 4096
@@ -60,7 +61,7 @@ class ChatObserver:
                 if not self._choice(choice, seen):
                     return Seen(ok=False)
         if answer.usage != NO_USAGE:
-            seen.usage = decode_usage(answer.usage)
+            seen.usage = decode_usage(answer.usage, tier_in(event.data))
             seen.usage_only = not choices
         if answer.error is not None or event.event == "error" or answer.object == "error":
             seen.error = read_error(answer.error if answer.error is not None else decode_any(event.data))
@@ -124,7 +125,7 @@ def see_answer(body: bytes) -> Seen:
             seen.content_chars += len(choice.text)
     seen.finished = all(choice.finish_reason for choice in answer.choices)
     seen.end = True
-    seen.usage = decode_usage(answer.usage)
+    seen.usage = decode_usage(answer.usage, tier_in(body))
     return seen
 
 

@@ -7,6 +7,7 @@ from typing import Annotated, Any, cast
 import msgspec
 
 from signalbox.core.usage import Usage
+from signalbox.wire.tiers import tier_of
 
 # Fields that are read below, or that change neither the amount nor the price of anything.
 _KNOWN = frozenset(
@@ -17,18 +18,24 @@ _KNOWN = frozenset(
         "cached_tokens", "num_cached_tokens",  # Together, Moonshot; Mistral
         "cache_read_input_tokens", "cache_creation_input_tokens", "cache_creation",  # other gateways
         "reasoning_tokens",  # SGLang, Perplexity
+        "citation_tokens", "num_search_queries", "search_context_size",  # Perplexity
+        "num_sources_used",  # xAI
+        "server_tool_use",  # OpenRouter
+        "search_units",  # rerankers
         "cost", "cost_details", "estimated_cost", "cost_in_usd_ticks", "is_byok", "service_tier",
         "is_last_response", "stop_reason",
     }
 )  # fmt: skip
 _KNOWN_IN = frozenset(
     {"cached_tokens", "cache_write_tokens", "cache_creation_tokens", "cache_creation_input_tokens", "cache_creation",
-     "cache_type", "audio_tokens", "text_tokens", "image_tokens", "file_tokens"}
+     "cache_type", "audio_tokens", "text_tokens", "image_tokens", "file_tokens", "video_tokens"}
 )  # fmt: skip
 # Accepted and rejected predictions are counted in completion_tokens and cost what other output costs.
 _KNOWN_OUT = frozenset(
-    {"reasoning_tokens", "audio_tokens", "text_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens"}
-)
+    {"reasoning_tokens", "audio_tokens", "text_tokens", "image_tokens", "accepted_prediction_tokens",
+     "rejected_prediction_tokens"}
+)  # fmt: skip
+_KNOWN_TOOLS = frozenset({"web_search_requests", "web_fetch_requests"})
 _KNOWN_WRITES = frozenset({"ephemeral_5m_input_tokens", "ephemeral_1h_input_tokens"})
 # Timings and speeds (Groq, SambaNova and others).
 _MEASUREMENTS = ("_time", "_latency", "_per_sec", "_per_second", "_rate", "_to_first_token", "_ms")
@@ -69,12 +76,12 @@ _decode_any = msgspec.json.Decoder().decode
 _NO_IN, _NO_OUT = _PlainIn(), _PlainOut()
 
 
-def decode_usage(raw: msgspec.Raw) -> Usage | None:
+def decode_usage(raw: msgspec.Raw, tier: str = "") -> Usage | None:
     """read_usage of JSON text. The plain shape, when it adds up, takes a tenth of the time."""
     try:
         plain = _decode_plain(raw)
     except msgspec.ValidationError:
-        return read_usage(_decode_any(raw))
+        return read_usage(_decode_any(raw), tier)
     prompt, completion = plain.prompt_tokens, plain.completion_tokens
     ins = plain.prompt_tokens_details or _NO_IN
     outs = plain.completion_tokens_details or _NO_OUT
@@ -82,12 +89,14 @@ def decode_usage(raw: msgspec.Raw) -> Usage | None:
     reasoning, audio_out = outs.reasoning_tokens or 0, outs.audio_tokens or 0
     fresh = prompt - cached - written - audio_in
     visible = completion - reasoning - audio_out
-    if fresh < 0 or visible < 0 or plain.total_tokens != prompt + completion:
-        return read_usage(_decode_any(raw))
+    if fresh < 0 or visible < 0 or plain.total_tokens != prompt + completion or ins.image_tokens:
+        return read_usage(_decode_any(raw), tier)
+    if tier:
+        return Usage(fresh, cached, written, 0, visible, reasoning, audio_in, audio_out, tier=tier)
     return Usage(fresh, cached, written, 0, visible, reasoning, audio_in, audio_out)
 
 
-def read_usage(told: object) -> Usage | None:
+def read_usage(told: object, tier: str = "") -> Usage | None:
     """The usage in disjoint classes, or None when it does not even tell the input tokens.
 
     prompt_tokens includes what was cached and written to a cache, completion_tokens includes reasoning, for most
@@ -133,17 +142,35 @@ def read_usage(told: object) -> Usage | None:
     else:
         visible, reasoning = completion - reasoning, reasoning + beyond
     audio_out = min(audio_out, visible)
+    tools = _object(fields.get("server_tool_use"))
+    image_in = min(_first(ins, "image_tokens") or 0, fresh - audio_in)
+    video_in = min(_first(ins, "video_tokens") or 0, fresh - audio_in - image_in)
+    image_out = min(_first(outs, "image_tokens") or 0, visible - audio_out)
+    rare = (
+        ("image_in", image_in),
+        ("video_in", video_in),
+        ("image_out", image_out),
+        ("citation_out", _first(fields, "citation_tokens") or 0),
+        ("web_search", _first(fields, "num_search_queries", "num_sources_used") or _searches(tools)),
+        ("rerank_search", _first(fields, "search_units") or 0),
+    )
     return Usage(
-        tokens_in=fresh - audio_in,
+        tokens_in=fresh - audio_in - image_in - video_in,
         cache_read=cached,
         cache_write_5m=written - write_1h,
         cache_write_1h=write_1h,
-        tokens_out=visible - audio_out,
+        tokens_out=visible - audio_out - image_out,
         reasoning=reasoning,
         audio_in=audio_in,
         audio_out=audio_out,
-        unknown=_unknown(fields, ins, outs, writes),
+        unknown=_unknown(fields, ins, outs, writes, tools),
+        rare=tuple((name, count) for name, count in rare if count),
+        tier=tier or tier_of(fields.get("service_tier")),
     )
+
+
+def _searches(tools: dict[str, Any]) -> int:
+    return _first(tools, "web_search_requests") or 0
 
 
 def write_usage(usage: Usage) -> dict[str, Any]:
@@ -184,7 +211,11 @@ def _first(fields: dict[str, Any], *names: str) -> int | None:
 
 
 def _unknown(
-    fields: dict[str, Any], ins: dict[str, Any], outs: dict[str, Any], writes: dict[str, Any]
+    fields: dict[str, Any],
+    ins: dict[str, Any],
+    outs: dict[str, Any],
+    writes: dict[str, Any],
+    tools: dict[str, Any],
 ) -> tuple[str, ...]:
     """Names of fields that may stand for something with a price. A zero costs nothing, whatever it counts."""
     found = [name for name in fields if name not in _KNOWN and fields[name] and not name.endswith(_MEASUREMENTS)]
@@ -193,6 +224,7 @@ def _unknown(
         ("prompt_tokens_details.", ins, _KNOWN_IN),
         ("completion_tokens_details.", outs, _KNOWN_OUT),
         ("cache_creation.", writes, _KNOWN_WRITES),
+        ("server_tool_use.", tools, _KNOWN_TOOLS),
     ):
         found += [prefix + name for name, value in details.items() if value and name not in known]
     return tuple(dict.fromkeys(name[:100] for name in found[:16])) if found else ()

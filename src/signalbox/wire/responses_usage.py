@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from signalbox.core.usage import Usage
+from signalbox.wire.tiers import tier_of
 
 # Breakdowns and per-turn lists that repeat what the totals already count (OpenAI, Azure, vLLM, Ollama), and costs
 # that a broker tells in money. They change no bill of ours, so they raise no alert.
@@ -19,6 +20,8 @@ _KNOWN = frozenset(
         "cost_details",
         "cost_in_usd_ticks",
         "is_byok",
+        "num_server_side_tools_used",
+        "num_sources_used",
     }
 )
 _KNOWN_INPUT = frozenset(
@@ -29,6 +32,7 @@ _KNOWN_INPUT = frozenset(
         "audio_tokens",
         "text_tokens",
         "image_tokens",
+        "video_tokens",
         "input_tokens_per_turn",
         "cached_tokens_per_turn",
     }
@@ -47,13 +51,14 @@ _KNOWN_OUTPUT = frozenset(
 _KNOWN_WRITE = frozenset({"ttl_30m_tokens", "ttl_12h_tokens"})
 
 
-def read_usage(raw: object, tool_usage: object = None) -> Usage | None:
+def read_usage(raw: object, tool_usage: object = None, service_tier: object = None) -> Usage | None:
     """Usage of a response object; None when the upstream told none that could be billed from.
 
     `input_tokens` includes what was read from and written to a prompt cache, `output_tokens` includes reasoning: the
     classes are taken apart here. A cache write of 30 minutes goes to the short class (cache_write_5m), one of 12
     hours to the long one (cache_write_1h). Fields with a value that this version does not know, counts that
-    contradict each other, and hosted tools billed outside of `usage` (`tool_usage`) are named in `Usage.unknown`.
+    contradict each other, and hosted tools billed outside of `usage` (`tool_usage`) are named in `Usage.unknown`;
+    searches among them have a class of their own.
     """
     if not isinstance(raw, dict):
         return None
@@ -72,13 +77,21 @@ def read_usage(raw: object, tool_usage: object = None) -> Usage | None:
     audio_in = _class(inputs, "audio_tokens", odd)
     reasoning = _class(outputs, "reasoning_tokens", odd)
     audio_out = _class(outputs, "audio_tokens", odd)
+    image_in = _class(inputs, "image_tokens", odd)
+    video_in = _class(inputs, "video_tokens", odd)
+    image_out = _class(outputs, "image_tokens", odd)
     tokens_in = total_in - cache_read - written - audio_in
-    tokens_out = total_out - reasoning - audio_out
+    # Of what was cached nobody says which modality it was: images cannot be more than the rest.
+    image_in = max(0, min(image_in, tokens_in))
+    video_in = max(0, min(video_in, tokens_in - image_in))
+    tokens_in -= image_in + video_in
+    tokens_out = total_out - reasoning - audio_out - image_out
     if tokens_in < 0:
         odd.append("input_tokens<details")
     if tokens_out < 0:
         odd.append("output_tokens<details")
-    _billed_elsewhere(tool_usage, "tool_usage", odd)
+    searches = _searches(tool_usage, odd) or _class(usage, "num_sources_used", odd)
+    rare = (("image_in", image_in), ("video_in", video_in), ("image_out", image_out), ("web_search", searches))
     return Usage(
         tokens_in=max(tokens_in, 0),
         cache_read=cache_read,
@@ -89,6 +102,8 @@ def read_usage(raw: object, tool_usage: object = None) -> Usage | None:
         audio_in=audio_in,
         audio_out=audio_out,
         unknown=tuple(odd),
+        rare=tuple((name, count) for name, count in rare if count),
+        tier=tier_of(service_tier),
     )
 
 
@@ -133,13 +148,18 @@ def _details(usage: dict[str, Any], name: str, known: frozenset[str], odd: list[
     return details
 
 
-def _billed_elsewhere(value: object, name: str, odd: list[str]) -> None:
-    """Names every tool family of `tool_usage` that counted anything: its price is in no class of ours."""
+def _searches(value: object, odd: list[str]) -> int:
+    """Paid web searches. Every other tool family that counted anything is named in `odd`: images are made by another
+    model, at its price, and no other family has a class of ours."""
     if not isinstance(value, dict):
         if value:
-            odd.append(name)
-        return
+            odd.append("tool_usage")
+        return 0
+    searches = 0
     for family, counts in cast("dict[str, Any]", value).items():
-        told = cast("dict[str, Any]", counts).values() if isinstance(counts, dict) else (counts,)
-        if any(told):
-            odd.append(f"{name}.{family}")
+        told = cast("dict[str, Any]", counts) if isinstance(counts, dict) else {"": counts}
+        if family == "web_search" and told.keys() <= {"num_requests"}:
+            searches += _class(told, "num_requests", odd)
+        elif any(told.values()):
+            odd.append(f"tool_usage.{family}")
+    return searches

@@ -54,6 +54,7 @@ class ResponseHead(msgspec.Struct, gc=False):
     output: msgspec.Raw = msgspec.Raw()
     usage: Any = None
     tool_usage: Any = None
+    service_tier: Any = None
     error: Any = None
 
 
@@ -146,7 +147,7 @@ class ResponsesObserver:
         return Seen(
             finished=error is None,
             end=True,
-            usage=read_usage(head.usage, head.tool_usage),
+            usage=read_usage(head.usage, head.tool_usage, head.service_tier),
             error=error,
             model=head.model if isinstance(head.model, str) else None,
         )
@@ -172,7 +173,7 @@ def seen(body: bytes) -> Seen:
         content_chars=chars,
         finished=error is None and head.status not in ("queued", "in_progress"),
         end=True,
-        usage=read_usage(head.usage, head.tool_usage),
+        usage=read_usage(head.usage, head.tool_usage, head.service_tier),
         error=error,
         model=head.model if isinstance(head.model, str) else None,
     )
