@@ -68,8 +68,8 @@ class ShipMark(msgspec.Struct, frozen=True):
 
 class AttemptRow(msgspec.Struct, frozen=True):
     """One attempt as stored. state: as in records, and "open" before its end is known. cost_pico: None when unpriced.
-    usage_unknown: usage fields that this version did not understand. found, session, tags, end_user (`user`): as in records.Opened.
-    rare, tier: as in usage.Usage."""
+    usage_unknown: usage fields that this version did not understand. found, session, tags, end_user (`user`): as in
+    records.Opened. rare, tier: as in usage.Usage."""
 
     attempt_id: str
     call_id: str
