@@ -57,13 +57,6 @@ HEADERS: tuple[Header, ...] = (
     Header("session-id", "read", "calls", "The same, as Codex sends it."),
     Header("thread-id", "read", "calls", "The same, of one thread of Codex."),
     Header("x-signalbox-tags", "read", "calls", "Up to 8 tags, comma separated: whose cost this is. The first counts."),
-    Header(
-        "idempotency-key",
-        "read",
-        "calls",
-        "A key of the caller's for this very call, up to 256 characters: within 24 hours the same body gets the stored "
-        "answer and is billed once, another body is a 409.",
-    ),
     Header("content-type", "read", "calls", "Must be `application/json` when present."),
     Header("content-encoding", "read", "calls", "`gzip` or `identity`; the size limit holds after decompression."),
     Header("content-length", "read", "calls", "Checked against `server.body_bytes_max` before the body is read."),
