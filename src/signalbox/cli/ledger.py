@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import argparse
 import sys
+from pathlib import Path
 from typing import cast
 
 import msgspec
 
 from signalbox.bootstrap import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
-from signalbox.control.state import StateDir
+from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
+from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, Store
+from signalbox.ledger import checkpoint
 from signalbox.ledger.query import FILTERS, query, query_refused
 from signalbox.ledger.ship import Shipping
-from signalbox.ledger.verify import verify
+from signalbox.ledger.verify import Report, verify
 
 _FILTER_HELP = {
     "since": "only attempts from this ISO date or time on (UTC)",
@@ -37,6 +40,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     kinds.add_argument("--refused", action="store_true", help="calls that nothing could serve, instead of attempts")
     asked.add_argument("--open", action="store_true", help="attempts that have not ended as well")
     checked = verbs.add_parser("verify", help="walk every chain and name what was changed")
+    checked.add_argument(
+        "--public-key",
+        help="check the checkpoints with this key (name+id+base64, or a file that holds it) and ask no store",
+    )
+    checked.add_argument(
+        "--anchor", action="append", default=[], type=Path, help="a file elsewhere with checkpoints (repeatable)"
+    )
     for sub in (asked, checked):
         add_state_dir(sub)
         add_json(sub)
@@ -44,6 +54,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.what == "verify" and options.public_key is not None:
+        return _verify_offline(options)
     state = StateDir(options.state_dir)
     store = open_store(state, stated_store(config_path(options.config)))
     try:
@@ -72,13 +84,40 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
 
 
 def _verify(options: argparse.Namespace, state: StateDir, store: Store) -> int:
-    report = verify(state.journal, store.shipped_all())
-    if options.json:
+    """With the installation's own key where there are checkpoints, and what the store has seen."""
+    shipped = store.shipped_all()
+    own = state.checkpoints / checkpoint.PUBLIC
+    signed = None
+    if own.exists() or options.anchor:
+        signed = _signed(state.checkpoints, own.read_text(encoding="ascii"), options.anchor)
+    return _report(verify(state.journal, shipped, signed), as_json=options.json)
+
+
+def _verify_offline(options: argparse.Namespace) -> int:
+    """From a copy of journal and checkpoints alone: nothing is created, and no key of the copy is trusted."""
+    given = Path(options.public_key)
+    text = given.read_text(encoding="ascii") if "+" not in options.public_key else options.public_key
+    signed = _signed(options.state_dir / CHECKPOINTS, text, options.anchor)
+    return _report(verify(options.state_dir / JOURNAL, (), signed), as_json=options.json)
+
+
+def _signed(directory: Path, key: str, anchors: list[Path]) -> checkpoint.Signed:
+    try:
+        return checkpoint.check(directory, checkpoint.PublicKey.read(key), anchors)
+    except ValueError as error:
+        raise ConfigError([f"--public-key: {error}."]) from None
+    except OSError as error:
+        raise ConfigError([f"--anchor: {error.filename} cannot be read ({error.strerror})."]) from None
+
+
+def _report(report: Report, *, as_json: bool) -> int:
+    if as_json:
         print(msgspec.json.encode(report).decode())
     else:
         for finding in report.findings:
             print(f"{finding.chain}: {finding.kind}: {finding.message}")
-        print(f"{len(report.chains)} chains, {report.lines} records, {report.finding_count} findings")
+        signed = f", {report.checkpoints} checkpoints over {report.signed_lines} of them" if report.checkpoints else ""
+        print(f"{len(report.chains)} chains, {report.lines} records{signed}, {report.finding_count} findings")
     return 0 if report.ok else 1
 
 

@@ -16,12 +16,17 @@ PEPPER_BYTES = 32
 ADMIN_FACT = "admin-secret-sha256"
 
 
+JOURNAL = "journal"
+CHECKPOINTS = "checkpoints"
+
+
 class StateDir:
     """Paths under one root. Creating it twice is fine; a root that cannot be written is a ConfigError."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.journal = root / "journal"
+        self.journal = root / JOURNAL
+        self.checkpoints = root / CHECKPOINTS
         self.database = root / "signalbox.db"
         self.conversations = root / "conversations"
         try:

@@ -165,8 +165,11 @@ class Shipper:
         journal_directory: Path,
         interval_s: float = 1.0,
         on_findings: Callable[[tuple[Finding, ...]], None] | None = None,
+        on_shipped: Callable[[Store, bool], None] | None = None,
     ) -> None:
-        """on_findings: called in the shipper's thread with findings that were not told before."""
+        """Both are called in the shipper's thread. on_findings: with findings that were not told before. on_shipped:
+        after every pass that ended well, with the store and whether it was the last; may raise StoreError, OSError."""
+        self._on_shipped = on_shipped
         self._store_factory = store_factory
         self._directory = journal_directory
         self._interval_s = interval_s
@@ -216,10 +219,12 @@ class Shipper:
                 stopping = self._stop.wait(self._interval_s)
                 continue
             try:
-                if shipping is None:
+                if store is None or shipping is None:
                     store = self._store_factory()
                     shipping = Shipping(store, self._directory)
                 self._note(shipping.ship_once())
+                if self._on_shipped is not None:
+                    self._on_shipped(store, stopping)
                 wait_s = self._interval_s
             except (StoreError, OSError) as error:
                 self._failures += 1

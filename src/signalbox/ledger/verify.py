@@ -1,14 +1,15 @@
-"""Checks every chain of a journal offline: nothing edited, removed, inserted, reordered or cut short."""
+"""Checks every chain of a journal offline: nothing edited, removed, inserted, reordered, cut short or rewritten."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import msgspec
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Refused, Settled
+from signalbox.ledger import checkpoint
 from signalbox.ledger.chain import ENTRY_DECODER, UNREADABLE, Entry, Seal, chain_names, is_locked
 from signalbox.ledger.walk import Finding, Findings, Line, Walk
 
@@ -30,37 +31,59 @@ class ChainReport(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True):
-    """What verification found. findings holds the first 1,000 of finding_count."""
+    """What verification found. findings holds the first 1,000 of finding_count. checkpoints: how many signed notes
+    were checked; signed_lines: up to where they vouch for the chains, all lines added up."""
 
     ok: bool
     chains: tuple[ChainReport, ...]
     lines: int
     findings: tuple[Finding, ...]
     finding_count: int
+    checkpoints: int = 0
+    signed_lines: int = 0
 
 
-def verify(journal_directory: Path, shipped: Sequence[ShipMark] = ()) -> Report:
-    """Walks all chains. shipped: how far the store has them, read before this call; a journal that ends earlier, or
-    holds something else at that point, was cut or rewritten, which it could not tell by itself."""
+_NOTHING: Mapping[int, str] = {}
+
+
+def verify(
+    journal_directory: Path, shipped: Sequence[ShipMark] = (), signed: checkpoint.Signed | None = None
+) -> Report:
+    """Walks all chains. shipped: how far the store has them, read before this call; signed: what checkpoints vouch
+    for. A journal that ends earlier, or holds something else at such a point, was cut or rewritten with all its
+    hashes, which it could not tell by itself."""
     findings = Findings()
     marks = {mark.chain: mark for mark in shipped}
+    heads: Mapping[str, Mapping[int, str]] = signed.heads if signed is not None else {}
+    for problem in signed.problems if signed is not None else ():
+        findings.add(Finding(problem.kind, "(checkpoints)", problem.message, seq=problem.place))
     names = chain_names(journal_directory)
     for chain in sorted(marks.keys() - set(names)):
         message = f"the store has {marks[chain].seq} lines of this chain, the journal has none"
         findings.add(Finding("missing_chain", chain, message))
-    chains = tuple(_verify_chain(journal_directory, chain, marks.get(chain), findings) for chain in names)
+    for chain in sorted(heads.keys() - set(names) - marks.keys()):
+        message = f"checkpoints vouch for {max(heads[chain])} lines of this chain, the journal has none"
+        findings.add(Finding("missing_chain", chain, message))
+    chains = tuple(
+        _verify_chain(journal_directory, chain, marks.get(chain), heads.get(chain, _NOTHING), findings)
+        for chain in names
+    )
     return Report(
         ok=findings.count == 0,
         chains=chains,
         lines=sum(chain.lines for chain in chains),
         findings=tuple(findings.kept),
         finding_count=findings.count,
+        checkpoints=signed.notes if signed is not None else 0,
+        signed_lines=sum(max(lines) for lines in heads.values()),
     )
 
 
-def _verify_chain(directory: Path, chain: str, mark: ShipMark | None, findings: Findings) -> ChainReport:
+def _verify_chain(
+    directory: Path, chain: str, mark: ShipMark | None, signed: Mapping[int, str], findings: Findings
+) -> ChainReport:
     live = is_locked(directory / chain)
-    tally = _Tally(chain, mark, findings)
+    tally = _Tally(chain, mark, signed, findings)
     try:
         for line in Walk(directory, chain, findings, live=live).lines():
             tally.add(line)
@@ -85,9 +108,12 @@ def _verify_chain(directory: Path, chain: str, mark: ShipMark | None, findings: 
 class _Tally:
     """Counts the records of one chain and checks that they make sense together."""
 
-    def __init__(self, chain: str, mark: ShipMark | None, findings: Findings) -> None:
+    def __init__(self, chain: str, mark: ShipMark | None, signed: Mapping[int, str], findings: Findings) -> None:
         self._chain = chain
         self._mark = mark
+        self._signed = signed
+        # The last line that a checkpoint vouched for; below 0 once one did not.
+        self._vouched = 0
         self._findings = findings
         self.segments = self.lines = self.opened = self.settled = self.refused = self.seq = self._segment = 0
         self.digest = b""
@@ -103,12 +129,24 @@ class _Tally:
         mark = self._mark
         if mark is not None and line.seq == mark.seq and line.digest.decode("ascii") != mark.hash:
             self._find("rewritten", "the store has another record in this place", line)
+        if line.seq in self._signed and self._vouched >= 0:
+            self._vouch(line)
         try:
             entry = ENTRY_DECODER.decode(line.json)
         except UNREADABLE as error:
             self._find("unreadable", f"this record cannot be read: {error}", line)
             return
         self._count(entry, line)
+
+    def _vouch(self, line: Line) -> None:
+        """Holds a line against the hash that was signed for it. The first that differs narrows the place down."""
+        if self._signed[line.seq] == line.digest.decode("ascii"):
+            self._vouched = line.seq
+            return
+        first = self._vouched + 1
+        where = f"line {first}" if first == line.seq else f"one of the lines {first} to {line.seq}"
+        self._find("rewritten", f"{where} was changed, and the hashes with it: a checkpoint signed others", line)
+        self._vouched = -1
 
     def _count(self, entry: Entry, line: Line) -> None:
         self.sealed = isinstance(entry, Seal)
@@ -132,6 +170,10 @@ class _Tally:
         mark = self._mark
         if mark is not None and self.seq < mark.seq:
             message = f"ends with line {self.seq}, but the store has seen line {mark.seq}"
+            self._findings.add(Finding("truncated", self._chain, message, self._segment, seq=self.seq))
+        last = max(self._signed, default=0)
+        if self.seq < last:
+            message = f"ends with line {self.seq}, but a checkpoint signed line {last}: line {self.seq + 1} is missing"
             self._findings.add(Finding("truncated", self._chain, message, self._segment, seq=self.seq))
 
     def _find(self, kind: str, message: str, line: Line, attempt_id: str = "") -> None:
