@@ -44,6 +44,8 @@ from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.gateway.worker import Worker
+from signalbox.ledger.chain import chain_names
+from signalbox.ledger.checkpoint import CheckpointLog
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
@@ -343,7 +345,9 @@ async def _serve(options: ServeOptions) -> int:
         spawn=_spawner(options, state, listener, log),
         recover=lambda: _recover(state, log),
         check=_check,
-        shipping=Shipper(lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log)),
+        shipping=Shipper(
+            lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log), _checkpoints(state, text, log)
+        ),
         stop_listening=listener.close,
         today=today,
         stopping=stopping,
@@ -378,6 +382,27 @@ def _recover(state: StateDir, log: Log) -> int:
     if recovery.findings:
         _alarm(log)(recovery.findings)
     return recovery.attempts
+
+
+def _checkpoints(state: StateDir, text: Text, log: Log) -> Callable[[Store, bool], None]:
+    """Signs what the chains of this machine were, now and then and at the end; it never stops the shipping."""
+    settings = load_text(text.content, text.name).config.journal
+    anchor = Path(settings.checkpoint_anchor) if settings.checkpoint_anchor else None
+    signing = CheckpointLog(state.checkpoints, anchor)
+    due_at = 0.0
+
+    def shipped(store: Store, last: bool) -> None:
+        nonlocal due_at
+        if not last and time.monotonic() < due_at:
+            return
+        due_at = time.monotonic() + settings.checkpoint_every_s
+        own = set(chain_names(state.journal))
+        try:
+            signing.write([mark for mark in store.shipped_all() if mark.chain in own], now_ms())
+        except OSError as error:
+            log.error("a checkpoint could not be written", reason=str(error))
+
+    return shipped
 
 
 def _alarm(log: Log) -> Callable[[tuple[Finding, ...]], None]:

@@ -729,6 +729,16 @@ class Journal(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = "group"
     fsync_interval_ms: Annotated[int, Meta(ge=1, le=60_000, description="Longest time between two group commits.")] = 50
+    checkpoint_every_s: Annotated[
+        Seconds, Meta(description="Time between two signed checkpoints of what the journals hold; read at the start.")
+    ] = 60.0
+    checkpoint_anchor: Annotated[
+        Text | None,
+        Meta(
+            description="A file on other storage to which every checkpoint is appended too, so that `ledger verify "
+            "--anchor` can tell a rollback or a fork; read at the start."
+        ),
+    ] = None
     segment_bytes_max: Annotated[
         int, Meta(ge=64 * 1024, le=1 << 34, description="Size at which a new journal file begins.")
     ] = 64 * 1024 * 1024
