@@ -4,6 +4,9 @@ genai-prices costs most of a second and a hundred megabytes to import, so the pr
 the package stays a development dependency. Run: python scripts/build_catalogue.py [--check]
 """
 
+# pyright: basic
+# What genai-prices says of its types is partly unknown to a strict checker.
+
 from __future__ import annotations
 
 import argparse
@@ -122,8 +125,8 @@ def _provider(provider: types.Provider, rounding: Rounding) -> dict[str, Any]:
 
 
 def _model(provider: str, model: types.ModelInfo, rounding: Rounding) -> dict[str, Any]:
-    plain = isinstance(model.prices, types.ModelPrice)
-    conditional = [types.ConditionalPrice(prices=model.prices)] if plain else model.prices
+    stated = model.prices
+    conditional = [types.ConditionalPrice(prices=stated)] if isinstance(stated, types.ModelPrice) else stated
     dated = [_dated(provider, model.id, price.constraint, price.prices, rounding) for price in conditional]
     variants = [
         {**_dated(provider, model.id, variant.constraint, variant.prices, rounding), "when": variant.when}
