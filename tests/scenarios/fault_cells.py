@@ -27,7 +27,7 @@ FAULTY, HEALTHY = "openai", "vllm"
 # At a pace, because what a provider generates in no time at all cannot be bounded by what was seen of it.
 TEXT = "Say it. [[tokens:60]][[delay_ms:4]]"
 # Generous beside what they wait for, so that a loaded machine does not make a fault of its own.
-TIMEOUTS = {"connect_s": 2, "headers_s": 2.5, "first_token_s": 2.5, "idle_s": 2.5, "total_s": 30}
+TIMEOUTS = {"connect_s": 4, "headers_s": 4, "first_token_s": 4, "idle_s": 4, "total_s": 30}
 ANSWER_S = 60.0
 AT_ONCE = 48
 # `unknown` and cut attempts are booked at an upper bound; anything else must be the bill to the pico-dollar.
@@ -63,7 +63,8 @@ class Ended(msgspec.Struct):
 
 def every_cell(rows: Iterable[FaultRow] = ROWS) -> list[Cell]:
     """The whole matrix. A call that does not stream has nothing to rescue."""
-    places = ((True, False, False), (True, True, False), (False, False, False), (False, True, False))
+    streams = ((True, False, False), (True, True, False), (True, True, True))
+    places = (*streams, (False, False, False), (False, True, False))
     return [Cell(row, api, *place) for row, api, place in product(rows, PATHS, places)]
 
 
@@ -102,7 +103,7 @@ def config(box_url: str, prices: dict[str, Any], cells: Iterable[Cell], closed_p
     for cell in cells:
         deployments[f"d-{cell.name}"] = deployment(FAULTY, cell.api, closed=not cell.row.spec)
         placements = [f"d-{cell.name}", f"healthy-{cell.api}"] if cell.backed else [f"d-{cell.name}"]
-        workloads[cell.name] = {"placements": placements}
+        workloads[cell.name] = {"placements": placements, "stream_rescue": cell.rescue}
     return {"deployments": deployments, "workloads": workloads}
 
 

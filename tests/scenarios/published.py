@@ -199,7 +199,7 @@ def _config(box: Box, names: list[tuple[str, str]], scale: float) -> dict[str, A
     for name, api in names:
         deployments[f"{name}-p"] = deployment(PRIMARY, "sim-small", api)
         deployments[f"{name}-f"] = deployment(FALLBACK, FALLBACK_MODEL, api)
-        workloads[name] = {"placements": [f"{name}-p", f"{name}-f"]}
+        workloads[name] = {"placements": [f"{name}-p", f"{name}-f"], "stream_rescue": True}
     environments = {
         f"{PRIMARY}-env": {"kind": "cloud", "region": "us", "operator": "sim"},
         f"{FALLBACK}-env": {"kind": "on-prem", "region": "eu/de"},

@@ -566,6 +566,18 @@ class Conversations(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 86_400.0
 
 
+class StreamRescue(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is done for a stream whose provider dies after content went out. Held until either limit is reached, the
+    first content lets an early death pass unseen."""
+
+    hold_tokens: Annotated[
+        int, Meta(ge=0, le=4096, description="Pieces of content held back at the start; 0 holds nothing.")
+    ] = 8
+    hold_ms: Annotated[
+        int, Meta(ge=0, le=60_000, description="How long after the first one they are held at most.")
+    ] = 100
+
+
 class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     """One AI task of the organisation."""
 
@@ -587,6 +599,13 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     retries: Annotated[
         Retries, Meta(description="How often one call is tried, and what that may take.")
     ] = field(default_factory=Retries)
+    stream_rescue: Annotated[
+        bool | StreamRescue,
+        Meta(
+            description="Ask another placement the whole question again when a stream dies, and go on with its answer "
+            "where that says the same so far; otherwise the stream ends with an error."
+        ),
+    ] = False
     opaque: Annotated[
         list[str], Meta(description="Data classes of parts that no detector can read: images, audio, files.")
     ] = field(default_factory=lambda: ["confidential"])

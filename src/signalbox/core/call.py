@@ -6,7 +6,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from signalbox.core.hub import Request
+from signalbox.core.hub import Event, Request
 from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 from signalbox.core.stream import Frame
@@ -71,6 +71,7 @@ class Call:
     pipeline/run sets workload .. decision and found, one line each; pipeline/attempt sets hub, dropped and the `*_ns`
     marks of the last attempt; pipeline/settlement sets spent_pico.
 
+    rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
     found: where labels beyond the declared floor came from.
@@ -101,6 +102,7 @@ class Call:
         "query",
         "queue_us",
         "received_ns",
+        "rescued",
         "sessions",
         "snapshot",
         "spent_pico",
@@ -155,6 +157,7 @@ class Call:
         self.dropped: list[str] = []
         self.attempts = 0
         self.spent_pico = 0
+        self.rescued = False
         self.queue_us = 0
         self.connect_us = 0
         self.ttfb_us = 0
@@ -171,12 +174,17 @@ class AnswerHead(msgspec.Struct, gc=False):
 
 
 class Reply(Protocol):
-    """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises.
+    """The edge as the pipeline sees it: it takes bodies and frames, and is the only place that serialises."""
 
-    started: the head is out, if only with a heartbeat. content_sent: frames are out."""
+    @property
+    def started(self) -> bool:
+        """The head is out, if only with a heartbeat."""
+        ...
 
-    started: bool
-    content_sent: bool
+    @property
+    def content_sent(self) -> bool:
+        """Frames are out, so that the answer cannot be begun anew."""
+        ...
 
     @property
     def slow(self) -> bool:
@@ -205,6 +213,15 @@ class Reply(Protocol):
 
     async def drain(self) -> None:
         """Returns when the client has taken enough of what was sent; immediate when it keeps up."""
+        ...
+
+    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
+        """From now on hub events are sent, and go on where these frames, all that were sent so far, ended. Returns the
+        frames' hub events. Raises ValueError when the stream cannot be gone on with."""
+        ...
+
+    def comment(self, text: str) -> None:
+        """A line in the stream that no client reads as part of the answer."""
         ...
 
     def end(self, usage: Usage | None, complete: bool) -> None:

@@ -127,6 +127,13 @@ class Retries(msgspec.Struct, frozen=True):
     retry_after_s_max: float = 2.0
 
 
+class Rescue(msgspec.Struct, frozen=True):
+    """What is held back of a stream's beginning, so that an early death passes unseen: whichever limit comes first."""
+
+    hold_tokens: int
+    hold_ms: int
+
+
 class Workload(msgspec.Struct, frozen=True):
     """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
 
@@ -145,6 +152,7 @@ class Workload(msgspec.Struct, frozen=True):
     ttft_p95_ms: int = 0
     max_tokens_default: int = 4096
     classify: Classify = Classify()
+    rescue: Rescue | None = None
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

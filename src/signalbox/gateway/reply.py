@@ -8,6 +8,7 @@ from time import monotonic, time
 
 from signalbox.core.call import AnswerHead, Call
 from signalbox.core.errors import CallError
+from signalbox.core.hub import Event
 from signalbox.core.hub import Request as HubRequest
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
@@ -15,6 +16,7 @@ from signalbox.core.usage import NO_USAGE, Usage, usd
 from signalbox.gateway.http import STATUS_LINES, Connection, Headers, encode_head
 from signalbox.upstream.headers import passed
 from signalbox.wire.dialect import Dialect, StreamWriter
+from signalbox.wire.resume import read_told, resumed_writer
 
 JSON = b"application/json"
 OK = STATUS_LINES[200]
@@ -97,6 +99,17 @@ class HttpReply:
     async def drain(self) -> None:
         if self._connection.write_paused_at:
             await self._connection.drain()
+
+    def resume(self, request: HubRequest, told: list[Frame]) -> list[Event]:
+        if self._writer is not None:
+            return [event for frame in told if frame.events for event in frame.events]
+        api = self._dialect.api
+        events, shown = read_told(api, b"".join([frame.raw for frame in told]))
+        self._writer = resumed_writer(api, request, events, shown)
+        return events
+
+    def comment(self, text: str) -> None:
+        self._data(b": %b\n\n" % text.encode("ascii", "replace"))
 
     def end(self, usage: Usage | None, complete: bool) -> None:
         if self._writer is not None:

@@ -149,7 +149,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             model=deployment.model,
             api=this.api,
             labels=permit.labels.names(),
-            reason=permit.reason,
+            reason=f"{permit.reason} rescue" if call.rescued else permit.reason,
             config=call.snapshot.version,
             attempt=call.attempts,
             stream=envelope.stream,

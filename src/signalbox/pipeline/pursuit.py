@@ -182,7 +182,9 @@ class Pursuit:
         deployment = self.deployment
         if self.fault is None:
             self._begin_failing()
-        if self.fault is None or not isinstance(failure, Unsupported | NoPermittedPlacement):
+        # A stream that broke off did so for its own reason, whatever those say that could not go on with it.
+        rescuing = self._call.rescued
+        if self.fault is None or not (rescuing or isinstance(failure, Unsupported | NoPermittedPlacement)):
             self.fault, self.failed_at = failure, deployment
         self._tries[deployment.index] = self._tries.get(deployment.index, 0) + 1
         self.pause_s = 0.0
@@ -194,7 +196,7 @@ class Pursuit:
             wait_s = retry_after_s(failure.headers, failure.body, self._stages.time_ms() / 1000)
         if verdict.blame != NOBODY and group.enabled:
             self._blame(verdict, group, now_ns, wait_s)
-        if self._reply.content_sent or verdict.then == STOP or self._is_poison():
+        if self._reply.content_sent or (verdict.then == STOP and not rescuing) or self._is_poison():
             self._ended = True
         elif verdict.then == LARGER:
             self._larger_than = deployment

@@ -6,7 +6,7 @@ import asyncio
 
 from signalbox.core.call import Call, Reply
 from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAnswer, UpstreamFault
-from signalbox.pipeline import ending
+from signalbox.pipeline import ending, rescue
 from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
@@ -28,6 +28,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         call.decision = stages.router.decide(call.workload, call.permitted, needs(call), call.pinned)  # 5 decide
         call.decided_ns = stages.now_ns()
+        reply = rescue.through(call, reply, stages)
         pursuit = Pursuit(call, reply, stages)
         try:
             while pursuit.advance():

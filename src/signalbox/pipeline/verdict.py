@@ -74,6 +74,7 @@ _FAULTS = {
     "first_token_timeout": _SILENT,
     "idle_timeout": _SILENT,
     "total_timeout": _ELSEWHERE,  # as long as the answer that was asked for
+    "diverged": _ELSEWHERE,  # a second answer that is as good as the first, and another one
     "reset": _CRASH,
     "truncated": _CRASH,
     "protocol": Verdict(ELSEWHERE, CRASH),

@@ -20,6 +20,7 @@ from signalbox.core.snapshot import (
     CustomClass,
     Deployment,
     Environment,
+    Rescue,
     Retries,
     Snapshot,
     Workload,
@@ -271,6 +272,7 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         ttft_p95_ms=entry.ttft_p95_ms,
         max_tokens_default=entry.defaults.max_tokens,
         classify=_classify(entry.classify),
+        rescue=_rescue(entry.stream_rescue),
     )
 
 
@@ -282,6 +284,13 @@ def _retries(entry: schema.Retries) -> Retries:
         backoff_s=entry.backoff_s,
         retry_after_s_max=entry.retry_after_s_max,
     )
+
+
+def _rescue(entry: bool | schema.StreamRescue) -> Rescue | None:
+    if entry is False:
+        return None
+    told = schema.StreamRescue() if entry is True else entry
+    return Rescue(told.hold_tokens, told.hold_ms)
 
 
 def _classify(entry: schema.Classification) -> Classify:

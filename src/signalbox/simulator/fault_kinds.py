@@ -212,7 +212,7 @@ def after_done(plan: Plan, argument: str, context: Context) -> bool:
 
 
 def diverge(plan: Plan, argument: str, context: Context) -> bool:
-    """From the k-th token of text (0) on, the answer differs from the one that other providers give."""
+    """From the k-th token of a text or a tool's arguments (0) on, the answer differs from other providers' answers."""
     plan.diverge_at = _count(argument, 0)
     return True
 

@@ -183,12 +183,12 @@ def claimed(plan: Plan, used: Tokens) -> Tokens | None:
 
 
 def diverge(plan: Plan, answer: Answer) -> None:
-    """Swaps the case of every token of text from the planned one on; their number stays."""
+    """Swaps the case of every token of a text or of a tool's arguments from the planned one on; their number stays."""
     if plan.diverge_at < 0:
         return
     for choice in answer.choices:
         for part in choice.parts:
-            if part.kind == "text":
+            if part.kind in ("text", "tool"):
                 kept = part.tokens[: plan.diverge_at]
                 part.tokens = kept + [token.swapcase() for token in part.tokens[plan.diverge_at :]]
 

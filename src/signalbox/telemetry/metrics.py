@@ -53,6 +53,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_fallovers_total", "counter", "Calls answered after a failure, by who did.", ("deployment",)),
     Metric("signalbox_quarantined_total", "counter", "Bodies held back because they broke several deployments."),
     Metric("signalbox_replicas_out_of_use", "gauge", "Replicas that get no calls now.", ("deployment",)),
+    Metric(
+        "signalbox_stream_rescues_total",
+        "counter",
+        "Streams that died on the way, by what became of them.",
+        ("outcome",),
+    ),
     Metric("signalbox_in_flight", "gauge", "Calls in flight."),
     Metric("signalbox_client_connections", "gauge", "Open client connections."),
     Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),

@@ -93,6 +93,11 @@ class MessagesWriter:
         out.append(b'event: message_stop\ndata: {"type":"message_stop"}\n\n')
         return b"".join(out)
 
+    def check(self, begun: int, closed: int) -> None:
+        """Raises ValueError unless what was written so far began and closed as many blocks as this."""
+        if (self._next, self._next - len(self._blocks)) != (begun, closed):
+            raise ValueError("blocks were shown that were not written here")
+
     def _finished(self, event: Finished) -> None:
         self._finish = event.reason
         self._stop_sequence = event.stop_sequence

@@ -131,6 +131,19 @@ class ResponsesWriter:
         self._emit(_TERMINAL[response["status"]], out, response=response)
         return b"".join(out)
 
+    def adopt(self, shell: dict[str, Any], sequence: int, items: dict[int, str], closed: int) -> None:
+        """Goes on as the stream that was shown: its response, its next number, the ids of its items by output index.
+        Raises ValueError unless what was written here began and closed the same items."""
+        if set(items) != set(range(self._outputs)) or len(self._closed) != closed:
+            raise ValueError("items were shown that were not written here")
+        self._shell |= {**shell, "output": []}
+        self.name = self._shell["id"]
+        self._sequence = sequence
+        for item in self._open.values():
+            item.name = items[item.output_index] or item.name
+        for index, done in self._closed.items():
+            done["id"] = items[index] or done["id"]
+
     # --- framing ---
 
     def _emit(self, kind: str, out: list[bytes], **fields: Any) -> None:
