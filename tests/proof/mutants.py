@@ -51,6 +51,7 @@ class Verdict:
 
 
 INTERLOCK, RULES, PREDICATES = "policy/interlock.py", "policy/rules.py", "policy/predicates.py"
+RULE_INDEX = "policy/rule_index.py"
 CLASSIFY, ACCESS, ROUTER = "policy/classify.py", "policy/access.py", "routing/router.py"
 ASKED = "        if not self._permitted(call, labels) >> deployment.index & 1:\n"
 LISTED = "        if not workload.placements:\n            return self._snapshot.deployments\n"
@@ -90,9 +91,9 @@ MUTANTS: tuple[Mutant, ...] = (
         (
             Edit(ROUTER, LISTED, "        if True:\n            return self._snapshot.deployments\n"),
             Edit(
-                RULES,
-                "    if not workload.placements:\n        return (1 << len(snapshot.deployments)) - 1\n",
-                "    if True:\n        return (1 << len(snapshot.deployments)) - 1\n",
+                RULE_INDEX,
+                "    if not workload.placements:\n        return (1 << deployments) - 1\n",
+                "    if True:\n        return (1 << deployments) - 1\n",
             ),
         ),
     ),
@@ -197,9 +198,9 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     one(
         "rules of one level too high",
-        RULES,
-        "        if level >= rule.level\n",
-        "        if level > rule.level or not rule.level\n",
+        RULE_INDEX,
+        "at >= rule.level",
+        "(at > rule.level or not rule.level)",
     ),
     one(
         "recorded too late",

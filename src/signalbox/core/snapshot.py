@@ -184,6 +184,28 @@ class CompiledRule(msgspec.Struct, frozen=True):
     guarded_onward_by_api: tuple[int, ...] = ()
 
 
+class RuleIndex(msgspec.Struct, frozen=True):
+    """The rules of a snapshot on their side, so that a decision is a handful of ANDs however many there are.
+
+    Its bitsets are over the positions of Snapshot.rules, unless said otherwise. levels: the
+    rules that apply at each level. tags: those that apply to each tag, in the order of core.labels.TAG_BIT; untagged:
+    those without a condition on tags. workloads: those that a workload's name and regulations do not rule out. teams,
+    tenants: likewise, `` for callers that no rule names. placements: the deployments that a workload may use at all.
+    guards: that rules name. answers: by guard (or ``), onward and position of the API: sets of rules, and
+    the deployments that remain where one of a set applies.
+    """
+
+    levels: tuple[int, ...]
+    tags: tuple[int, ...]
+    untagged: int
+    workloads: dict[str, int]
+    teams: dict[str, int]
+    tenants: dict[str, int]
+    placements: dict[str, int]
+    guards: frozenset[str]
+    answers: dict[tuple[str, bool, int], tuple[tuple[int, int], ...]]
+
+
 # What rules may ask about a caller: the tenant and the team of its key, empty where no rule names them.
 Caller = tuple[str, str]
 ANYONE: Caller = ("", "")
@@ -196,7 +218,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     teams: to the workloads their keys may use, empty for all. stale_on: the first UTC date (ISO) on which a fact
     that was compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
     compiled anew on that day. day: the UTC date (ISO) for which it was compiled. permitted:
-    remembered answers of policy/rules.permitted, bounded by it; no part of the configuration.
+    remembered answers of policy/rules.permitted, bounded by it; no part of the configuration. index: of rules.
     """
 
     version: str
@@ -209,6 +231,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     aliases: dict[str, str]
     deployment_by_name: dict[str, Deployment]
     rules: tuple[CompiledRule, ...]
+    index: RuleIndex
     body_bytes_max: int
     heartbeat_after_s: float
     created_s: int = 0

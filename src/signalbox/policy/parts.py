@@ -87,10 +87,7 @@ def parts(doc: dict[str, Any], *, opaque: bool) -> list[Part]:
             if key not in _STRUCTURE:
                 rest.append(key)
         elif kind is list and (key == "messages" or key == "input"):
-            for item in cast("list[Any]", value):
-                if item.__class__ is int and _small(cast("list[Any]", value)):
-                    break  # token numbers: opaque, and none of them is a text
-                found.append(_plain_turn(item, carried) or _turn(item, opaque, carried))
+            _turns(cast("list[Any]", value), opaque, carried, found)
         elif key in _OWN_PART:
             strings: list[str] = []
             _strings(value, strings, opaque)
@@ -115,15 +112,21 @@ def pointers(doc: dict[str, Any], *, opaque: bool) -> Iterator[tuple[str, str, i
             yield from _pointers(f"/{_escaped(key)}", key, value, opaque, doc)
 
 
-def _plain_turn(item: object, carried: dict[str, str]) -> Part | None:
-    """What most messages are, a role and a text, without the general walk; None for everything else."""
-    if item.__class__ is not dict or len(cast("dict[str, Any]", item)) != 2:
-        return None
-    fields = cast("dict[str, Any]", item)
-    role, text = fields.get("role"), fields.get("content")
-    if role.__class__ is not str or text.__class__ is not str or role not in _CONSTANTS or text in _CONSTANTS:
-        return None
-    return _single(cast(str, role), _unescaped(cast(str, text)), carried)
+def _turns(items: list[Any], opaque: bool, carried: dict[str, str], found: list[Part]) -> None:
+    """Most messages are a role and a text: those are read right here, because a long history has hundreds."""
+    for item in items:
+        if item.__class__ is dict and len(item) == 2:
+            role, text = item.get("role"), item.get("content")
+            if text.__class__ is str and role.__class__ is str and role in _CONSTANTS and text not in _CONSTANTS:
+                if text[:1] in _JSON_STARTS:
+                    text = _unescaped(text)
+                before = carried.get(role, "")
+                carried[role] = text[-CARRY_CHARS:] if len(text) >= CARRY_CHARS else (before + text)[-CARRY_CHARS:]
+                found.append(Part(role, text, before + text[:CARRY_CHARS] if before else ""))
+                continue
+        elif item.__class__ is int and _small(items):
+            return  # token numbers: opaque, and none of them is a text
+        found.append(_turn(item, opaque, carried))
 
 
 def _turn(item: object, opaque: bool, carried: dict[str, str]) -> Part:

@@ -26,6 +26,7 @@ from signalbox.core.snapshot import (
     Workload,
 )
 from signalbox.core.usage import PICO, Rates, Tariff
+from signalbox.policy import rule_index
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
 from signalbox.policy.prices import ChangesAfter, RatesFor, TariffFor, never, next_change, nothing_more, price_of
@@ -81,44 +82,24 @@ def permitted(
     key = (workload.name, labels, onward, api, placed, caller, guard)
     found = snapshot.permitted.get(key)
     if found is None:
-        found = _placements(snapshot, workload) if placed else (1 << len(snapshot.deployments)) - 1
-        index = _API_INDEX[api]
-        for rule in applying(snapshot, workload, labels, caller):
-            found &= allowed_by(rule, onward, index, guard)
+        index = snapshot.index
+        found = index.placements[workload.name] if placed else (1 << len(snapshot.deployments)) - 1
+        applies = rule_index.applying(index, workload, labels, caller)
+        # A guard that no rule names opens nothing.
+        use = (guard if guard in index.guards else "", onward, _API_INDEX[api])
+        for rules, remains in index.answers[use]:
+            if applies & rules:
+                found &= remains
         if len(snapshot.permitted) >= MEMO_MAX:
             snapshot.permitted.clear()
         snapshot.permitted[key] = found
     return found
 
 
-def allowed_by(rule: CompiledRule, onward: bool, api_index: int, guard: str = "") -> int:
-    """The bitset of deployments that one rule, where it applies, allows."""
-    if guard and rule.guard == guard:
-        return rule.guarded_onward_by_api[api_index] if onward else rule.guarded_by_api[api_index]
-    return rule.onward_by_api[api_index] if onward else rule.allow_by_api[api_index]
-
-
 def applying(snapshot: Snapshot, workload: Workload, labels: Labels, caller: Caller = ANYONE) -> list[CompiledRule]:
     """The rules that apply to content with `labels` of `workload` from `caller`."""
-    labels |= workload.labels
-    level, tags, name, regulations = labels.level, labels.tags, workload.name, workload.regulations
-    tenant, team = caller
-    return [
-        rule
-        for rule in snapshot.rules
-        if level >= rule.level
-        and (not rule.tags or rule.tags & tags)
-        and (not rule.regulations or not rule.regulations.isdisjoint(regulations))
-        and (not rule.workloads or name in rule.workloads)
-        and (not rule.teams or team in rule.teams)
-        and (not rule.tenants or tenant in rule.tenants)
-    ]
-
-
-def _placements(snapshot: Snapshot, workload: Workload) -> int:
-    if not workload.placements:
-        return (1 << len(snapshot.deployments)) - 1
-    return sum(1 << index for index in workload.placements)
+    applies = rule_index.applying(snapshot.index, workload, labels, caller)
+    return [rule for at, rule in enumerate(snapshot.rules) if applies >> at & 1]
 
 
 def refusals(
@@ -137,13 +118,15 @@ def refusals(
     One that the workload does not list has the id `placements`.
     """
     index = _API_INDEX[api]
-    listed = _placements(snapshot, workload) if placed else -1
+    listed = snapshot.index.placements[workload.name] if placed else -1
     rules = applying(snapshot, workload, labels, caller)
     found: dict[str, list[tuple[str, str]]] = {}
     for deployment in snapshot.deployments:
         bit = 1 << deployment.index
         reasons = [] if listed & bit else [(PLACEMENTS, f"workload {workload.name} does not list it")]
-        reasons += [(rule.id, rule.source) for rule in rules if not allowed_by(rule, onward, index, guard) & bit]
+        reasons += [
+            (rule.id, rule.source) for rule in rules if not rule_index.allowed_by(rule, onward, index, guard) & bit
+        ]
         if reasons:
             found[deployment.name] = reasons
     return found
@@ -177,6 +160,9 @@ def compile_snapshot(
     )
     by_name = {deployment.name: deployment for deployment in deployments}
     judge = Judge(deployments, today)
+    rules = tuple(
+        _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
+    )
     workloads = {name: _workload(name, entry, by_name) for name, entry in config.workloads.items()}
     if not workloads:
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name)
@@ -190,9 +176,8 @@ def compile_snapshot(
         default_workload=config.default_workload or next(iter(workloads)),
         names=names | dict.fromkeys(workloads, "workload"),
         deployment_by_name=by_name,
-        rules=tuple(
-            _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
-        ),
+        rules=rules,
+        index=rule_index.index_of(rules, workloads, len(deployments)),
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
