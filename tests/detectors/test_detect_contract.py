@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from signalbox.core.labels import LEVELS, TAG_BIT, labels_of
 from signalbox.detectors.found import RAISES
-from signalbox.detectors.scan import classify, scan
+from signalbox.detectors.scan import ENOUGH, classify, scan, survey
 from signalbox.detectors.table import DETECTORS
 
 SNIPPETS = [
@@ -197,3 +197,38 @@ def test_long_text_in_the_middle_is_read() -> None:
     text = "nothing to see here, move along please. " * 5_000
     for tag, value in {"pci": "4111 1111 1111 1111", "credentials": "ghp_a8Kd93kfLs02mXz81QpWv7Rt5Yb3Nc6Ue4Hj"}.items():
         assert tag in classify(text + value + " " + text).names()
+
+
+PIECES = st.sampled_from(
+    [
+        *("card 4111 1111 1111 1111", "mail anna@example.org", "call +49 30 1234567", "password = hX72kq9z!pQ"),
+        *("CONFIDENTIAL\n", "patient with diabetes mellitus, insulin", "born 3 May 1980", "12 Main Street"),
+        *("DE89 3704 0044 0532 0130 00", "def f(x):\n    return x;\n", "cvv 123", "nothing of note"),
+        *("my name is Anna Schmidt", "аccount", "\u200b", "2026-07-01T08:00:00Z"),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=8))
+@settings(max_examples=60, deadline=None)
+def test_a_survey_raises_what_a_scan_raises(pieces: list[str]) -> None:
+    text = " and ".join(pieces)
+    raising = [one for one in scan(text) if one.confidence >= RAISES]
+    surveyed = survey(text)
+    assert {one.tag for one in surveyed} == {one.tag for one in raising}
+    assert {(one.start, one.end, one.tag, one.kind) for one in surveyed} <= {
+        (one.start, one.end, one.tag, one.kind) for one in raising
+    }
+
+
+def test_a_survey_counts_only_so_far() -> None:
+    found = survey("mail anna@example.org now\n" * 200 + "card 4111 1111 1111 1111")
+    assert sum(one.detector == "email" for one in found) == ENOUGH
+    assert any(one.detector == "cards" for one in found)
+
+
+def test_what_is_known_is_not_surveyed_again() -> None:
+    text = "mail anna@example.org, card 4111 1111 1111 1111"
+    assert {one.tag for one in survey(text, labels_of(["personal"]))} == {"pci"}
+    clinical = "patient with diabetes mellitus on insulin, mail anna@example.org"
+    assert "phi" in {one.tag for one in survey(clinical, labels_of(["personal"]))}  # what it rests on is looked for

@@ -122,3 +122,13 @@ def test_beyond_the_bounds_of_decoding_text_counts_as_unreadable() -> None:
 def test_ordinary_tokens_are_not_taken_for_encodings() -> None:
     text = "commit 9f8c2d1e4b7a4c3e9d2f00112233445566778899 of feature/long-branch-name and some_identifier_name_2"
     assert all(one.confidence < RAISES for one in scan(text))
+
+
+LETTERS = st.sampled_from("aopB9 .\nаоржΔοé中\ud800🙂")
+
+
+@given(st.lists(LETTERS, max_size=40).map("".join))
+def test_few_words_are_made_plain_as_many_are(text: str) -> None:
+    """A text with many foreign letters is read word by word; with few, only where they are."""
+    many = " ж" * 600
+    assert normal(text + " pа")[0] == normal(text + " pа" + many)[0][: -len(many)]

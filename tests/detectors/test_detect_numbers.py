@@ -276,7 +276,20 @@ def test_two_cards_in_a_row_are_two() -> None:
     "text", ["CVV: 123", "security code is 4321 for the card", "cvc2 987", "%B4111111111111111^DOE/J^2512101"]
 )
 def test_card_authentication_data(text: str) -> None:
-    assert "pci" in classify(text).names()
+    assert {"pci", "pci-sad"} <= set(classify(text).names())
+    assert {one.tag for one in scan(text)} == {"pci", "pci-sad"}
+
+
+@pytest.mark.parametrize("text", ["card 4111 1111 1111 1111", "cid: 1234", "the security code of the door is 4321"])
+def test_what_may_be_kept_is_no_authentication_data(text: str) -> None:
+    assert "pci-sad" not in classify(text).names()
+
+
+@pytest.mark.parametrize("number", ["4111 1111 1111 1111", "PL61 1090 1014 0000 0712 1981 2874", "44051401359"])
+def test_tabs_between_digits_are_blanks(number: str) -> None:
+    for text in (number.replace(" ", "\t"), f"{number}\t00", f"1\t{number}"):
+        scan(text)  # neither a tab that is taken for a digit, nor a traceback
+    assert scan(number.replace(" ", "\t"))
 
 
 @pytest.mark.parametrize("number", IBANS)

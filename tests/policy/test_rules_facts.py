@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import random
 import time
 from datetime import date
 
 import pytest
 
 from signalbox.config.load import load_text
-from signalbox.core.labels import NONE, Labels, labels_of
+from signalbox.core.labels import LEVELS, NONE, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO, Rates
 from signalbox.policy.rules import MEMO_MAX, compile_snapshot, permitted, refusals
@@ -234,6 +235,40 @@ def test_a_decision_takes_about_a_microsecond_warm_and_far_under_a_millisecond_c
 
     assert best(20, 1000, cold=False) < 2e-6
     assert best(20, 3, cold=True) < 1e-3
+
+
+def test_many_different_rules_answer_as_each_by_itself() -> None:
+    """More rules with answers of their own than deployments: the index turns its table on its side."""
+    chance = random.Random(7)
+    out = ["environments:"] + [f"  env{i}: {{kind: cloud, region: eu, operator: op{i}}}" for i in range(8)]
+    out += ["deployments:"]
+    out += [
+        f"  dep{i}: {{environment: env{i}, protocol: openai, base_url: 'http://10.0.0.{i}:8000/v1', model: m}}"
+        for i in range(8)
+    ]
+    out += ["workloads: {w: {regulations: [gdpr]}, v: {placements: [dep1, dep2, dep5]}}", "rules:"]
+    for i in range(60):
+        when = f"data: [{', '.join(chance.sample(list(TAG_BIT), 2))}]" if i % 3 else f"level: {chance.choice(LEVELS)}"
+        when += ", regulations: [gdpr]" if i % 5 == 0 else ", workloads: [v]" if i % 7 == 0 else ""
+        places = ", ".join(f"op{at}" for at in chance.sample(range(8), 7 if i % 2 else 6))
+        out.append(f"  - {{id: r{i}, when: {{{when}}}, allow: {{operator: [{places}]}}}}")
+    snapshot = compiled("\n".join(out))
+    assert len(snapshot.index.answers["", False, 0]) <= 8
+    for _ in range(400):
+        labels = Labels(
+            chance.randrange(len(LEVELS)), chance.getrandbits(len(TAG_BIT)) & chance.getrandbits(len(TAG_BIT))
+        )
+        workload = snapshot.workloads[chance.choice(["w", "v"])]
+        expected = sum(1 << at for at in workload.placements) or 255
+        for rule in snapshot.rules:
+            if (
+                labels.level >= rule.level
+                and (not rule.tags or rule.tags & labels.tags)
+                and (not rule.regulations or rule.regulations & workload.regulations)
+                and (not rule.workloads or workload.name in rule.workloads)
+            ):
+                expected &= rule.allow
+        assert permitted(snapshot, workload, labels, False, "chat") == expected
 
 
 def test_what_is_remembered_is_bounded() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from itertools import islice
 
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
@@ -39,6 +38,7 @@ _SUFFIXES = (
     b"plein",
     b"gracht", b"kade", b"gatan", b"v\xe4gen", b"gata", b"veien", b"vegen", b"vej", b"gade", b"katu", b"tie", b"polku",
 )  # fmt: skip
+_SUFFIX_ENDS = frozenset(suffix[-2:] for suffix in _SUFFIXES)
 _STATES = (
     "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|OH|OK|OR|"
     "PA|RI|"
@@ -47,10 +47,9 @@ _STATES = (
 _GERMAN = re.compile(rf"{_CAP}(?: {_CAP})? Str\. ?{_NUMBER}")
 # Joints of a word and a number looked at in one text.
 _JOINTS_MAX = 2000
-# Each begins with its digit, which is what a search can skip to.
-_WORD_NUMBER, _STATE_CODE = re.compile(rb"0(?<=[a.] 0)"), re.compile(rb"0(?<=A 0)0000")
-_STATE_COMMA_CODE, _INWARD = re.compile(rb"0(?<=A, 0)0000"), re.compile(rb"0(?<= 0)AA")
-_CODES = re.compile(rb"0(?:0000|AA)")
+# Pieces of shapes that towns and streets have before, or in, their numbers.
+_STATE_CODE, _STATE_COMMA_CODE, _INWARD = b"A 00000", b"A, 00000", b" 0AA"
+_WORD_NUMBER, _DOT_NUMBER = b"a 0", b". 0"
 _US_TOWN = re.compile(rf"{_CAP}(?: {_CAP}){{0,2}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?\b")
 _UK_CODE = re.compile(
     r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]|"
@@ -79,8 +78,7 @@ def find(view: View) -> Iterator[Found]:
             start, until, kind, confidence = span
             yield Found("addresses", "personal", start, until, confidence, kind)
     yield from _compound(view)
-    if _CODES.search(view.shape) is not None:
-        yield from _towns(view)
+    yield from _towns(view)
 
 
 _Span = tuple[int, int, str, float] | None
@@ -101,7 +99,8 @@ def _forward(view: View, start: int, end: int) -> _Span:
 
 
 def _french(view: View, start: int, end: int) -> _Span:
-    before, after = _FRENCH.search(view.text, max(0, start - 10), start), _FRENCH_AFTER.match(view.text, end)
+    after = _FRENCH_AFTER.match(view.text, end)
+    before = _FRENCH.search(view.text, max(0, start - 10), start) if after is not None else None
     if before is not None and after is not None:
         return before.start(), after.end(), "street", 0.65
     return _english(view, start, end) if view.lower[start:end] in _ENGLISH else _forward(view, start, end)
@@ -131,35 +130,39 @@ def _towns(view: View) -> Iterator[Found]:
     text = view.text
     for literal in (_STATE_CODE, _STATE_COMMA_CODE):
         for at in _joints(view.shape, literal):
-            low = max(0, text.rfind("\n", 0, at) + 1, at - 40)
-            match = _US_TOWN.search(text, low, at + 12)
+            low = max(at - 40, 0)
+            low = text.rfind("\n", low, at) + 1 or low
+            match = _US_TOWN.search(text, low, at + len(literal) + 7)
             if match is not None:
                 yield Found("addresses", "personal", match.start(), match.end(), 0.6, "town")
     for at in _joints(view.shape, _INWARD):
-        match = _UK_CODE.search(text, max(0, at - 5), at + 3)
+        match = _UK_CODE.search(text, max(0, at - 4), at + 4)
         if match is not None and not text[max(0, match.start() - 1) : match.start()].isalnum():
             yield Found("addresses", "personal", match.start(), match.end(), 0.6, "postcode")
 
 
-def _joints(shape: bytes, literal: re.Pattern[bytes]) -> list[int]:
-    """Where a few characters of a shape occur."""
-    return [match.start() for match in islice(literal.finditer(shape), _JOINTS_MAX)]
+def _joints(shape: bytes, literal: bytes) -> Iterator[int]:
+    """Where a few characters of a shape occur, in their first places."""
+    at, left = shape.find(literal), _JOINTS_MAX
+    while at >= 0 and left:
+        yield at
+        left -= 1
+        at = shape.find(literal, at + 1)
 
 
 def _compound(view: View) -> Iterator[Found]:
     """`Hauptstraße 12`, `Storgatan 5`, `Lange Str. 5`: numbers after a word that ends like a street."""
     lower = view.lower
-    for joint in islice(_WORD_NUMBER.finditer(view.shape), _JOINTS_MAX):
-        at = joint.start()
-        if view.flat[at - 2] != 46:
-            if lower.endswith(_SUFFIXES, at - 32 if at > 32 else 0, at - 1):
-                yield from _street(view, lower, at - 2)
-        elif lower[at - 6 : at - 2] == b" str":
-            match = _GERMAN.search(view.text, max(0, at - 34), at + 6)
+    for at in _joints(view.shape, _WORD_NUMBER):
+        if lower[at - 1 : at + 1] in _SUFFIX_ENDS and lower.endswith(_SUFFIXES, at - 30 if at > 30 else 0, at + 1):
+            yield from _street(view, lower, at)
+    for at in _joints(view.shape, _DOT_NUMBER):
+        if lower[at - 4 : at] == b" str":
+            match = _GERMAN.search(view.text, max(0, at - 32), at + 8)
             if match is not None:
                 yield Found("addresses", "personal", match.start(), match.end(), 0.65, "street")
-        elif lower[at - 5 : at - 2] == b"str":
-            yield from _street(view, lower, at - 3, at - 1)
+        elif lower[at - 3 : at] == b"str":
+            yield from _street(view, lower, at - 1, at + 1)
 
 
 def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -> Iterator[Found]:

@@ -22,7 +22,7 @@ IBAN_LENGTHS: dict[str, int] = {
     "QA": 29, "RO": 24, "RS": 22, "RU": 33, "SA": 24, "SC": 31, "SD": 18, "SE": 24, "SI": 19, "SK": 24, "SM": 27,
     "SO": 23, "ST": 25, "SV": 28, "TL": 23, "TN": 24, "TR": 26, "UA": 29, "VA": 22, "VG": 24, "XK": 20, "YE": 30,
 }  # fmt: skip
-_SEPARATORS = str.maketrans("", "", " .-/")
+_SEPARATORS = str.maketrans("", "", " \t.-/")
 
 # What follows the word that announces a value.
 _ACCOUNT = re.compile(

@@ -17,6 +17,8 @@ class Detector(msgspec.Struct, frozen=True):
     one must occur. sign: any other cheap test. One of the three suffices. context: words that `find` looks up in
     `view.hits` but that give no reason to look.
 
+    rests_on: labels whose findings it builds on, so that they are looked for wherever it looks.
+
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
     in `view.found`.
     """
@@ -28,3 +30,4 @@ class Detector(msgspec.Struct, frozen=True):
     context: frozenset[str] = frozenset()
     kinds: int = 0
     sign: Callable[[View], bool] | None = None
+    rests_on: frozenset[str] = frozenset()

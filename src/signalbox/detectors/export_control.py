@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from signalbox.detectors import phrases
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
-from signalbox.detectors.phrases import Phrase, phrase
+from signalbox.detectors.phrases import Phrase, Phrases, phrase
 from signalbox.detectors.view import View
 
 
@@ -15,7 +14,7 @@ def _rule(kind: str, confidence: float, words: str, *alternatives: str) -> Phras
     return phrase("export-controlled", kind, confidence, words, *alternatives)
 
 
-_PHRASES: tuple[Phrase, ...] = (
+_PHRASES = Phrases("export_control", (
     _rule(
         "itar", 0.9, "itar",
         r"\bitar[ -](?:controlled|restricted|technical data|regulated|export)", r"\bsubject to (?:the )?itar\b",
@@ -71,17 +70,17 @@ _PHRASES: tuple[Phrase, ...] = (
         "export-controlled", 0.75, "wassenaar mtcr",
         r"\b(?:wassenaar|mtcr) (?:arrangement |annex |category )?(?:controlled|item|category \d)",
     ),
-)  # fmt: skip
+)) # fmt: skip
 
 
 def find(view: View) -> Iterator[Found]:
-    return phrases.find(view, "export_control", _PHRASES)
+    return _PHRASES.find(view)
 
 
 DETECTOR = Detector(
     "export_control",
     find,
     tags=("export-controlled",),
-    words=phrases.announcing(_PHRASES),
-    context=phrases.accompanying(_PHRASES),
+    words=_PHRASES.announcing,
+    context=_PHRASES.accompanying,
 )

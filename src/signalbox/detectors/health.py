@@ -32,6 +32,7 @@ _AMBIGUOUS = frozenset(
     b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica".split()
 )
 _ENOUGH = 2
+_IDENTIFYING = frozenset(("personal", "national-id", "pci", "financial"))
 
 # Elements read in one text: a record has dozens, a long conversation may mention thousands.
 _ELEMENTS_MAX = 500
@@ -51,6 +52,7 @@ _SUFFIXES = (
     b"olol",
     b"zepam", b"zolam", b"oxetine", b"prazole", b"gliptin", b"gliflozin", b"tinib", b"parin", b"xaban", b"cardia",
 )  # fmt: skip
+_ENDINGS = tuple(suffix + b" " for suffix in _SUFFIXES)
 
 _CAP = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _INITIALED = re.compile(rf"(?<![\w.])({_CAP}) ([A-Z])\.(?=[\s,;?!)]|$)")
@@ -146,19 +148,28 @@ def clinical(view: View) -> float:
 
 
 def _is_aged(view: View) -> bool:
-    return not view.hits.isdisjoint(_AGE_WORDS) and _AGED.search(view.lower) is not None
+    if view.hits.isdisjoint(_AGE_WORDS):
+        return False
+    if b"yo " in view.padded or b"y o " in view.padded:
+        return _AGED.search(view.lower) is not None
+    return any(_AGED.search(view.lower, start, end) for start, end in view.around(_AGE_WORDS, 16, 32))
 
 
 def _has_term(view: View) -> bool:
     if view.hits.isdisjoint(_MEDICAL):
         return False
-    return any(word.endswith(_SUFFIXES) for word in set(view.words) if len(word) > 6)
+    padded = view.padded
+    for ending in _ENDINGS:
+        at = padded.find(ending)
+        while at >= 0:
+            if b" " not in padded[max(0, at - 7 + len(ending)) : at]:
+                return True
+            at = padded.find(ending, at + 1)
+    return False
 
 
 def _identifies(found: Found) -> bool:
-    return (found.tag in ("personal", "national-id", "pci", "financial") and found.confidence >= 0.4) and (
-        found.detector != "health"
-    )
+    return found.tag in _IDENTIFYING and found.confidence >= 0.4
 
 
 def _elements(view: View) -> Iterator[tuple[int, int, str, float]]:
@@ -229,13 +240,15 @@ def _date_windows(view: View) -> Iterator[tuple[int, int]]:
     yield from view.around(MONTH_WORDS, 14, 14)
 
 
-_NUMERIC = re.compile(rb"0{1,4}[-/.] ?0{1,2}[-/.] ?0{2}")
+# Begins with a digit by itself, so that a search can skip to one.
+_NUMERIC = re.compile(rb"00{0,3}[-/.] ?0{1,2}[-/.] ?0{2}")
 # The gate learns these words as well, so that places of them are known when clinical text is read.
 _CONTEXT = MONTH_WORDS | _TOWN_WORDS | _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
 DETECTOR = Detector(
     "health",
     find,
     tags=("phi",),
+    rests_on=_IDENTIFYING,
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
     context=WEAK | {word.decode("latin-1") for word in _CONTEXT},
 )

@@ -10,10 +10,9 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
-from signalbox.detectors import phrases
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
-from signalbox.detectors.phrases import Phrase, phrase
+from signalbox.detectors.phrases import Phrases, phrase
 from signalbox.detectors.view import PLACES_MAX, View
 
 _INTERNAL, _CONFIDENTIAL, _RESTRICTED = "internal", "confidential", "restricted"
@@ -63,7 +62,7 @@ _TERMS: tuple[tuple[str, tuple[str, ...]], ...] = (
 )  # fmt: skip
 
 # Phrases that are markings wherever they stand.
-_PHRASES: tuple[Phrase, ...] = (
+_PHRASES = Phrases("markings", (
     phrase("restricted", "tlp-red", 0.9, "tlp", r"\btlp ?[:-] ?red\b"),
     phrase("confidential", "tlp-amber", 0.9, "tlp", r"\btlp ?[:-] ?amber\b"),
     phrase("internal", "tlp-green", 0.9, "tlp", r"\btlp ?[:-] ?green\b"),
@@ -125,7 +124,7 @@ _PHRASES: tuple[Phrase, ...] = (
         "confidential", "insider", 0.9, "mnpi nonpublic embargoed material & mnpi public nonpublic until",
         r"\bmaterial non-?public information\b", r"\bmnpi\b", r"\bembargoed until\b",
     ),
-)  # fmt: skip
+)) # fmt: skip
 _TERM_LEVEL = {term: level for level, terms in reversed(_TERMS) for term in terms}
 
 
@@ -166,7 +165,7 @@ _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
 
 def find(view: View) -> Iterator[Found]:
-    yield from phrases.find(view, "markings", _PHRASES)
+    yield from _PHRASES.find(view)
     for word in view.hits & _ANCHOR_WORDS.keys():
         yield from _terms(view, _ANCHORS[_ANCHOR_WORDS[word]], view.places(word))
     for word in view.wide_hits & _ANCHORS.keys():
@@ -218,12 +217,12 @@ def _stands(text: str, start: int, end: int) -> float:
     return 0.0
 
 
-_WORDS = phrases.announcing(_PHRASES).union(_ANCHORS)
+_WORDS = _PHRASES.announcing.union(_ANCHORS)
 DETECTOR = Detector(
     "markings",
     find,
     tags=("internal", "confidential", "restricted", "legal", "government"),
     words=_WORDS,
-    context=phrases.accompanying(_PHRASES),
+    context=_PHRASES.accompanying,
     sign=lambda view: view.wide and _IDEOGRAPH.search(view.text) is not None,
 )

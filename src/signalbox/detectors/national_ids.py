@@ -13,7 +13,7 @@ from signalbox.detectors.shapes import ID
 from signalbox.detectors.view import View, Words
 
 _WORDS = {entry.kind: Words(entry.words) for entry in NATIONAL}
-_SEPARATORS = str.maketrans("", "", " .-/()+")
+_SEPARATORS = str.maketrans("", "", " \t.-/()+")
 
 
 class _Readings(msgspec.Struct, frozen=True):

@@ -28,6 +28,11 @@ _MEETING = bytes(
     for c in range(256)
 )
 
+_LETTER = re.compile(b"f")
+# What words are made of, all bytes beyond ASCII included. With more letters, or longer words, all words are read.
+_WORD_BYTES = bytes(c for c in range(256) if c >= 128 or chr(c).isalnum() or c in b"_@.+-")
+_LETTERS_MAX, _REACH = 512, 512
+
 _INVISIBLE = (
     *(0xAD, 0x34F, 0x61C, 0x180E, 0x3164, 0xFEFF),
     *range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2070), *range(0xFE00, 0xFE10),
@@ -64,9 +69,10 @@ def _table() -> dict[int, str | None]:
 
 _TABLE = _table()
 _CHANGED = {chr(code): plain or "" for code, plain in _TABLE.items()}
+# Slices that are looked at by themselves: most are plain.
+_SLICE = 256
 _BEYOND_ASCII = re.compile("[^\x00-\x7f]")
 # Letters that pass for digits as `x`, digits as `0`: is one of them beside digits on both sides?
-_BETWEEN_DIGITS = re.compile(rb"0[aA]{1,2}0")
 _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
 
@@ -82,8 +88,32 @@ def normal(text: str) -> tuple[str, list[int] | None]:
         encoded = text.encode("utf-8", "surrogatepass")
     meeting = encoded.translate(_MEETING)
     if b"af" in meeting or b"fca" in meeting:
-        text = _WORD.sub(_folded, text)
+        text = _unmixed(text, encoded, meeting)
     return text, dropped
+
+
+def _unmixed(text: str, encoded: bytes, meeting: bytes) -> str:
+    """The text with look-alikes made plain in all words that have letters of such scripts."""
+    if meeting.count(b"f") > _LETTERS_MAX:
+        return _WORD.sub(_folded, text)
+    pieces: list[bytes] = []
+    done = 0
+    for match in _LETTER.finditer(meeting):
+        at = match.start()
+        if at >= done:
+            before = encoded[max(done, at - _REACH) : at]
+            start = at - len(before) + len(before.rstrip(_WORD_BYTES))
+            after = encoded[at : at + _REACH]
+            end = at + len(after) - len(after.lstrip(_WORD_BYTES))
+            if end - at == _REACH or at - start >= _REACH:
+                return _WORD.sub(_folded, text)
+            pieces += encoded[done:start], _refolded(encoded[start:end])
+            done = end
+    return b"".join((*pieces, encoded[done:])).decode("utf-8", "surrogatepass")
+
+
+def _refolded(encoded: bytes) -> bytes:
+    return _WORD.sub(_folded, encoded.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
 
 
 def given(dropped: list[int], at: int) -> int:
@@ -96,14 +126,17 @@ def _sparse(text: str) -> tuple[str, list[int] | None]:
     pieces: list[str] = []
     dropped: list[int] = []
     done = 0
-    for match in _BEYOND_ASCII.finditer(text):
-        plain = _CHANGED.get(match[0])
-        if plain is not None:
-            at = match.start()
-            pieces += text[done:at], plain
-            done = at + 1
-            if not plain:
-                dropped.append(at - len(dropped))
+    for start in range(0, len(text), _SLICE):
+        if text[start : start + _SLICE].isascii():
+            continue
+        for match in _BEYOND_ASCII.finditer(text, start, start + _SLICE):
+            plain = _CHANGED.get(match[0])
+            if plain is not None:
+                at = match.start()
+                pieces += text[done:at], plain
+                done = at + 1
+                if not plain:
+                    dropped.append(at - len(dropped))
     return "".join((*pieces, text[done:])), dropped or None
 
 
@@ -115,10 +148,8 @@ def _dense(text: str) -> tuple[str, list[int] | None]:
     return plain, [place - before for before, place in enumerate(at)]
 
 
-def may_confuse(flat: bytes, shape: bytes) -> bool:
+def may_confuse(flat: bytes) -> bool:
     """Whether a letter that looks like a digit stands between digits; a cheap test before `digits_mended`."""
-    if _BETWEEN_DIGITS.search(shape) is None:
-        return False
     marks = flat.translate(_CONFUSABLE)
     return b"0x0" in marks or b"0xx0" in marks
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 
 import msgspec
 
@@ -30,22 +30,30 @@ def phrase(tag: str, kind: str, confidence: float, words: str, *alternatives: st
     return Phrase(tag, kind, confidence, groups, re.compile("|".join(alternatives).encode("latin-1")))
 
 
-def announcing(phrases: Iterable[Phrase]) -> frozenset[str]:
-    """The words that are a reason to look."""
-    return frozenset(word.decode("latin-1") for one in phrases for word in one.groups[0])
+class Phrases:
+    """A table of phrases. announcing: the words that are a reason to look. accompanying: those that must occur too."""
 
+    def __init__(self, detector: str, phrases: tuple[Phrase, ...]) -> None:
+        self._detector = detector
+        self._phrases = phrases
+        self._by_word: dict[bytes, tuple[int, ...]] = {}
+        for at, one in enumerate(phrases):
+            for word in one.groups[0]:
+                self._by_word[word] = (*self._by_word.get(word, ()), at)
+        self._words = frozenset(self._by_word)
+        self.announcing = frozenset(word.decode("latin-1") for word in self._words)
+        self.accompanying = frozenset(
+            word.decode("latin-1") for one in phrases for group in one.groups[1:] for word in group
+        )
 
-def accompanying(phrases: Iterable[Phrase]) -> frozenset[str]:
-    """The words that must occur as well."""
-    return frozenset(word.decode("latin-1") for one in phrases for group in one.groups[1:] for word in group)
-
-
-def find(view: View, detector: str, phrases: Iterable[Phrase]) -> Iterator[Found]:
-    low = b""
-    for one in phrases:
-        if any(group.isdisjoint(view.hits) for group in one.groups):
-            continue
-        low = low or view.flat.lower()
-        for start, end in view.around(one.groups[0], _REACH, _REACH):
-            for match in one.pattern.finditer(low, start, end):
-                yield Found(detector, one.tag, match.start(), match.end(), one.confidence, one.kind)
+    def find(self, view: View) -> Iterator[Found]:
+        low = b""
+        hits = view.hits
+        for at in sorted({at for word in self._words & hits for at in self._by_word[word]}):
+            one = self._phrases[at]
+            if any(group.isdisjoint(hits) for group in one.groups[1:]):
+                continue
+            low = low or view.flat.lower()
+            for start, end in view.around(one.groups[0], _REACH, _REACH):
+                for match in one.pattern.finditer(low, start, end):
+                    yield Found(self._detector, one.tag, match.start(), match.end(), one.confidence, one.kind)

@@ -9,20 +9,58 @@ from msgspec.structs import replace
 
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.detectors import encoded
+from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
 from signalbox.detectors.normalise import digits_mended, given, may_confuse, normal
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.view import View
 
-# What health data is told by: known or not, it must be found where health data may be.
-_IDENTIFYING = frozenset(("personal", "national-id", "pci", "financial"))
+# A survey counts to so many findings of each detector.
+ENOUGH = 20
+
+
+class _Look:
+    """One look at a text. known: labels that need not be found, by name. brief: only what raises a label counts.
+
+    enough: so many findings of a detector suffice once it has found each of its labels; 0 for all. raised: the labels
+    found so far; with `enough` 1 they need not be found again. What it may still decode goes down with each part.
+    """
+
+    __slots__ = ("brief", "chars_left", "enough", "known", "parts_left", "raised")
+
+    def __init__(self, *, known: Labels = NONE, enough: int = 0) -> None:
+        self.brief = enough > 0
+        self.known: tuple[str, ...] = known.names() if known is not NONE else ()
+        self.raised: set[str] = set()
+        self.enough = enough
+        self.chars_left = encoded.DECODED_CHARS_MAX
+        self.parts_left = encoded.PARTS_MAX
+
+
+def _find(detector: Detector, view: View, look: _Look) -> None:
+    """Adds what a detector finds, until it is enough."""
+    left, raised, tags = look.enough, look.raised, detector.tags
+    if not left:
+        view.found += islice(detector.find(view), FOUND_MAX)
+        return
+    if left > 1:
+        raised = set[str]()
+    elif raised.issuperset(tags):
+        return
+    for found in islice(detector.find(view), FOUND_MAX):
+        view.found.append(found)
+        if found.confidence >= RAISES:
+            raised.add(found.tag)
+            left -= 1
+            if left <= 0 and raised.issuperset(tags):
+                return
 
 
 class Scanner:
     """A set of detectors with the gate over them: one lookup of the text's words decides which of them look."""
 
-    __slots__ = ("_detectors", "_lexicon", "_signs", "_wide_lexicon", "_wide_words", "_words")
+    __slots__ = ("_detectors", "_lexicon", "_rests", "_signs", "_wide_lexicon", "_wide_words", "_words")
 
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
         self._detectors = tuple(detectors)
@@ -43,102 +81,99 @@ class Scanner:
             for index, detector in enumerate(self._detectors)
             if detector.kinds or detector.sign is not None
         )
+        self._rests = tuple(
+            (1 << index, sum(1 << at for at, one in enumerate(self._detectors) if not rests.isdisjoint(one.tags)))
+            for index, rests in enumerate(detector.rests_on for detector in self._detectors)
+            if rests
+        )
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
         undecodable one counts as one character."""
         text = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        return self._found(text, _Look())
+
+    def survey(self, text: str, known: Labels = NONE) -> list[Found]:
+        """What raises a label, by position; of each detector no more than ENOUGH, once each of its labels was found.
+
+        known: labels that need not be found again. Cheaper than a scan of a text that holds much.
+        """
+        found = self._found(text, _Look(known=known, enough=ENOUGH))
+        return [one for one in found if one.confidence >= RAISES]
+
+    def classify(self, text: str | bytes, known: Labels = NONE) -> Labels:
+        """The labels of everything found with enough confidence, without those already known.
+
+        Cheaper still: each label is looked for only until it is found once.
+        """
+        text = text if isinstance(text, str) else text.decode("utf-8", "replace")
+        look = _Look(known=known, enough=1)
+        self._plain(normal(text)[0], 0, look)
+        raised = look.raised.difference(look.known)
+        return labels_of(raised) if raised else NONE
+
+    def _found(self, text: str, look: _Look) -> list[Found]:
         plain, dropped = normal(text)
-        found = self._plain(plain, 0, [encoded.DECODED_CHARS_MAX, encoded.PARTS_MAX], None)
+        found = self._plain(plain, 0, look)
         if dropped is not None:
             found = [
                 replace(one, start=given(dropped, one.start), end=given(dropped, one.end - 1) + 1) for one in found
             ]
         return resolved(found)
 
-    def classify(self, text: str | bytes, known: Labels = NONE) -> Labels:
-        """The labels of everything found with enough confidence, without those already known.
-
-        Cheaper than a scan: each label is looked for only until it is found once.
-        """
-        text = text if isinstance(text, str) else text.decode("utf-8", "replace")
-        names = known.names() if known is not NONE else ()
-        raised = set(names)
-        if "phi" not in raised:
-            raised -= _IDENTIFYING
-        self._plain(normal(text)[0], 0, [encoded.DECODED_CHARS_MAX, encoded.PARTS_MAX], raised)
-        raised.difference_update(names)
-        return labels_of(raised) if raised else NONE
-
-    def _plain(self, text: str, depth: int, budget: list[int], raised: set[str] | None) -> list[Found]:
-        """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes.
-
-        raised: labels that need not be found again, added to; None to find everything.
-        """
-        brief = raised is not None
-        view = View(text, brief)
-        if may_confuse(view.flat, view.shape):
+    def _plain(self, text: str, depth: int, look: _Look) -> list[Found]:
+        """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes."""
+        view = View(text, look.brief)
+        if b"0" in view.shape and may_confuse(view.flat):
             mended = digits_mended(text)
-            view = view if mended == text else View(mended, brief)
-        self._look(view, raised)
+            view = view if mended == text else View(mended, look.brief)
+        fired = self._fired(view, self._knowing(look.known) if look.known else 0)
+        for detector in self._detectors:
+            if fired & 1:
+                _find(detector, view, look)
+            fired >>= 1
         if depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
             return view.found
         for start, end, inner in encoded.parts(view):
-            if budget[0] < len(inner) or budget[1] == 0:
+            if look.chars_left < len(inner) or look.parts_left == 0:
                 view.found.append(Found("encoded", "opaque", start, end, 0.6, "beyond-bounds"))
-                if raised is not None:
-                    raised.add("opaque")
+                look.raised.add("opaque")
                 break
-            budget[0] -= len(inner)
-            budget[1] -= 1
-            view.found += self._inner(inner, start, end, depth, budget, raised)
+            look.chars_left -= len(inner)
+            look.parts_left -= 1
+            view.found += self._inner(inner, start, end, depth, look)
         return view.found
 
-    def _inner(
-        self, text: str, start: int, end: int, depth: int, budget: list[int], raised: set[str] | None
-    ) -> list[Found]:
+    def _inner(self, text: str, start: int, end: int, depth: int, look: _Look) -> list[Found]:
         """What an encoded part contains, each finding once, all at the place of the part."""
         best: dict[tuple[str, str], Found] = {}
-        for one in self._plain(normal(text)[0], depth + 1, budget, raised):
+        for one in self._plain(normal(text)[0], depth + 1, look):
             key = (one.detector, one.kind)
             if key not in best or best[key].confidence < one.confidence:
                 best[key] = replace(one, start=start, end=end)
         return list(best.values())
 
-    def _look(self, view: View, raised: set[str] | None) -> None:
-        fired = self._fired(view)
-        for detector in self._detectors:
-            if fired & 1:
-                if raised is None:
-                    view.found += islice(detector.find(view), FOUND_MAX)
-                elif not raised.issuperset(detector.tags):
-                    self._raise(detector, view, raised)
-            fired >>= 1
+    def _knowing(self, known: tuple[str, ...]) -> int:
+        """One bit for every detector that can find nothing but what is known."""
+        return sum(1 << at for at, one in enumerate(self._detectors) if set(known).issuperset(one.tags))
 
-    def _raise(self, detector: Detector, view: View, raised: set[str]) -> None:
-        """Lets a detector look until all labels it can give are raised."""
-        for found in islice(detector.find(view), FOUND_MAX):
-            view.found.append(found)
-            if found.confidence >= RAISES and found.tag not in raised:
-                raised.add(found.tag)
-                if raised.issuperset(detector.tags):
-                    return
-
-    def _fired(self, view: View) -> int:
-        """One bit for every detector that has a reason to look."""
+    def _fired(self, view: View, idle: int) -> int:
+        """One bit for every detector that has a reason to look. idle: those that need not."""
         lexicon, fired = self._lexicon, 0
-        view.hits = hits = self._words.intersection(view.words)
-        for word in hits:
+        for word in view.look_up(self._words):
             fired |= lexicon[word]
         if view.wide:
             view.wide_hits = self._wide_words & view.wide_words()
             for word in view.wide_hits:
                 fired |= self._wide_lexicon[word]
-        kinds = view.kinds
+        for bit, others in self._rests:
+            if fired & bit and not idle & bit:
+                idle &= ~others
+        done = fired | idle
         for bit, wanted, sign in self._signs:
-            if not fired & bit and (wanted & kinds or (sign is not None and sign(view))):
+            if not done & bit and ((wanted and wanted & view.kinds) or (sign is not None and sign(view))):
                 fired |= bit
-        return fired
+        return fired & ~idle
 
 
 # Detectors that read the same numbers in different ways.
@@ -152,8 +187,8 @@ def resolved(found: list[Found]) -> list[Found]:
     kept: list[Found] = []
     for one in sorted(found, key=lambda f: (f.start, -f.end)):
         clash = None
-        if one.detector in _NUMBERS:
-            clash = next((k for k in reversed(kept[-4:]) if k.end > one.start and k.detector in _NUMBERS), None)
+        if _is_number(one):
+            clash = next((k for k in reversed(kept[-4:]) if k.end > one.start and _is_number(k)), None)
         if clash is None:
             kept.append(one)
         elif one.confidence > clash.confidence:
@@ -161,6 +196,12 @@ def resolved(found: list[Found]) -> list[Found]:
     return sorted(kept, key=lambda f: (f.start, -f.end))
 
 
-_DEFAULT = Scanner()
-scan = _DEFAULT.scan
-classify = _DEFAULT.classify
+def _is_number(found: Found) -> bool:
+    # Authentication data stand beside the card data that they are as well.
+    return found.detector in _NUMBERS and found.tag != AUTHENTICATION
+
+
+EVERYTHING = Scanner()
+scan = EVERYTHING.scan
+survey = EVERYTHING.survey
+classify = EVERYTHING.classify

@@ -114,6 +114,9 @@ _GLUED = re.compile(
     ("[_-](?=" + "|".join(re.escape(prefix) for prefix, *_ in _FORMS if len(prefix) >= 4) + ")").encode()
 )
 
+_JOINTS = re.compile(rb"[_-](?=(....))", re.DOTALL)
+_GLUED_STARTS = frozenset(prefix[:4].encode() for prefix, *_ in _FORMS if len(prefix) >= 4)
+
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{1,8192}+)?")
 _USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:(?!\d{1,5}[#\\])([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
 _HEADER = re.compile(rb"[ ]{1,2}(?:\\?[\"'])?([A-Za-z0-9._~+/=-]{6,4096}+)")
@@ -139,7 +142,7 @@ def find(view: View) -> Iterator[Found]:
             found = _token(flat, begin, _BY_START[flat[begin : begin + _PREFIX_MIN]])
         if found is not None:
             yield found
-        elif b"0" in shape[start:end]:
+        elif b"0" in shape[start:end] and not (end - start == 36 and flat[start + 8 : start + 24 : 5] == b"----"):
             yield from _inner(flat, start, end)
     if b"-----" in view.marks and b"-----BEGIN" in flat:
         for match in _PEM.finditer(flat):
@@ -165,6 +168,8 @@ def _token(flat: bytes, start: int, forms: list[tuple[bytes, re.Pattern[bytes], 
 
 def _inner(flat: bytes, start: int, end: int) -> Iterator[Found]:
     """A known token glued to a name before it, as in `KEY_ghp_…` or `prefix-sk-ant-…`."""
+    if _GLUED_STARTS.isdisjoint(_JOINTS.findall(flat, start, end)):
+        return
     for joint in _GLUED.finditer(flat, start, end):
         at = joint.end()
         found = _token(flat, at, [form for form in _BY_START[flat[at : at + _PREFIX_MIN]] if len(form[0]) >= 4])

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from signalbox.detectors.national_shapes import SHAPES
 
-CARD, IBAN, IPV4, PHONE, ID, DATE = 1, 2, 4, 8, 16, 32
+CARD, IBAN, IPV4, PHONE, ID = 1, 2, 4, 8, 16
 
 # A run of many blank-separated groups is a table or a spaced-out number, not a place to try every part.
 _CHUNKS_MAX = 8
@@ -59,6 +59,12 @@ def candidates(shape: bytes) -> tuple[tuple[int, int, int], ...]:
     return tuple((start, end, kinds) for (start, end), kinds in found.items())
 
 
+@lru_cache(maxsize=8192)
+def is_dull(run: bytes) -> bool:
+    """Whether a run without letters before it can be no number at all."""
+    return not candidates(run) and not candidates(run.rstrip(b"A"))
+
+
 def _trimmed(shape: bytes, start: int, end: int) -> tuple[int, int]:
     part = shape[start:end]
     end -= len(part) - len(part.rstrip(_EDGES))
@@ -81,7 +87,6 @@ def _kinds(part: bytes) -> int:
     if b"A" in part:
         return kinds
     if _DATE.fullmatch(part):
-        kinds |= DATE
         return kinds
     if _IPV4.fullmatch(part):
         return kinds | IPV4

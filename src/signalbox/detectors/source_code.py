@@ -80,6 +80,8 @@ _STARTS = (
     b"private ", b"const ", b"let ", b"var ", b"//", b"while (", b"} else", b"print(", b"func ", b"fn ", b"static ",
     b"export ", b"SELECT ", b"@", b"sudo ", b"echo ",
 )  # fmt: skip
+_STARTS_2 = frozenset((*(start[:2] for start in _STARTS), *(b"@%c" % char for char in range(256))))
+_OPENED, _CLOSED = (b'{"', b"{'", b"[{", b'["', b"['"), (b"}", b"]", b"},", b"],")
 _DATA_STARTS = b'"{}[]0123456789'
 # Between these the first guess is not enough and lines are read one by one.
 _UNSURE = (0.12, 0.45)
@@ -105,13 +107,17 @@ def find(view: View) -> Iterator[Found]:
 def _quick(block: bytes) -> float:
     """A first guess of the share by how lines begin and end, in a fraction of the time."""
     lines = [stripped for line in block.split(b"\n") if (stripped := line.strip())]
-    code = data = 0
+    code = data = values = 0
     for line in lines:
+        if line.startswith(_OPENED) and line.endswith(_CLOSED):
+            values += 1
         if line.endswith(_ENDS):
             code += 1
             data += line[0] in _DATA_STARTS
-        elif line.startswith(_STARTS):
+        elif line[:2] in _STARTS_2 and line.startswith(_STARTS):
             code += 1
+    if values * 10 > len(lines) * 6:
+        return 0.0  # JSON, one value on each line
     if len(lines) < 3 or data * 3 > len(lines) or b'"""' in block:
         return _UNSURE[0]
     return code / len(lines)
@@ -123,11 +129,12 @@ def judged(block: bytes) -> float:
     comments = len(_COMMENT.findall(block))
     data = len(_DATA.findall(block))
     lines = len(_LINE.findall(block)) - comments
-    code = len(_STRONG.findall(block))
     if lines <= 0:
         return 0.0
-    if data * 2 > lines:
-        code -= data
+    is_data = data * 2 > lines
+    if is_data and lines + comments - data < lines * _SHARE:
+        return 0.0  # whatever the rest is
+    code = len(_STRONG.findall(block)) - (data if is_data else 0)
     share = code / lines
     return share if code >= _LINES_MIN or (code == 2 and share >= 0.9) else 0.0
 
@@ -156,12 +163,11 @@ def _looks_technical(view: View) -> bool:
     lines = signs.count(b"\n")
     if lines < 2:
         return False
+    if sum(map(signs.count, _SIGNS)) >= max(_MARKS_ENOUGH, lines // 2) or b"```" in signs or b"~~~" in signs:
+        return True
     # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
     ends = sum(map(signs.count, _LINE_ENDS))
-    if ends * 5 >= lines and ends > 1:
-        return True
-    marks = sum(map(signs.count, _SIGNS))
-    return marks >= max(_MARKS_ENOUGH, lines // 2) or b"```" in signs or b"~~~" in signs
+    return ends * 5 >= lines and ends > 1
 
 
 DETECTOR = Detector(

@@ -8,10 +8,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from itertools import compress
 
 from signalbox.detectors.found import Found
-from signalbox.detectors.shapes import candidates
+from signalbox.detectors.shapes import candidates, is_dull
 
 _LATIN_UPPER = frozenset((*range(65, 91), *(c for c in range(0xC0, 0xDF) if c != 0xD7)))
 _LATIN_LOWER = frozenset((*range(97, 123), *(c for c in range(0xDF, 0x100) if c != 0xF7)))
@@ -42,7 +41,6 @@ _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c 
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _LEAST = b"a" * 16
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
-_LONG = re.compile(rb"a" * 16 + rb"a*+")
 _WORD = re.compile(r"[^\W\d_]+")
 _ASCII = bytes(range(128))
 # Lead bytes in UTF-8 of letters beyond latin-1.
@@ -52,12 +50,13 @@ _LATIN_1 = re.compile("[\x00-\xff]*")
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
 PLACES_MAX = 64
 
-# With more distinct words than these, one index over all places is cheaper than searching each word.
-_SEARCHED_MAX = 12
+# Words are told apart in stretches of about this size, so that one is searched only where it stands.
+_STRETCH = 1024
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
 _GAPS = (b" ", b"-")
+_LETTERED = (b"A", b"0", b"A ", b"A-")
 _LETTERS = (b"a", b"A", b"0")
 
 
@@ -96,7 +95,8 @@ class View:
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
     wide = False
-    _index: dict[bytes, list[int]] | None = None
+    _padded: bytes | None = None
+    _kinds = -1
     _shape: bytes | None = None
     _marks: bytes | None = None
     _numbers: list[tuple[int, int, int]] | None = None
@@ -111,9 +111,9 @@ class View:
             self.flat = text.encode("latin-1", "replace")
             self.wide = True
         self.lower = self.flat.translate(_LOWER)
-        # Split at each blank, so that places can be counted from lengths.
-        self.words = self.lower.split(b" ")
         self.found: list[Found] = []
+        self._places: dict[bytes, list[int]] = {}
+        self._stretches: list[tuple[int, int, frozenset[bytes]]] = []
 
     @property
     def shape(self) -> bytes:
@@ -132,23 +132,23 @@ class View:
     def numbers(self) -> list[tuple[int, int, int]]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            self._numbers = list(self._find_numbers()) if b"0" in self.shape else []
+            self._numbers = list(_numbers(self.shape)) if b"0" in self.shape else []
         return self._numbers
 
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        kinds = 0
-        for _, _, one in self.numbers:
-            kinds |= one
-        return kinds
+        if self._kinds < 0:
+            self._kinds = 0
+            for _, _, one in self.numbers:
+                self._kinds |= one
+        return self._kinds
 
     @property
     def tokens(self) -> list[tuple[int, int]]:
         """Spans of at least 16 of the characters that keys and identifiers are made of."""
         if self._tokens is None:
-            marked = self.flat.translate(_TOKEN)
-            self._tokens = [match.span() for match in _LONG.finditer(marked)] if _LEAST in marked else []
+            self._tokens = _long(self.flat.translate(_TOKEN))
         return self._tokens
 
     def wide_words(self) -> set[str]:
@@ -158,43 +158,58 @@ class View:
         beyond = {word for word in self.text.split() if not word.isascii() and _LATIN_1.fullmatch(word) is None}
         return set(_WORD.findall(" ".join(beyond).lower())) if beyond else set()
 
-    def places(self, word: bytes) -> Iterable[int]:
+    def look_up(self, words: frozenset[bytes]) -> frozenset[bytes]:
+        """Those of the words that occur; `hits` from then on."""
+        lower, size = self.lower, len(self.lower)
+        if size <= 2 * _STRETCH:
+            self.hits = words.intersection(lower.split())
+            self._stretches.append((0, size, self.hits))
+            return self.hits
+        start = 0
+        while start < size:
+            end = lower.find(b" ", start + _STRETCH)
+            if end < 0:
+                end = size
+            self._stretches.append((start, end, words.intersection(lower[start:end].split())))
+            start = end + 1
+        self.hits = frozenset().union(*[hits for _, _, hits in self._stretches])
+        return self.hits
+
+    def places(self, word: bytes) -> list[int]:
         """Where a whole lower-case word that the gate has seen occurs; its first PLACES_MAX places."""
-        if self._index is None:
-            if len(self.hits) <= _SEARCHED_MAX:
-                return self._searched(word)
-            self._index = self._indexed()
-        return self._index.get(word, ())
+        places = self._places.get(word)
+        if places is None:
+            places = self._places[word] = self._found(word)
+        return places
 
-    def _searched(self, word: bytes) -> Iterator[int]:
-        lower, size, at = self.lower, len(word), self.lower.find(word)
-        last, left = len(lower), PLACES_MAX
-        while at >= 0 and left:
-            end = at + size
-            if (at == 0 or lower[at - 1] == 32) and (end == last or lower[end] == 32):
-                left -= 1
-                yield at
-            at = lower.find(word, end)
+    @property
+    def padded(self) -> bytes:
+        """Lower case between two blanks: the blank before a word has the word's own offset."""
+        if self._padded is None:
+            self._padded = b" %b " % self.lower
+        return self._padded
 
-    def _indexed(self) -> dict[bytes, list[int]]:
-        """Places of all words that the gate has seen, in one pass: cheaper than a search for each of many."""
-        words, hits = self.words, self.hits
-        index: dict[bytes, list[int]] = {word: [] for word in hits}
-        done = offset = 0
-        for position in compress(range(len(words)), map(hits.__contains__, words)):
-            offset += sum(map(len, words[done:position])) + position - done
-            done = position
-            places = index[words[position]]
-            if len(places) < PLACES_MAX:
-                places.append(offset)
-        return index
+    def _found(self, word: bytes) -> list[int]:
+        padded, whole, step = self.padded, b" %b " % word, len(word) + 1
+        places: list[int] = []
+        for start, end, hits in self._stretches:
+            if word in hits:
+                at = padded.find(whole, start, end + 2)
+                while at >= 0:
+                    places.append(at)
+                    if len(places) == PLACES_MAX:
+                        return places
+                    at = padded.find(whole, at + step, end + 2)
+        return places
 
-    def after(self, words: frozenset[bytes]) -> Iterator[tuple[bytes, int]]:
+    def after(self, words: frozenset[bytes]) -> list[tuple[bytes, int]]:
         """(word, where it ends) for the first places of those of the words that the gate has seen."""
+        ends: list[tuple[bytes, int]] = []
         for word in words & self.hits:
             size = len(word)
             for place in self.places(word):
-                yield word, place + size
+                ends.append((word, place + size))
+        return ends
 
     def around(self, words: frozenset[bytes], before: int, after: int) -> list[tuple[int, int]]:
         """Windows around the places of words, merged where they overlap, so that each is searched once."""
@@ -226,23 +241,43 @@ class View:
             return True
         return bool(window[1]) and any(word in window[1] for word in words.wide)
 
-    def _find_numbers(self) -> Iterator[tuple[int, int, int]]:
-        shape = self.shape
-        for match in _RUN.finditer(shape):
-            start, end = match.span()
-            if shape[end : end + 1] == b"a":
-                end -= len(match[0]) - len(match[0].rstrip(b"A"))
-            left = start
-            while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
-                left -= 1
-            parts = candidates(shape[left:end])
-            if shape[left - 1 : left] in _GAPS and shape[left - 2 : left - 1] == b"A":
-                wide = _with_letters(shape, left)
-                inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
-                parts, left = (*candidates(shape[wide:end]), *inner), wide
-            if not parts or (left > 16 and shape[left - 16 : left : 5] == b"----"):
-                continue  # no number, or the tail of a UUID
-            for low, high, kinds in parts:
-                after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
-                if after not in _LETTERS and before not in _LETTERS:
-                    yield left + low, left + high, kinds
+
+def _long(marked: bytes) -> list[tuple[int, int]]:
+    """Spans of at least sixteen `a`."""
+    spans: list[tuple[int, int]] = []
+    at = marked.find(_LEAST)
+    while at >= 0:
+        end = marked.find(b" ", at + 16)
+        end = len(marked) if end < 0 else end
+        spans.append((at, end))
+        at = marked.find(_LEAST, end)
+    return spans
+
+
+def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
+    """The numbers of a shape. Few of its different runs can be any: where none can, nothing more is asked."""
+    # The letter in a time stamp stands inside its run.
+    lettered = b"A0" in shape.replace(b"0A0", b"000") or b"A 0" in shape or b"A-0" in shape
+    if not lettered and all(map(is_dull, set(_RUN.findall(shape)))):
+        return
+    for match in _RUN.finditer(shape):
+        run = match[0]
+        if is_dull(run) and not (lettered and shape[max(0, match.start() - 2) : match.start()].endswith(_LETTERED)):
+            continue
+        start, end = match.span()
+        if shape[start - 1 : start] == b"-" and start > 16 and shape[start - 16 : start : 5] == b"----":
+            continue  # the tail of a UUID
+        if shape[end : end + 1] == b"a":
+            end -= len(run) - len(run.rstrip(b"A"))
+        left = start
+        while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
+            left -= 1
+        parts = candidates(shape[left:end])
+        if shape[left - 1 : left] in _GAPS and shape[left - 2 : left - 1] == b"A":
+            wide = _with_letters(shape, left)
+            inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
+            parts, left = (*candidates(shape[wide:end]), *inner), wide
+        for low, high, kinds in parts:
+            after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
+            if after not in _LETTERS and before not in _LETTERS:
+                yield left + low, left + high, kinds

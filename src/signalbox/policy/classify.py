@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import sys
-from collections.abc import Callable, Generator, Iterable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -22,8 +22,8 @@ from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.core.snapshot import Classify, Snapshot
-from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.scan import Scanner, scan
+from signalbox.detectors.found import Found
+from signalbox.detectors.scan import EVERYTHING, Scanner
 from signalbox.detectors.table import DETECTORS
 from signalbox.policy import custom, sticky
 from signalbox.policy.parts import Part, parts
@@ -95,19 +95,24 @@ class Profile:
 
     def __init__(self, declared: Classify, tag: int) -> None:
         self.tag = tag
-        self.scanners: list[Callable[[str], list[Found]]] = []
+        self.scanners: list[Scanner] = []
         if declared.detectors is None:
-            self.scanners.append(scan)
+            self.scanners.append(EVERYTHING)
         elif declared.detectors:
-            self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]).scan)
+            self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]))
         if declared.custom:
             # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
-            self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]).scan)
+            self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]))
 
     def scan(self, text: str) -> list[Found]:
+        """Everything, for explanations."""
+        return [found for scanner in self.scanners for found in scanner.scan(text)]
+
+    def survey(self, text: str, known: Labels = NONE) -> list[Found]:
+        """What raises labels beyond those known, counted as far as a record needs it."""
         if len(self.scanners) == 1:
-            return self.scanners[0](text)
-        return [found for look in self.scanners for found in look(text)]
+            return self.scanners[0].survey(text, known)
+        return [found for scanner in self.scanners for found in scanner.survey(text, known)]
 
 
 class Classifier:
@@ -300,7 +305,7 @@ def _origin(read: Read) -> tuple[int, ...] | None:
 def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content], Content]]:
     """What each part contains, and what shows only when all are read together."""
     if len(new) > 1 and sum(len(part.text) + len(part.seam) for part in new) <= JOINT_CHARS:
-        together = _content(profile.scan(_APART.join([t for part in new for t in (part.text, part.seam) if t])))
+        together = _content(profile.survey(_APART.join([t for part in new for t in (part.text, part.seam) if t])))
         if together is NOTHING:
             return [NOTHING] * len(new), NOTHING
     else:
@@ -321,12 +326,16 @@ def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content],
 
 def _read_text(profile: Profile, text: str) -> Steps[Content]:
     if len(text) <= STEP_CHARS:
-        return _content(profile.scan(text))
+        return _content(profile.survey(text))
     stride = STEP_CHARS - OVERLAP_CHARS
     pieces: list[Content] = []
+    known = NONE
     for start in range(0, len(text) - OVERLAP_CHARS, stride):
         of_next = stride if start + STEP_CHARS < len(text) else None
-        pieces.append(_content(profile.scan(text[start : start + STEP_CHARS]), of_next))
+        # What one piece has shown need not be found in the next: only the first is counted in full.
+        content = _content(profile.survey(text[start : start + STEP_CHARS], known), of_next)
+        known |= content.labels
+        pieces.append(content)
         yield
     return _sum(pieces)
 
@@ -334,7 +343,7 @@ def _read_text(profile: Profile, text: str) -> Steps[Content]:
 def _read_seams(profile: Profile, new: list[Part], seams: list[int], contents: list[Content]) -> Steps[None]:
     """Adds what shows across seams only. Hardly any shows something: a few are read in one go first."""
     if sum(len(new[at].seam) for at in seams) <= STEP_CHARS:
-        joined = _content(profile.scan(_APART.join([new[at].seam for at in seams])))
+        joined = _content(profile.survey(_APART.join([new[at].seam for at in seams])))
         yield
         if joined is NOTHING:
             return
@@ -343,19 +352,16 @@ def _read_seams(profile: Profile, new: list[Part], seams: list[int], contents: l
         contents[at] = _sum((contents[at], _across(crossed)))
 
 
-def _content(found: Iterable[Found], of_next: int | None = None) -> Content:
+def _content(found: list[Found], of_next: int | None = None) -> Content:
     """of_next: from this offset on findings raise labels but are counted with the piece that follows."""
-    tags: set[str] = set()
+    if not found:
+        return NOTHING
     counts: dict[str, int] = {}
     for one in found:
-        if one.confidence >= RAISES:
-            tags.add(one.tag)
-            if of_next is None or one.start < of_next:
-                name = kind_of(one)
-                counts[name] = counts.get(name, 0) + 1
-    if not tags:
-        return NOTHING
-    return Content(labels_of(tags), tuple(counts.items()))
+        if of_next is None or one.start < of_next:
+            name = kind_of(one)
+            counts[name] = counts.get(name, 0) + 1
+    return Content(labels_of({one.tag for one in found}), tuple(counts.items()))
 
 
 def kind_of(found: Found) -> str:
