@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
     "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
+    "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
 }

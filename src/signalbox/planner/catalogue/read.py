@@ -39,7 +39,7 @@ def read(content: bytes, name: str) -> Catalogue:
     problems = Problems(name)
     root = parse(content, name)
     sections: dict[str, tuple[msgspec.Struct, ...]] = {}
-    if isinstance(root, Mapping):
+    if isinstance(root, Mapping) and root.entries:
         for key, (line, node) in root.entries.items():
             if key not in SECTIONS:
                 problems.add_at(line, f"unknown key {key!r}", f"Known keys are {', '.join(SECTIONS)}")
@@ -48,7 +48,7 @@ def read(content: bytes, name: str) -> Catalogue:
             else:
                 sections[key] = _entries(node, SECTIONS[key], key, problems)
     else:
-        problems.add_at(1, "must be a mapping", f"Its keys are {', '.join(SECTIONS)}")
+        problems.add_at(1, "must be a mapping with entries", f"Its keys are {', '.join(SECTIONS)}")
     problems.raise_if_any()
     return msgspec.convert(sections, Catalogue)
 
