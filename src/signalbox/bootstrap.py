@@ -53,6 +53,7 @@ from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipper, Shipping
 from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.watch import Watch
 from signalbox.policy.access import EVERY
 from signalbox.policy.check import counts, due
 from signalbox.policy.classify import Classifier
@@ -183,6 +184,7 @@ class DataPlane:
         self._metering = Metering()
         self._metrics = Metrics()
         self._fleets = Fleets(random.random)
+        self._watch = Watch(self._transport)
 
     def worker(self, listener: socket.socket) -> Worker:
         return Worker(
@@ -195,6 +197,7 @@ class DataPlane:
         return self._server.shutdown_grace_s
 
     async def close(self) -> None:
+        await self._watch.stop()
         await self._transport.close()
         if self._open is not None:
             self._open.stop()
@@ -224,11 +227,13 @@ class DataPlane:
         assert self._journal is not None
         assert self._open is not None
         classifier = self._classifier_for(snapshot)
+        fleet = self._fleets.adopt(snapshot)
+        self._watch.adopt(snapshot, fleet)
         self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
         return Stages(
             snapshot=snapshot,
             router=Router(snapshot),
-            fleet=self._fleets.adopt(snapshot),
+            fleet=fleet,
             interlock=Interlock(snapshot, classifier),
             classifier=classifier,
             limits=self._limits,

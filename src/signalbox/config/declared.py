@@ -6,7 +6,7 @@ import msgspec
 
 from signalbox.config.schema import Config, Environment, Price
 from signalbox.core.secret import Secret
-from signalbox.core.snapshot import Health, Origin, Timeouts
+from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 
 # The operator of places of one's own.
 SELF = "self"
@@ -44,6 +44,7 @@ class Target(msgspec.Struct, frozen=True):
     stream_usage: bool
     fine_tune_of: str | None
     health: Health
+    saturation: Saturation
 
 
 class Declared(msgspec.Struct, frozen=True):

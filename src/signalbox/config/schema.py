@@ -29,7 +29,7 @@ RESERVED_NAMES = frozenset(("auto",))
 Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
-Strategy = Literal["fixed", "cheapest"]
+Strategy = Literal["fixed", "cheapest", "overflow", "edge-first"]
 Level = Literal["public", "internal", "confidential", "restricted"]
 DetectorName = Literal[
     "secrets",
@@ -361,6 +361,44 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True):
     ] = False
 
 
+class Saturation(Struct, frozen=True, forbid_unknown_fields=True):
+    """When a deployment is full, so that strategy `overflow` sends calls on to the next placement. It is no longer
+    full once everything is below `clears_at` of its threshold."""
+
+    waiting_max: Annotated[
+        Annotated[int, Meta(ge=0, le=1_000_000)] | None,
+        Meta(description="Calls waiting in the engine of its least busy replica, as its `/metrics` tells; more: full."),
+    ] = None
+    kv_cache_max: Annotated[
+        Share, Meta(description="Share of the engine's KV cache in use, as its `/metrics` tells; 0: not looked at.")
+    ] = 0.0
+    in_flight_max: Annotated[
+        int, Meta(ge=0, le=1_000_000, description="This worker's own calls under way at each replica; 0: not counted.")
+    ] = 0
+    clears_at: Annotated[
+        float, Meta(gt=0, le=1, description="Share of each threshold below which it is no longer full.")
+    ] = 0.8
+    interval_s: Annotated[
+        Annotated[float, Meta(ge=0.05, le=3600)],
+        Meta(description="Time between two readings of `/metrics` (vLLM, SGLang, TGI or llama.cpp)."),
+    ] = 1.0
+
+
+class Overflow(Struct, frozen=True, forbid_unknown_fields=True):
+    """What strategy `overflow` may do."""
+
+    spill_share_max: Annotated[
+        Share, Meta(description="Share of recent calls that may go on to the next placement because one was full.")
+    ] = 1.0
+
+
+class Hedge(Struct, frozen=True, forbid_unknown_fields=True):
+    """A second attempt beside a slow first one. The first to give content answers, the other one is cancelled; both
+    are paid for."""
+
+    after_ms: Annotated[int, Meta(ge=1, le=600_000, description="Time without content after which it is begun.")]
+
+
 class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
     """What the upstream can do; a preset fills what is left out. A missing API is translated where that is possible."""
 
@@ -433,9 +471,12 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     limits: Annotated[Limits, Meta(description="How much it may be given at once.")] = field(default_factory=Limits)
     timeouts: Annotated[Timeouts, Meta(description="How long to wait for it.")] = field(default_factory=Timeouts)
     capabilities: Annotated[Capabilities, Meta(description="What it can do.")] = field(default_factory=Capabilities)
-    health: Annotated[
-        Health, Meta(description="When its replicas are taken out of use, and how they come back.")
-    ] = field(default_factory=Health)
+    health: Annotated[Health, Meta(description="When its replicas are taken out of use, and how they come back.")] = (
+        field(default_factory=Health)
+    )
+    saturation: Annotated[Saturation, Meta(description="When it is full, for strategy `overflow`.")] = field(
+        default_factory=Saturation
+    )
     ca_file: Annotated[
         Text | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
     ] = None
@@ -591,14 +632,21 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 0
     strategy: Annotated[
         Strategy,
-        Meta(description="How to choose among permitted deployments: in the order of `placements`, or by price."),
+        Meta(
+            description="How to choose among permitted deployments: fixed, in the order of `placements`; cheapest, by "
+            "price; overflow, in their order but past those that are full; edge-first, edge and on-prem before clouds."
+        ),
     ] = "fixed"
     placements: Annotated[
         list[Name], Meta(description="Deployments it may use, best first; empty for any permitted.")
     ] = []
-    retries: Annotated[
-        Retries, Meta(description="How often one call is tried, and what that may take.")
-    ] = field(default_factory=Retries)
+    retries: Annotated[Retries, Meta(description="How often one call is tried, and what that may take.")] = field(
+        default_factory=Retries
+    )
+    overflow: Annotated[Overflow, Meta(description="What strategy `overflow` may do.")] = field(
+        default_factory=Overflow
+    )
+    hedge: Annotated[Hedge | None, Meta(description="A second attempt beside a slow one; none when left out.")] = None
     stream_rescue: Annotated[
         bool | StreamRescue,
         Meta(

@@ -12,7 +12,7 @@ from signalbox.config.problems import Path, Problems
 from signalbox.config.references import References
 from signalbox.config.schema import Deployment, Environment, Price, Protocol
 from signalbox.core.secret import Secret
-from signalbox.core.snapshot import Health, Origin, Timeouts
+from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 
 _OWN_KINDS = frozenset(("on-prem", "edge"))
 # Headers that the transport writes itself, or that carry credentials, which belong into api_key.
@@ -69,6 +69,7 @@ def complete(
         stream_usage=_or(capabilities.stream_usage, known.stream_usage if known else True),
         fine_tune_of=declared.fine_tune_of,
         health=Health(**structs.asdict(declared.health)),
+        saturation=_saturation(declared),
     )
 
 
@@ -77,6 +78,12 @@ def _price(declared: Deployment) -> str | tuple[Price, ...] | None:
     if isinstance(price, Price):
         return (price,)
     return tuple(price) if isinstance(price, list) else price
+
+
+def _saturation(declared: Deployment) -> Saturation:
+    stated = declared.saturation
+    tells = stated.waiting_max is not None or stated.kv_cache_max > 0
+    return Saturation(**structs.asdict(stated), metrics=tells)
 
 
 def _or(stated: bool | None, usual: bool) -> bool:

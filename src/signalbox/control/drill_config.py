@@ -38,6 +38,7 @@ _REPLACED = frozenset(
         "timeouts",
         "limits",
         "health",
+        "saturation",
     )
 )
 

@@ -68,8 +68,8 @@ class Decision(msgspec.Struct, frozen=True):
 
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions, for_whom);
-    pipeline/run sets workload .. decision and found, one line each; pipeline/attempt sets hub, dropped and the `*_ns`
-    marks of the last attempt; pipeline/settlement sets spent_pico.
+    pipeline/run sets workload .. decision and found, one line each (pipeline/pursuit: why another one was tried);
+    pipeline/attempt sets hub and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
@@ -87,7 +87,6 @@ class Call:
         "decided_ns",
         "decision",
         "doc",
-        "dropped",
         "envelope",
         "for_whom",
         "found",
@@ -154,7 +153,6 @@ class Call:
         self.decision: Decision | None = None
         self.decided_ns = 0
         self.hub: Request | None = None
-        self.dropped: list[str] = []
         self.attempts = 0
         self.spent_pico = 0
         self.rescued = False

@@ -53,6 +53,18 @@ class Health(msgspec.Struct, frozen=True):
     adaptive_concurrency: bool = False
 
 
+class Saturation(msgspec.Struct, frozen=True):
+    """When a deployment is full. None or 0: no such threshold. clears_at: the share of each threshold below which it is
+    no longer. metrics: its own Prometheus page is read every interval_s."""
+
+    waiting_max: int | None = None
+    kv_cache_max: float = 0.0
+    in_flight_max: int = 0
+    clears_at: float = 0.8
+    metrics: bool = False
+    interval_s: float = 1.0
+
+
 class Origin(msgspec.Struct, frozen=True):
     """One replica's address. path: prefix without trailing slash. private: private address ranges are allowed."""
 
@@ -97,6 +109,7 @@ class Deployment(msgspec.Struct, frozen=True):
     stream_usage: bool = True
     fine_tune_of: str | None = None
     health: Health = Health()
+    saturation: Saturation = Saturation()
 
 
 class CustomClass(msgspec.Struct, frozen=True):
@@ -138,6 +151,8 @@ class Workload(msgspec.Struct, frozen=True):
     """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
 
     max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
+    spill_share_max: share of calls that strategy overflow may send on. hedge_ns: a second attempt is begun beside the
+    first one after so long without content, 0 never.
     """
 
     name: str
@@ -153,6 +168,8 @@ class Workload(msgspec.Struct, frozen=True):
     max_tokens_default: int = 4096
     classify: Classify = Classify()
     rescue: Rescue | None = None
+    spill_share_max: float = 1.0
+    hedge_ns: int = 0
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -66,9 +66,10 @@ async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: R
         now_ns = stages.now_ns()
         first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
         replica.succeeded(now_ns, first_ns, now_ns - this.started_ns, this.out_events)
-    except asyncio.CancelledError:
-        # Whoever asked is gone, or this process is: its grace at shutdown is over.
-        state, error = (SETTLED if this.ended else CANCELLED), "shutdown" if stages.limits.draining else "client_gone"
+    except asyncio.CancelledError as gone:
+        # Whoever asked is gone, or this process is (its grace at shutdown is over), or another attempt was faster.
+        usual = "shutdown" if stages.limits.draining else "client_gone"
+        state, error = (SETTLED if this.ended else CANCELLED), str(gone.args[0]) if gone.args else usual
         raise
     except LedgerError:
         state, error = FAILED, "journal"  # nothing has left
@@ -108,7 +109,6 @@ def _body(this: Attempt, stages: Stages) -> bytes:
         stream_usage=deployment.stream_usage,
     )
     written = DIALECTS[this.api].write_request(hub, target)
-    call.dropped = hub.dropped
     if call.workload.strict and hub.dropped:
         names = ", ".join(sorted(set(hub.dropped)))
         raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])

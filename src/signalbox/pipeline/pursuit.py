@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from signalbox.core.call import Call, Reply
+from signalbox.core.call import Call, Decision, Reply
 from signalbox.core.errors import NoPermittedPlacement, Quarantined, Unsupported, UpstreamAnswer
 from signalbox.core.snapshot import Deployment
+from signalbox.pipeline.affinity import conversation_key
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
     AGAIN,
@@ -27,6 +28,7 @@ from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
 PAUSE_S_MAX = 4.0
 # So many places must have broken on the same body before it, and not they, is taken to be at fault.
 POISONED_MIN = 2
+OVERFLOW = "overflow"
 # What a caller is told to wait where nobody knows better.
 RETRY_AFTER_S = 2.0
 
@@ -48,6 +50,7 @@ class Pursuit:
         "_fleet",
         "_larger_than",
         "_later",
+        "_overflows",
         "_position",
         "_reply",
         "_retrying",
@@ -71,6 +74,7 @@ class Pursuit:
         self._fleet: Fleet = stages.fleet
         self._choices: tuple[Deployment, ...] = call.decision.choices if call.decision is not None else ()
         self._position = 0
+        self._overflows = call.workload.strategy == OVERFLOW and call.pinned is None
         # Choices that rest, tried when nothing else is left.
         self._later: list[Deployment] | None = None
         self._retrying: Group | None = None
@@ -82,7 +86,7 @@ class Pursuit:
     def _begin_failing(self) -> None:
         """What only calls need that have failed once."""
         self._ended = False
-        self._again: Replica | None = None
+        self._again: tuple[Deployment, Replica] | None = None
         # How often each deployment was tried, by index.
         self._tries: dict[int, int] = {}
         self._larger_than: Deployment | None = None
@@ -104,15 +108,15 @@ class Pursuit:
             now_ns = self._stages.now_ns()
             again, self._again = self._again, None
             if again is not None:
-                self.replica = again
+                self.deployment, self.replica = again
                 return True
         choices = self._choices
         while self._position < len(choices):
             deployment = choices[self._position]
             self._position += 1
             group = self._fleet.groups[deployment.index]
-            replica = group.pick(now_ns)
-            if replica is None:
+            replica = group.pick(now_ns, key=self._affinity(group) if len(group.replicas) > 1 else 0)
+            if replica is None or (self._overflows and self._spills(group)):
                 self._later = [*(self._later or ()), deployment]
             elif self._take(deployment, group, replica, now_ns):
                 return True
@@ -123,6 +127,17 @@ class Pursuit:
             if replica is not None and self._take(deployment, group, replica, now_ns):
                 return True
         return False
+
+    def beside(self) -> bool:
+        """Sets what a second attempt beside the one under way may go to; False when there is none, or it is not
+        allowed: it counts as a retry of whoever would get it."""
+        retries = self._call.workload.retries
+        if self._call.attempts >= retries.max_attempts or retries.max_attempts < 2 or not self.advance():
+            return False
+        if not self._may_retry(self._fleet.of(self.deployment), self._stages.now_ns()):
+            return False
+        self._call.decision = Decision(self._choices, f"hedge:{self._call.workload.name}")
+        return True
 
     def _take(self, deployment: Deployment, group: Group, replica: Replica, now_ns: int) -> bool:
         """Tries this one next, unless it could not do better than what failed, or may not be given more retries."""
@@ -135,6 +150,27 @@ class Pursuit:
         group.attempts += 1
         self.deployment, self.replica = deployment, replica
         return True
+
+    def _spills(self, group: Group) -> bool:
+        """Whether a call of strategy overflow goes past this one, because it is full and another one has room."""
+        gauge = group.gauge
+        if gauge is None:
+            return False
+        why = group.full_why
+        now_ns = self._call.decided_ns
+        others = self._choices[self._position :]
+        if not why or not any(self._fleet.of(one).pick(now_ns) is not None for one in others):
+            gauge.stayed()
+            return False
+        if not gauge.may_spill(self._call.workload.spill_share_max):
+            return False
+        self._call.decision = Decision(self._choices, f"overflow:{self._call.workload.name}:{why}")
+        self._stages.metrics.add(("signalbox_overflows_total", self._call.workload.name, why))
+        return True
+
+    def _affinity(self, group: Group) -> int:
+        """What keeps calls with the same beginning on the same replica, whose prompt cache knows it."""
+        return conversation_key(self._call) if group.enabled else 0
 
     def _could_do_better(self, deployment: Deployment) -> bool:
         """After a context overflow: only a larger window, and where windows are not stated another model."""
@@ -228,7 +264,7 @@ class Pursuit:
         replica = group.pick(now_ns, resting=True, avoid=self.replica)
         if replica is None or not self._may_retry(group, now_ns):
             return
-        self._again = replica
+        self._again = (self.deployment, replica)
         self.pause_s = floor_s + pause_s(tries, retries.backoff_s, PAUSE_S_MAX, self._fleet.chance())
         self._stages.metrics.add(("signalbox_retries_total", self.deployment.name))
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.pipeline import ending, rescue
 from signalbox.pipeline.attempt import attempt
+from signalbox.pipeline.hedge import hedged
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.verdict import FAILURES
 from signalbox.routing.router import needs
-
-# What one attempt may fail with so that another one may still answer the call.
-FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement)
 
 
 async def handle(call: Call, reply: Reply, stages: Stages) -> None:
@@ -33,7 +31,10 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         try:
             while pursuit.advance():
                 try:
-                    await attempt(call, pursuit.deployment, pursuit.replica, reply, stages)  # 6 and 7
+                    if call.workload.hedge_ns:
+                        await hedged(call, pursuit, reply, stages)
+                    else:
+                        await attempt(call, pursuit.deployment, pursuit.replica, reply, stages)  # 6 and 7
                     return pursuit.answered()
                 except FAILURES as failure:
                     pursuit.failed(failure)

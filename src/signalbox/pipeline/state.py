@@ -54,5 +54,6 @@ class Attempt:
         """The head of the answer that `upstream` gives; a translated one carries none of its headers."""
         call = self.call
         passed = upstream.headers if self.api == call.api else []
-        reason = call.decision.reason if call.decision else ""
-        return AnswerHead(200, self.deployment, reason, passed, tuple(call.dropped))
+        reason = self.permit.reason if self.permit is not None else ""
+        dropped = tuple(self.hub.dropped) if self.hub is not None else ()
+        return AnswerHead(200, self.deployment, reason, passed, dropped)

@@ -9,6 +9,7 @@ from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAns
 # Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
 # was found to contain more than it may see.
 Failure = UpstreamAnswer | UpstreamFault | Unsupported | NoPermittedPlacement
+FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement)
 
 # What may be done next.
 STOP = "stop"  # nothing: the caller is told

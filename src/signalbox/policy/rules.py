@@ -240,6 +240,7 @@ def _deployment(
         stream_usage=target.stream_usage,
         fine_tune_of=target.fine_tune_of,
         health=target.health,
+        saturation=target.saturation,
     )
 
 
@@ -258,6 +259,8 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         max_tokens_default=entry.defaults.max_tokens,
         classify=_classify(entry.classify),
         rescue=_rescue(entry.stream_rescue),
+        spill_share_max=entry.overflow.spill_share_max,
+        hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
     )
 
 

@@ -12,10 +12,11 @@ from statistics import median
 
 import msgspec
 
-from signalbox.core.snapshot import Deployment, Health, Origin, Snapshot
+from signalbox.core.snapshot import Deployment, Health, Origin, Saturation, Snapshot
 from signalbox.routing.pace import Pace
 from signalbox.routing.quarantine import Quarantine
 from signalbox.routing.retry import Budget
+from signalbox.routing.saturation import Gauge
 
 SECOND_NS = 1_000_000_000
 # A credential that was refused, or whose quota is used up, is left alone for so long.
@@ -49,7 +50,8 @@ COMPARED_MAX = 8
 class Replica:
     """One address of one deployment. failures: in a row, by different bodies. troubled: it rests, is out of use or was
     ejected, so that a look at the times is needed. in_flight: attempts under way. culprit: the last body it failed on.
-    slow_to_fail: its last failure cost the caller seconds, so that a probe goes before the next caller."""
+    slow_to_fail: its last failure cost the caller seconds, so that a probe goes before the next caller. waiting: calls
+    that wait in its engine, as that tells."""
 
     __slots__ = (
         "_settings",
@@ -72,6 +74,7 @@ class Replica:
         "slow_to_fail",
         "trial_ns",
         "troubled",
+        "waiting",
         "whole",
     )
 
@@ -85,6 +88,7 @@ class Replica:
         self.rest_ns = self.open_ns = self.trial_ns = self.ejected_ns = self.lowered_ns = 0
         self.troubled = self.slow_to_fail = False
         self.culprit: bytes | None = None
+        self.waiting = 0.0
         self.good_calls = self.failed_calls = 0.0
         self.first_token = Pace()
         self.gap = Pace()
@@ -262,6 +266,7 @@ class Group:
         "cool_ns",
         "credential",
         "enabled",
+        "gauge",
         "replicas",
     )
 
@@ -270,6 +275,7 @@ class Group:
         self.credential = credential
         self.budget = Budget()
         self.active = self.attempts = self.cool_ns = self.concurrency = 0
+        self.gauge: Gauge | None = None
         self.enabled = True
         self._chance = chance
 
@@ -277,6 +283,11 @@ class Group:
     def full(self) -> bool:
         """At the limit of concurrent calls that its configuration states."""
         return 0 < self.concurrency <= self.active
+
+    @property
+    def full_why(self) -> str:
+        """Why strategy overflow should go elsewhere, empty when it need not."""
+        return self.gauge.full(self.active, len(self.replicas)) if self.gauge is not None else ""
 
     @property
     def failing(self) -> bool:
@@ -318,6 +329,8 @@ class Group:
         """Once a second: ejects replicas that are much worse than the rest, unless that would be too many."""
         for replica in self.replicas:
             replica.forget(now_ns)
+        if self.gauge is not None:
+            self.gauge.forget()
         if len(self.replicas) < 3 or not self.enabled:
             return
         worse = [replica for replica in self.replicas if replica.ejected_ns or self._is_outlier(replica)]
@@ -346,8 +359,17 @@ class Group:
         return mine > OUTLIER_TIMES_SLOWER * usual and mine > usual + OUTLIER_SLOWER_NS
 
 
-def _load(replica: Replica) -> int:
-    return replica.in_flight
+def _load(replica: Replica) -> float:
+    return replica.in_flight + replica.waiting
+
+
+def _gauge(settings: Saturation, known: Gauge | None) -> Gauge | None:
+    """None where the configuration states no threshold."""
+    if settings.waiting_max is None and not settings.kv_cache_max and not settings.in_flight_max:
+        return None
+    gauge = known or Gauge(settings)
+    gauge.adopt(settings)
+    return gauge
 
 
 def _kept(usable: list[Replica], key: int) -> Replica:
@@ -411,6 +433,7 @@ class Fleets:
             group.replicas = mine
             group.concurrency = deployment.concurrency
             group.enabled = settings.enabled
+            group.gauge = _gauge(deployment.saturation, group.gauge)
             groups[name] = group
         self._replicas, self._credentials, self._groups = replicas, credentials, groups
         return Fleet(

@@ -25,7 +25,18 @@ def _dearness(deployment: Deployment) -> tuple[bool, float]:
     return not rates.priced, (3 * rates.tokens_in + rates.tokens_out) * top / bottom
 
 
+# Whose own machines come first: what still serves when the way out is down.
+_NEARNESS = {"edge": 0, "on-prem": 1, "private-cloud": 2, "cloud": 3}
+
+
+def edge_first(candidates: Sequence[Deployment]) -> list[Deployment]:
+    """The nearest first: edge, on-prem, private cloud, cloud; in listed order where they are equally near."""
+    return sorted(candidates, key=lambda d: _NEARNESS[d.environment.kind])
+
+
 STRATEGIES: dict[str, Strategy] = {
     "fixed": fixed,
     "cheapest": cheapest,
+    "overflow": fixed,  # and past those that are full, which is found out at each call
+    "edge-first": edge_first,
 }

@@ -87,20 +87,19 @@ class Adapter:
         suffixed = template.beta if anthropic and query and b"beta=true" in query.split(b"&") else template.head
         return extend(suffixed, extra)
 
+    def probe(self, deployment: Deployment, path: bytes) -> RequestHead:
+        """The head of a GET that carries nothing of any call: what the deployment itself sends with every request."""
+        return request_head(path, _fixed(deployment).items())
+
     def _template(self, deployment: Deployment, api: str) -> _Template:
         path = self._paths.get(api)
         if path is None:
             raise ValueError(f"provider {self.name} has no API {api}")
-        fixed: dict[bytes, bytes] = {
+        fixed = {
             b"content-type": b"application/json",
             b"accept": b"application/json, text/event-stream",
-            b"user-agent": b"signalbox",
+            **_fixed(deployment),
         }
-        for name, value in deployment.headers:
-            fixed[name.lower().encode("ascii")] = value.encode("latin-1")
-        if deployment.auth is not None:
-            name, secret = deployment.auth
-            fixed[name.lower().encode("ascii")] = secret.reveal().encode("latin-1")
         defaults = tuple(header for header in self._defaults.get(api, ()) if header[0] not in fixed)
         # The client may add betas to the operator's; every other header that the operator fixed stays as it is.
         taken = frozenset(fixed) - {b"anthropic-beta", b"openai-beta"}
@@ -129,6 +128,16 @@ class _Template:
         self.defaults = defaults
         self.head = request_head(path, headers.items())
         self.beta = request_head(path + b"?beta=true", headers.items())
+
+
+def _fixed(deployment: Deployment) -> dict[bytes, bytes]:
+    fixed: dict[bytes, bytes] = {b"user-agent": b"signalbox"}
+    for name, value in deployment.headers:
+        fixed[name.lower().encode("ascii")] = value.encode("latin-1")
+    if deployment.auth is not None:
+        name, secret = deployment.auth
+        fixed[name.lower().encode("ascii")] = secret.reveal().encode("latin-1")
+    return fixed
 
 
 def _chooses_account(name: bytes) -> bool:

@@ -11,6 +11,8 @@ from signalbox.upstream.head import RequestHead
 LINES_MAX = 64
 # Bodies above this are not copied behind their head.
 LARGE_BODY_BYTES = 64 * 1024
+# Engines serve this beside their API and not under its prefix.
+METRICS = b"/metrics"
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
@@ -49,7 +51,7 @@ def authority_of(host: str, port: int) -> bytes:
 class OriginLines:
     """The lines that are the same in every request to one replica. dialled_host: the replica's, or its proxy's."""
 
-    __slots__ = ("_after_path", "_before_path", "_starts", "dialled_host", "origin")
+    __slots__ = ("_after_path", "_before_metrics", "_before_path", "_starts", "dialled_host", "origin")
 
     def __init__(self, origin: Origin) -> None:
         """Raises ValueError, naming no credential, for an origin that cannot stand in a request."""
@@ -57,6 +59,7 @@ class OriginLines:
         authority = authority_of(origin.host, origin.port)
         host = authority.rsplit(b":", 1)[0] if origin.port == _DEFAULT_PORTS.get(origin.scheme) else authority
         self._before_path = origin.path.encode("ascii")
+        self._before_metrics = self._before_path.removesuffix(b"/v1")
         self._after_path = b" HTTP/1.1\r\nhost: %b\r\naccept-encoding: identity\r\n" % host
         self.dialled_host = origin.host
         if origin.proxy is not None:
@@ -64,6 +67,7 @@ class OriginLines:
             self.dialled_host = proxy.host
             if origin.scheme == "http":
                 self._before_path = b"http://" + authority + self._before_path
+                self._before_metrics = b"http://" + authority + self._before_metrics
                 self._after_path += proxy.authorization
         if any(byte <= 0x20 or byte == 0x7F for byte in self._before_path):
             raise ValueError("the origin's path holds a character that is not allowed")
@@ -76,7 +80,7 @@ class OriginLines:
         if start is None:
             if len(self._starts) >= LINES_MAX:
                 self._starts.clear()
-            start = self._before_path + path + self._after_path
+            start = (self._before_metrics if path == METRICS else self._before_path) + path + self._after_path
             self._starts[path] = start
         if method == b"GET ":
             return b"%b%b%b\r\n" % (method, start, fields), b""

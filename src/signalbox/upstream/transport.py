@@ -13,7 +13,7 @@ from signalbox.core.snapshot import Deployment, Origin
 from signalbox.upstream.connect import Connector
 from signalbox.upstream.connection import Connection
 from signalbox.upstream.head import RequestHead
-from signalbox.upstream.origin import OriginLines
+from signalbox.upstream.origin import METRICS, OriginLines
 from signalbox.upstream.pool import Pool, PoolStats
 from signalbox.upstream.resolve import ResolveError, Resolver
 from signalbox.upstream.response import UpstreamResponse
@@ -24,7 +24,7 @@ TICK_S = 0.1
 # How often idle connections and the names behind them are looked at.
 CARE_S = 5.0
 # The only paths that a probe may ask for, behind the replica's own prefix.
-PROBES = frozenset((b"/models", b"/v1/models", b"/health"))
+PROBES = frozenset((b"/models", b"/v1/models", b"/health", METRICS))
 
 
 class Transport:

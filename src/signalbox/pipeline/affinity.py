@@ -1,0 +1,48 @@
+"""What makes two calls belong together: the same conversation, or the same beginning of a prompt."""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import Any, cast
+
+from signalbox.core.call import Call
+
+# So much of each part of a beginning is looked at: enough to tell prompts apart, and the same work for all of them.
+PART_CHARS = 512
+
+
+def conversation_key(call: Call) -> int:
+    """A number above 0, the same for calls of one conversation and for calls whose prompts begin alike, in every
+    process; calls of two tenants never share one. By what headers name, else by the beginning of the prompt."""
+    found = blake2b(call.principal.tenant.encode(), digest_size=8)
+    if call.sessions:
+        found.update(call.sessions[0].encode())
+    else:
+        doc = call.doc
+        for part in (doc.get("system"), doc.get("instructions"), *_first(doc.get("messages") or doc.get("input"))):
+            found.update(b"\0")
+            found.update(_beginning(part))
+        found.update(_beginning(doc.get("prompt")))
+    return int.from_bytes(found.digest(), "big") | 1
+
+
+def _first(messages: object) -> list[object]:
+    """The first turns: instructions, and what the conversation began with."""
+    if isinstance(messages, list):
+        return cast("list[object]", messages)[:2]
+    return [messages]
+
+
+def _beginning(part: object) -> bytes:
+    """The first characters of a text, of a message, or of the first text in a list of parts."""
+    for _ in range(4):
+        if isinstance(part, str):
+            return part[:PART_CHARS].encode("utf-8", "replace")
+        if isinstance(part, dict):
+            fields = cast("dict[str, Any]", part)
+            part = fields.get("content") or fields.get("text")
+        elif isinstance(part, list) and part:
+            part = cast("list[object]", part)[0]
+        else:
+            return b""
+    return b""
