@@ -59,9 +59,12 @@ class Box:
         self.keys: list[VirtualKey] = []
         self.key = ""
         self.generation = 0
+        self.config: dict[str, Any] = {}
 
     async def configure(self, config: dict[str, Any] | str) -> str:
-        """Put a configuration in force; returns the error, empty when it is."""
+        """Put a configuration in force; returns the error, empty when it is. config: what was given last as mapping."""
+        if not isinstance(config, str):
+            self.config = config
         # Through JSON first: what occurs twice is to be written twice, not as an anchor and a reference to it.
         text = config if isinstance(config, str) else yaml.safe_dump(json.loads(json.dumps(config)), sort_keys=False)
         self.generation += 1

@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Generator, Mapping
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -29,13 +30,15 @@ from signalbox.console.app import Console, is_loopback
 from signalbox.control.drill import Plan, Progress, Result, drill
 from signalbox.control.explain import Explainer
 from signalbox.control.keys import NewKey, create
-from signalbox.control.links import Link, LinkLost, LocalLink, ProcessLink, read_message, send_message
+from signalbox.control.lender import RemoteLender
+from signalbox.control.links import LendTo, Link, LinkLost, LocalLink, ProcessLink, framed, read_message, send_message
 from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
 from signalbox.control.state import AdminSecret, StateDir, admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Checked, Supervisor
-from signalbox.core.errors import ConfigError
-from signalbox.core.link import Order, Report
+from signalbox.control.treasury import Treasury, end_dead_leases
+from signalbox.core.errors import ConfigError, StoreError
+from signalbox.core.link import Drain, Lend, Order, Recall, Report
 from signalbox.core.ports import Store
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
@@ -55,10 +58,12 @@ from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.watch import Watch
 from signalbox.policy.access import EVERY
+from signalbox.policy.budgets import Budgets
 from signalbox.policy.check import counts, due
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
+from signalbox.policy.purse import Purse
 from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations, key_from
 from signalbox.pricing.catalogue import changes_after, rates
@@ -169,10 +174,16 @@ def stated_store(config: Path | None) -> Secret | None:
 class DataPlane:
     """What lives as long as one data-plane process, and the worker over it."""
 
-    def __init__(self, state: StateDir, chain: str, log: Log) -> None:
+    def __init__(self, state: StateDir, chain: str, log: Log, lend: LendTo | None = None) -> None:
+        """lend: from whom to have leases on budgets; without it this process lends to itself."""
         self._state = state
         self._chain = chain
         self._log = log
+        self._treasury: Treasury | None = None
+        if lend is None:
+            self._treasury = Treasury(lambda: open_store(state), lambda: 1, self.recall)
+            lend = self._treasury.lend
+        self.purse = Purse(partial(lend, chain), time.monotonic)
         self._server = schema.Server()
         self._journal: Journal | None = None
         self._open: OpenAttempts | None = None
@@ -196,9 +207,16 @@ class DataPlane:
         """Time for open calls to end when stopping."""
         return self._server.shutdown_grace_s
 
+    def recall(self, accounts: list[str]) -> None:
+        """What this process does not use of these budgets goes back."""
+        self.purse.recall(accounts)
+
     async def close(self) -> None:
         await self._watch.stop()
         await self._transport.close()
+        await self.purse.close()
+        if self._treasury is not None:
+            self._treasury.close()
         if self._open is not None:
             self._open.stop()
         if self._journal is not None:
@@ -237,6 +255,7 @@ class DataPlane:
             interlock=Interlock(snapshot, classifier),
             classifier=classifier,
             limits=self._limits,
+            budgets=Budgets(snapshot, self.purse, now_ms),
             journal=self._journal,
             open=self._open,
             transport=self._transport,
@@ -302,22 +321,51 @@ async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"))
+    lender = RemoteLender()
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend)
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     worker = plane.worker(listener)
     link = socket.socket(fileno=link_fd)
     link.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=link, limit=1 << 20)
+    lender.send = lambda asked: writer.write(framed(asked))
     with contextlib.suppress(LinkLost, OSError):
-        while True:
-            order = msgspec.msgpack.decode(await read_message(reader), type=Order)
-            report: Report = await worker.obey(order)
-            await send_message(writer, report)
+        await _obey_all(reader, writer, worker, plane, lender)
+    lender.lost()
     # Without a supervisor nobody ships, recovers or reloads: let what runs end, then go.
     await worker.drain(plane.grace_s)
     await plane.close()
     return 0
+
+
+async def _obey_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: Worker, plane: DataPlane, lender: RemoteLender
+) -> None:
+    """Carries out orders one after another, and hears of leases meanwhile: even while it drains, streams go on."""
+    orders: asyncio.Queue[Order] = asyncio.Queue()
+
+    async def obey() -> None:
+        while True:
+            order = await orders.get()
+            report = await worker.obey(order)
+            if isinstance(order, Drain):
+                await plane.purse.close()
+            await send_message(writer, report)
+
+    obeying = asyncio.get_running_loop().create_task(obey())
+    try:
+        while not obeying.done():
+            order = msgspec.msgpack.decode(await read_message(reader), type=Order)
+            if isinstance(order, Lend):
+                lender.answered(order)
+            elif isinstance(order, Recall):
+                plane.recall(order.accounts)
+            else:
+                orders.put_nowait(order)
+        obeying.result()
+    finally:
+        obeying.cancel()
 
 
 # --- the whole installation ---
@@ -342,13 +390,16 @@ async def _serve(options: ServeOptions) -> int:
     admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
     first_key = store.run_now(lambda opened: _first_key(opened, pepper))
     listener = _bind(options.host, options.port)
+    treasury = Treasury(
+        lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.recall(accounts)
+    )
     supervisor = Supervisor(
         source=source,
         store=store,
         pepper=pepper,
         workers=options.workers,
-        spawn=_spawner(options, state, listener, log),
-        recover=lambda: _recover(state, log),
+        spawn=_spawner(options, state, listener, log, treasury.lend),
+        recover=lambda: _recover(state, log, url),
         check=_check,
         shipping=Shipper(
             lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log), _checkpoints(state, text, log)
@@ -377,15 +428,22 @@ async def _serve(options: ServeOptions) -> int:
     await console.stop()
     if simulator is not None:
         await simulator.stop()
+    treasury.close()
     store.close()
     return 0
 
 
-def _recover(state: StateDir, log: Log) -> int:
-    """Settles what dead processes left open, tells what is damaged, and returns how many attempts were settled."""
+def _recover(state: StateDir, log: Log, url: Secret | None) -> int:
+    """Settles what dead processes left open, books what they had paid from their leases, tells what is damaged, and
+    returns how many attempts were settled."""
     recovery = recover(state.journal, now_ms())
     if recovery.findings:
         _alarm(log)(recovery.findings)
+    try:
+        with contextlib.closing(open_store(state, url)) as store:
+            end_dead_leases(store, state.journal)
+    except StoreError as error:
+        log.error("leases of dead processes stay as they are until the next start", reason=str(error))
     return recovery.attempts
 
 
@@ -481,16 +539,16 @@ def _first_key(store: Store, pepper: bytes) -> Secret | None:
 
 
 def _spawner(
-    options: ServeOptions, state: StateDir, listener: socket.socket, log: Log
+    options: ServeOptions, state: StateDir, listener: socket.socket, log: Log, lend: LendTo
 ) -> Callable[[], Awaitable[Link]]:
     """How a worker comes to be: in this process when there is one, else each in its own."""
 
     async def local() -> Link:
-        plane = DataPlane(state, new_chain("single"), log)
-        return LocalLink(plane.worker(listener).obey, plane.close)
+        plane = DataPlane(state, new_chain("single"), log, lend)
+        return LocalLink(plane.worker(listener).obey, plane.recall, plane.close)
 
     async def process() -> Link:
-        return await ProcessLink.spawn(listener, ["--state-dir", str(options.state_dir)])
+        return await ProcessLink.spawn(listener, ["--state-dir", str(options.state_dir)], lend)
 
     return local if options.workers == 1 else process
 

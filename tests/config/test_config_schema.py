@@ -36,6 +36,7 @@ def test_numbers_are_bounded_and_units_stand_in_names() -> None:
     unitless |= {"waiting_max", "kv_cache_max", "in_flight_max", "clears_at"}
     units = re.compile(
         r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|_bytes_max$|^max_tokens$|_per_s$"
+        r"|^(usd|tokens|requests)_(per_(minute|hour|day|week|month)|total)$"
     )
     for name, entry in json_schema()["$defs"].items():
         for key, setting in entry["properties"].items():

@@ -85,7 +85,7 @@ def test_an_attempt_shows_when_it_has_its_end(store: Store) -> None:
     (row,) = store.attempts(ALL)
     assert msgspec.structs.asdict(row) == {
         **{name: getattr(_opened("a"), name) for name in _opened("a").__struct_fields__ if name not in
-           ("rates", "in_max", "out_max", "body_bytes", "user")},
+           ("rates", "in_max", "out_max", "body_bytes", "user", "paid_from")},
         "end_user": "", "rare": {}, "tier": "",
         "state": "settled", "tokens_in": 80, "cache_read": 20, "cache_write_5m": 3, "cache_write_1h": 4,
         "tokens_out": 40, "reasoning": 5, "audio_in": 0, "audio_out": 0, "usage_unknown": (),

@@ -34,7 +34,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--workload", action="append", default=[], metavar="W", help="a workload it may use (repeatable)")
     made.add_argument("--deployment", action="append", default=[], metavar="D", help="a deployment it may name")
     made.add_argument("--data", action="append", default=[], metavar="CLASS", help="a data class of all its calls")
-    made.add_argument("--budget-usd", type=_amount, help="recorded with the key")
+    made.add_argument("--budget-usd", type=_amount, help="what it may spend in all, never exceeded")
     made.add_argument("--expires-days", type=float, help="days until it stops working")
     listed = verbs.add_parser("list", help="all keys, without their secrets")
     revoked = verbs.add_parser("revoke", help="end a key, on every worker within a second")

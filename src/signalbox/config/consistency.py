@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from signalbox.config.allowances import check_budgets
 from signalbox.config.declared import operator_of
 from signalbox.config.prices import check_prices
 from signalbox.config.problems import Path, Problems, did_you_mean
@@ -46,6 +47,7 @@ def check(config: Config, problems: Problems) -> None:
     for name, team in config.teams.items():
         _check_listed(("teams", name, "workloads"), team.workloads, ("workloads",), problems)
     _check_rules(config, problems)
+    check_budgets(config, problems)
     if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
         problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 

@@ -619,6 +619,58 @@ class StreamRescue(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 100
 
 
+Usd = Annotated[Decimal, Meta(extra={"hint": "an amount of dollars"})]
+Count = Annotated[int, Meta(ge=1, le=10**15)]
+
+
+class Budget(Struct, frozen=True, forbid_unknown_fields=True):
+    """How much may be used in a time. Several amounts hold side by side."""
+
+    usd_per_hour: Annotated[Usd | None, Meta(description="US dollars an hour.")] = None
+    usd_per_day: Annotated[Usd | None, Meta(description="US dollars a calendar day.")] = None
+    usd_per_week: Annotated[Usd | None, Meta(description="US dollars a week that begins on Monday.")] = None
+    usd_per_month: Annotated[Usd | None, Meta(description="US dollars a calendar month.")] = None
+    usd_total: Annotated[Usd | None, Meta(description="US dollars in all.")] = None
+    tokens_per_minute: Annotated[Count | None, Meta(description="Tokens a minute, input and output together.")] = None
+    tokens_per_hour: Annotated[Count | None, Meta(description="Tokens an hour.")] = None
+    tokens_per_day: Annotated[Count | None, Meta(description="Tokens a calendar day.")] = None
+    tokens_per_week: Annotated[Count | None, Meta(description="Tokens a week that begins on Monday.")] = None
+    tokens_per_month: Annotated[Count | None, Meta(description="Tokens a calendar month.")] = None
+    tokens_total: Annotated[Count | None, Meta(description="Tokens in all.")] = None
+    requests_per_minute: Annotated[Count | None, Meta(description="Calls a minute.")] = None
+    requests_per_hour: Annotated[Count | None, Meta(description="Calls an hour.")] = None
+    requests_per_day: Annotated[Count | None, Meta(description="Calls a calendar day.")] = None
+    requests_per_week: Annotated[Count | None, Meta(description="Calls a week that begins on Monday.")] = None
+    requests_per_month: Annotated[Count | None, Meta(description="Calls a calendar month.")] = None
+    requests_total: Annotated[Count | None, Meta(description="Calls in all.")] = None
+    concurrency: Annotated[
+        Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="Calls at the same time, over all workers.")
+    ] = None
+    hard: Annotated[
+        bool,
+        Meta(
+            description="Never exceeded: answers that run end early when it is used up. A budget that is not hard "
+            "refuses new calls once it is used up, and lets answers that run come to their end."
+        ),
+    ] = True
+    time_zone: Annotated[
+        Text, Meta(description="The zone in which days, weeks and months begin, such as Europe/Berlin.")
+    ] = "UTC"
+
+
+class ScopedBudget(Budget, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A budget of somebody or of each one of a kind."""
+
+    for_: Annotated[
+        Literal["tenant", "team", "key", "workload", "user", "session", "deployment"],
+        Meta(
+            description="Whose it is. Users are those that calls name (`user`, `safety_identifier`, "
+            "`metadata.user_id`), sessions those that headers name."
+        ),
+    ] = field(name="for")
+    name: Annotated[Text | None, Meta(description="The name of one; left out, each one has it for itself.")] = None
+
+
 class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     """One AI task of the organisation."""
 
@@ -668,12 +720,14 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=Defaults
     )
     facts: Annotated[Facts, Meta(description="What obligations of rules ask for.")] = field(default_factory=Facts)
+    budget: Annotated[Budget | None, Meta(description="What its calls may use.")] = None
 
 
 class Team(Struct, frozen=True, forbid_unknown_fields=True):
     """A group of callers."""
 
     workloads: Annotated[list[Name], Meta(description="Workloads its keys may use; empty for all.")] = []
+    budget: Annotated[Budget | None, Meta(description="What its keys may use together.")] = None
 
 
 class When(Struct, frozen=True, forbid_unknown_fields=True):
@@ -847,6 +901,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(max_length=200, description="What one unit of a currency is worth in USD, such as EUR: 1.0842."),
     ] = {}
     teams: Annotated[dict[Name, Team], Meta(max_length=10_000, description="Groups of callers, by name.")] = {}
+    budgets: Annotated[
+        list[ScopedBudget],
+        Meta(max_length=5000, description="What tenants, keys, users, sessions and deployments may use."),
+    ] = []
     rules: Annotated[
         list[Rule], Meta(max_length=5000, description="Where content may go. Every rule that applies must allow.")
     ] = []

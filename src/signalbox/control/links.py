@@ -14,10 +14,14 @@ from typing import Protocol
 
 import msgspec
 
-from signalbox.core.link import MESSAGE_BYTES_MAX, Order, Report, Serving
+from signalbox.core.budgets import LeaseAsk, Lent
+from signalbox.core.errors import LeaseUnavailable
+from signalbox.core.link import MESSAGE_BYTES_MAX, AskLeases, Lend, Order, Recall, Report, Serving
 
 _HEAD_BYTES = 4
 ANSWER_S = 30.0
+# What lends to a worker: its name, and what it asks for.
+LendTo = Callable[[str, list[LeaseAsk]], Awaitable[list[Lent]]]
 
 
 class LinkLost(Exception):
@@ -32,12 +36,18 @@ class Link(Protocol):
     @property
     def alive(self) -> bool: ...
 
+    def recall(self, accounts: list[str]) -> None: ...
+
     async def stop(self) -> None: ...
 
 
-async def send_message(writer: asyncio.StreamWriter, message: Order | Report) -> None:
+def framed(message: Order | Report) -> bytes:
     data = msgspec.msgpack.encode(message)
-    writer.write(len(data).to_bytes(_HEAD_BYTES, "big") + data)
+    return len(data).to_bytes(_HEAD_BYTES, "big") + data
+
+
+async def send_message(writer: asyncio.StreamWriter, message: Order | Report) -> None:
+    writer.write(framed(message))
     await writer.drain()
 
 
@@ -55,10 +65,19 @@ async def read_message(reader: asyncio.StreamReader) -> bytes:
 class LocalLink:
     """The one worker of a single process."""
 
-    def __init__(self, obey: Callable[[Order], Awaitable[Report]], close: Callable[[], Awaitable[None]]) -> None:
+    def __init__(
+        self,
+        obey: Callable[[Order], Awaitable[Report]],
+        recall: Callable[[list[str]], None],
+        close: Callable[[], Awaitable[None]],
+    ) -> None:
         self._obey = obey
         self._close = close
+        self._recall = recall
         self.alive = True
+
+    def recall(self, accounts: list[str]) -> None:
+        self._recall(accounts)
 
     async def ask(self, order: Order) -> Report:
         return await self._obey(order)
@@ -72,17 +91,25 @@ class ProcessLink:
     """A worker process that inherited the listening socket and one end of a socket pair."""
 
     def __init__(
-        self, process: subprocess.Popen[bytes], reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self,
+        process: subprocess.Popen[bytes],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        lend: LendTo,
     ) -> None:
         self._process = process
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
         self._lost = False
+        self._lend = lend
+        self._answers: asyncio.Queue[Report | None] = asyncio.Queue()
+        self._lending: set[asyncio.Task[None]] = set()
+        self._reading = asyncio.get_running_loop().create_task(self._read())
         self.chain = ""
 
     @classmethod
-    async def spawn(cls, listener: socket.socket, arguments: list[str]) -> ProcessLink:
+    async def spawn(cls, listener: socket.socket, arguments: list[str], lend: LendTo) -> ProcessLink:
         """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else."""
         ours, theirs = socket.socketpair()
         command = [sys.executable, "-m", "signalbox", "_worker", "--listen-fd", str(listener.fileno())]
@@ -93,7 +120,7 @@ class ProcessLink:
         theirs.close()
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        return cls(process, reader, writer)
+        return cls(process, reader, writer, lend)
 
     @property
     def alive(self) -> bool:
@@ -109,17 +136,48 @@ class ProcessLink:
             try:
                 await send_message(self._writer, order)
                 grace_s = getattr(order, "grace_s", 0.0)
-                data = await asyncio.wait_for(read_message(self._reader), ANSWER_S + grace_s)
-            except (LinkLost, OSError, TimeoutError) as error:
+                report = await asyncio.wait_for(self._answers.get(), ANSWER_S + grace_s)
+            except (OSError, TimeoutError) as error:
                 self._lost = True
                 raise LinkLost(str(error)) from None
-        report = msgspec.msgpack.decode(data, type=Report)
+        if report is None:
+            raise LinkLost("the other end is gone")
         if isinstance(report, Serving):
             self.chain = report.chain
         return report
 
+    def recall(self, accounts: list[str]) -> None:
+        """Ask for what the worker does not use of these accounts."""
+        if not self._lost:
+            self._writer.write(framed(Recall(accounts)))
+
+    async def _read(self) -> None:
+        """Hands answers to who asked, and asks for leases to who lends them."""
+        try:
+            while True:
+                report = msgspec.msgpack.decode(await read_message(self._reader), type=Report)
+                if isinstance(report, AskLeases):
+                    task = asyncio.get_running_loop().create_task(self._answer(report))
+                    self._lending.add(task)
+                    task.add_done_callback(self._lending.discard)
+                else:
+                    self._answers.put_nowait(report)
+        except (LinkLost, OSError, msgspec.MsgspecError):
+            self._lost = True
+            self._answers.put_nowait(None)
+
+    async def _answer(self, asked: AskLeases) -> None:
+        try:
+            lent = await self._lend(asked.holder, asked.asks)
+        except LeaseUnavailable:
+            lent = []
+        if not self._lost:
+            self._writer.write(framed(Lend(asked.ticket, lent)))
+
     async def stop(self) -> None:
         """Ends the process: asked first, killed after two seconds."""
+        self._lost = True
+        self._reading.cancel()
         self._writer.close()
         with contextlib.suppress(ProcessLookupError):
             os.kill(self._process.pid, signal.SIGTERM)

@@ -262,6 +262,11 @@ class Supervisor:
             raise RuntimeError("asked for the configuration before the start")
         return self._text
 
+    def recall(self, accounts: list[str]) -> None:
+        """Every worker gives back what it does not use of these budgets."""
+        for link in self._links:
+            link.recall(accounts)
+
     @property
     def workers_alive(self) -> int:
         return sum(link.alive for link in self._links)
@@ -299,6 +304,9 @@ class DeadLink:
 
     async def ask(self, order: object) -> Applied:
         raise LinkLost("not started")
+
+    def recall(self, accounts: list[str]) -> None:
+        return
 
     async def stop(self) -> None:
         return

@@ -15,7 +15,8 @@ from signalbox.core.usage import Usage
 
 class Principal(msgspec.Struct, frozen=True):
     """Who calls, resolved from a virtual key. workloads/deployments: names this key may use; None means all of the
-    tenant's workloads; deployments always need an explicit grant. labels: a floor that the key declares."""
+    tenant's workloads; deployments always need an explicit grant. labels: a floor that the key declares.
+    budget_pico: what the key may spend in all, in pico-dollars; None for no budget of its own."""
 
     key_id: str
     tenant: str
@@ -25,6 +26,7 @@ class Principal(msgspec.Struct, frozen=True):
     default_workload: str | None = None
     labels: Labels = NONE
     expires_s: int = 0
+    budget_pico: int | None = None
 
 
 class ForWhom(msgspec.Struct, frozen=True, gc=False):
@@ -162,13 +164,15 @@ class Call:
 
 
 class AnswerHead(msgspec.Struct, gc=False):
-    """What the edge needs to write the head of an answer. headers: upstream headers that may pass, lower-case."""
+    """What the edge needs to write the head of an answer. headers: upstream headers that may pass, lower-case.
+    lowered: the output limit that was written because no more is affordable, 0 for none."""
 
     status: int
     deployment: Deployment
     reason: str
     headers: list[tuple[bytes, bytes]]
     dropped: tuple[str, ...] = ()
+    lowered: int = 0
 
 
 class Reply(Protocol):

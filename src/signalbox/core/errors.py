@@ -13,8 +13,12 @@ SignalboxError
  │   ├─ Forbidden             403  the key is good but not for this
  │   ├─ NotFound              404  no such endpoint, model or workload, or none this key may use
  │   ├─ MethodNotAllowed      405  the endpoint exists, for another method
+ │   ├─ BudgetExhausted       429  a hard budget is used up (402 to clients of the Messages API)
+ │   │   └─ Unpriced          400  the model has no price, and a budget in dollars is in force
+ │   ├─ RateLimited           429  too many calls or tokens in a short window, or too many calls at once
  │   ├─ RequestTimeout        408  a client too slow to send its request
  │   ├─ Overloaded            503  this gateway sheds load or is draining
+ │   ├─ LeaseUnavailable      503  nobody can tell at the moment what is left of a hard budget
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
@@ -47,13 +51,15 @@ class CallError(SignalboxError):
     """Ends a call. Only the gateway edge turns it into a body, in the caller's dialect.
 
     status: HTTP status. code: stable machine-readable string. openai_type/anthropic_type: each dialect's own
-    error type. should_retry: sent as `x-should-retry` when not None. retry_after_s: sent as `retry-after`.
+    error type. anthropic_status: the status that clients of the Messages API get, where it is another. should_retry:
+    sent as `x-should-retry` when not None. retry_after_s: sent as `retry-after`.
     """
 
     status = 500
     code = "internal_error"
     openai_type = "server_error"
     anthropic_type = "api_error"
+    anthropic_status: int | None = None
     should_retry: bool | None = None
 
     def __init__(
@@ -137,6 +143,32 @@ class MethodNotAllowed(CallError):
     should_retry = False
 
 
+class BudgetExhausted(CallError):
+    """anthropic_status: clients of the Messages API know 402 for this, those of OpenAI's 429 with this very code."""
+
+    status = 429
+    anthropic_status = 402
+    code = "insufficient_quota"
+    openai_type = "insufficient_quota"
+    anthropic_type = "billing_error"
+    should_retry = False
+
+
+class Unpriced(BudgetExhausted):
+    status = 400
+    anthropic_status = 400
+    code = "unpriced_model"
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+
+
+class RateLimited(CallError):
+    status = 429
+    code = "rate_limit_exceeded"
+    openai_type = "rate_limit_error"
+    anthropic_type = "rate_limit_error"
+
+
 class RequestTimeout(CallError):
     status = 408
     code = "request_timeout"
@@ -147,6 +179,12 @@ class RequestTimeout(CallError):
 class Overloaded(CallError):
     status = 503
     code = "server_overloaded"
+    anthropic_type = "overloaded_error"
+
+
+class LeaseUnavailable(CallError):
+    status = 503
+    code = "budget_unavailable"
     anthropic_type = "overloaded_error"
 
 

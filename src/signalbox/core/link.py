@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from signalbox.core.budgets import LeaseAsk, Lent
 from signalbox.core.ports import VirtualKey
 
 # What a worker prints when its link is gone; also the bound on one message.
@@ -35,7 +36,20 @@ class Listen(msgspec.Struct, frozen=True, tag=True):
     """Begin to accept on the inherited socket."""
 
 
-Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain
+class Lend(msgspec.Struct, frozen=True, tag=True):
+    """The answer to AskLeases, in the order of its asks; empty when nobody can tell. It is not answered."""
+
+    ticket: int
+    lent: list[Lent]
+
+
+class Recall(msgspec.Struct, frozen=True, tag=True):
+    """Give back what you do not use of these accounts: others need it. It is not answered but by AskLeases."""
+
+    accounts: list[str]
+
+
+Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain | Lend | Recall
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
@@ -62,4 +76,12 @@ class Done(msgspec.Struct, frozen=True, tag=True):
     """The order was carried out and there is nothing more to say."""
 
 
-Report = Applied | Exported | Serving | Done
+class AskLeases(msgspec.Struct, frozen=True, tag=True):
+    """A worker asks by itself, at any time. holder: its journal chain."""
+
+    ticket: int
+    holder: str
+    asks: list[LeaseAsk]
+
+
+Report = Applied | Exported | Serving | Done | AskLeases

@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.records import Record, Refused
 
 
@@ -213,5 +214,27 @@ class Store(Protocol):
         ...
 
     def replace_fact(self, name: str, value: bytes) -> None: ...
+
+    def lend(self, holder: str, asks: Sequence[LeaseAsk], processes: int) -> list[Lent]:
+        """Takes back, lends and ends leases, all or nothing; answers in the order of the asks. What is spent and leased
+        of an account never exceeds the limit that is asked under, whoever asks at the same time. processes: how many
+        are known to spend. Ending a lease twice books it once."""
+        ...
+
+    def leases(self, accounts: Sequence[str] = ()) -> list[Lease]:
+        """Those that have not ended, of all accounts or of these."""
+        ...
+
+    def end_leases(self, used: Sequence[tuple[Lease, int]]) -> None:
+        """Ends leases whose holder is dead, each with what was spent of it."""
+        ...
+
+    def balances(self, now_ms: int) -> list[Balance]:
+        """Every account in the period that holds `now_ms`, by name."""
+        ...
+
+    def forget_balances(self, before_ms: int) -> None:
+        """Drops what was spent in minutes and hours that ended before."""
+        ...
 
     def close(self) -> None: ...

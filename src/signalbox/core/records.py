@@ -14,7 +14,8 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
     """Written before the first byte of an attempt leaves. time_ms: Unix milliseconds. in_max/out_max: upper bounds
     of tokens for recovery after a crash (0 for unbounded output). body_bytes: size of the body that was sent. found:
     where labels beyond the declared floor came from, kinds of findings with their number; never a value. user, session,
-    tags: whom the caller says it is for."""
+    tags: whom the caller says it is for. paid_from: the leases that it was paid from, as budgets.lease_mark names them.
+    """
 
     attempt_id: str
     call_id: str
@@ -40,6 +41,7 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
     user: str = ""
     session: str = ""
     tags: tuple[str, ...] = ()
+    paid_from: tuple[str, ...] = ()
 
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from signalbox.core.budgets import Budget
 from signalbox.core.labels import Labels
 from signalbox.core.secret import Secret
 from signalbox.core.usage import Rates, Tariff
@@ -232,8 +233,9 @@ class Snapshot(msgspec.Struct, frozen=True):
     """Everything a request reads of the configuration. version: content hash, written into every ledger row.
 
     names: every name clients may use, to its kind (workload, deployment, alias). aliases: to what they stand for.
-    teams: to the workloads their keys may use, empty for all. stale_on: the first UTC date (ISO) on which a fact
-    that was compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
+    teams: to the workloads their keys may use, empty for all. budgets: all that are declared; keys have their own
+    besides. stale_on: the first UTC date (ISO) on which a fact that was
+    compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
     compiled anew on that day. day: the UTC date (ISO) for which it was compiled. permitted:
     remembered answers of policy/rules.permitted, bounded by it; no part of the configuration. index: of rules.
     """
@@ -254,6 +256,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     created_s: int = 0
     conversation_lifetime_s: int = 86_400
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
+    budgets: tuple[Budget, ...] = ()
     stale_on: str | None = None
     day: str = ""
     permitted: dict[tuple[str, Labels, bool, str, bool, Caller, str], int] = msgspec.field(default_factory=dict)

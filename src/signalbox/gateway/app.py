@@ -14,7 +14,7 @@ from signalbox.core.errors import CallError, Internal, LedgerError, MethodNotAll
 from signalbox.gateway import endpoints
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits, Request
-from signalbox.gateway.reply import HttpReply, send_error
+from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
 from signalbox.telemetry.log import Log
 from signalbox.wire.dialect import Dialect
@@ -101,7 +101,7 @@ class Gateway:
         except Exception as failure:
             error = self.told(failure, call_id)
             send_error(connection, dialect, error, call_id)
-            self.answered(dialect.api, error.status, request.received_ns)
+            self.answered(dialect.api, status_of(dialect, error), request.received_ns)
 
     def refuse(self, connection: Connection, path: bytes, error: CallError) -> None:
         dialect = dialect_of(path)

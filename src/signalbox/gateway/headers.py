@@ -106,6 +106,13 @@ HEADERS: tuple[Header, ...] = (
         "What the attempt cost, as an exact decimal; absent when its price is unknown.",
     ),
     Header(
+        "x-signalbox-max-tokens",
+        "written",
+        "answers under a hard budget",
+        "The output limit that was written into the request because no more is affordable, or because nobody could "
+        "watch what the answer uses.",
+    ),
+    Header(
         "x-signalbox-dropped",
         "written",
         "translated answers",

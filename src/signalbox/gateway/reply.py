@@ -23,6 +23,7 @@ OK = STATUS_LINES[200]
 TIMING = (
     "server-timing: auth;dur=%.3f, policy;dur=%.3f, queue;dur=%.3f, connect;dur=%.3f, ttfb;dur=%.3f, total;dur=%.3f\r\n"
 )
+MESSAGES_APIS = frozenset({"messages", "count_tokens"})
 EVENTS = b"text/event-stream; charset=utf-8"
 
 
@@ -89,7 +90,8 @@ class HttpReply:
         if writer is None:
             data = frames[0].raw if len(frames) == 1 else b"".join([frame.raw for frame in frames])
         else:
-            data = b"".join([writer.write(frame.events) for frame in frames if frame.events])
+            # Of a translated answer only comments of our own come as bytes.
+            data = b"".join([writer.write(frame.events) if frame.events else frame.raw for frame in frames])
         self._data(data)
 
     @property
@@ -143,7 +145,7 @@ class HttpReply:
         """The call ends with an error: as a body when nothing is out yet, else in the stream."""
         if self.ended:
             return
-        self.status = error.status
+        self.status = status_of(self._dialect, error)
         if not self.started:
             send_error(self._connection, self._dialect, error, self._call.id)
             self.ended = self.started = True
@@ -182,6 +184,8 @@ class HttpReply:
         received_ns = call.received_ns
         status, identity = head.status, call.id
         dropped = b""
+        if head.lowered:
+            extra += b"x-signalbox-max-tokens: %d\r\n" % head.lowered
         if head.dropped:
             dropped = b"x-signalbox-dropped: %b\r\n" % _dropped(head.dropped)
         # Formatting text and encoding it once takes half the time that formatting bytes does.
@@ -254,7 +258,14 @@ def send_error(connection: Connection, dialect: Dialect, error: CallError, reque
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
     if error.close:
         connection.close_after_answer()
-    send_body(connection, error.status, headers, dialect.error_body(error, request_id))
+    send_body(connection, status_of(dialect, error), headers, dialect.error_body(error, request_id))
+
+
+def status_of(dialect: Dialect, error: CallError) -> int:
+    """The status that clients of this dialect know for it."""
+    if error.anthropic_status is not None and dialect.api in MESSAGES_APIS:
+        return error.anthropic_status
+    return error.status
 
 
 def send_body(connection: Connection, status: int, headers: Headers, body: bytes) -> None:

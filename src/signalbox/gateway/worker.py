@@ -16,6 +16,7 @@ from signalbox.core.link import (
     ApplyKeys,
     AskMetrics,
     Done,
+    Drain,
     Exported,
     Listen,
     Order,
@@ -24,6 +25,7 @@ from signalbox.core.link import (
 )
 from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
+from signalbox.core.usage import PICO
 from signalbox.gateway.accept import Acceptor
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
@@ -74,7 +76,8 @@ class Worker:
         if isinstance(order, Listen):
             self._listen()
             return Serving(self._chain)
-        await self.drain(order.grace_s)
+        if isinstance(order, Drain):
+            await self.drain(order.grace_s)
         return Done()
 
     def _listen(self) -> None:
@@ -120,4 +123,5 @@ def principal_of(row: VirtualKey) -> Principal:
         default_workload=row.default_workload,
         labels=labels_of(row.labels),
         expires_s=row.expires_ms // 1000 if row.expires_ms is not None else 0,
+        budget_pico=int(row.budget_usd * PICO) if row.budget_usd is not None else None,
     )

@@ -173,6 +173,11 @@ class Calibration:
         return self._per_s if self.paced else max(self._per_s, TOKENS_PER_S)
 
     @property
+    def may_hide(self) -> bool:
+        """Whether it was seen to reason in hiding, or nobody knows it well enough to say that it does not."""
+        return self._hidden >= 1 or self._samples < _SAMPLES_MIN
+
+    @property
     def paced(self) -> bool:
         """Whether its pace is known."""
         return self._rates >= _RATES_MIN

@@ -12,7 +12,7 @@ from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
-from signalbox.pipeline import stream
+from signalbox.pipeline import money, stream
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -38,6 +38,18 @@ async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: R
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
     this = Attempt(call, deployment, api, stages.now_ns())
     body = _body(this, stages)
+    if stages.budgets.any or call.principal.budget_pico is not None:
+        body = await money.reserve(this, body, stages)
+    try:
+        await _judged(this, body, replica, reply, stages)
+    finally:
+        if this.hold is not None:
+            money.settle(this, NO_USAGE)  # it was never opened
+
+
+async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, stages: Stages) -> None:
+    """The attempt with its final bytes: permit, record, exchange, settlement."""
+    call, deployment, api = this.call, this.deployment, this.api
     if api != call.api:
         await stages.classifier.prepare(call, body)
     permit = stages.interlock.permit(call, deployment, this.id, api, body)
@@ -62,7 +74,7 @@ async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: R
             await stream.relay(this, upstream, reply, stages)
         else:
             await _unary(this, upstream, reply, stages)
-        state = SETTLED
+        state, error = SETTLED, "budget" if this.cut else ""
         now_ns = stages.now_ns()
         first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
         replica.succeeded(now_ns, first_ns, now_ns - this.started_ns, this.out_events)
@@ -154,13 +166,14 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             attempt=call.attempts,
             stream=envelope.stream,
             in_max=this.reserved_in,
-            out_max=(envelope.max_tokens or 0) * envelope.n,
+            out_max=this.limit * envelope.n,
             rates=deployment.rates,
             body_bytes=body_bytes,
             found=call.found,
             user=call.for_whom.user,
             session=call.for_whom.session,
             tags=call.for_whom.tags,
+            paid_from=this.hold.paid_from if this.hold is not None else (),
         )
     )
     stages.open.opened(this.id)

@@ -9,11 +9,11 @@ import msgspec
 from signalbox.core.call import AnswerHead, Call, Reply
 from signalbox.core.errors import (
     BadGateway,
+    BudgetExhausted,
     CallError,
     NoCapablePlacement,
     NoPermittedPlacement,
     PlacementUnavailable,
-    Unsupported,
     UpstreamAnswer,
     UpstreamCredential,
     UpstreamFault,
@@ -23,7 +23,7 @@ from signalbox.core.errors import (
 from signalbox.core.records import Refused
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
-from signalbox.pipeline.verdict import CALLERS_OWN, of_our_configuration, refuses_content
+from signalbox.pipeline.verdict import CALLERS_OWN, Ours, of_our_configuration, refuses_content
 from signalbox.routing.retry import retry_after_s
 from signalbox.routing.router import needs, target_api
 from signalbox.upstream.scrub import scrub
@@ -40,9 +40,9 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     if fault is None:
         raise _nothing_alive(call, pursuit, stages) if pursuit.nothing_alive else _nothing_chosen(call, stages)
     failed = pursuit.failed_at
-    if isinstance(fault, NoPermittedPlacement):
+    if isinstance(fault, NoPermittedPlacement | BudgetExhausted):
         _put_on_record(call, fault, stages)
-    if isinstance(fault, Unsupported | NoPermittedPlacement):
+    if isinstance(fault, Ours):
         raise fault
     if isinstance(fault, UpstreamFault):
         raise _of_fault(fault, pursuit)

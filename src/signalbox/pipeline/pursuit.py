@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Decision, Reply
-from signalbox.core.errors import NoPermittedPlacement, Quarantined, Unsupported, UpstreamAnswer
+from signalbox.core.errors import Quarantined, UpstreamAnswer
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key
 from signalbox.pipeline.stages import Stages
@@ -18,6 +18,7 @@ from signalbox.pipeline.verdict import (
     SILENT,
     STOP,
     Failure,
+    Ours,
     Verdict,
     judge,
 )
@@ -220,7 +221,7 @@ class Pursuit:
             self._begin_failing()
         # A stream that broke off did so for its own reason, whatever those say that could not go on with it.
         rescuing = self._call.rescued
-        if self.fault is None or not (rescuing or isinstance(failure, Unsupported | NoPermittedPlacement)):
+        if self.fault is None or not (rescuing or isinstance(failure, Ours)):
             self.fault, self.failed_at = failure, deployment
         self._tries[deployment.index] = self._tries.get(deployment.index, 0) + 1
         self.pause_s = 0.0

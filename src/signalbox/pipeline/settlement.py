@@ -7,6 +7,7 @@ import msgspec
 from signalbox.core.records import FAILED, SETTLED, Settled
 from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
+from signalbox.pipeline import money
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.tariff import charge
@@ -26,6 +27,8 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     if usage is not this.usage or this.cost_pico is None:
         this.cost_pico = charge(usage, this.deployment.rates, this.deployment.tariff, this.opened_ms)
     this.call.spent_pico += this.cost_pico or 0
+    if this.hold is not None:
+        money.settle(this, usage)
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(
@@ -71,7 +74,7 @@ def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -
         return shown
     elapsed_s = (now_ns - this.started_ns) / 1e9
     envelope = this.call.envelope
-    stated = (envelope.max_tokens or 0) * envelope.n
+    stated = this.limit * envelope.n
     if not envelope.stream:
         most = stated or OUT_DEFAULT * envelope.n
         # Whose answer has begun to come, that has been generated.
@@ -79,6 +82,9 @@ def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -
     # What was hidden went before what was shown.
     hidden_s = ((this.ttft_ns or now_ns) - this.started_ns) / 1e9
     bound = shown + meter.tokens_hidden(hidden_s) + _in_flight(this, now_ns, meter)
+    if this.cut and this.hold is not None:
+        # It was closed before more than this can have been generated.
+        bound = min(bound, this.hold.tokens_out)
     return max(shown, min(bound, stated)) if stated else bound
 
 

@@ -10,6 +10,7 @@ from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
+from signalbox.policy.budgets import Budgets
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
@@ -20,7 +21,8 @@ from signalbox.upstream.transport import Transport
 
 
 class Stages(msgspec.Struct, frozen=True):
-    """snapshot, router, fleet and interlock change together when the configuration does; the rest is the process's own.
+    """snapshot, router, fleet, budgets and interlock change together when the configuration does; the rest is the
+    process's own.
 
     durable: an attempt is on the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic
     clock. time_ms: Unix milliseconds.
@@ -32,6 +34,7 @@ class Stages(msgspec.Struct, frozen=True):
     interlock: Interlock
     classifier: Classifier
     limits: Limits
+    budgets: Budgets
     journal: Journal
     open: OpenAttempts
     transport: Transport

@@ -7,21 +7,27 @@ from signalbox.core.hub import Request
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import Usage
+from signalbox.policy.budgets import Hold
 from signalbox.upstream.transport import UpstreamResponse
 
 
 class Attempt:
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
-    seen of a stream. opened_ms: the time on its record, whose prices hold. ended: its protocol's end was seen."""
+    seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
+    reserved of budgets. opened_ms: the time on its record, whose prices hold. ended: its protocol's end was seen. cut:
+    it was ended because its budget was."""
 
     __slots__ = (
         "api",
         "call",
         "cost_pico",
+        "cut",
         "deployment",
         "ended",
+        "hold",
         "hub",
         "id",
+        "limit",
         "opened_ms",
         "out_chars",
         "out_events",
@@ -46,7 +52,10 @@ class Attempt:
         self.out_chars = 0
         self.out_events = 0
         self.reserved_in = 0
+        self.limit = call.envelope.max_tokens or 0
+        self.hold: Hold | None = None
         self.ended = False
+        self.cut = False
         self.cost_pico: int | None = None
         self.permit: Permit | None = None
 
@@ -56,4 +65,5 @@ class Attempt:
         passed = upstream.headers if self.api == call.api else []
         reason = self.permit.reason if self.permit is not None else ""
         dropped = tuple(self.hub.dropped) if self.hub is not None else ()
-        return AnswerHead(200, self.deployment, reason, passed, dropped)
+        lowered = self.hold.lowered if self.hold is not None else 0
+        return AnswerHead(200, self.deployment, reason, passed, dropped, lowered)

@@ -10,11 +10,16 @@ import asyncio
 
 from signalbox.core.call import Reply
 from signalbox.core.errors import UpstreamFault
+from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
+from signalbox.core.usage import Usage
+from signalbox.pipeline.settlement import IN_FLIGHT_S
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.policy.budgets import MARGIN_TOKENS
 from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
+from signalbox.wire.limit import cut_short
 from signalbox.wire.sse import SseDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -22,6 +27,9 @@ from signalbox.wire.table import DIALECTS
 USAGE_WAIT_S = 5.0
 HELD_BYTES_MAX = 1024 * 1024
 EVENT_STREAM = b"text/event-stream"
+# While a client does not take its answer, what the upstream may have added to it is estimated so often.
+SLOW_CHECK_S = 0.25
+CUT_COMMENT = b": signalbox: the budget is used up, so the answer ends here\n\n"
 
 
 async def relay(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages: Stages) -> None:
@@ -40,10 +48,13 @@ class _Relay:
     held: frames from before the first content, None once the answer has started."""
 
     __slots__ = (
+        "_cut",
         "_decode",
         "_held",
         "_held_bytes",
         "_hidden",
+        "_last",
+        "_margin",
         "_meter",
         "_observer",
         "_reader",
@@ -70,15 +81,22 @@ class _Relay:
         self._held: list[Frame] | None = []
         self._held_bytes = 0
         self._hidden = 0
+        self._cut = False
+        self._last = b""
+        self._margin = max(MARGIN_TOKENS, int(self._meter.tokens_per_s * IN_FLIGHT_S)) if this.hold is not None else 0
         self.finished = False
 
     async def run(self) -> None:
         this, reply, upstream = self._this, self._reply, self._upstream
-        while not (self.finished or this.ended):
+        while not (self.finished or this.ended or self._cut):
             await upstream.push(self._take)
-            if upstream.finished and not (self.finished or this.ended):
+            if upstream.finished and not (self.finished or this.ended or self._cut):
                 raise UpstreamFault("truncated", "the upstream ended its stream before its end", sent=True)
-            await reply.drain()
+            if reply.slow:
+                await self._drain()
+        if self._cut and not (self.finished or this.ended):
+            self._end_for_money()
+            return
         if not this.ended:
             await self._rest()
         self._start()
@@ -95,7 +113,36 @@ class _Relay:
             raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
         if frames:
             self._send(frames)
-        return not (self.finished or self._reply.slow)
+        return not (self.finished or self._cut or self._reply.slow)
+
+    async def _drain(self) -> None:
+        """Until the client has taken enough. The upstream goes on meanwhile as fast as it can, which costs."""
+        hold = self._this.hold
+        if hold is None or not hold.metered:
+            await self._reply.drain()
+            return
+        began_ns, shown = self._stages.now_ns(), self._shown()
+        while self._reply.slow and not self._cut:
+            try:
+                async with asyncio.timeout(SLOW_CHECK_S):
+                    await self._reply.drain()
+            except TimeoutError:
+                waited_s = (self._stages.now_ns() - began_ns) / 1e9
+                self._cut = not hold.covers(shown + int(waited_s * self._meter.tokens_per_s), self._margin)
+
+    def _shown(self) -> int:
+        return self._meter.tokens_out(self._this.out_chars, self._this.out_events) + self._hidden
+
+    def _end_for_money(self) -> None:
+        """The answer ends as one that reached its limit: an error would only make agents try again."""
+        this, reply = self._this, self._reply
+        this.cut = True
+        self._start()
+        if self._reader is None:
+            reply.send([Frame(CUT_COMMENT + cut_short(this.api, self._last, self._shown()), None, Seen())])
+        else:
+            reply.send([Frame(CUT_COMMENT, None, Seen()), Frame(b"", [Finished("length")], Seen(finished=True))])
+        reply.end(Usage(tokens_in=this.reserved_in, tokens_out=self._shown()), complete=False)
 
     async def _rest(self) -> None:
         """What follows a finished answer, awaited for a while: nothing of it can spoil the answer any more."""
@@ -119,6 +166,7 @@ class _Relay:
                 frame = self._translated(event)
             seen = frame.seen
             if seen.content:
+                self._last = event.data
                 this.out_events += 1
                 this.out_chars += seen.content_chars
             if not seen.ok or seen.error is not None:
@@ -139,6 +187,9 @@ class _Relay:
                 self._hidden = self._meter.tokens_hidden((this.ttft_ns - this.started_ns) / 1e9)
             shown = self._meter.tokens_out(this.out_chars, this.out_events)
             self._stages.open.progress(this.id, shown + self._hidden)
+            hold = this.hold
+            if hold is not None and hold.metered and not hold.covers(shown + self._hidden, self._margin):
+                self._cut = True
         return frames
 
     def _translated(self, event: SseEvent) -> Frame:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import msgspec
 
-from signalbox.core.errors import NoPermittedPlacement, Unsupported, UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import (
+    BudgetExhausted,
+    LeaseUnavailable,
+    NoPermittedPlacement,
+    Unsupported,
+    UpstreamAnswer,
+    UpstreamFault,
+)
 
-# Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, or its translation
-# was found to contain more than it may see.
-Failure = UpstreamAnswer | UpstreamFault | Unsupported | NoPermittedPlacement
-FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement)
+# Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, its translation was
+# found to contain more than it may see, or there is no money for it.
+Ours = Unsupported | NoPermittedPlacement | BudgetExhausted | LeaseUnavailable
+Failure = UpstreamAnswer | UpstreamFault | Ours
+FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement, BudgetExhausted, LeaseUnavailable)
 
 # What may be done next.
 STOP = "stop"  # nothing: the caller is told

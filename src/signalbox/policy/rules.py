@@ -27,6 +27,7 @@ from signalbox.core.snapshot import (
 )
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
+from signalbox.policy.allowances import declared_budgets
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
 from signalbox.policy.prices import ChangesAfter, RatesFor, TariffFor, never, next_change, nothing_more, price_of
@@ -183,6 +184,7 @@ def compile_snapshot(
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
+        budgets=declared_budgets(config),
         stale_on=_first(stale_on(config, today), next_change(declared, today, changes_after)),
         day=now_date,
     )

@@ -112,6 +112,32 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE attempts ADD COLUMN tier TEXT NOT NULL DEFAULT ''",
         ),
     ),
+    (
+        "budgets: what is spent, and what is leased",
+        (
+            """
+            CREATE TABLE budget_spent (
+                account TEXT NOT NULL,
+                start_ms INTEGER NOT NULL,      -- of the period
+                end_ms INTEGER NOT NULL,
+                spent INTEGER NOT NULL,         -- by leases that have ended; pico-dollars, tokens or calls
+                PRIMARY KEY (account, start_ms)
+            ) STRICT, WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE budget_leases (
+                account TEXT NOT NULL,
+                start_ms INTEGER NOT NULL,
+                end_ms INTEGER NOT NULL,
+                holder TEXT NOT NULL,           -- the journal chain of a process
+                lease INTEGER NOT NULL,         -- its number there
+                granted INTEGER NOT NULL,
+                spent INTEGER NOT NULL,         -- of it, as far as was told
+                PRIMARY KEY (account, start_ms, holder, lease)
+            ) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from signalbox.core.errors import StoreError
 from signalbox.store.migrations import pending
-from signalbox.store.sql import Found, SqlStore, Statements
+from signalbox.store.sql import SqlStore
+from signalbox.store.statements import Found, Statements
 
 if TYPE_CHECKING:
     import psycopg

@@ -5,11 +5,13 @@ from __future__ import annotations
 import contextlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
+from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, ShipMark, VirtualKey
 from signalbox.core.records import Opened, Record, Refused, Settled
+from signalbox.store import budget_rows
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     INSERT_KEY,
@@ -28,28 +30,10 @@ from signalbox.store.rows import (
     refused_row,
     where_clause,
 )
+from signalbox.store.statements import Found, Statements
 
 # A sum of pico-dollars passes 2**63 at nine million dollars: millionths and the rest are summed apart.
 _MICRO = 10**6
-
-
-class Found(Protocol):
-    """What a statement found."""
-
-    @property
-    def rowcount(self) -> int: ...
-
-    def fetchone(self) -> tuple[Any, ...] | None: ...
-
-    def fetchall(self) -> list[tuple[Any, ...]]: ...
-
-
-class Statements(Protocol):
-    """A connection. Parameters are written `?`."""
-
-    def execute(self, sql: str, values: Sequence[object] = (), /) -> Found: ...
-
-    def executemany(self, sql: str, rows: Sequence[Sequence[object]], /) -> object: ...
 
 
 class SqlStore(ABC):
@@ -195,6 +179,32 @@ class SqlStore(ABC):
                 "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (name, value),
             )
+
+    # --- budgets
+
+    def lend(self, holder: str, asks: Sequence[LeaseAsk], processes: int) -> list[Lent]:
+        with self._transaction() as connection:
+            # In one order for everybody, so that two who need the same accounts never wait for each other.
+            for account in sorted({ask.account for ask in asks}):
+                self._lock(connection, f"budget {account}")
+            return [budget_rows.lend(connection, holder, ask, processes) for ask in asks]
+
+    def leases(self, accounts: Sequence[str] = ()) -> list[Lease]:
+        with self._guard():
+            return budget_rows.leases(self._connection(), accounts)
+
+    def end_leases(self, used: Sequence[tuple[Lease, int]]) -> None:
+        with self._transaction() as connection:
+            for lease, spent in used:
+                budget_rows.end(connection, lease, max(spent, lease.spent))
+
+    def balances(self, now_ms: int) -> list[Balance]:
+        with self._guard():
+            return budget_rows.balances(self._connection(), now_ms)
+
+    def forget_balances(self, before_ms: int) -> None:
+        with self._transaction() as connection:
+            budget_rows.forget(connection, before_ms)
 
 
 class _Rows:

@@ -14,7 +14,8 @@ from typing import Any
 
 from signalbox.core.errors import StoreError
 from signalbox.store.migrations import MIGRATIONS, pending
-from signalbox.store.sql import SqlStore, Statements
+from signalbox.store.sql import SqlStore
+from signalbox.store.statements import Statements
 
 BUSY_TIMEOUT_S = 5.0
 _FETCH_ROWS = 512

@@ -25,6 +25,11 @@ _SERVICE_TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
 _EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
 
 
+def limit_name(model: str) -> str:
+    """The parameter that limits a model's output."""
+    return "max_completion_tokens" if _OPENAI.match(model) else "max_tokens"
+
+
 def write_request(request: Request, target: Target) -> bytes:
     """The body for `target`. Tuning that this API lacks is added to `request.dropped`; raises Unsupported for what
     the target cannot honour."""
@@ -46,7 +51,7 @@ def write_request(request: Request, target: Target) -> bytes:
     if request.output_format is not None:
         body["response_format"] = _write_format(request.output_format)
     if request.max_tokens is not None:
-        body["max_completion_tokens" if _OPENAI.match(target.model) else "max_tokens"] = request.max_tokens
+        body[limit_name(target.model)] = request.max_tokens
     _write_tuning(body, request, target.model)
     return msgspec.json.encode(body)
 

@@ -1,0 +1,117 @@
+"""What one attempt may use: reserved before its bytes leave, extended while it streams, settled when it has ended."""
+
+from __future__ import annotations
+
+from typing import cast
+
+from signalbox.core.budgets import CONCURRENCY, REQUESTS, TOKENS, USD
+from signalbox.core.call import Call
+from signalbox.core.errors import BudgetExhausted, Unpriced
+from signalbox.core.usage import Usage
+from signalbox.ledger.estimate import Calibration
+from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.state import Attempt
+from signalbox.wire import body as wire_body
+from signalbox.wire.limit import limit_edits
+
+# What a stream that is watched reserves at first, whatever its client asks for: most answers are shorter.
+EXPECTED_TOKENS = 1024
+# Fewer output tokens than these are no answer: then the call is refused.
+LEAST_TOKENS = 32
+# Content that is only referred to (files, remote images, stored answers) may fill the window, where it is not known.
+REFERRED_TOKENS = 200_000
+_METERED = frozenset(("chat", "completions", "messages"))
+_NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
+_BY_REFERENCE = frozenset(("file_id", "file_url", "image_url", "conversation", "thread", "documents"))
+
+
+async def reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
+    """Reserves what the attempt may use of every budget it falls under, and returns the body it may send: with a lower
+    token limit where less is affordable, or where nobody could watch what it uses.
+
+    Raises BudgetExhausted, RateLimited or LeaseUnavailable; then another deployment may be affordable.
+    """
+    try:
+        return await _reserve(this, body, stages)
+    except BudgetExhausted:
+        this.call.attempts -= 1  # nothing was tried
+        raise
+
+
+async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
+    call, budgets = this.call, stages.budgets
+    lines = budgets.lines(call, this.deployment)
+    if not lines:
+        return body
+    hard = any(line.budget.hard and line.budget.unit in (USD, TOKENS) for line in lines)
+    meter = stages.metering.of(this.deployment.name, this.api)
+    fixed, per_out = _amounts(this, body, meter, stages, dollars=any(line.budget.unit == USD for line in lines))
+    if this.api in _NO_OUTPUT:
+        this.hold = await budgets.reserve(lines, fixed, per_out, 0, 0)
+        return body
+    n, stated = call.envelope.n, call.envelope.max_tokens
+    watched = not hard or (call.envelope.stream and n == 1 and not _hides(call, this.api, meter))
+    most = call.workload.max_tokens_default if stated is None and not watched else stated
+    wanted = min(EXPECTED_TOKENS, most or EXPECTED_TOKENS) if watched else most or 0
+    least = min(wanted, _thought(call) + LEAST_TOKENS)
+    hold = this.hold = await budgets.reserve(lines, fixed, per_out, least * n, wanted * n)
+    paid = hold.tokens_out // n
+    if not hard or (stated is not None and paid >= stated):
+        return body
+    if watched and paid >= wanted:
+        hold.metered = True
+        return body
+    this.limit = hold.lowered = paid
+    doc = call.doc if this.api == call.api else wire_body.parse(body)
+    return wire_body.splice(body, doc, limit_edits(this.api, doc, this.deployment.model, paid))
+
+
+def settle(this: Attempt, usage: Usage) -> None:
+    """Once, with what the ledger says; whatever was reserved beyond it is free again."""
+    hold, this.hold = this.hold, None
+    if hold is not None:
+        hold.settle(usage, this.cost_pico)
+
+
+def _amounts(
+    this: Attempt, body: bytes, meter: Calibration, stages: Stages, *, dollars: bool
+) -> tuple[dict[str, int], dict[str, int]]:
+    """By unit: what the attempt takes in any case, and for each output token. A unit that it does not touch is not
+    there: a free deployment serves on when the money is gone."""
+    call, deployment = this.call, this.deployment
+    fixed, per_out = {CONCURRENCY: 1}, {CONCURRENCY: 0, REQUESTS: 0}
+    if call.attempts == 1:
+        fixed[REQUESTS] = 1
+    if this.api == "count_tokens":
+        return fixed, per_out
+    tokens_in = meter.tokens_in(len(body))
+    if call.envelope.stateful or not _BY_REFERENCE.isdisjoint(call.envelope.onward):
+        tokens_in = max(tokens_in, deployment.context_tokens or REFERRED_TOKENS)
+    fixed[TOKENS], per_out[TOKENS] = tokens_in, 1
+    if dollars:
+        tiered = b'"service_tier"' in body or b'"speed"' in body or b'"inference_geo"' in body
+        price = stages.budgets.price(deployment, tiered=tiered)
+        if not deployment.rates.priced:
+            raise Unpriced(
+                f"The model of {deployment.name!r} has no price, and a budget in dollars is in force.", param="model"
+            )
+        if not price.free:
+            rate = price.worst_in if b'"cache_control"' in body else price.plain_in
+            fixed[USD], per_out[USD] = price.fixed + tokens_in * rate, price.out
+    return fixed, per_out
+
+
+def _hides(call: Call, api: str, meter: Calibration) -> bool:
+    """Whether its output cannot be counted from what streams: it asks for reasoning, the model was seen to reason in
+    hiding, or nobody knows the model yet."""
+    if api not in _METERED:
+        return True
+    doc = call.doc
+    return bool(doc.get("reasoning_effort") or doc.get("reasoning") or doc.get("thinking")) or meter.may_hide
+
+
+def _thought(call: Call) -> int:
+    """Tokens of thinking that the limit has to hold besides an answer, as the Messages API counts them."""
+    thinking: object = call.doc.get("thinking")
+    budget = cast("dict[str, object]", thinking).get("budget_tokens") if isinstance(thinking, dict) else None
+    return budget if isinstance(budget, int) and not isinstance(budget, bool) and budget > 0 else 0
