@@ -34,7 +34,7 @@ async def reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     try:
         return await _reserve(this, body, stages)
     except BudgetExhausted:
-        this.call.attempts -= 1  # nothing was tried
+        this.withdrawn()
         raise
 
 

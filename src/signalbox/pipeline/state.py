@@ -59,6 +59,10 @@ class Attempt:
         self.cost_pico: int | None = None
         self.permit: Permit | None = None
 
+    def withdrawn(self) -> None:
+        """It was not made after all, and does not count."""
+        self.call.attempts -= 1
+
     def head(self, upstream: UpstreamResponse) -> AnswerHead:
         """The head of the answer that `upstream` gives; a translated one carries none of its headers."""
         call = self.call
