@@ -32,8 +32,9 @@ from signalbox.control.explain import Explainer
 from signalbox.control.keys import NewKey, create
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, Link, LinkLost, LocalLink, ProcessLink, framed, read_message, send_message
+from signalbox.control.office import KeyOffice
 from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
-from signalbox.control.state import AdminSecret, StateDir, admin_secret
+from signalbox.control.state import StateDir, admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Checked, Supervisor
 from signalbox.control.treasury import Treasury, end_dead_leases
@@ -410,7 +411,8 @@ async def _serve(options: ServeOptions) -> int:
         log=log,
     )
     _obey_hangup(supervisor)
-    console = await _start_console(options, supervisor, admin)
+    office = KeyOffice(store, admin, pepper, state.journal, now_ms)
+    console = await _start_console(options, supervisor, office)
     await supervisor.start()
     options.greet(
         Started(
@@ -621,9 +623,9 @@ def _explainer_of(supervisor: Supervisor) -> Callable[[], Explainer]:
     return explainer
 
 
-async def _start_console(options: ServeOptions, supervisor: Supervisor, admin: AdminSecret) -> _ConsoleServer:
+async def _start_console(options: ServeOptions, supervisor: Supervisor, office: KeyOffice) -> _ConsoleServer:
     listener = _bind(options.admin_host, options.admin_port)
-    app = Console(supervisor, admin, is_loopback(options.admin_host), _explainer_of(supervisor)).app()
+    app = Console(supervisor, office, is_loopback(options.admin_host), _explainer_of(supervisor)).app()
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     server = _ConsoleServer(config)
     server.port = listener.getsockname()[1]

@@ -1,8 +1,9 @@
-"""`signalbox keys create|list|revoke`: virtual keys, with the server running or not."""
+"""`signalbox keys create|list|revoke|rotate`: virtual keys, with the server running or not."""
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import sys
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
@@ -11,9 +12,13 @@ import msgspec
 
 from signalbox.bootstrap import now_ms, open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
-from signalbox.control.keys import NewKey, create
+from signalbox.control.keys import NewKey, make, rotate
 from signalbox.control.state import StateDir
+from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
+from signalbox.core.records import Action
+from signalbox.core.secret import Secret
+from signalbox.ledger.actions import record
 
 DAY_MS = 86_400_000
 
@@ -26,7 +31,7 @@ def _amount(text: str) -> Decimal:
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="create|list|revoke", required=True)
+    verbs = parser.add_subparsers(dest="what", metavar="create|list|revoke|rotate", required=True)
     made = verbs.add_parser("create", help="make a key; it is shown once")
     made.add_argument("--name", required=True, help="what the key is for")
     made.add_argument("--team", default="", help="the team it belongs to")
@@ -34,12 +39,19 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--workload", action="append", default=[], metavar="W", help="a workload it may use (repeatable)")
     made.add_argument("--deployment", action="append", default=[], metavar="D", help="a deployment it may name")
     made.add_argument("--data", action="append", default=[], metavar="CLASS", help="a data class of all its calls")
+    made.add_argument("--api", action="append", default=[], metavar="API", help="an endpoint it may use, such as chat")
+    made.add_argument("--model", action="append", default=[], metavar="M", help="a model or deployment it may reach")
+    made.add_argument("--network", action="append", default=[], metavar="CIDR", help="a network it may be used from")
+    made.add_argument("--role", default="", choices=("", *ROLES), help="a role on the admin API instead of calls")
     made.add_argument("--budget-usd", type=_amount, help="what it may spend in all, never exceeded")
     made.add_argument("--expires-days", type=float, help="days until it stops working")
     listed = verbs.add_parser("list", help="all keys, without their secrets")
     revoked = verbs.add_parser("revoke", help="end a key, on every worker within a second")
     revoked.add_argument("id", help="the key's public id")
-    for sub in (made, listed, revoked):
+    rotated = verbs.add_parser("rotate", help="a new key in place of one, with the same scope")
+    rotated.add_argument("id", help="the key's public id")
+    rotated.add_argument("--grace-s", type=int, default=0, help="seconds for which the old one still works")
+    for sub in (made, listed, revoked, rotated):
         add_state_dir(sub)
         add_json(sub)
         add_config(sub)
@@ -54,6 +66,9 @@ def run(options: argparse.Namespace) -> int:
         if options.what == "list":
             _print([_shown(row) for row in store.list_keys()], as_json=options.json)
             return 0
+        if options.what == "rotate":
+            return _rotate(options, state, store)
+        _record(state, "key.revoke", options.id)
         if not store.revoke_key(options.id, now_ms()):
             print(f"There is no active key {options.id!r}. `signalbox keys list` shows them.", file=sys.stderr)
             return 1
@@ -74,13 +89,43 @@ def _create(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         data=tuple(options.data),
         budget_usd=options.budget_usd,
         expires_ms=now + round(options.expires_days * DAY_MS) if options.expires_days is not None else None,
+        role=options.role,
+        apis=tuple(options.api),
+        models=tuple(options.model),
+        networks=tuple(options.network),
+        creator="cli",
     )
     try:
-        row, key = create(store, wanted, state.pepper(), now)
+        row, key = make(wanted, state.pepper(), now)
     except ValueError as error:
         print(f"The key was not made: {error}.", file=sys.stderr)
         return 2
-    if options.json:
+    _record(state, "key.create", row.id)
+    store.insert_key(row)
+    return _tell(row, key, as_json=options.json)
+
+
+def _rotate(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    row = next((row for row in store.list_keys() if row.id == options.id), None)
+    if row is None or options.grace_s < 0:
+        print(f"There is no key {options.id!r}, or the grace is below 0.", file=sys.stderr)
+        return 1
+    _record(state, "key.rotate", options.id)
+    try:
+        fresh, key = rotate(store, row, state.pepper(), now_ms(), options.grace_s * 1000)
+    except ValueError as error:
+        print(f"The key was not rotated: {error}.", file=sys.stderr)
+        return 1
+    return _tell(fresh, key, as_json=options.json)
+
+
+def _record(state: StateDir, action: str, target: str) -> None:
+    """Whoever may write the state directory is its owner; which of the machine's users that was is on record."""
+    record(state.journal, Action(now_ms(), f"cli:{getpass.getuser()}", "admin", action, target))
+
+
+def _tell(row: VirtualKey, key: Secret, *, as_json: bool) -> int:
+    if as_json:
         print(msgspec.json.encode({"id": row.id, "key": key.reveal()}).decode())
     else:
         print(f"{key.reveal()}\nThis is shown once. Its id is {row.id}.")
@@ -97,6 +142,11 @@ def _shown(row: VirtualKey) -> dict[str, object]:
         "deployments": list(row.deployments_granted),
         "data": list(row.labels),
         "budget_usd": str(row.budget_usd) if row.budget_usd is not None else None,
+        "role": row.role,
+        "creator": row.creator,
+        "apis": list(row.apis) if row.apis is not None else None,
+        "models": list(row.models) if row.models is not None else None,
+        "networks": list(row.networks) if row.networks is not None else None,
         "created": _time(row.created_ms),
         "expires": _time(row.expires_ms),
         "state": "active" if row.revoked_ms is None else "revoked",

@@ -14,8 +14,8 @@ from signalbox.cli.options import add_config, add_json, add_state_dir, config_pa
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, Store
-from signalbox.ledger import checkpoint
-from signalbox.ledger.query import FILTERS, query, query_refused
+from signalbox.ledger import actions, checkpoint
+from signalbox.ledger.query import FILTERS, iso_time, query, query_refused
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import Report, verify
 
@@ -31,7 +31,7 @@ _SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="query|verify", required=True)
+    verbs = parser.add_subparsers(dest="what", metavar="query|verify|actions", required=True)
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
         asked.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
@@ -47,13 +47,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     checked.add_argument(
         "--anchor", action="append", default=[], type=Path, help="a file elsewhere with checkpoints (repeatable)"
     )
-    for sub in (asked, checked):
+    acted = verbs.add_parser("actions", help="who did what to the installation: keys made, rotated, revoked, reloads")
+    for sub in (asked, checked, acted):
         add_state_dir(sub)
         add_json(sub)
         add_config(sub)
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.what == "actions":
+        return _actions(options)
     if options.what == "verify" and options.public_key is not None:
         return _verify_offline(options)
     state = StateDir(options.state_dir)
@@ -80,6 +83,16 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         else:
             shown = _SHOWN_REFUSED if options.refused else _SHOWN if options.group_by is None else tuple(row)
             print("  ".join(f"{name}={_text(row[name])}" for name in shown))
+    return 0
+
+
+def _actions(options: argparse.Namespace) -> int:
+    for action in actions.read(StateDir(options.state_dir).journal):
+        shown: dict[str, object] = {**msgspec.structs.asdict(action), "time": iso_time(action.time_ms)}
+        if options.json:
+            print(msgspec.json.encode(shown).decode())
+        else:
+            print("  ".join(f"{name}={value}" for name, value in shown.items() if value and name != "time_ms"))
     return 0
 
 

@@ -1,9 +1,9 @@
-"""The control plane as an ASGI application: every route but /healthz needs the admin secret."""
+"""The control plane as an ASGI application: every route but /healthz needs a role (console/access.py)."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from ipaddress import ip_address
 
 import msgspec
@@ -13,13 +13,14 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from signalbox import __version__
+from signalbox.console.access import Endpoint, guarded
+from signalbox.console.keys import KeyPages
 from signalbox.control.explain import Explainer, Question
-from signalbox.control.state import AdminSecret
+from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
 from signalbox.telemetry.metrics import render
 
-Endpoint = Callable[[Request], Awaitable[Response]]
 EXPLAIN_BYTES_MAX = 32 * 1024 * 1024
 
 
@@ -28,42 +29,49 @@ class Console:
     explainer: of the configuration in force; it may take a while to make."""
 
     def __init__(
-        self, supervisor: Supervisor, secret: AdminSecret, metrics_open: bool, explainer: Callable[[], Explainer]
+        self, supervisor: Supervisor, office: KeyOffice, metrics_open: bool, explainer: Callable[[], Explainer]
     ) -> None:
         self._explainer = explainer
         self._supervisor = supervisor
-        self._secret = secret
+        self._office = office
+        self._keys = KeyPages(office)
         self._metrics_open = metrics_open
 
     def app(self) -> Starlette:
+        routes = [Route("/healthz", self.healthz, methods=["GET"])]
+        if self._metrics_open:
+            routes.append(Route("/metrics", self.open_metrics, methods=["GET"]))
+        else:
+            routes.append(self._route("GET", "/metrics", self.metrics))
+        keys = self._keys
         return Starlette(
             routes=[
-                Route("/healthz", self.healthz, methods=["GET"]),
-                Route("/metrics", self.metrics if self._metrics_open else self._guarded(self.metrics), methods=["GET"]),
-                Route("/api/status", self._guarded(self.status), methods=["GET"]),
-                Route("/api/reload", self._guarded(self.reload), methods=["POST"]),
-                Route("/api/explain", self._guarded(self.explain), methods=["POST"]),
+                *routes,
+                self._route("GET", "/api/status", self.status),
+                self._route("POST", "/api/reload", self.reload),
+                self._route("POST", "/api/explain", self.explain),
+                self._route("GET", "/api/keys", keys.list),
+                self._route("POST", "/api/keys", keys.create),
+                self._route("POST", "/api/keys/{id}/rotate", keys.rotate),
+                self._route("POST", "/api/keys/{id}/revoke", keys.revoke),
+                self._route("GET", "/api/actions", keys.actions),
             ],
         )
 
-    def _guarded(self, endpoint: Endpoint) -> Endpoint:
-        async def guarded(request: Request) -> Response:
-            scheme, _, candidate = request.headers.get("authorization", "").partition(" ")
-            if scheme.lower() != "bearer" or not self._secret.matches(candidate.strip()):
-                body = {"error": {"message": "Send the admin secret as Authorization: Bearer.", "code": "unauthorized"}}
-                return JSONResponse(body, 401, headers={"www-authenticate": "Bearer"})
-            return await endpoint(request)
-
-        return guarded
+    def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
+        return Route(path, guarded(self._office, method, path, endpoint), methods=[method])
 
     async def healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
 
-    async def metrics(self, request: Request) -> Response:
+    async def metrics(self, request: Request, actor: Actor) -> Response:
+        return await self.open_metrics(request)
+
+    async def open_metrics(self, request: Request) -> Response:
         text = render(await self._supervisor.metrics())
         return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    async def status(self, request: Request) -> Response:
+    async def status(self, request: Request, actor: Actor) -> Response:
         supervisor = self._supervisor
         return JSONResponse(
             {
@@ -76,15 +84,15 @@ class Console:
             }
         )
 
-    async def reload(self, request: Request) -> Response:
+    async def reload(self, request: Request, actor: Actor) -> Response:
+        await self._office.record(actor, "config.reload")
         why = await self._supervisor.reload()
         if why:
             body = {"error": {"message": why, "code": "config_refused"}, "generation": self._supervisor.generation}
             return JSONResponse(body, 409)
         return JSONResponse({"generation": self._supervisor.generation})
 
-
-    async def explain(self, request: Request) -> Response:
+    async def explain(self, request: Request, actor: Actor) -> Response:
         """What would become of a request, without sending it."""
         body = bytearray()
         async for chunk in request.stream():

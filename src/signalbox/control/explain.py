@@ -216,8 +216,10 @@ class Explainer:
         return found
 
     def _forbids_tools(self, call: Call) -> bool:
-        return bool(call.envelope.unknown_tools) and call.permitted == 0 and call.labels.level >= LEVELS.index(
-            "confidential"
+        return (
+            bool(call.envelope.unknown_tools)
+            and call.permitted == 0
+            and call.labels.level >= LEVELS.index("confidential")
         )
 
     def _verdict(self, call: Call, choices: tuple[Deployment, ...]) -> str:

@@ -1,10 +1,11 @@
-"""Making, listing and revoking virtual keys; the key itself is seen once, when it is made."""
+"""Making, narrowing, rotating and ending virtual keys; the key itself is seen once, when it is made."""
 
 from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable
 from decimal import Decimal
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import msgspec
 
@@ -12,12 +13,16 @@ from signalbox.core import keys
 from signalbox.core.labels import labels_of
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.secret import Secret
+from signalbox.core.snapshot import APIS
 
 DEFAULT_TENANT = "default"
+NAMES_MAX = 1000
+EVERY = "*"
 
 
-class NewKey(msgspec.Struct, frozen=True):
-    """What an operator asks for. workloads: empty for all of the tenant's."""
+class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What is asked for. workloads, apis, models, networks: empty for no limit. role: empty for a key that calls
+    models. creator: who makes it, for the record."""
 
     name: str
     tenant: str = DEFAULT_TENANT
@@ -27,20 +32,20 @@ class NewKey(msgspec.Struct, frozen=True):
     data: tuple[str, ...] = ()
     budget_usd: Decimal | None = None
     expires_ms: int | None = None
+    role: str = ""
+    apis: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    networks: tuple[str, ...] = ()
+    creator: str = ""
+
+
+class TooBroad(Exception):
+    """A key may not be made by this creator, because it would be allowed more than the creator is."""
 
 
 def make(wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[VirtualKey, Secret]:
     """The row to store and the key to hand out. Raises ValueError when what is asked for makes no sense."""
-    if not wanted.name or len(wanted.name) > 128 or not wanted.name.isprintable():
-        raise ValueError("the name must have 1 to 128 printable characters")
-    if wanted.budget_usd is not None and not (wanted.budget_usd.is_finite() and wanted.budget_usd >= 0):
-        raise ValueError("the budget must be a non-negative amount of dollars")
-    if wanted.expires_ms is not None and wanted.expires_ms <= now_ms:
-        raise ValueError("the expiry is in the past")
-    try:
-        labels_of(wanted.data)
-    except ValueError as error:
-        raise ValueError(f"unknown data class {error}") from None
+    _check(wanted, now_ms)
     key, public_id, _ = keys.mint(secrets.randbits(60), secrets.randbits(200))
     parts = keys.split(key)
     assert parts is not None
@@ -57,8 +62,44 @@ def make(wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[VirtualKey, Secret
         labels=wanted.data,
         budget_usd=wanted.budget_usd,
         expires_ms=wanted.expires_ms,
+        role=wanted.role,
+        creator=wanted.creator,
+        apis=wanted.apis or None,
+        models=wanted.models or None,
+        networks=wanted.networks or None,
     )
     return row, Secret(key)
+
+
+def _check(wanted: NewKey, now_ms: int) -> None:
+    for what, text in (("name", wanted.name), ("tenant", wanted.tenant), ("team", wanted.team or "-")):
+        if not text or len(text) > 128 or not text.isprintable():
+            raise ValueError(f"the {what} must have 1 to 128 printable characters")
+    lists = (wanted.workloads, wanted.deployments, wanted.data, wanted.apis, wanted.models, wanted.networks)
+    if any(len(names) > NAMES_MAX or any(len(name) > 256 for name in names) for names in lists):
+        raise ValueError(f"a list may hold {NAMES_MAX} names of 256 characters at most")
+    if wanted.budget_usd is not None and not (wanted.budget_usd.is_finite() and wanted.budget_usd >= 0):
+        raise ValueError("the budget must be a non-negative amount of dollars")
+    if wanted.expires_ms is not None and wanted.expires_ms <= now_ms:
+        raise ValueError("the expiry is in the past")
+    if wanted.role and wanted.role not in keys.ROLES:
+        raise ValueError(f"unknown role {wanted.role!r}; there are {', '.join(keys.ROLES)}")
+    unknown = [api for api in wanted.apis if api not in APIS]
+    if unknown:
+        raise ValueError(f"unknown endpoint {unknown[0]!r}; there are {', '.join(APIS)}")
+    networks_of(wanted.networks)
+    try:
+        labels_of(wanted.data)
+    except ValueError as error:
+        raise ValueError(f"unknown data class {error}") from None
+
+
+def networks_of(texts: Iterable[str]) -> list[IPv4Network | IPv6Network]:
+    """Raises ValueError with a sentence."""
+    try:
+        return [ip_network(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{error}; write a network such as 10.0.0.0/8") from None
 
 
 def create(store: Store, wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[VirtualKey, Secret]:
@@ -67,6 +108,100 @@ def create(store: Store, wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[Vi
     return row, key
 
 
+def rotate(store: Store, row: VirtualKey, pepper: bytes, now_ms: int, grace_ms: int) -> tuple[VirtualKey, Secret]:
+    """A new key with the same scope; the old one works for `grace_ms` more. Raises ValueError."""
+    if row.revoked_ms is not None or (row.expires_ms is not None and row.expires_ms <= now_ms):
+        raise ValueError("the key does not hold any more")
+    fresh, key = make(_again(row), pepper, now_ms)
+    fresh = msgspec.structs.replace(fresh, default_workload=row.default_workload)
+    store.insert_key(fresh)
+    store.expire_key(row.id, now_ms + grace_ms)
+    return fresh, key
+
+
+def _again(row: VirtualKey) -> NewKey:
+    return NewKey(
+        name=row.name,
+        tenant=row.tenant,
+        team=row.team,
+        workloads=row.workloads or (),
+        deployments=row.deployments_granted,
+        data=row.labels,
+        budget_usd=row.budget_usd,
+        expires_ms=row.expires_ms,
+        role=row.role,
+        apis=row.apis or (),
+        models=row.models or (),
+        networks=row.networks or (),
+        creator=row.creator,
+    )
+
+
+def narrowed(wanted: NewKey, creator: VirtualKey) -> NewKey:
+    """What a creator may make of what was asked for: what was left open is as the creator's own.
+
+    Raises TooBroad where more was asked for than the creator has."""
+    if wanted.role and creator.role != "admin":
+        raise TooBroad("this key may not make keys with a role")
+    if creator.role == "admin" and creator.tenant == EVERY:
+        return wanted
+    if wanted.tenant not in (creator.tenant, DEFAULT_TENANT) or (
+        creator.team and wanted.team not in ("", creator.team)
+    ):
+        raise TooBroad("a key belongs to the tenant and team of its creator")
+    return msgspec.structs.replace(
+        wanted,
+        tenant=creator.tenant,
+        team=creator.team or wanted.team,
+        workloads=_subset("workloads", wanted.workloads, creator.workloads),
+        deployments=_granted(wanted.deployments, creator.deployments_granted),
+        data=tuple(dict.fromkeys((*creator.labels, *wanted.data))),
+        budget_usd=_least("budget", wanted.budget_usd, creator.budget_usd),
+        expires_ms=_least("expiry", wanted.expires_ms, creator.expires_ms),
+        apis=_subset("endpoints", wanted.apis, creator.apis),
+        models=_subset("models", wanted.models, creator.models),
+        networks=_within(wanted.networks, creator.networks),
+    )
+
+
+def _subset(what: str, wanted: tuple[str, ...], held: tuple[str, ...] | None) -> tuple[str, ...]:
+    if held is None:
+        return wanted
+    beyond = sorted(set(wanted) - set(held))
+    if beyond:
+        raise TooBroad(f"{what}: the creator has no {beyond[0]!r}")
+    return wanted or held
+
+
+def _granted(wanted: tuple[str, ...], held: tuple[str, ...]) -> tuple[str, ...]:
+    beyond = () if EVERY in held else sorted(set(wanted) - set(held))
+    if beyond:
+        raise TooBroad(f"deployments: the creator has no {beyond[0]!r}")
+    return wanted
+
+
+def _least(what: str, wanted: Decimal | int | None, held: Decimal | int | None) -> object:
+    if held is not None and wanted is not None and wanted > held:
+        raise TooBroad(f"{what}: more than the creator's own")
+    return held if wanted is None else wanted
+
+
+def _within(wanted: tuple[str, ...], held: tuple[str, ...] | None) -> tuple[str, ...]:
+    if held is None:
+        return wanted
+    theirs = networks_of(held)
+    for network in networks_of(wanted):
+        if not any(_inside(network, wide) for wide in theirs):
+            raise TooBroad(f"networks: {network} is not within the creator's own")
+    return wanted or held
+
+
+def _inside(network: IPv4Network | IPv6Network, wide: IPv4Network | IPv6Network) -> bool:
+    if isinstance(network, IPv4Network):
+        return isinstance(wide, IPv4Network) and network.subnet_of(wide)
+    return isinstance(wide, IPv6Network) and network.subnet_of(wide)
+
+
 def usable(rows: Iterable[VirtualKey]) -> list[VirtualKey]:
-    """Those that are not revoked; expiry is judged at each request."""
-    return [row for row in rows if row.revoked_ms is None]
+    """Those that may call models: not revoked, and without a role; expiry is judged at each request."""
+    return [row for row in rows if row.revoked_ms is None and not row.role]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any, Protocol
 
 import msgspec
@@ -16,7 +17,8 @@ from signalbox.core.usage import Usage
 class Principal(msgspec.Struct, frozen=True):
     """Who calls, resolved from a virtual key. workloads/deployments: names this key may use; None means all of the
     tenant's workloads; deployments always need an explicit grant. labels: a floor that the key declares.
-    budget_pico: what the key may spend in all, in pico-dollars; None for no budget of its own."""
+    budget_pico: what the key may spend in all, in pico-dollars; None for no budget of its own. apis, models, networks:
+    where and for what it may be used, None for no limit."""
 
     key_id: str
     tenant: str
@@ -27,6 +29,13 @@ class Principal(msgspec.Struct, frozen=True):
     labels: Labels = NONE
     expires_s: int = 0
     budget_pico: int | None = None
+    apis: frozenset[str] | None = None
+    models: frozenset[str] | None = None
+    networks: tuple[IPv4Network | IPv6Network, ...] | None = None
+
+    @property
+    def scoped(self) -> bool:
+        return self.apis is not None or self.networks is not None
 
 
 class ForWhom(msgspec.Struct, frozen=True, gc=False):

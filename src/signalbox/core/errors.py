@@ -119,6 +119,14 @@ class Unauthenticated(CallError):
     should_retry = False
 
 
+class TooManyGuesses(CallError):
+    status = 429
+    code = "too_many_failures"
+    openai_type = "rate_limit_error"
+    anthropic_type = "rate_limit_error"
+    should_retry = False
+
+
 class Forbidden(CallError):
     status = 403
     code = "forbidden"

@@ -9,6 +9,8 @@ from __future__ import annotations
 import hashlib
 import zlib
 
+# Who may do what on the admin API; a key with a role calls no models.
+ROLES = ("admin", "operator", "auditor", "developer")
 PREFIX = "sb-"
 PUBLIC_CHARS = 12
 SECRET_CHARS = 40

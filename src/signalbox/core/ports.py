@@ -39,6 +39,8 @@ class Journal(Protocol):
 
 class VirtualKey(msgspec.Struct, frozen=True):
     """A virtual key as stored. id: the public id inside the key. workloads: None for all of the tenant's.
+    role: empty for a key that calls models, else one of keys.ROLES, for the admin API only. creator: id of the key that
+    made it, or who did. apis, models, networks: None for no limit; networks in CIDR form.
     default_workload and labels: as in call.Principal, labels by name. Times: Unix milliseconds; revoked_ms None while
     the key holds."""
 
@@ -55,6 +57,11 @@ class VirtualKey(msgspec.Struct, frozen=True):
     budget_usd: Decimal | None = None
     expires_ms: int | None = None
     revoked_ms: int | None = None
+    role: str = ""
+    creator: str = ""
+    apis: tuple[str, ...] | None = None
+    models: tuple[str, ...] | None = None
+    networks: tuple[str, ...] | None = None
 
 
 class ShipMark(msgspec.Struct, frozen=True):
@@ -199,6 +206,10 @@ class Store(Protocol):
 
     def revoke_key(self, key_id: str, time_ms: int) -> bool:
         """False when there is no such key. A key that was revoked before keeps its first time."""
+        ...
+
+    def expire_key(self, key_id: str, time_ms: int) -> bool:
+        """Lets a key expire at a time, unless it expires earlier; False when there is no such key that holds."""
         ...
 
     def keys_version(self) -> int:

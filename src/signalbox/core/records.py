@@ -88,4 +88,17 @@ class ConfigLoaded(msgspec.Struct, frozen=True, tag="config", tag_field="k", gc=
     version: str
 
 
-Record = Opened | Refused | Progress | Settled | ConfigLoaded
+class Action(msgspec.Struct, frozen=True, tag="action", tag_field="k", omit_defaults=True, gc=False):
+    """Something that a person or their program did to the installation. actor: who, by key id, or where from.
+    action: such as key.create; target: to what; detail: what of it, never a secret. refused: it was not allowed."""
+
+    time_ms: int
+    actor: str
+    role: str
+    action: str
+    target: str = ""
+    detail: dict[str, str] = {}
+    refused: bool = False
+
+
+Record = Opened | Refused | Progress | Settled | ConfigLoaded | Action

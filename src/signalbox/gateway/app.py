@@ -10,8 +10,17 @@ from time import monotonic, perf_counter_ns, time
 
 import msgspec
 
-from signalbox.core.errors import CallError, Internal, LedgerError, MethodNotAllowed, NotFound, Overloaded
+from signalbox.core.errors import (
+    CallError,
+    Internal,
+    LedgerError,
+    MethodNotAllowed,
+    NotFound,
+    Overloaded,
+    Unauthenticated,
+)
 from signalbox.gateway import endpoints
+from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits, Request
 from signalbox.gateway.reply import HttpReply, send_error, status_of
@@ -83,6 +92,7 @@ class Gateway:
         self.accepting = True
         self._ticker: asyncio.TimerHandle | None = None
         self._ids = count(1)
+        self._guesses = Guesses()
         self._process = f"{int(time()):08x}{token_hex(4)}"
 
     # --- gateway.http.Server ---
@@ -100,6 +110,8 @@ class Gateway:
             await route.endpoint(self, request, connection, dialect, call_id)
         except Exception as failure:
             error = self.told(failure, call_id)
+            if isinstance(error, Unauthenticated):
+                error = self._guesses.judge(error, peer(connection), monotonic())
             send_error(connection, dialect, error, call_id)
             self.answered(dialect.api, status_of(dialect, error), request.received_ns)
 

@@ -12,8 +12,9 @@ from signalbox.core.call import Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
-from signalbox.gateway.auth import Keyring, credential
+from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, Request
 from signalbox.gateway.reply import JSON, HttpReply, send_body
 from signalbox.pipeline.count import count_tokens
@@ -55,7 +56,7 @@ CREATED_AT = "2026-01-01T00:00:00Z"
 async def generate(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """POST endpoints that talk to a model."""
     stages = plane.stages
-    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
+    principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     auth_ns = plane.now_ns()
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
     reply = HttpReply(call, dialect, connection, plane.now_ns)
@@ -130,7 +131,7 @@ def _call(
 
 async def list_models(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /v1/models: what this key may name, in one object that satisfies both official SDKs."""
-    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
+    principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
     data = [_model(plane.stages.snapshot, name) for name in _names(plane.stages.snapshot, principal)]
     page = {
         "object": "list",
@@ -144,7 +145,7 @@ async def list_models(plane: Plane, request: Request, connection: Connection, di
 
 async def get_model(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /v1/models/{id}."""
-    principal = plane.keyring.principal(credential(request.headers), plane.now_s())
+    principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
     name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
     if name not in _names(plane.stages.snapshot, principal):
         raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Callable
+from ipaddress import ip_network
 
 import msgspec
 
@@ -124,4 +125,7 @@ def principal_of(row: VirtualKey) -> Principal:
         labels=labels_of(row.labels),
         expires_s=row.expires_ms // 1000 if row.expires_ms is not None else 0,
         budget_pico=int(row.budget_usd * PICO) if row.budget_usd is not None else None,
+        apis=frozenset(row.apis) if row.apis is not None else None,
+        models=frozenset(row.models) if row.models is not None else None,
+        networks=tuple(map(ip_network, row.networks)) if row.networks is not None else None,
     )

@@ -11,6 +11,7 @@ from signalbox.pipeline.hedge import hedged
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import FAILURES
+from signalbox.policy.access import of_models
 from signalbox.routing.router import needs
 
 
@@ -24,6 +25,8 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         classified = await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found
         call.permitted = stages.interlock.permitted(call)  # 3 rules
+        if call.principal.models is not None:
+            call.permitted &= of_models(call.snapshot, call.principal.models)
         call.decision = stages.router.decide(call.workload, call.permitted, needs(call), call.pinned)  # 5 decide
         call.decided_ns = stages.now_ns()
         reply = rescue.through(call, reply, stages)

@@ -52,6 +52,15 @@ def may_name(principal: Principal, deployment: str) -> bool:
     return deployment in principal.deployments or EVERY in principal.deployments
 
 
+def of_models(snapshot: Snapshot, models: frozenset[str]) -> int:
+    """The deployments that a key limited to some models may reach: by the deployment's name or its model's."""
+    allowed = 0
+    for deployment in snapshot.deployments:
+        if deployment.name in models or deployment.model in models:
+            allowed |= 1 << deployment.index
+    return allowed
+
+
 def _default(snapshot: Snapshot, principal: Principal) -> Workload:
     """The key's own default and nothing else where it has one; otherwise the configuration's, or the first of the file
     that the key may use."""

@@ -138,6 +138,16 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             """,
         ),
     ),
+    (
+        "roles and scopes of keys",
+        (
+            "ALTER TABLE virtual_keys ADD COLUMN role TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE virtual_keys ADD COLUMN creator TEXT NOT NULL DEFAULT ''",
+            "ALTER TABLE virtual_keys ADD COLUMN apis TEXT",  # JSON array, NULL for all; so are the next two
+            "ALTER TABLE virtual_keys ADD COLUMN models TEXT",
+            "ALTER TABLE virtual_keys ADD COLUMN networks TEXT",
+        ),
+    ),
 )
 
 

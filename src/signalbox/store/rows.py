@@ -153,9 +153,13 @@ def refused_row(values: tuple[Any, ...]) -> Refused:
     return Refused(**fields)
 
 
+_LISTS_OR_ALL = ("workloads", "apis", "models", "networks")
+
+
 def key_values(key: VirtualKey) -> tuple[object, ...]:
     fields = {name: getattr(key, name) for name in KEY_COLUMNS}
-    fields["workloads"] = None if key.workloads is None else names_json(key.workloads)
+    for name in _LISTS_OR_ALL:
+        fields[name] = None if fields[name] is None else names_json(fields[name])
     fields["deployments_granted"] = names_json(key.deployments_granted)
     fields["labels"] = names_json(key.labels)
     fields["budget_usd"] = None if key.budget_usd is None else f"{key.budget_usd:f}"
@@ -164,7 +168,8 @@ def key_values(key: VirtualKey) -> tuple[object, ...]:
 
 def key_row(values: tuple[Any, ...]) -> VirtualKey:
     fields = dict(zip(KEY_COLUMNS, values, strict=True))
-    fields["workloads"] = None if fields["workloads"] is None else names_of(fields["workloads"])
+    for name in _LISTS_OR_ALL:
+        fields[name] = None if fields[name] is None else names_of(fields[name])
     fields["deployments_granted"] = names_of(fields["deployments_granted"])
     fields["labels"] = names_of(fields["labels"])
     fields["budget_usd"] = None if fields["budget_usd"] is None else Decimal(fields["budget_usd"])

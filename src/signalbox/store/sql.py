@@ -157,6 +157,17 @@ class SqlStore(ABC):
                 _bump_keys(connection)
             return found.rowcount > 0
 
+    def expire_key(self, key_id: str, time_ms: int) -> bool:
+        with self._transaction() as connection:
+            found = connection.execute(
+                "UPDATE virtual_keys SET expires_ms = CASE WHEN expires_ms < ? THEN expires_ms ELSE ? END"
+                " WHERE id = ? AND revoked_ms IS NULL",
+                (time_ms, time_ms, key_id),
+            )
+            if found.rowcount:
+                _bump_keys(connection)
+            return found.rowcount > 0
+
     def keys_version(self) -> int:
         with self._guard():
             return int(_one(self._connection().execute("SELECT version FROM keys_version")))

@@ -1,0 +1,95 @@
+"""The control plane's endpoints about keys, and the record of who did what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from signalbox.console.access import refused
+from signalbox.control.keys import NewKey, TooBroad
+from signalbox.control.office import Actor, KeyOffice
+from signalbox.core.ports import VirtualKey
+
+BODY_BYTES_MAX = 64 * 1024
+
+
+class Grace(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How long a rotated key still works."""
+
+    grace_s: int = 0
+
+
+class KeyPages:
+    """Every id that an actor may not see is as one that does not exist."""
+
+    def __init__(self, office: KeyOffice) -> None:
+        self._office = office
+
+    async def list(self, request: Request, actor: Actor) -> Response:
+        return _json({"keys": [shown(row) for row in await self._office.list_keys(actor)]})
+
+    async def create(self, request: Request, actor: Actor) -> Response:
+        wanted = await _read(request, NewKey)
+        if isinstance(wanted, Response):
+            return wanted
+        if wanted.creator:
+            return refused(400, "invalid_request", "The creator is who asks; leave it out.")
+        try:
+            row, key = await self._office.create(actor, wanted)
+        except TooBroad as error:
+            return refused(403, "too_broad", f"The key was not made: {error}.")
+        except ValueError as error:
+            return refused(400, "invalid_request", f"The key was not made: {error}.")
+        return _json({"id": row.id, "key": key.reveal()}, 201)
+
+    async def rotate(self, request: Request, actor: Actor) -> Response:
+        grace = await _read(request, Grace)
+        if isinstance(grace, Response):
+            return grace
+        try:
+            made = await self._office.rotate(actor, request.path_params["id"], grace.grace_s)
+        except ValueError as error:
+            return refused(400, "invalid_request", f"The key was not rotated: {error}.")
+        if made is None:
+            return _unknown()
+        row, key = made
+        return _json({"id": row.id, "key": key.reveal()}, 201)
+
+    async def revoke(self, request: Request, actor: Actor) -> Response:
+        if not await self._office.revoke(actor, request.path_params["id"]):
+            return _unknown()
+        return _json({"id": request.path_params["id"], "state": "revoked"})
+
+    async def actions(self, request: Request, actor: Actor) -> Response:
+        return _json({"actions": await self._office.actions()})
+
+
+def shown(row: VirtualKey) -> dict[str, Any]:
+    """A key as others may see it: nothing of its secret."""
+    fields = msgspec.structs.asdict(row)
+    del fields["secret_hmac"]
+    return fields
+
+
+async def _read(request: Request, kind: type[Any]) -> Any:
+    """The body as a struct without unknown fields, or the answer that says what is wrong with it."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > BODY_BYTES_MAX:
+            return refused(413, "request_too_large", f"At most {BODY_BYTES_MAX} bytes are read.")
+    try:
+        return msgspec.json.decode(bytes(body) or b"{}", type=kind)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        return refused(400, "invalid_request", f"The body cannot be read: {error}.")
+
+
+def _unknown() -> Response:
+    return refused(404, "not_found", "There is no such key.")
+
+
+def _json(document: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, media_type="application/json")

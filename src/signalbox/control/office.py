@@ -1,0 +1,128 @@
+"""The key office: who may act on the installation, what they may do with keys, and the record of it."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
+from signalbox.control.state import AdminSecret
+from signalbox.control.storage import StoreThread
+from signalbox.core import keys
+from signalbox.core.ports import VirtualKey
+from signalbox.core.records import Action
+from signalbox.core.secret import Secret
+from signalbox.ledger import actions
+
+ADMIN, DEVELOPER = "admin", "developer"
+GRACE_S_MAX = 30 * 86_400
+ACTIONS_MAX = 1000
+
+
+class Actor(msgspec.Struct, frozen=True):
+    """Who acts: the installation's own admin secret, or a key with a role. key: what it may hand on."""
+
+    id: str
+    role: str
+    key: VirtualKey
+
+    def sees(self, row: VirtualKey) -> bool:
+        """Whether a key is this actor's business: everybody's for those of all tenants, else its tenant's; a
+        developer's are those that it made and its own."""
+        if self.key.tenant != EVERY and row.tenant != self.key.tenant:
+            return False
+        return self.role != DEVELOPER or self.id in (row.id, row.creator)
+
+
+class KeyOffice:
+    """Every change is on record before it is made, and what was refused is on record too."""
+
+    def __init__(
+        self, store: StoreThread, secret: AdminSecret, pepper: bytes, journal: Path, now_ms: Callable[[], int]
+    ) -> None:
+        self._store = store
+        self._secret = secret
+        self._pepper = pepper
+        self._digester = keys.Digester(pepper)
+        self._journal = journal
+        self._now_ms = now_ms
+        self._version = -1
+        self._rows: dict[str, VirtualKey] = {}
+
+    async def actor(self, token: str) -> Actor | None:
+        """Who holds this token; None for a wrong one, and for a key that calls models."""
+        if self._secret.matches(token):
+            return Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
+        parts = keys.split(token)
+        if parts is None:
+            return None
+        rows = await self._known()
+        row = rows.get(parts[0])
+        digest = self._digester.digest(parts[1])
+        if not hmac.compare_digest(digest, row.secret_hmac if row is not None else bytes(32)) or row is None:
+            return None
+        expired = row.expires_ms is not None and row.expires_ms <= self._now_ms()
+        if not row.role or row.revoked_ms is not None or expired:
+            return None
+        return Actor(row.id, row.role, row)
+
+    async def list_keys(self, actor: Actor) -> list[VirtualKey]:
+        return [row for row in (await self._known()).values() if actor.sees(row)]
+
+    async def create(self, actor: Actor, wanted: NewKey) -> tuple[VirtualKey, Secret]:
+        """Raises TooBroad, and ValueError for what makes no sense."""
+        try:
+            allowed = msgspec.structs.replace(narrowed(wanted, actor.key), creator=actor.id)
+        except TooBroad as error:
+            await self.record(actor, "key.create", wanted.name, {"why": str(error)}, refused=True)
+            raise
+        await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
+        return await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
+
+    async def rotate(self, actor: Actor, key_id: str, grace_s: int) -> tuple[VirtualKey, Secret] | None:
+        """A fresh key in place of one; None when there is none that the actor sees. Raises ValueError."""
+        row = await self._visible(actor, key_id)
+        if row is None:
+            return None
+        if not 0 <= grace_s <= GRACE_S_MAX:
+            raise ValueError(f"the grace must be 0 to {GRACE_S_MAX} seconds")
+        await self.record(actor, "key.rotate", key_id, {"grace_s": str(grace_s)})
+        return await self._store.run(lambda store: rotate(store, row, self._pepper, self._now_ms(), grace_s * 1000))
+
+    async def revoke(self, actor: Actor, key_id: str) -> bool:
+        if await self._visible(actor, key_id) is None:
+            return False
+        await self.record(actor, "key.revoke", key_id)
+        return await self._store.run(lambda store: store.revoke_key(key_id, self._now_ms()))
+
+    async def actions(self) -> list[Action]:
+        """The last ACTIONS_MAX of them."""
+        return await asyncio.to_thread(lambda: list(actions.read(self._journal))[-ACTIONS_MAX:])
+
+    async def record(
+        self,
+        actor: Actor,
+        action: str,
+        target: str = "",
+        detail: dict[str, str] | None = None,
+        *,
+        refused: bool = False,
+    ) -> None:
+        """Raises LedgerError when it cannot be recorded; then nothing may be done."""
+        entry = Action(self._now_ms(), actor.id, actor.role, action, target, detail or {}, refused)
+        await asyncio.to_thread(actions.record, self._journal, entry)
+
+    async def _visible(self, actor: Actor, key_id: str) -> VirtualKey | None:
+        row = (await self._known()).get(key_id)
+        return row if row is not None and actor.sees(row) else None
+
+    async def _known(self) -> dict[str, VirtualKey]:
+        version = await self._store.run(lambda store: store.keys_version())
+        if version != self._version:
+            self._rows = {row.id: row for row in await self._store.run(lambda store: store.list_keys())}
+            self._version = version
+        return self._rows
