@@ -11,8 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from signalbox.bootstrap import open_store, today
-from signalbox.cli.options import add_json, add_state_dir
+from signalbox.bootstrap import open_store, stated_store, today
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import read_bytes
 from signalbox.control.plan_ledger import DRIFT, back_test
 from signalbox.control.state import StateDir
@@ -23,6 +23,7 @@ from signalbox.planner.plan import decode
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", type=Path, help="the plan.json")
     parser.add_argument("--since", default="30d", metavar="30d", help="days of the ledger (%(default)s)")
+    add_config(parser)
     add_state_dir(parser)
     add_json(parser)
 
@@ -34,7 +35,7 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.plan}: not a plan: {error}. Make one with `signalbox plan`.", file=sys.stderr)
         return 2
     state = StateDir(options.state_dir)
-    store = open_store(state)
+    store = open_store(state, stated_store(config_path(options.config)))
     try:
         Shipping(store, state.journal).ship_once()
         found = back_test(plan, plan.deployments, store, options.since, today())

@@ -9,14 +9,14 @@ import argparse
 import sys
 from pathlib import Path
 
-from signalbox.bootstrap import open_store, today
+from signalbox.bootstrap import compile_declared, open_store, stated_store, today
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import load, read_bytes
 from signalbox.control.plan_ledger import workloads_from_ledger
+from signalbox.control.planner_files import PlannerFiles
 from signalbox.control.planning import Planned, Wanted, plan_from
 from signalbox.control.state import StateDir
 from signalbox.ledger.ship import Shipping
-from signalbox.planner.catalogue.read import shipped
 from signalbox.planner.plan import Plan, encode
 from signalbox.planner.report import page
 
@@ -54,14 +54,20 @@ def run(options: argparse.Namespace) -> int:
             print("--from-ledger takes its options from signalbox.yaml. Pass --config with its path.", file=sys.stderr)
             return 2
         state = StateDir(options.state_dir)
-        store = open_store(state)
+        snapshot = compile_declared(declared, 1).snapshot
+        store = open_store(state, stated_store(path))
         try:
             Shipping(store, state.journal).ship_once()
-            content = workloads_from_ledger(store, declared, options.from_ledger, today(), content or None, name)
+            content = workloads_from_ledger(
+                store, declared, snapshot, options.from_ledger, today(), content or None, name
+            )
         finally:
             store.close()
         name = "(from the ledger)"
-    wanted = Wanted(content, name, declared, shipped(), today(), options.seed, options.draws)
+    files = PlannerFiles(options.state_dir)
+    wanted = Wanted(
+        content, name, declared, files.catalogue(), files.calibration(), today(), options.seed, options.draws
+    )
     planned = plan_from(wanted, _silent if options.quiet or options.json else _progress)
     plan = planned.plan
     written = encode(plan)

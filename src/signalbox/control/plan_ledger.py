@@ -14,6 +14,7 @@ from signalbox.config.declared import Declared
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import AttemptFilter, AttemptRow, Store
 from signalbox.core.records import SETTLED
+from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO
 from signalbox.planner.plan import Plan
 
@@ -24,6 +25,7 @@ WORKLOADS_MAX = 1_000
 # A measured number that is so far from the plan's is drift; so is a cost.
 DRIFT = 0.10
 DAY_MS = 86_400_000
+PICO_PER_MTOK = 10**6
 
 
 class _Seen:
@@ -97,9 +99,15 @@ def _percentile(values: list[int], part: float) -> int:
 
 
 def workloads_from_ledger(
-    store: Store, declared: Declared, over: str, today: str, base: bytes | None = None, name: str = ""
+    store: Store,
+    declared: Declared,
+    snapshot: Snapshot,
+    over: str,
+    today: str,
+    base: bytes | None = None,
+    name: str = "",
 ) -> bytes:
-    """A workload file, as text. Options are the deployments of signalbox.yaml whose price is known, and those of
+    """A workload file, as text. Options are the deployments of signalbox.yaml at the prices in force, and those of
     `base`, a workload file whose organisation, options and targets are kept. Raises ConfigError."""
     days = days_of(over)
     seen, first = _seen(store, days, today)
@@ -110,7 +118,7 @@ def workloads_from_ledger(
     except (yaml.YAMLError, ValueError, TypeError):
         raise ConfigError([f"{name}: not a workload file. `signalbox plan {name}` says what is wrong."]) from None
     options: dict[str, Any] = dict(document.get("options") or {})
-    for deployment, entry in _options(declared, first, today).items():
+    for deployment, entry in _options(declared, snapshot, first, today).items():
         options.setdefault(deployment, entry)
     workloads: dict[str, Any] = dict(document.get("workloads") or {})
     for workload, what in seen.items():
@@ -152,26 +160,22 @@ def _workload(
     return row
 
 
-def _options(declared: Declared, first: dict[str, list[int]], today: str) -> dict[str, Any]:
+def _options(declared: Declared, snapshot: Snapshot, first: dict[str, list[int]], today: str) -> dict[str, Any]:
     """Deployments with token prices as options; what is paid by GPU-hours needs a workload file that says how much."""
     found: dict[str, Any] = {}
     for name, target in declared.deployments.items():
         entry: dict[str, Any] = {"environment": target.environment, "model": target.model, "deployment": name}
         kind = declared.config.environments[target.environment].kind
         entry["kind"] = "cloud-api" if kind == "cloud" else "managed"
-        stated = target.price if not isinstance(target.price, str) else None
-        if target.price == "free":
-            entry["price"] = {"input_mtok": 0, "output_mtok": 0}
-        elif stated is not None and stated.input_mtok is not None and stated.output_mtok is not None:
-            entry["price"] = {"input_mtok": float(stated.input_mtok), "output_mtok": float(stated.output_mtok)}
-            if stated.cache_read_mtok is not None:
-                entry["price"]["cache_read_mtok"] = float(stated.cache_read_mtok)
-            if stated.request_usd is not None:
-                entry["price"]["request_usd"] = float(stated.request_usd)
-        elif target.catalogue is not None:
-            entry["provider"] = target.catalogue
-        else:
+        rates = snapshot.deployment_by_name[name].rates
+        if not rates.priced or target.price is None:
             continue
+        entry["price"] = {
+            "input_mtok": rates.tokens_in / PICO_PER_MTOK,
+            "cache_read_mtok": rates.cache_read / PICO_PER_MTOK,
+            "output_mtok": rates.tokens_out / PICO_PER_MTOK,
+            "request_usd": rates.request / PICO,
+        }
         times = first.get(name, [])
         if times:
             entry["ttft_p95_ms"] = _quantity(float(_percentile(times, 0.95)), 0, today) | {"source": "ledger"}

@@ -10,6 +10,7 @@ from msgspec.json import encode
 from signalbox.config.declared import Declared
 from signalbox.control.plan_rules import Violation, compile_options, refused_options, violations
 from signalbox.core.usage import Rates
+from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
 from signalbox.planner.plan import Plan, Sources, digest
 from signalbox.planner.planning import Inputs, Progress, make_plan
@@ -33,6 +34,7 @@ class Wanted(Struct, frozen=True):
     name: str
     declared: Declared | None
     catalogue: Catalogue
+    calibration: Calibration
     day: str
     seed: int = 1
     draws: int = 1000
@@ -51,6 +53,7 @@ def plan_of(wanted: Wanted, read: Read, progress: Progress) -> Planned:
         read=read,
         refusals=refused_options(snapshot, read.file),
         catalogue=wanted.catalogue,
+        calibration=wanted.calibration,
         rates_for=_on(date.fromisoformat(wanted.day)),
         sources=sources_of(wanted),
         seed=wanted.seed,
@@ -65,7 +68,7 @@ def sources_of(wanted: Wanted) -> Sources:
     return Sources(
         workloads=digest(wanted.content),
         config=wanted.declared.version if wanted.declared is not None else "",
-        catalogue=digest(encode(wanted.catalogue)),
+        catalogue=digest(encode(wanted.catalogue), encode(wanted.calibration)),
         prices=f"{header().source} {header().source_version}",
         day=wanted.day,
     )

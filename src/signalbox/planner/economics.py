@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from msgspec import Struct
 from msgspec.structs import replace
 
 from signalbox.core.usage import Rates
+from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
 from signalbox.planner.demand import HOURS_PER_MONTH, Demand
 from signalbox.planner.instance import Pool, Tier
@@ -132,7 +134,14 @@ def slo_of(workload: PlanWorkload) -> Slo:
     )
 
 
-def lot_leg(name: str, option: Option, workload: PlanWorkload, demand: Demand, catalogue: Catalogue) -> Leg:
+def lot_leg(
+    name: str,
+    option: Option,
+    workload: PlanWorkload,
+    demand: Demand,
+    catalogue: Catalogue,
+    calibration: Calibration | None = None,
+) -> Leg:
     """Raises NotPriced with the reason why the option cannot carry the workload."""
     tokens = demand.input_tokens + option.augment.rag_input_tokens.value + demand.output_tokens
     if option.unit_tokens_per_s is not None:
@@ -153,9 +162,8 @@ def lot_leg(name: str, option: Option, workload: PlanWorkload, demand: Demand, c
     )
     try:
         config = serving_config(option, model, gpu)
-        found = _within_first_token(
-            workload, knee(model, gpu, config, mix, slo_of(workload)), lambda slo: knee(model, gpu, config, mix, slo)
-        )
+        at: Callable[[Slo], Capacity] = partial(knee, model, gpu, config, mix, calibration=calibration)
+        found = _within_first_token(workload, at(slo_of(workload)), at)
     except (PlannerError, ValueError) as error:
         code = "context-too-short" if "context" in str(error) else "serving-impossible"
         raise NotPriced(code, str(error)) from None

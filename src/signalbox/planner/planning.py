@@ -10,6 +10,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
 from signalbox.planner.crossover import crossovers
 from signalbox.planner.economics import HEADROOM, RatesFor, replicas_per_lot
@@ -58,6 +59,7 @@ class Inputs(Struct, frozen=True):
     read: Read
     refusals: Refusals
     catalogue: Catalogue
+    calibration: Calibration
     rates_for: RatesFor
     sources: Sources
     seed: int = 1
@@ -82,7 +84,13 @@ class _Run:
     def _build(self, factor: float, relaxed: Relaxed, file: PlanFile | None = None) -> Built:
         inputs = self._inputs
         return build(
-            file or self._file, inputs.refusals, inputs.catalogue, inputs.rates_for, scale=factor, relaxed=relaxed
+            file or self._file,
+            inputs.refusals,
+            inputs.catalogue,
+            inputs.rates_for,
+            calibration=inputs.calibration,
+            scale=factor,
+            relaxed=relaxed,
         )
 
     def _servable(self, file: PlanFile) -> PlanFile:

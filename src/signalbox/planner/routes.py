@@ -9,6 +9,7 @@ import numpy as np
 from msgspec import Struct
 from msgspec.structs import replace
 
+from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
 from signalbox.planner.demand import HOURS_PER_MONTH, SECONDS_PER_HOUR, Demand, demand_of
 from signalbox.planner.economics import (
@@ -74,10 +75,11 @@ def build(
     catalogue: Catalogue,
     rates_for: RatesFor,
     *,
+    calibration: Calibration | None = None,
     scale: float = 1.0,
     relaxed: Relaxed = NOTHING_RELAXED,
 ) -> Built:
-    return _Builder(file, refusals, catalogue, rates_for, scale, relaxed).built()
+    return _Builder(file, refusals, catalogue, rates_for, calibration, scale, relaxed).built()
 
 
 class _Builder:
@@ -87,6 +89,7 @@ class _Builder:
         refusals: Refusals,
         catalogue: Catalogue,
         rates_for: RatesFor,
+        calibration: Calibration | None,
         scale: float,
         relaxed: Relaxed,
     ) -> None:
@@ -94,6 +97,7 @@ class _Builder:
         self._refusals = refusals
         self._catalogue = catalogue
         self._rates_for = rates_for
+        self._calibration = calibration
         self._relaxed = relaxed
         demands = [demand_of(workload) for workload in file.workloads.values()]
         self._demands = [replace(each, requests_per_day=each.requests_per_day * scale) for each in demands]
@@ -222,7 +226,9 @@ class _Builder:
                 self._open(name, option, None)
             return leg
         asked = replace(workload, targets=replace(workload.targets, ttft_p95_ms=None, tpot_ms=None, e2e_p95_ms=None))
-        leg = lot_leg(name, option, asked if self._relaxed.latency else workload, demand, self._catalogue)
+        leg = lot_leg(
+            name, option, asked if self._relaxed.latency else workload, demand, self._catalogue, self._calibration
+        )
         if leg.config is not None:
             self._configs[name] = leg.config
         self._open(name, option, leg.config)
