@@ -14,7 +14,7 @@ from signalbox.planner.catalogue.entries import Catalogue, Ceiling, Offer, Purch
 from signalbox.planner.specs import GpuSpec, ModelSpec
 
 FOLDER = Path(__file__).parent
-FILES = ("models.yaml", "accelerators.yaml", "prices.yaml", "ceilings.yaml")
+FILES = ("models.yaml", "accelerators.yaml", "prices.yaml", "purchases.yaml", "ceilings.yaml")
 
 SECTIONS: dict[str, type[msgspec.Struct]] = {
     "models": ModelSpec,
