@@ -24,6 +24,9 @@ FILE = "serving_points_train.csv"
 # InferenceX draws lengths uniformly between 0.8 and 1.0 of the nominal ones.
 DRAWN = 0.9
 
+# The runs say how many requests were in flight; their engines were started to take them all.
+SEQUENCES_MAX = 4096
+
 
 class Observation(msgspec.Struct, frozen=True):
     """A point and how it was grouped. group: architecture and accelerator; no fit may see a group that it is judged
@@ -117,6 +120,7 @@ def _observation(row: dict[str, str]) -> Observation:
             data_parallel=data,
             expert_parallel=expert_parallel,
             kv_bits=8 if eight_bit_cache else 16,
+            sequences_max=SEQUENCES_MAX,
         ),
         mix=LengthMix(input_tokens=drawn * nominal[0], output_tokens=drawn * nominal[1]),
         concurrency=float(int(row["batch_size"]) * int(row["attention_dp_size"] or 1)),

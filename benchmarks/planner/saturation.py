@@ -26,7 +26,6 @@ FILE = "master_results.csv"
 MIX = LengthMix(input_tokens=512, output_tokens=256)
 ACCELERATORS = {"H100": "h100-sxm", "A100_80GB_PCIe": "a100-pcie-80gb"}
 PRECISIONS = {"float16": "bf16", "fp8": "fp8"}
-SEQUENCES_MAX = 256
 
 
 def measure(path: Path) -> dict[str, object]:
@@ -43,7 +42,6 @@ def measure(path: Path) -> dict[str, object]:
                 "engine": "vllm",
                 "quantisation": PRECISIONS[precision],
                 "tensor_parallel": gpus,
-                "sequences_max": SEQUENCES_MAX,
             },
             ServingConfig,
         )

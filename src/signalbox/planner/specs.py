@@ -128,7 +128,8 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """How one replica is served. The replica uses `gpus` accelerators = tensor_parallel x data_parallel; data_parallel
     is for attention only (each rank has its own sequences, experts are shared between all). expert_parallel: whole
     experts on each rank instead of a slice of every expert. kv_bits: 16 or 8. memory_share: of the accelerator's
-    memory, what the engine may use. sequences_max: the most that one rank decodes together, whatever would fit.
+    memory, what the engine may use. sequences_max: the most that one rank decodes together, whatever
+    would fit; engines are started with such a limit.
     """
 
     engine: Engine = "vllm"
@@ -138,7 +139,7 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     expert_parallel: bool = False
     kv_bits: int = 16
     memory_share: float = 0.9
-    sequences_max: int = 1024
+    sequences_max: int = 256
 
     def __post_init__(self) -> None:
         if self.tensor_parallel < 1 or self.data_parallel < 1:
