@@ -86,6 +86,7 @@ class Box:
         method: str | None = None,
         key: str | None = None,
         headers: dict[str, str] | None = None,
+        within_s: float = 30,
     ) -> Answer:
         """One request on a connection of its own. key '' sends none."""
         data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
@@ -97,14 +98,14 @@ class Box:
             lines["authorization"] = f"Bearer {key or self.key}"
         lines |= headers or {}
         head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{k}: {v}\r\n" for k, v in lines.items()) + "\r\n"
-        return await self.raw(head.encode() + data)
+        return await self.raw(head.encode() + data, within_s)
 
-    async def raw(self, data: bytes) -> Answer:
+    async def raw(self, data: bytes, within_s: float = 30) -> Answer:
         """Exactly these bytes, and what comes back until the gateway closes."""
         reader, writer = await asyncio.open_connection("127.0.0.1", self.port)
         try:
             writer.write(data)
-            received = await asyncio.wait_for(reader.read(-1), 30)
+            received = await asyncio.wait_for(reader.read(-1), within_s)
         finally:
             writer.close()
             with contextlib.suppress(OSError):

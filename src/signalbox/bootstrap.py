@@ -47,6 +47,7 @@ from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits
+from signalbox.gateway.overload import Bounds
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.chain import chain_names
 from signalbox.ledger.checkpoint import CheckpointLog
@@ -63,7 +64,7 @@ from signalbox.policy.budgets import Budgets
 from signalbox.policy.check import counts, due
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
-from signalbox.policy.limits import Limits
+from signalbox.policy.limits import CRITICALITIES, Limits
 from signalbox.policy.purse import Purse
 from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations, key_from
@@ -248,6 +249,7 @@ class DataPlane:
         classifier = self._classifier_for(snapshot)
         fleet = self._fleets.adopt(snapshot)
         self._watch.adopt(snapshot, fleet)
+        self._limits.resize(self._server.calls_max)
         self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
         return Stages(
             snapshot=snapshot,
@@ -287,6 +289,7 @@ class DataPlane:
             body_idle_s=server.body_timeout_s,
             keep_alive_s=server.keepalive_s,
             write_s=server.write_timeout_s,
+            overload=Bounds(server.loop_lag_ms_max / 1000, server.memory_bytes_max),
         )
 
     def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:
@@ -300,6 +303,10 @@ class DataPlane:
         metrics = self._metrics
         metrics.set(("signalbox_in_flight",), self._limits.in_flight)
         metrics.set(("signalbox_client_connections",), len(gateway.connections))
+        metrics.set(("signalbox_loop_lag_seconds",), gateway.watch.lag_s)
+        for name, shed in zip(CRITICALITIES, self._limits.shed, strict=True):
+            if shed:
+                metrics.set(("signalbox_shed_total", name), shed)
         now_ns = time.perf_counter_ns()
         for name, group in self._fleets.groups():
             out = sum(not replica.usable(now_ns, resting=True) for replica in group.replicas)

@@ -296,7 +296,7 @@ class Published:
         if stream:
             body |= {"stream": True, **({"stream_options": {"include_usage": True}} if api == "chat" else {})}
         began = time.monotonic()
-        answer: Answer = await asyncio.wait_for(self._box.request(PATHS[api], body), ANSWER_S)
+        answer: Answer = await self._box.request(PATHS[api], body, within_s=ANSWER_S)
         took_s = time.monotonic() - began
         transcript = read(api, answer.status, answer.body, stream=stream)
         return transcript, took_s, answer.headers.get("x-request-id", "")

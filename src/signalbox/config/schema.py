@@ -30,6 +30,7 @@ Api = Literal["chat", "responses", "messages", "completions", "embeddings", "cou
 Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
 Strategy = Literal["fixed", "cheapest", "overflow", "edge-first"]
+Criticality = Literal["interactive", "agent", "batch", "eval"]
 Level = Literal["public", "internal", "confidential", "restricted"]
 DetectorName = Literal[
     "secrets",
@@ -699,6 +700,10 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=Overflow
     )
     hedge: Annotated[Hedge | None, Meta(description="A second attempt beside a slow one; none when left out.")] = None
+    criticality: Annotated[
+        Criticality,
+        Meta(description="Who is turned away first when the gateway has too much to do: eval, batch, agent, then all."),
+    ] = "interactive"
     stream_rescue: Annotated[
         bool | StreamRescue,
         Meta(
@@ -835,6 +840,28 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     body_timeout_s: Annotated[Seconds, Meta(description="Longest pause of a client that sends a body.")] = 30.0
     write_timeout_s: Annotated[Seconds, Meta(description="Longest pause of a client that takes an answer.")] = 60.0
     keepalive_s: Annotated[Seconds, Meta(description="How long an idle client connection is kept.")] = 75.0
+    calls_max: Annotated[
+        int,
+        Meta(ge=1, le=1_000_000, description="Calls at the same time in each worker; less urgent ones get less of it."),
+    ] = 4096
+    loop_lag_ms_max: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=60_000,
+            description="How long ready work may wait for its turn, on average over a moment, before all calls are "
+            "turned away; less urgent ones are from a share of it on.",
+        ),
+    ] = 2000
+    memory_bytes_max: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1 << 44,
+            description="Memory of each worker at which all calls are turned away, less urgent ones from a share of it "
+            "on; 0 for nine tenths of the container's limit, where it has one.",
+        ),
+    ] = 0
     shutdown_grace_s: Annotated[
         Annotated[float, Meta(ge=0, le=3600)], Meta(description="Time for open calls to end when stopping.")
     ] = 30.0

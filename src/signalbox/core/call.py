@@ -77,12 +77,17 @@ class Decision(msgspec.Struct, frozen=True):
     reason: str
 
 
+# A client that does not say how long it waits: longer than anything runs.
+PATIENT_NS = 1 << 62
+
+
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions, for_whom);
     pipeline/run sets workload .. decision and found, one line each (pipeline/pursuit: why another one was tried);
     pipeline/attempt sets hub and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
+    patience_ns: how long its client waits, from received_ns on.
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
     found: where labels beyond the declared floor came from.
@@ -106,6 +111,7 @@ class Call:
         "id",
         "labels",
         "model",
+        "patience_ns",
         "permitted",
         "pinned",
         "principal",
@@ -139,6 +145,7 @@ class Call:
         received_ns: int,
         auth_ns: int,
         sessions: tuple[str, ...] = (),
+        patience_ns: int = PATIENT_NS,
         for_whom: ForWhom = UNATTRIBUTED,
     ) -> None:
         self.id = id
@@ -157,6 +164,7 @@ class Call:
         self.received_ns = received_ns
         self.auth_ns = auth_ns
         self.sessions = sessions
+        self.patience_ns = patience_ns
         self.for_whom = for_whom
         self.found: dict[str, int] = {}
         self.labels: Labels = NONE

@@ -23,6 +23,7 @@ SignalboxError
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
  │   │   └─ Quarantined       502  the body broke several upstreams and is not sent again for a while
+ │   ├─ DeadlineTooShort      504  no placement has ever answered as quickly as this caller asks for
  │   ├─ UpstreamTimeout       504  the upstream did not answer in the time its deployment allows
  │   ├─ UpstreamRejected      4xx  the upstream refused what the caller sent, told across dialects
  │   └─ Internal              500  a defect of ours; the message says only the request id
@@ -221,6 +222,13 @@ class UpstreamTimeout(CallError):
     status = 504
     code = "upstream_timeout"
     anthropic_type = "timeout_error"
+
+
+class DeadlineTooShort(CallError):
+    status = 504
+    code = "deadline_too_short"
+    anthropic_type = "timeout_error"
+    should_retry = False
 
 
 class UpstreamRejected(CallError):

@@ -151,9 +151,9 @@ class Rescue(msgspec.Struct, frozen=True):
 class Workload(msgspec.Struct, frozen=True):
     """One AI task of the organisation. placements: deployment indices in order, empty for any permitted.
 
-    max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
     spill_share_max: share of calls that strategy overflow may send on. hedge_ns: a second attempt is begun beside the
-    first one after so long without content, 0 never.
+    first one after so long without content, 0 never. criticality: rank in admission, 0 the most urgent.
+    max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
     """
 
     name: str
@@ -171,6 +171,7 @@ class Workload(msgspec.Struct, frozen=True):
     rescue: Rescue | None = None
     spill_share_max: float = 1.0
     hedge_ns: int = 0
+    criticality: int = 0
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -23,6 +23,7 @@ from signalbox.gateway import endpoints
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits, Request
+from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
 from signalbox.telemetry.log import Log
@@ -90,6 +91,7 @@ class Gateway:
         self.connections: set[Connection] = set()
         self.streams: set[HttpReply] = set()
         self.accepting = True
+        self.watch = Watch(limits.overload, stages.limits.press)
         self._ticker: asyncio.TimerHandle | None = None
         self._ids = count(1)
         self._guesses = Guesses()
@@ -142,11 +144,13 @@ class Gateway:
 
     def start(self) -> None:
         self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
+        self.watch.start()
 
     def swap(self, stages: Stages, limits: HttpLimits) -> None:
         """Put a new snapshot and its limits in force for every request that begins from now on."""
         self.stages = stages
         self.limits = limits
+        self.watch.adopt(limits.overload)
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
@@ -166,6 +170,7 @@ class Gateway:
         flushed_by = monotonic() + max(grace_s, FLUSH_S)
         self.stages.limits.draining = True
         self.accepting = False
+        self.watch.stop()
         for connection in list(self.connections):
             if connection.task is None:
                 connection.close()

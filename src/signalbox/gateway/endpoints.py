@@ -8,13 +8,14 @@ from urllib.parse import unquote
 
 import msgspec
 
-from signalbox.core.call import Call, Principal
+from signalbox.core.call import PATIENT_NS, Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
+from signalbox.gateway.deadline import TIMEOUT_HEADERS, patience_ns
 from signalbox.gateway.http import Connection, Request
 from signalbox.gateway.reply import JSON, HttpReply, send_body
 from signalbox.pipeline.count import count_tokens
@@ -28,6 +29,7 @@ from signalbox.wire.dialect import Dialect
 MODEL_CHARS_MAX = 256
 # What clients name their conversations with.
 SESSION_HEADERS = frozenset((b"x-signalbox-session", b"x-claude-code-session-id", b"session-id", b"thread-id"))
+TOLD_HEADERS = SESSION_HEADERS | TIMEOUT_HEADERS
 
 
 class Plane(Protocol):
@@ -85,6 +87,7 @@ def _call(
     workload_header: str | None = None
     data = NONE
     sessions: tuple[str, ...] = ()
+    patience = PATIENT_NS
     tags = b""
     for name, value in request.headers:
         if name == b"x-signalbox-workload":
@@ -94,8 +97,11 @@ def _call(
             workload_header = said
         elif name == b"x-signalbox-data":
             data |= declared(value.decode("latin-1"))
-        elif name in SESSION_HEADERS and value:
-            sessions += (value.decode("latin-1"),)
+        elif name in TOLD_HEADERS and value:
+            if name in TIMEOUT_HEADERS:
+                patience = min(patience, patience_ns(name, value) or PATIENT_NS)
+            else:
+                sessions += (value.decode("latin-1"),)
         elif name == b"x-signalbox-tags":
             tags = tags + b"," + value if tags else value
         elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
@@ -125,6 +131,7 @@ def _call(
         received_ns=request.received_ns,
         auth_ns=auth_ns,
         sessions=sessions,
+        patience_ns=patience,
         for_whom=for_whom(doc, sessions, tags),
     )
 

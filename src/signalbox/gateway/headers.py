@@ -57,6 +57,15 @@ HEADERS: tuple[Header, ...] = (
     Header("session-id", "read", "calls", "The same, as Codex sends it."),
     Header("thread-id", "read", "calls", "The same, of one thread of Codex."),
     Header("x-signalbox-tags", "read", "calls", "Up to 8 tags, comma separated: whose cost this is. The first counts."),
+    Header(
+        "x-stainless-timeout",
+        "read",
+        "calls",
+        "Seconds that the client waits, as the official SDKs say it: no attempt begins later, and a call that no"
+        " placement has ever answered so quickly is refused at once.",
+    ),
+    Header("x-request-timeout", "read", "calls", "The same, in seconds or as `500ms`."),
+    Header("grpc-timeout", "read", "calls", "The same, as `10S` or `500m`."),
     Header("content-type", "read", "calls", "Must be `application/json` when present."),
     Header("content-encoding", "read", "calls", "`gzip` or `identity`; the size limit holds after decompression."),
     Header("content-length", "read", "calls", "Checked against `server.body_bytes_max` before the body is read."),

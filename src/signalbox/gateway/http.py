@@ -17,6 +17,7 @@ import msgspec
 
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
 from signalbox.gateway.framing import Headers, check_head
+from signalbox.gateway.overload import Bounds
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 VERSIONS = frozenset({"1.0", "1.1"})
@@ -65,6 +66,7 @@ class HttpLimits(msgspec.Struct, frozen=True):
     write_s: float = 60.0
     linger_s: float = 5.0
     write_high_bytes: int = 256 * 1024
+    overload: Bounds = Bounds()
 
 
 class Request(msgspec.Struct, gc=False):

@@ -189,7 +189,7 @@ class Pursuit:
             return False
         if retries.cost_pico is not None and call.spent_pico >= retries.cost_pico:
             return False
-        return self._stages.now_ns() - call.received_ns < retries.total_ns
+        return self._stages.now_ns() - call.received_ns < min(retries.total_ns, call.patience_ns)
 
     def _may_retry(self, group: Group, now_ns: int) -> bool:
         self._done_retrying()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import ending, rescue
+from signalbox.pipeline import deadline, ending, rescue
 from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.hedge import hedged
 from signalbox.pipeline.pursuit import Pursuit
@@ -21,6 +21,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
     By law first (1 to 3), then by quality and cost (5); every attempt (6) asks the interlock again for its own bytes,
     is in the journal before they leave, and settles (7) however it ends.
     """
+    stages.limits.admit(call.workload.criticality)
     with stages.limits:  # 1 admit
         classified = await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found
@@ -29,6 +30,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
             call.permitted &= of_models(call.snapshot, call.principal.models)
         call.decision = stages.router.decide(call.workload, call.permitted, needs(call), call.pinned)  # 5 decide
         call.decided_ns = stages.now_ns()
+        deadline.check(call, stages)
         reply = rescue.through(call, reply, stages)
         pursuit = Pursuit(call, reply, stages)
         try:

@@ -28,6 +28,7 @@ from signalbox.core.snapshot import (
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
 from signalbox.policy.allowances import declared_budgets
+from signalbox.policy.limits import CRITICALITIES
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
 from signalbox.policy.prices import ChangesAfter, RatesFor, TariffFor, never, next_change, nothing_more, price_of
@@ -263,6 +264,7 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         rescue=_rescue(entry.stream_rescue),
         spill_share_max=entry.overflow.spill_share_max,
         hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
+        criticality=CRITICALITIES.index(entry.criticality),
     )
 
 

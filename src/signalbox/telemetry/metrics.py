@@ -62,6 +62,8 @@ METRICS: tuple[Metric, ...] = (
         ("outcome",),
     ),
     Metric("signalbox_in_flight", "gauge", "Calls in flight."),
+    Metric("signalbox_shed_total", "counter", "Calls turned away because there was too much to do.", ("criticality",)),
+    Metric("signalbox_loop_lag_seconds", "gauge", "How long ready work waits for its turn, of late."),
     Metric("signalbox_client_connections", "gauge", "Open client connections."),
     Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),
     Metric("signalbox_journal_bytes_total", "counter", "Bytes appended to the journal."),
