@@ -289,7 +289,7 @@ class DataPlane:
             body_idle_s=server.body_timeout_s,
             keep_alive_s=server.keepalive_s,
             write_s=server.write_timeout_s,
-            overload=Bounds(server.loop_lag_ms_max / 1000, server.memory_bytes_max),
+            overload=Bounds(server.loop_lag_ms / 1000, server.memory_bytes_max),
         )
 
     def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:

@@ -69,7 +69,7 @@ def test_pressure_turns_away_from_the_end(pressure: float, rank: int) -> None:
 
 
 async def test_a_loop_that_is_late_sheds_and_recovers(tmp_path: Path) -> None:
-    config = {"workloads": _workloads(), "server": {"loop_lag_ms_max": 100}}
+    config = {"workloads": _workloads(), "server": {"loop_lag_ms": 100}}
     async with running(tmp_path / "state", config) as box:
         assert (await _ask(box, "eval")).status == 200
         for _ in range(12):

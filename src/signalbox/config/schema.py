@@ -844,7 +844,7 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=1, le=1_000_000, description="Calls at the same time in each worker; less urgent ones get less of it."),
     ] = 4096
-    loop_lag_ms_max: Annotated[
+    loop_lag_ms: Annotated[
         int,
         Meta(
             ge=10,
