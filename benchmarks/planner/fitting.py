@@ -12,7 +12,7 @@ from scipy.optimize import least_squares
 
 from benchmarks.planner.points import Observation, by_group
 from signalbox.planner.calibration import Calibration, FirstToken, calibrated, predicted_log, running_of
-from signalbox.planner.roofline import Parameters, prompt_s, sequences_held, terms
+from signalbox.planner.roofline import Parameters, decode, prompt_s, sequences_held
 from signalbox.planner.specs import Z90
 
 Vector = npt.NDArray[np.float64]
@@ -36,7 +36,7 @@ def design(observations: Sequence[Observation]) -> tuple[Vector, Vector]:
     rows: list[list[float]] = []
     for one in observations:
         point = one.point
-        parts = terms(point.model, point.gpu, point.config, point.mix, running_of(point))
+        parts = decode(point.model, point.gpu, point.config, point.mix).terms(running_of(point))
         engines = [parts.layers * (point.config.engine == name) for name in ("vllm", "sglang", "trtllm")]
         rows.append([parts.memory, parts.compute, *engines, parts.hops, parts.experts, parts.batch])
     return np.array(rows), np.log([one.point.tpot_s for one in observations])

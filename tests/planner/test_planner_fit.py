@@ -18,7 +18,7 @@ from benchmarks.planner.points import Observation, load  # noqa: E402
 
 from signalbox.planner.calibration import Point  # noqa: E402
 from signalbox.planner.catalogue.read import shipped  # noqa: E402
-from signalbox.planner.roofline import Parameters, sequences_held, terms, weighted  # noqa: E402
+from signalbox.planner.roofline import Parameters, decode, sequences_held, weighted  # noqa: E402
 from signalbox.planner.specs import Engine, LengthMix, Quantisation, ServingConfig  # noqa: E402
 
 TRUE = Parameters(
@@ -47,7 +47,7 @@ def made(noise: float = 0.0, wrong_share: float = 0.0) -> list[Observation]:
             mix = LengthMix(input_tokens=tokens_in, output_tokens=1000)
             if sequences_held(spec, accelerator, config, mix) < load_:
                 continue
-            step_s = weighted(terms(spec, accelerator, config, mix, load_), engine, TRUE)
+            step_s = weighted(decode(spec, accelerator, config, mix).terms(load_), engine, TRUE)
             step_s *= 0.5 if draw.random() < wrong_share else draw.lognormvariate(0.0, noise)
             point = Point(model=spec, gpu=accelerator, config=config, mix=mix, concurrency=load_, tpot_s=step_s)
             found.append(Observation(point, (tokens_in, 1000)))

@@ -18,7 +18,7 @@ from importlib import resources
 
 import msgspec
 
-from signalbox.planner.roofline import Parameters, sequences_held, terms, weighted
+from signalbox.planner.roofline import Parameters, decode, sequences_held, weighted
 from signalbox.planner.specs import Evidence, GpuSpec, LengthMix, ModelSpec, PlannerError, ServingConfig
 
 # How many configurations it takes for a level to be believed by half.
@@ -103,19 +103,31 @@ def load_and_share(config: ServingConfig, mix: LengthMix, running: float) -> tup
     return max(-REACH, min(REACH, load)), max(-REACH, min(REACH, share))
 
 
-def correction(
-    calibration: Calibration, spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, running: float
-) -> tuple[float, Evidence]:
-    """What to add to the logarithm of the step, and what it rests on."""
+class Correction(msgspec.Struct, frozen=True):
+    """What to add to the logarithm of one configuration's step, and what it rests on."""
+
+    level: float
+    load: float
+    share: float
+    evidence: Evidence
+
+    def at(self, config: ServingConfig, mix: LengthMix, running: float) -> float:
+        if not (self.load or self.share):
+            return self.level
+        load, share = load_and_share(config, mix, running)
+        return self.level + self.load * load + self.share * share
+
+
+def correction(calibration: Calibration, spec: ModelSpec, gpu: GpuSpec, config: ServingConfig) -> Correction:
+    """The sum of the levels that know something of this configuration."""
     pair = calibration.pairs.get(pair_key(spec, gpu))
     total = calibration.overall + calibration.gpus.get(gpu.name, 0.0) + calibration.models.get(spec.filed_under, 0.0)
     if pair is None:
-        return total, "gpu" if gpu.name in calibration.gpus else "roofline"
-    known = calibration.configurations.get(configuration_key(spec, gpu, config))
-    if known is None:
-        return total + pair, "model+gpu"
-    load, share = load_and_share(config, mix, running)
-    return total + pair + known[0] + known[1] * load + known[2] * share, "configuration"
+        return Correction(total, 0.0, 0.0, "gpu" if gpu.name in calibration.gpus else "roofline")
+    level, load, share = calibration.configurations.get(configuration_key(spec, gpu, config), (None, 0.0, 0.0))
+    if level is None:
+        return Correction(total + pair, 0.0, 0.0, "model+gpu")
+    return Correction(total + pair + level, load, share, "configuration")
 
 
 def running_of(point: Point) -> float:
@@ -127,9 +139,9 @@ def running_of(point: Point) -> float:
 def predicted_log(calibration: Calibration, point: Point) -> float:
     """The logarithm of the step that the calibration expects where the point was measured."""
     running = running_of(point)
-    parts = terms(point.model, point.gpu, point.config, point.mix, running)
-    roofline = math.log(weighted(parts, point.config.engine, calibration.parameters))
-    return roofline + correction(calibration, point.model, point.gpu, point.config, point.mix, running)[0]
+    asked = (point.model, point.gpu, point.config)
+    step_s = weighted(decode(*asked, point.mix).terms(running), point.config.engine, calibration.parameters)
+    return math.log(step_s) + correction(calibration, *asked).at(point.config, point.mix, running)
 
 
 def calibrated(base: Calibration, points: Iterable[Point]) -> Calibration:

@@ -11,7 +11,7 @@ import math
 from signalbox.planner import edge
 from signalbox.planner.calibration import Calibration, correction, fitted
 from signalbox.planner.catalogue import read
-from signalbox.planner.roofline import check, prompt_s, sequences_held, terms, weighted
+from signalbox.planner.roofline import check, decode, sequences_held, weighted
 from signalbox.planner.specs import (
     Band,
     Capacity,
@@ -60,15 +60,11 @@ def step_time(
     running: float,
     calibration: Calibration | None = None,
 ) -> tuple[float, Evidence]:
-    """Seconds of one decoding step with so many sequences in it, and what the number rests on."""
-    parts = terms(spec, gpu, config, mix, running)
-    known = calibration or fitted()
-    if edge.applies(gpu, config):
-        base_s = edge.step_s(parts)
-    else:
-        base_s = weighted(parts, config.engine, known.parameters)
-    factor, evidence = correction(known, spec, gpu, config, mix, running)
-    return base_s * math.exp(factor), evidence
+    """Seconds of one decoding step with so many sequences in it, and what the number rests on; without the guard of
+    `predict`, and whether or not they fit into memory.
+    """
+    step = _Step(spec, gpu, config, mix, calibration or fitted())
+    return step.seconds(running), step.evidence
 
 
 def knee(
@@ -91,7 +87,7 @@ def knee(
     limit: Limit = "memory"
     while low < high:
         middle = (low + high + 1) // 2
-        broken = _broken(replica.at(middle), slo)
+        broken = replica.broken(middle, slo)
         if broken is None:
             low = middle
         else:
@@ -109,6 +105,30 @@ def knee(
     )
 
 
+class _Step:
+    """The time of a step of one configuration at any load: physics, then what measurements add."""
+
+    def __init__(
+        self, spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, calibration: Calibration
+    ) -> None:
+        self._config = config
+        self._mix = mix
+        self._parameters = calibration.parameters
+        self._decode = decode(spec, gpu, config, mix)
+        self._correction = correction(calibration, spec, gpu, config)
+        self._on_edge = edge.applies(gpu, config)
+        efficiency = edge.COMPUTE_EFFICIENCY if self._on_edge else calibration.parameters.compute_efficiency
+        self.prompt_s = self._decode.prompt / efficiency
+        self.evidence: Evidence = self._correction.evidence
+        measured = self.evidence in ("configuration", "model+gpu")
+        self.sigma = edge.SIGMA if self._on_edge and not measured else calibration.sigma[self.evidence]
+
+    def seconds(self, running: float) -> float:
+        parts = self._decode.terms(running)
+        base_s = edge.step_s(parts) if self._on_edge else weighted(parts, self._config.engine, self._parameters)
+        return base_s * math.exp(self._correction.at(self._config, self._mix, running))
+
+
 class _Replica:
     """One replica, ready to be asked about any load. held: the sequences it decodes together at most."""
 
@@ -121,26 +141,17 @@ class _Replica:
         held: float,
         calibration: Calibration,
     ) -> None:
-        self._asked = (spec, gpu, config)
         self._mix = mix
         self._held = held
-        self._calibration = calibration
-        on_edge = edge.applies(gpu, config)
-        efficiency = edge.COMPUTE_EFFICIENCY if on_edge else calibration.parameters.compute_efficiency
-        self._prompt_s = prompt_s(spec, gpu, config, mix) / efficiency
-        self._sigma: dict[Evidence, float] = calibration.sigma
-        if on_edge:
-            self._sigma = {**calibration.sigma, "roofline": edge.SIGMA, "gpu": edge.SIGMA}
-        self._slowdown = self._guard()
+        self._step = _Step(spec, gpu, config, mix, calibration)
+        self._first = calibration.first_token
+        self._slowdown = _guard(spec, gpu, config, calibration)
 
     def at(self, concurrency: float) -> Prediction:
         running = min(concurrency, self._held)
-        step_s, evidence = step_time(*self._asked, self._mix, running, self._calibration)
-        step_s *= self._slowdown
-        sigma = self._sigma[evidence]
-        tpot = Band.around(step_s, sigma)
-        waiting_s = (concurrency - running) / running * self._mix.output_tokens * step_s
-        first = Band.around(self._first_token_s(step_s, running) + waiting_s, self._calibration.first_token.sigma)
+        step_s = self.step_s(running)
+        tpot = Band.around(step_s, self._step.sigma)
+        first = Band.around(self._first_token_s(step_s, concurrency, running), self._first.sigma)
         e2e = Band(*(start + each * self._mix.output_tokens for start, each in zip(_of(first), _of(tpot), strict=True)))
         requests = Band(concurrency / e2e.p90, concurrency / e2e.p50, concurrency / e2e.p10)
         return Prediction(
@@ -151,40 +162,46 @@ class _Replica:
             e2e_s=e2e,
             requests_per_s=requests,
             output_tokens_per_s=requests.scaled(self._mix.output_tokens),
-            sigma=sigma,
-            evidence=evidence,
+            sigma=self._step.sigma,
+            evidence=self._step.evidence,
         )
 
-    def _first_token_s(self, step_s: float, running: float) -> float:
-        first = self._calibration.first_token
-        prompt_s = first.prompt * self._prompt_s * (1.0 + first.load * math.sqrt(running))
-        return first.base_s + first.steps * step_s + prompt_s
+    def broken(self, running: float, slo: Slo) -> Limit | None:
+        """The target that the medians of this many sequences break, if any."""
+        step_s = self.step_s(running)
+        first_s = self._first_token_s(step_s, running, running)
+        if slo.tpot_s is not None and step_s > slo.tpot_s:
+            return "tpot"
+        if slo.ttft_s is not None and first_s > slo.ttft_s:
+            return "ttft"
+        if slo.e2e_s is not None and first_s + step_s * self._mix.output_tokens > slo.e2e_s:
+            return "e2e"
+        return None
 
-    def _guard(self) -> float:
-        """By how much all times must be stretched so that this configuration, on the lengths of the published
-        benchmark of its model and accelerator, is no more than CEILING_HEADROOM faster than the best result. (The
-        lengths matter: a result on long prompts says nothing direct about short ones.)
-        """
-        spec, gpu, config = self._asked
-        ceiling = read.shipped().ceiling(spec.name, gpu.name)
-        if ceiling is None:
-            return 1.0
-        mix = LengthMix(input_tokens=ceiling.input_tokens, output_tokens=ceiling.output_tokens)
-        held = sequences_held(spec, gpu, config, mix)
-        if held < 1.0:
-            return 1.0
-        step_s, _ = step_time(spec, gpu, config, mix, held, self._calibration)
-        return max(1.0, held / step_s / config.gpus / (CEILING_HEADROOM * ceiling.output_tokens_per_s))
+    def step_s(self, running: float) -> float:
+        return self._slowdown * self._step.seconds(running)
+
+    def _first_token_s(self, step_s: float, concurrency: float, running: float) -> float:
+        """The prompt beside the others, and for those that memory does not hold, the wait until one of them ends."""
+        prompt_s = self._first.prompt * self._step.prompt_s * (1.0 + self._first.load * math.sqrt(running))
+        waiting_s = (concurrency - running) / running * self._mix.output_tokens * step_s
+        return self._first.base_s + self._first.steps * step_s + prompt_s + waiting_s
 
 
-def _broken(found: Prediction, slo: Slo) -> Limit | None:
-    if slo.tpot_s is not None and found.tpot_s.p50 > slo.tpot_s:
-        return "tpot"
-    if slo.ttft_s is not None and found.ttft_s.p50 > slo.ttft_s:
-        return "ttft"
-    if slo.e2e_s is not None and found.e2e_s.p50 > slo.e2e_s:
-        return "e2e"
-    return None
+def _guard(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, calibration: Calibration) -> float:
+    """By how much all times must be stretched so that this configuration, on the lengths of the published benchmark of
+    its model and accelerator, is no more than CEILING_HEADROOM faster than the best result. (The lengths matter: a
+    result on long prompts says nothing direct about short ones.)
+    """
+    ceiling = read.shipped().ceiling(spec.name, gpu.name)
+    if ceiling is None:
+        return 1.0
+    mix = LengthMix(input_tokens=ceiling.input_tokens, output_tokens=ceiling.output_tokens)
+    held = sequences_held(spec, gpu, config, mix)
+    if held < 1.0:
+        return 1.0
+    step_s = _Step(spec, gpu, config, mix, calibration).seconds(held)
+    return max(1.0, held / step_s / config.gpus / (CEILING_HEADROOM * ceiling.output_tokens_per_s))
 
 
 def _none(gpu: GpuSpec, config: ServingConfig, limit: Limit) -> Capacity:

@@ -1,6 +1,6 @@
 """Time of one decoding step as a sum of physical terms, each weighted by one fitted parameter.
 
-`terms` turns a model, an accelerator, a configuration and a load into six times, without any fitted number in them;
+`Decode.terms` turns a model, an accelerator, a configuration and a load into six terms, without any fitted number;
 a step is their sum weighted by the eight `Parameters`. So a fit is linear in what it fits, and a prediction costs a
 few dozen multiplications:
 
@@ -158,31 +158,65 @@ def check(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) 
         )
 
 
-def terms(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix, running: float) -> Terms:
-    """The physical terms of one decoding step of a replica with so many sequences in it."""
-    ranks, tensor = config.gpus, config.tensor_parallel
-    per_rank = running / config.data_parallel
-    touched = dense_bytes(spec, config) / tensor
-    touched += expert_bytes(spec, config) * expert_coverage(spec, running) / ranks
-    touched += cache_bytes(spec, config, mix.input_tokens + mix.output_tokens / 2.0) * per_rank
-    # Each of the others brings its prompt once and takes output_tokens steps: so much of a prompt falls on one step.
-    prompts = max(running - 1.0, 0.0) / mix.output_tokens
-    compute = prompt_s(spec, gpu, config, mix) * prompts
-    compute += 2.0 * spec.active_parameters * running / ranks / peak_flops(gpu, config)
-    hops = 0.0
+class Decode(msgspec.Struct, frozen=True):
+    """What of a replica's step does not depend on its load; `terms` adds the load. Times in seconds at full rate.
+
+    fixed, experts: reading what every batch touches, and all routed experts. sequence: reading one sequence's cache.
+    prompt: arithmetic of one prompt. token: of one token. reduced: all-reduce of one token over the link.
+    prompt_tokens: those that are not cached. layers, hops, routed: counts of `Terms`.
+    """
+
+    model: ModelSpec
+    data_parallel: int
+    fixed: float
+    experts: float
+    sequence: float
+    prompt: float
+    token: float
+    reduced: float
+    prompt_tokens: float
+    output_tokens: float
+    layers: float
+    hops: float
+    routed: float
+
+    def terms(self, running: float) -> Terms:
+        """The physical terms of one decoding step with so many sequences in it."""
+        per_rank = running / self.data_parallel
+        # Each of the others brings its prompt once in output_tokens steps: so much of a prompt falls on one step.
+        prompts = max(running - 1.0, 0.0) / self.output_tokens
+        tokens = (prompts * self.prompt_tokens + running) / self.data_parallel
+        return Terms(
+            memory=self.fixed + self.experts * expert_coverage(self.model, running) + self.sequence * per_rank,
+            compute=self.prompt * prompts + self.token * running + self.reduced * tokens,
+            layers=self.layers,
+            hops=self.hops,
+            experts=self.routed,
+            batch=self.layers * math.sqrt(per_rank),
+        )
+
+
+def decode(spec: ModelSpec, gpu: GpuSpec, config: ServingConfig, mix: LengthMix) -> Decode:
+    """A replica, ready to be asked about any load."""
+    tensor, bandwidth = config.tensor_parallel, gpu.bandwidth_bytes_s
+    reduced = 0.0
     if tensor > 1:
-        tokens = (prompts * mix.input_tokens * (1.0 - mix.cached_share) + running) / config.data_parallel
-        reduced = 2.0 * spec.layers * spec.hidden_size * 2.0 * tokens
         link = gpu.link_bytes_s if tensor <= gpu.gpus_per_node else min(gpu.link_bytes_s, gpu.network_bytes_s)
-        compute += reduced * 2.0 * (tensor - 1) / tensor / link
-        hops = 2.0 * spec.layers * math.log2(tensor)
-    return Terms(
-        memory=touched / gpu.bandwidth_bytes_s,
-        compute=compute,
+        reduced = 2.0 * spec.layers * spec.hidden_size * 2.0 * 2.0 * (tensor - 1) / tensor / link
+    return Decode(
+        model=spec,
+        data_parallel=config.data_parallel,
+        fixed=dense_bytes(spec, config) / tensor / bandwidth,
+        experts=expert_bytes(spec, config) / config.gpus / bandwidth,
+        sequence=cache_bytes(spec, config, mix.input_tokens + mix.output_tokens / 2.0) / bandwidth,
+        prompt=prompt_s(spec, gpu, config, mix),
+        token=2.0 * spec.active_parameters / config.gpus / peak_flops(gpu, config),
+        reduced=reduced,
+        prompt_tokens=mix.input_tokens * (1.0 - mix.cached_share),
+        output_tokens=mix.output_tokens,
         layers=float(spec.layers),
-        hops=hops,
-        experts=float(spec.layers * spec.experts_per_token),
-        batch=spec.layers * math.sqrt(per_rank),
+        hops=2.0 * spec.layers * math.log2(tensor),
+        routed=float(spec.layers * spec.experts_per_token),
     )
 
 
