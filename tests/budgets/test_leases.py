@@ -1,0 +1,169 @@
+"""Leases over several processes and one store: purses as workers have them, on a real database."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from signalbox.control.treasury import Treasury
+from signalbox.core.budgets import Budget
+from signalbox.core.errors import LeaseUnavailable
+from signalbox.policy.purse import Purse
+from signalbox.store import open_store
+
+NOW_MS = 1_790_000_000_000
+
+
+class World:
+    """Purses of so many processes, and the treasury that lends to them."""
+
+    def __init__(self, path: Path, processes: int) -> None:
+        self.path = path
+        self.treasury = Treasury(lambda: open_store(f"sqlite:{path}"), lambda: processes, self.recall)
+        self.purses = [Purse(partial(self.treasury.lend, f"p{n}"), time.monotonic) for n in range(processes)]
+
+    def recall(self, accounts: list[str]) -> None:
+        for purse in self.purses:
+            purse.recall(accounts)
+
+    async def take(self, purse: Purse, budget: Budget, amount: int, now_ms: int = NOW_MS) -> bool:
+        """One call that uses `amount` at once; whether it was admitted."""
+        account = purse.account(purse.line(budget, "k"), now_ms)
+        if account.free < amount and not await purse.obtain(account, amount, amount):
+            return False
+        account.take(amount)
+        await asyncio.sleep(0)
+        account.settle(amount, amount)
+        purse.moved(account)
+        return True
+
+    async def close(self) -> None:
+        for purse in self.purses:
+            await purse.close()
+        self.treasury.close()
+
+
+@contextlib.asynccontextmanager
+async def world(tmp_path: Path, processes: int) -> AsyncIterator[World]:
+    made = World(tmp_path / "s.db", processes)
+    try:
+        yield made
+    finally:
+        await made.close()
+
+
+@pytest.mark.parametrize("processes", range(1, 9))
+async def test_a_rate_limit_is_the_same_over_any_number_of_processes(tmp_path: Path, processes: int) -> None:
+    budget = Budget("key", "", "requests", "minute", 300)
+    async with world(tmp_path, processes) as made:
+        chance = random.Random(processes)
+        admitted = 0
+
+        async def client(number: int) -> None:
+            nonlocal admitted
+            for _ in range(40):
+                taken = await made.take(chance.choice(made.purses), budget, 1)
+                admitted += taken
+
+        await asyncio.gather(*(client(number) for number in range(20)))
+        assert 294 <= admitted <= 300
+        before = admitted
+        # The next minute is another period; what is left of this one does not move into it.
+        assert await made.take(made.purses[0], budget, 1, NOW_MS + 60_000)
+        assert before == admitted
+
+
+@pytest.mark.parametrize("processes", [1, 4])
+async def test_amounts_of_any_size_never_add_up_to_more_than_the_budget(tmp_path: Path, processes: int) -> None:
+    budget = Budget("key", "", "usd", "total", 10**9)
+    async with world(tmp_path, processes) as made:
+        used = 0
+
+        async def client(number: int) -> None:
+            nonlocal used
+            chance = random.Random(number)
+            for _ in range(30):
+                amount = chance.choice((10**5, 10**6, 10**7))
+                if await made.take(chance.choice(made.purses), budget, amount):
+                    used += amount
+
+        await asyncio.gather(*(client(number) for number in range(20)))
+        assert 0.98 * 10**9 < used <= 10**9
+    with contextlib.closing(open_store(f"sqlite:{tmp_path}/s.db")) as store:
+        assert store.leases() == []
+        assert [balance.spent for balance in store.balances(NOW_MS)] == [used]
+
+
+async def test_while_the_store_is_locked_what_is_leased_is_spent_and_no_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signalbox.store.sqlite.BUSY_TIMEOUT_S", 0.2)
+    monkeypatch.setattr("signalbox.policy.purse.WAIT_S", 0.3)
+    budget = Budget("key", "", "requests", "total", 1000)
+    async with world(tmp_path, 2) as made:
+        purse = made.purses[0]
+        assert await made.take(purse, budget, 1)
+        leased = purse.accounts()[0].free
+        assert 1 <= leased < 1000
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as blocker:
+            blocker.execute("BEGIN IMMEDIATE")
+            for _ in range(leased):
+                assert await made.take(purse, budget, 1)
+            with pytest.raises(LeaseUnavailable):
+                await made.take(purse, budget, 1)
+            blocker.execute("ROLLBACK")
+        for _ in range(100):
+            with contextlib.suppress(LeaseUnavailable):
+                if await made.take(purse, budget, 1):
+                    return
+            await asyncio.sleep(0.05)
+        raise AssertionError("it never recovered")
+
+
+async def test_an_idle_lease_goes_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signalbox.policy.purse.IDLE_S", 0.05)
+    monkeypatch.setattr("signalbox.policy.purse.TICK_S", 0.05)
+    budget = Budget("key", "", "requests", "total", 1000)
+    async with world(tmp_path, 2) as made:
+        assert await made.take(made.purses[0], budget, 1)
+        for _ in range(200):
+            if not made.purses[0].accounts():
+                break
+            await asyncio.sleep(0.02)
+        with contextlib.closing(open_store(f"sqlite:{tmp_path}/s.db")) as store:
+            assert store.leases() == []
+            assert [balance.spent for balance in store.balances(NOW_MS)] == [1]
+        assert await made.take(made.purses[0], budget, 1)
+
+
+async def test_calls_at_the_same_time_are_counted_over_processes(tmp_path: Path) -> None:
+    budget = Budget("key", "", "concurrency", "total", 5)
+    async with world(tmp_path, 3) as made:
+        running = most = done = 0
+
+        async def call(number: int) -> None:
+            nonlocal running, most, done
+            purse = made.purses[number % 3]
+            account = purse.account(purse.line(budget, "k"), NOW_MS)
+            while not await purse.obtain(account, 1, 1):
+                await asyncio.sleep(0.02)
+            account.take(1)
+            running += 1
+            most = max(most, running)
+            await asyncio.sleep(0.01)
+            running -= 1
+            done += 1
+            account.settle(1, 0)
+            purse.moved(account)
+
+        await asyncio.gather(*(call(number) for number in range(30)))
+        assert done == 30
+        assert most <= 5
