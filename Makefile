@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash proof soak-proof conformance docs engine scenarios clean
+.PHONY: serve test check tidy bench soak crash budget proof soak-proof conformance docs engine scenarios clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -78,6 +78,11 @@ soak: $(VENV)/.installed
 # kill -9 in the middle of 500 calls.
 crash: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.crash --seed $(SEED) $(ARGS)
+
+# 200 streams over four processes against a hard budget of a dollar; then with the store held for ten seconds.
+budget: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.budget $(ARGS)
+	$(BIN)/python -m benchmarks.budget --pause 10 $(ARGS)
 
 # Every fault of a provider × endpoint × streaming × primary and fallback, and the published sixteen at full length.
 scenarios: $(VENV)/.installed

@@ -1,8 +1,8 @@
 """A hard budget under many streams and processes: never exceeded, refused in the caller's words, free again at the end.
 
-Run: python -m benchmarks.budget [--streams 200] [--workers 4] [--usd 1.00] [--pause 0]; prints one JSON object and exits
-with 1 when the ledger or the provider's bill is above the budget, a refusal is not in its dialect, an answer ended in
-another way than an answer does, or anything stays reserved.
+Run: python -m benchmarks.budget [--streams 200] [--workers 4] [--usd 1.00] [--pause 0]; prints one JSON object and
+exits with 1 when the ledger or the provider's bill is above the budget, a refusal is not in its dialect, an answer
+ended in another way than an answer does, or anything stays reserved.
 
 Every caller asks again until it was refused for good, with the token limit that clients send by habit. --pause: for so
 many seconds in the middle nobody can write to the store.
