@@ -145,6 +145,7 @@ def _by_anchor() -> dict[str, list[tuple[int, re.Pattern[str], str]]]:
 
 _ANCHORS = _by_anchor()
 _ANCHOR_WORDS = {word.encode("latin-1"): word for word in _ANCHORS if max(word) < "\u0100"}
+_NARROW, _WIDE = frozenset(_ANCHOR_WORDS), frozenset(_ANCHORS)
 _UNSPACED = re.compile(
     "|".join(re.escape(term) for term in sorted(_TERM_LEVEL, key=len, reverse=True) if _is_unspaced(term))
 )
@@ -166,9 +167,9 @@ _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
 def find(view: View) -> Iterator[Found]:
     yield from _PHRASES.find(view)
-    for word in view.hits & _ANCHOR_WORDS.keys():
+    for word in view.hits & _NARROW:
         yield from _terms(view, _ANCHORS[_ANCHOR_WORDS[word]], view.places(word))
-    for word in view.wide_hits & _ANCHORS.keys():
+    for word in view.wide_hits & _WIDE:
         places = (match.start() for match in re.finditer(re.escape(word), view.text, re.IGNORECASE))
         yield from _terms(view, _ANCHORS[word], places)
     if view.wide:

@@ -29,6 +29,7 @@ _MEETING = bytes(
 )
 
 _LETTER = re.compile(b"f")
+_LEADS = re.compile(rb"[\xcd-\xd6]")
 # What words are made of, all bytes beyond ASCII included. With more letters, or longer words, all words are read.
 _WORD_BYTES = bytes(c for c in range(256) if c >= 128 or chr(c).isalnum() or c in b"_@.+-")
 _LETTERS_MAX, _REACH = 512, 512
@@ -69,9 +70,8 @@ def _table() -> dict[int, str | None]:
 
 _TABLE = _table()
 _CHANGED = {chr(code): plain or "" for code, plain in _TABLE.items()}
-# Slices that are looked at by themselves: most are plain.
-_SLICE = 256
-_BEYOND_ASCII = re.compile("[^\x00-\x7f]")
+# With more different characters that change, one pass over all is cheaper.
+_SPARSE_MAX = 8
 # Letters that pass for digits as `x`, digits as `0`: is one of them beside digits on both sides?
 _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
@@ -84,11 +84,13 @@ def normal(text: str) -> tuple[str, list[int] | None]:
     rest = encoded.translate(None, _ASCII)
     dropped: list[int] | None = None
     if _ODD.search(rest) is not None:
-        text, dropped = _sparse(text) if len(rest) * 8 < len(encoded) else _dense(text)
+        odd = _CHANGED.keys() & set(rest.decode("utf-8", "surrogatepass"))
+        text, dropped = _sparse(text, odd) if len(odd) <= _SPARSE_MAX else _dense(text)
         encoded = text.encode("utf-8", "surrogatepass")
-    meeting = encoded.translate(_MEETING)
-    if b"af" in meeting or b"fca" in meeting:
-        text = _unmixed(text, encoded, meeting)
+    if _LEADS.search(rest) is not None:
+        meeting = encoded.translate(_MEETING)
+        if b"af" in meeting or b"fca" in meeting:
+            text = _unmixed(text, encoded, meeting)
     return text, dropped
 
 
@@ -121,23 +123,21 @@ def given(dropped: list[int], at: int) -> int:
     return at + bisect_right(dropped, at)
 
 
-def _sparse(text: str) -> tuple[str, list[int] | None]:
-    """The plain form of a text with few characters beyond ASCII."""
-    pieces: list[str] = []
-    dropped: list[int] = []
-    done = 0
-    for start in range(0, len(text), _SLICE):
-        if text[start : start + _SLICE].isascii():
-            continue
-        for match in _BEYOND_ASCII.finditer(text, start, start + _SLICE):
-            plain = _CHANGED.get(match[0])
-            if plain is not None:
-                at = match.start()
-                pieces += text[done:at], plain
-                done = at + 1
-                if not plain:
-                    dropped.append(at - len(dropped))
-    return "".join((*pieces, text[done:])), dropped or None
+def _sparse(text: str, odd: set[str]) -> tuple[str, list[int] | None]:
+    """The plain form of a text in which these characters change: one pass for each."""
+    gone: list[int] = []
+    for char in odd:
+        plain = _CHANGED[char]
+        if plain:
+            text = text.replace(char, plain)
+        else:
+            gone += (match.start() for match in re.finditer(re.escape(char), text))
+    if not gone:
+        return text, None
+    gone.sort()
+    for char in odd:
+        text = text.replace(char, "") if not _CHANGED[char] else text
+    return text, [place - before for before, place in enumerate(gone)]
 
 
 def _dense(text: str) -> tuple[str, list[int] | None]:

@@ -51,7 +51,7 @@ class Phrases:
         hits = view.hits
         for at in sorted({at for word in self._words & hits for at in self._by_word[word]}):
             one = self._phrases[at]
-            if any(group.isdisjoint(hits) for group in one.groups[1:]):
+            if not all(map(hits.intersection, one.groups)):
                 continue
             low = low or view.flat.lower()
             for start, end in view.around(one.groups[0], _REACH, _REACH):

@@ -60,7 +60,17 @@ def _find(detector: Detector, view: View, look: _Look) -> None:
 class Scanner:
     """A set of detectors with the gate over them: one lookup of the text's words decides which of them look."""
 
-    __slots__ = ("_detectors", "_lexicon", "_rests", "_signs", "_wide_lexicon", "_wide_words", "_words")
+    __slots__ = (
+        "_detectors",
+        "_kinds",
+        "_lexicon",
+        "_numeric",
+        "_rests",
+        "_signs",
+        "_wide_lexicon",
+        "_wide_words",
+        "_words",
+    )
 
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
         self._detectors = tuple(detectors)
@@ -76,11 +86,9 @@ class Scanner:
                         self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
         self._words = frozenset(self._lexicon)
         self._wide_words = frozenset(self._wide_lexicon)
-        self._signs = tuple(
-            (1 << index, detector.kinds, detector.sign)
-            for index, detector in enumerate(self._detectors)
-            if detector.kinds or detector.sign is not None
-        )
+        self._kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
+        self._numeric = sum(bit for bit, _ in self._kinds)
+        self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
         self._rests = tuple(
             (1 << index, sum(1 << at for at, one in enumerate(self._detectors) if not rests.isdisjoint(one.tags)))
             for index, rests in enumerate(detector.rests_on for detector in self._detectors)
@@ -128,10 +136,9 @@ class Scanner:
             mended = digits_mended(text)
             view = view if mended == text else View(mended, look.brief)
         fired = self._fired(view, self._knowing(look.known) if look.known else 0)
-        for detector in self._detectors:
-            if fired & 1:
-                _find(detector, view, look)
-            fired >>= 1
+        while fired:
+            _find(self._detectors[(fired & -fired).bit_length() - 1], view, look)
+            fired &= fired - 1
         if depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
             return view.found
         for start, end, inner in encoded.parts(view):
@@ -170,8 +177,14 @@ class Scanner:
             if fired & bit and not idle & bit:
                 idle &= ~others
         done = fired | idle
-        for bit, wanted, sign in self._signs:
-            if not done & bit and ((wanted and wanted & view.kinds) or (sign is not None and sign(view))):
+        kinds = view.kinds if self._numeric & ~done else 0
+        if kinds:
+            for bit, wanted in self._kinds:
+                if wanted & kinds and not done & bit:
+                    fired |= bit
+            done |= fired
+        for bit, sign in self._signs:
+            if not done & bit and sign(view):
                 fired |= bit
         return fired & ~idle
 

@@ -69,7 +69,7 @@ _MARKUP = b"{}();=<>[]\n"
 _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 # So many brackets and signs are worth a look in a text of any length.
 _MARKS_ENOUGH = 6
-_LINE_ENDS = (b";\n", b"{\n", b"}\n", b"):\n", b")\n", b";\r\n", b"{\r\n", b"}\r\n", b"):\r\n", b"]\n", b'":\n')
+_LINE_ENDS = re.compile(rb"[;{})\]]\r?\n|[)\"]:\r?\n")
 _SIGNS = (b"(", b"=", b";", b"{", b"$")
 _LINES_MIN, _SHARE = 3, 0.45
 
@@ -161,12 +161,12 @@ def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
     signs = view.marks
     lines = signs.count(b"\n")
-    if lines < 2:
+    if lines < 2 or len(signs) < lines + 2:
         return False
     if sum(map(signs.count, _SIGNS)) >= max(_MARKS_ENOUGH, lines // 2) or b"```" in signs or b"~~~" in signs:
         return True
     # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
-    ends = sum(map(signs.count, _LINE_ENDS))
+    ends = len(_LINE_ENDS.findall(signs))
     return ends * 5 >= lines and ends > 1
 
 

@@ -39,6 +39,9 @@ _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c 
 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
+_RUN_MAX = 64
+_RUN_BYTES = b"0A .-/()+"
+_RUN_CHARS = frozenset(bytes((char,)) for char in _RUN_BYTES)
 _LEAST = b"a" * 16
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
@@ -87,7 +90,8 @@ def _with_letters(shape: bytes, left: int) -> int:
 
 class View:
     """text: what offsets refer to. flat: latin-1, `?` where that cannot say it. lower: words only, the rest blank.
-    shape: A for capitals, a for small letters, 0 for digits. found: what detectors have found so far.
+    shape: A for capitals, a for small letters, 0 for digits. marks: what is neither letter, digit nor blank, in order:
+    a short text to count signs in. found: what detectors have found so far.
     brief: only findings that raise a label are wanted.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`."""
 
@@ -97,8 +101,6 @@ class View:
     wide = False
     _padded: bytes | None = None
     _kinds = -1
-    _shape: bytes | None = None
-    _marks: bytes | None = None
     _numbers: list[tuple[int, int, int]] | None = None
     _tokens: list[tuple[int, int]] | None = None
 
@@ -111,22 +113,11 @@ class View:
             self.flat = text.encode("latin-1", "replace")
             self.wide = True
         self.lower = self.flat.translate(_LOWER)
+        self.shape = self.flat.translate(_SHAPE)
+        self.marks = self.flat.translate(None, _UNMARKED)
         self.found: list[Found] = []
         self._places: dict[bytes, list[int]] = {}
         self._stretches: list[tuple[int, int, frozenset[bytes]]] = []
-
-    @property
-    def shape(self) -> bytes:
-        if self._shape is None:
-            self._shape = self.flat.translate(_SHAPE)
-        return self._shape
-
-    @property
-    def marks(self) -> bytes:
-        """What is neither letter, digit nor blank, in order: a short text to count signs in."""
-        if self._marks is None:
-            self._marks = self.flat.translate(None, _UNMARKED)
-        return self._marks
 
     @property
     def numbers(self) -> list[tuple[int, int, int]]:
@@ -255,16 +246,21 @@ def _long(marked: bytes) -> list[tuple[int, int]]:
 
 
 def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
-    """The numbers of a shape. Few of its different runs can be any: where none can, nothing more is asked."""
+    """The numbers of a shape. Few of its different runs can be any, and where none can, nothing more is asked."""
+    runs = set(_RUN.findall(shape))
+    telling = {run for run in runs if not is_dull(run)}
     # The letter in a time stamp stands inside its run.
     lettered = b"A0" in shape.replace(b"0A0", b"000") or b"A 0" in shape or b"A-0" in shape
-    if not lettered and all(map(is_dull, set(_RUN.findall(shape)))):
+    if lettered or len(max(runs, key=len, default=b"")) >= _RUN_MAX:
+        spans = (match.span() for match in _RUN.finditer(shape))
+    elif telling:
+        spans = sorted(span for run in telling for span in _runs(shape, run))
+    else:
         return
-    for match in _RUN.finditer(shape):
-        run = match[0]
-        if is_dull(run) and not (lettered and shape[max(0, match.start() - 2) : match.start()].endswith(_LETTERED)):
+    for start, end in spans:
+        run = shape[start:end]
+        if run not in telling and not shape[max(0, start - 2) : start].endswith(_LETTERED):
             continue
-        start, end = match.span()
         if shape[start - 1 : start] == b"-" and start > 16 and shape[start - 16 : start : 5] == b"----":
             continue  # the tail of a UUID
         if shape[end : end + 1] == b"a":
@@ -281,3 +277,14 @@ def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
             after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
             if after not in _LETTERS and before not in _LETTERS:
                 yield left + low, left + high, kinds
+
+
+def _runs(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
+    """Where a run stands that is no part of a longer one."""
+    size = len(run)
+    at = shape.find(run)
+    while at >= 0:
+        before = shape[max(0, at - _RUN_MAX) : at]
+        if shape[at + size : at + size + 1] not in _RUN_CHARS and b"0" not in before[len(before.rstrip(_RUN_BYTES)) :]:
+            yield at, at + size
+        at = shape.find(run, at + 1)

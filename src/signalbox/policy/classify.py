@@ -14,7 +14,7 @@ import asyncio
 import hashlib
 import sys
 from collections.abc import Callable, Generator, Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 
@@ -46,9 +46,8 @@ KINDS_MAX = 32
 
 _TURNS = frozenset(("user", "assistant", "tool", "function"))
 _CONVERSATIONS = frozenset(("chat", "messages", "responses", "count_tokens"))
-_LENGTHS = 1 << 40
 
-MemoKey = tuple[int, int, int]
+MemoKey = tuple[int, int, int, int, int]
 Counts = tuple[tuple[str, int], ...]
 T = TypeVar("T")
 Steps = Generator[None, None, T]
@@ -75,7 +74,10 @@ class Read(msgspec.Struct, frozen=True, gc=False):
 
     def found(self) -> Content:
         """The labels of the whole, and each kind of finding counted once."""
-        whole = _sum((*self.contents, self.together))
+        contents = [content for content in self.contents if content is not NOTHING]
+        if not contents:
+            return self.together
+        whole = _sum((*contents, self.together))
         counted = {name for name, _ in whole.counts}
         return Content(whole.labels, (*whole.counts, *(one for one in whole.across if one[0] not in counted)))
 
@@ -122,7 +124,8 @@ class Classifier:
     def __init__(self, conversations: Conversations | None, key: bytes, time_ms: Callable[[], int]) -> None:
         self._conversations = conversations
         self._key = key
-        self._hash = _siphash if sys.flags.hash_randomization and sys.hash_info.width == 64 else self._blake2
+        is_secret = sys.flags.hash_randomization and sys.hash_info.width == 64
+        self._hash: Callable[[str], int] = hash if is_secret else self._blake2
         self._time_ms = time_ms
         self._profiles: dict[Classify, Profile] = {}
         self._profiles_made = 0
@@ -242,7 +245,8 @@ class Classifier:
         if not profile.scanners:
             return Read(found, [NOTHING] * len(found), NOTHING)
         tag, hashed = profile.tag, self._hash
-        keys = [(tag, hashed(part.text), hashed(part.seam)) for part in found]
+        # Strings of different widths can have the same bytes inside; their lengths tell them apart.
+        keys = [(tag, hashed(p.text), len(p.text), hashed(p.seam), len(p.seam)) for p in found]
         contents = list(map(self._young.get, keys))
         new = [at for at, content in enumerate(contents) if content is None and self._is_new(at, keys, contents)]
         together = NOTHING
@@ -251,8 +255,7 @@ class Classifier:
             for at, content in zip(new, read, strict=True):
                 contents[at] = content
                 self._keep(keys[at], content)
-        whole = [content or NOTHING for content in contents]
-        return Read(found, whole, _across(together))
+        return Read(found, cast("list[Content]", contents), _across(together))
 
     def _blake2(self, text: str) -> int:
         raw = text.encode("utf-8", "surrogatepass")
@@ -272,11 +275,6 @@ class Classifier:
         if len(self._young) >= MEMO_MAX // 2:
             self._old, self._young = self._young, {}
         self._young[key] = content
-
-
-def _siphash(text: str) -> int:
-    # Strings of different widths can have the same bytes inside; their lengths tell them apart.
-    return hash(text) * _LENGTHS + len(text)
 
 
 def declared(header: str) -> Labels:
@@ -304,6 +302,8 @@ def _origin(read: Read) -> tuple[int, ...] | None:
 
 def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content], Content]]:
     """What each part contains, and what shows only when all are read together."""
+    if len(new) == 1 and not new[0].seam and len(new[0].text) <= STEP_CHARS:
+        return [_content(profile.survey(new[0].text))], NOTHING
     if len(new) > 1 and sum(len(part.text) + len(part.seam) for part in new) <= JOINT_CHARS:
         together = _content(profile.survey(_APART.join([t for part in new for t in (part.text, part.seam) if t])))
         if together is NOTHING:

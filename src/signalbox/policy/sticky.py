@@ -38,6 +38,7 @@ LIFETIME_S = 24 * 3600
 _ALL_TAGS = sum(TAG_BIT.values())
 _SESSION_CHARS_MAX = 512
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_NAMING = ("prompt_cache_key", "conversation", "metadata")
 _IS_UUID = re.compile(_UUID).fullmatch
 # Claude Code's `metadata.user_id` ends in its session, in two spellings.
 _SESSION_IN_USER = re.compile(rf'session_?(?:id)?\W{{0,4}}_?({_UUID})').search
@@ -159,8 +160,10 @@ def key_from(pepper: bytes) -> bytes:
 
 def named(call: Call) -> list[str]:
     """The names that the client gives its conversation, in headers or in the body; the same on every turn."""
-    names = list(call.sessions)
     doc = call.doc
+    if not call.sessions and doc.keys().isdisjoint(_NAMING):
+        return []
+    names = list(call.sessions)
     cached: object = doc.get("prompt_cache_key")
     # Many clients share one cache key over all their users; Codex makes one for each conversation.
     if isinstance(cached, str) and _IS_UUID(cached):
