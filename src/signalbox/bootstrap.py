@@ -47,6 +47,7 @@ from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits
+from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.chain import chain_names
@@ -297,7 +298,7 @@ class DataPlane:
         gc.freeze()
         gc.set_threshold(*GC_THRESHOLDS)
         sys.setswitchinterval(SWITCH_S)
-        return Gateway(stages, keyring, limits, self._log)
+        return Gateway(stages, keyring, limits, self._log, Answers(self._state.idempotency, time.time))
 
     def _gauges(self, gateway: Gateway) -> None:
         metrics = self._metrics

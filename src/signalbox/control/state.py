@@ -28,6 +28,7 @@ class StateDir:
         self.journal = root / JOURNAL
         self.checkpoints = root / CHECKPOINTS
         self.database = root / "signalbox.db"
+        self.idempotency = root / "idempotency"
         self.conversations = root / "conversations"
         try:
             root.mkdir(parents=True, exist_ok=True)

@@ -82,7 +82,8 @@ PATIENT_NS = 1 << 62
 
 
 class Call:
-    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions, for_whom);
+    """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
+    for_whom, idempotency_key);
     pipeline/run sets workload .. decision and found, one line each (pipeline/pursuit: why another one was tried);
     pipeline/attempt sets hub and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
@@ -109,6 +110,7 @@ class Call:
         "headers",
         "hub",
         "id",
+        "idempotency_key",
         "labels",
         "model",
         "patience_ns",
@@ -147,6 +149,7 @@ class Call:
         sessions: tuple[str, ...] = (),
         patience_ns: int = PATIENT_NS,
         for_whom: ForWhom = UNATTRIBUTED,
+        idempotency_key: str | None = None,
     ) -> None:
         self.id = id
         self.api = api
@@ -166,6 +169,7 @@ class Call:
         self.sessions = sessions
         self.patience_ns = patience_ns
         self.for_whom = for_whom
+        self.idempotency_key = idempotency_key
         self.found: dict[str, int] = {}
         self.labels: Labels = NONE
         self.permitted = 0

@@ -144,6 +144,14 @@ class NotFound(CallError):
     should_retry = False
 
 
+class Conflict(CallError):
+    status = 409
+    code = "idempotency_conflict"
+    openai_type = "invalid_request_error"
+    anthropic_type = "invalid_request_error"
+    should_retry = False
+
+
 class MethodNotAllowed(CallError):
     status = 405
     code = "method_not_allowed"

@@ -23,6 +23,7 @@ from signalbox.gateway import endpoints
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits, Request
+from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
@@ -83,8 +84,9 @@ def dialect_of(path: bytes) -> Dialect:
 class Gateway:
     """One process's data plane. stages and keyring are replaced as a whole; a request keeps those it began with."""
 
-    def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log) -> None:
+    def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log, answers: Answers) -> None:
         self.stages = stages
+        self.answers = answers
         self.keyring = keyring
         self.limits = limits
         self.log = log

@@ -17,7 +17,8 @@ from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.deadline import TIMEOUT_HEADERS, patience_ns
 from signalbox.gateway.http import Connection, Request
-from signalbox.gateway.reply import JSON, HttpReply, send_body
+from signalbox.gateway.idempotency import Answers, Kept
+from signalbox.gateway.reply import JSON, HttpReply, RecordedReply, send_body
 from signalbox.pipeline.count import count_tokens
 from signalbox.pipeline.run import handle
 from signalbox.pipeline.stages import Stages
@@ -33,11 +34,13 @@ TOLD_HEADERS = SESSION_HEADERS | TIMEOUT_HEADERS
 
 
 class Plane(Protocol):
-    """What the endpoints need of the process that runs them. streams: those that may need a heartbeat."""
+    """What the endpoints need of the process that runs them. streams: those that may need a heartbeat. answers: those
+    with idempotency keys."""
 
     stages: Stages
     keyring: Keyring
     streams: set[HttpReply]
+    answers: Answers
 
     def now_ns(self) -> int: ...
 
@@ -62,6 +65,33 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     auth_ns = plane.now_ns()
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
     reply = HttpReply(call, dialect, connection, plane.now_ns)
+    if call.idempotency_key is not None:
+        await _once(plane, call, reply, dialect, connection)
+        return
+    await _answer(plane, call, reply, dialect)
+
+
+async def _once(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect, connection: Connection) -> None:
+    """A call with an idempotency key: the answer that there is, or a new one that is kept when it is whole."""
+    found = await plane.answers.find(call, call.idempotency_key or "")
+    if isinstance(found, Kept):
+        identity = found.call_id.encode()
+        headers = [(b"content-type", found.content_type), (b"x-request-id", identity), (b"request-id", identity)]
+        headers.append((b"x-signalbox-reason", b"idempotent replay"))
+        send_body(connection, 200, headers, found.body)
+        plane.answered(dialect.api, 200, call.received_ns)
+        return
+    recorded = RecordedReply(call, dialect, connection, plane.now_ns)
+    try:
+        await _answer(plane, call, recorded, dialect)
+        if recorded.whole:
+            await found.keep(call.id, recorded.content_type, recorded.body)
+    finally:
+        found.end()
+
+
+async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) -> None:
+    stages = plane.stages
     if call.envelope.stream:
         plane.streams.add(reply)
     try:
@@ -75,10 +105,10 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
             reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1, close=True))
         raise
     except Exception as failure:
-        reply.fail(plane.told(failure, call_id))
+        reply.fail(plane.told(failure, call.id))
     finally:
         plane.streams.discard(reply)
-        plane.answered(dialect.api, reply.status, request.received_ns)
+        plane.answered(dialect.api, reply.status, call.received_ns)
 
 
 def _call(
@@ -89,6 +119,7 @@ def _call(
     sessions: tuple[str, ...] = ()
     patience = PATIENT_NS
     tags = b""
+    idempotency_key: str | None = None
     for name, value in request.headers:
         if name == b"x-signalbox-workload":
             said = value.decode("latin-1").strip()
@@ -102,6 +133,8 @@ def _call(
                 patience = min(patience, patience_ns(name, value) or PATIENT_NS)
             else:
                 sessions += (value.decode("latin-1"),)
+        elif name == b"idempotency-key":
+            idempotency_key = value.decode("latin-1")
         elif name == b"x-signalbox-tags":
             tags = tags + b"," + value if tags else value
         elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
@@ -133,6 +166,7 @@ def _call(
         sessions=sessions,
         patience_ns=patience,
         for_whom=for_whom(doc, sessions, tags),
+        idempotency_key=idempotency_key,
     )
 
 

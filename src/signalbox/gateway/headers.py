@@ -56,6 +56,13 @@ HEADERS: tuple[Header, ...] = (
     Header("x-claude-code-session-id", "read", "calls", "The same, as Claude Code sends it."),
     Header("session-id", "read", "calls", "The same, as Codex sends it."),
     Header("thread-id", "read", "calls", "The same, of one thread of Codex."),
+    Header(
+        "idempotency-key",
+        "read",
+        "calls",
+        "The caller's own key of this very call: within 24 hours the same body gets the first answer again and is "
+        "billed once, another body is a 409.",
+    ),
     Header("x-signalbox-tags", "read", "calls", "Up to 8 tags, comma separated: whose cost this is. The first counts."),
     Header(
         "x-stainless-timeout",

@@ -220,6 +220,40 @@ class HttpReply:
         return b"" if self._connection.keep_alive else b"connection: close\r\n"
 
 
+class RecordedReply(HttpReply):
+    """A reply that remembers what it sent, for callers who ask the same again. whole: it is a complete success."""
+
+    __slots__ = ("_parts", "body", "content_type", "whole")
+
+    def __init__(self, call: Call, dialect: Dialect, connection: Connection, now_ns: Callable[[], int]) -> None:
+        super().__init__(call, dialect, connection, now_ns)
+        self._parts: list[bytes] = []
+        self.content_type = EVENTS
+        self.body = b""
+        self.whole = False
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        super().unary(head, body, cost_pico)
+        self.content_type, self.body, self.whole = JSON, body, head.status == 200
+
+    def own(self, body: bytes, reason: str) -> None:
+        super().own(body, reason)
+        self.content_type, self.body, self.whole = JSON, body, True
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        super().end(usage, complete)
+        self.body, self.whole = b"".join(self._parts), self.status == 200
+
+    def fail(self, error: CallError) -> None:
+        super().fail(error)
+        self.whole = False
+
+    def _data(self, data: bytes) -> None:
+        if not self.ended:
+            self._parts.append(data)
+        super()._data(data)
+
+
 _placements: dict[int, tuple[Deployment, str]] = {}
 PLACEMENTS_MAX = 4096
 DROPPED_MAX = 32
