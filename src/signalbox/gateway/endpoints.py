@@ -64,16 +64,15 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     auth_ns = plane.now_ns()
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
-    reply = HttpReply(call, dialect, connection, plane.now_ns)
     if call.idempotency_key is not None:
-        await _once(plane, call, reply, dialect, connection)
+        await _once(plane, call, call.idempotency_key, dialect, connection)
         return
-    await _answer(plane, call, reply, dialect)
+    await _answer(plane, call, HttpReply(call, dialect, connection, plane.now_ns), dialect)
 
 
-async def _once(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect, connection: Connection) -> None:
+async def _once(plane: Plane, call: Call, key: str, dialect: Dialect, connection: Connection) -> None:
     """A call with an idempotency key: the answer that there is, or a new one that is kept when it is whole."""
-    found = await plane.answers.find(call, call.idempotency_key or "")
+    found = await plane.answers.find(call, key)
     if isinstance(found, Kept):
         identity = found.call_id.encode()
         headers = [(b"content-type", found.content_type), (b"x-request-id", identity), (b"request-id", identity)]
