@@ -85,7 +85,10 @@ def test_own_entries_are_added_and_take_the_place_of_shipped_ones() -> None:
 @pytest.mark.parametrize(
     ("before", "after", "what"),
     [
-        ("watts: 600", "watts: -1", r"own.yaml:3: gpus: new-chip: watts must be above 0"),
+        ("watts: 600", "watts: 0", r"own.yaml:3: gpus: new-chip: watts must be above 0"),
+        ("watts: 600", "watts: -1", r"own.yaml:3: gpus: new-chip: watts cannot be -1"),
+        ("watts: 600", "watts: .inf", r"own.yaml:3: gpus: new-chip: watts cannot be inf"),
+        ("watts: 600", "watts: 600\n  flops_8bit: .nan", r"own.yaml:3: gpus: new-chip: flops_8bit cannot be nan"),
         ("watts: 600", "watts: lots", r"own.yaml:3: gpus: Expected `float`, got `str`"),
         ("watts: 600", "wats: 600", r"own.yaml:3: gpus: Object contains unknown field `wats`"),
         ("  watts: 600\n", "", r"own.yaml:3: gpus: Object missing required field `watts`"),

@@ -326,6 +326,8 @@ def test_models_of_one_architecture_share_their_measurements() -> None:
 
 
 def test_specs_refuse_what_contradicts_itself() -> None:
+    with pytest.raises(ValueError, match="nothing is kept"):
+        Attention(layers=0, values_per_token=8, kv_heads=1, heads=2, head_dim=4)
     attention = Attention(layers=2, values_per_token=8, kv_heads=1, heads=2, head_dim=4)
     good = ModelSpec(
         name="tiny",
@@ -341,7 +343,9 @@ def test_specs_refuse_what_contradicts_itself() -> None:
         experts_per_token=2,
         expert_parameters=80,
     )
-    wrong = {
+    wrong: dict[str, object] = {
+        "layers": 0,
+        "parameters": math.inf,
         "active_parameters": 101,
         "experts_per_token": 5,
         "expert_parameters": 0.0,

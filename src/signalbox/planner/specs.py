@@ -25,6 +25,14 @@ class PlannerError(SignalboxError):
     """A question the planner cannot answer as it was put; the message names what is wrong and where to put it right."""
 
 
+def _numbers(entry: msgspec.Struct, name: str, at_least_one: tuple[str, ...] = ()) -> None:
+    """Raises ValueError for a number that no figure can be: infinite, negative, or below one where that is a count."""
+    for field in entry.__struct_fields__:
+        value = getattr(entry, field)
+        if isinstance(value, int | float) and not (math.isfinite(value) and value >= (field in at_least_one)):
+            raise ValueError(f"{name}: {field} cannot be {value}")
+
+
 class Citation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Where a figure comes from. url: the page that says so. as_of: ISO date on which it was read."""
 
@@ -51,6 +59,11 @@ class Attention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     window_layers: int = 0
     window_tokens: int = 0
     state_values: int = 0
+
+    def __post_init__(self) -> None:
+        _numbers(self, "attention", ("kv_heads", "heads", "head_dim"))
+        if not self.values_per_token * (self.layers + self.window_layers) + self.state_values:
+            raise ValueError("attention: layers, values_per_token and state_values say that nothing is kept")
 
 
 class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -80,6 +93,7 @@ class ModelSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _numbers(self, self.name, ("layers", "hidden_size", "context_tokens"))
         if not 0 < self.active_parameters <= self.parameters:
             raise ValueError(f"{self.name}: active_parameters must be above 0 and at most parameters")
         if self.experts and not 0 < self.experts_per_token <= self.experts:
@@ -117,6 +131,7 @@ class GpuSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     aliases: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        _numbers(self, self.name)
         for field in ("memory_bytes", "bandwidth_bytes_s", "flops_16bit", "watts"):
             if not getattr(self, field) > 0:
                 raise ValueError(f"{self.name}: {field} must be above 0")
@@ -157,14 +172,12 @@ class ServingConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LengthMix(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Tokens of a request: means, and how far the longest ones go (p95; None: 1.5 x the mean). cached_share: of the
-    input, what a prefix cache holds already, so that it is kept in memory but not computed again.
+    """Tokens of a request, in the mean. cached_share: of the input, what a prefix cache holds already, so that it is
+    kept in memory but not computed again.
     """
 
     input_tokens: float
     output_tokens: float
-    input_tokens_p95: float | None = None
-    output_tokens_p95: float | None = None
     cached_share: float = 0.0
 
     def __post_init__(self) -> None:
