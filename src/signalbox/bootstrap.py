@@ -59,6 +59,7 @@ from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipper, Shipping
 from signalbox.ledger.walk import Finding
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.waking import Wakes
 from signalbox.pipeline.watch import Watch
 from signalbox.policy.access import EVERY
 from signalbox.policy.budgets import Budgets
@@ -199,6 +200,7 @@ class DataPlane:
         self._metrics = Metrics()
         self._fleets = Fleets(random.random)
         self._watch = Watch(self._transport)
+        self._wakes = Wakes(self._transport)
 
     def worker(self, listener: socket.socket) -> Worker:
         return Worker(
@@ -216,6 +218,7 @@ class DataPlane:
 
     async def close(self) -> None:
         await self._watch.stop()
+        await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()
         if self._treasury is not None:
@@ -256,6 +259,7 @@ class DataPlane:
             snapshot=snapshot,
             router=Router(snapshot),
             fleet=fleet,
+            wakes=self._wakes,
             interlock=Interlock(snapshot, classifier),
             classifier=classifier,
             limits=self._limits,

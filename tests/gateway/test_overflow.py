@@ -235,3 +235,43 @@ async def test_a_silent_replica_is_probed_free_of_charge_before_a_call_tries_it(
                 return
             await asyncio.sleep(0.05)
         raise AssertionError("it is not used again")
+
+
+async def asleep(box: Box, **workload: Any) -> Any:
+    """The local deployment behind a port of its own, which is down: workload `zero` wants it."""
+    port = await box.sim.start_provider_port("vllm")
+    config = simulated_config(box.sim)
+    local = {**config["deployments"]["local"], "base_url": f"{port.url}/v1", "scale_from_zero": {"hold_s": 8}}
+    config["deployments"]["zero-d"] = {**local, **workload.pop("deployment", {})}
+    config["workloads"]["zero"] = {"placements": ["zero-d"], **workload}
+    assert not await box.configure(config)
+    await port.down()
+    return port
+
+
+async def test_a_hundred_calls_wake_a_sleeping_backend_once_and_wait_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path / "state") as box:
+        port = await asleep(box)
+        number = port.port
+        waiting = [asyncio.ensure_future(ask(box, "zero")) for _ in range(100)]
+        await asyncio.sleep(0.4)
+        assert not any(task.done() for task in waiting)
+        await port.up("127.0.0.1", number)
+        answers = await asyncio.gather(*waiting)
+        assert {answer.status for answer in answers} == {200}
+        asked = [entry for entry in box.sim.log.entries if entry.path.endswith("/models")]
+        assert len(asked) == 1
+        assert (await ask(box, "zero")).status == 200
+        assert len([entry for entry in box.sim.log.entries if entry.path.endswith("/models")]) == 1
+
+
+async def test_one_that_does_not_wake_is_passed_or_told(tmp_path: Path) -> None:
+    async with running(tmp_path / "state") as box:
+        await asleep(box, placements=["zero-d", "chat"], deployment={"scale_from_zero": {"hold_s": 0.3}})
+        answers = await asyncio.gather(*(ask(box, "zero") for _ in range(10)))
+        assert all(at("chat")(answer) for answer in answers)
+    async with running(tmp_path / "other") as box:
+        await asleep(box, deployment={"scale_from_zero": {"hold_s": 0.3}})
+        answer = await ask(box, "zero")
+        assert (answer.status, answer.headers["x-signalbox-reason"]) == (503, "placement_unavailable")
+        assert 1 <= int(answer.headers["retry-after"]) <= 60

@@ -45,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     fine_tune_of: str | None
     health: Health
     saturation: Saturation
+    wake_hold_ns: int
 
 
 class Declared(msgspec.Struct, frozen=True):

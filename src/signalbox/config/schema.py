@@ -385,6 +385,15 @@ class Saturation(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 1.0
 
 
+class ScaleFromZero(Struct, frozen=True, forbid_unknown_fields=True):
+    """What happens when nobody answers because the backend was scaled to zero: it is asked for its models, once for all
+    who want it, and calls wait until it answers."""
+
+    hold_s: Annotated[
+        Seconds, Meta(description="How long they wait; then they go to the next placement, or are told to come later.")
+    ] = 30.0
+
+
 class Overflow(Struct, frozen=True, forbid_unknown_fields=True):
     """What strategy `overflow` may do."""
 
@@ -478,6 +487,9 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     saturation: Annotated[Saturation, Meta(description="When it is full, for strategy `overflow`.")] = field(
         default_factory=Saturation
     )
+    scale_from_zero: Annotated[
+        ScaleFromZero | None, Meta(description="That it may be scaled to zero; when left out, it never is.")
+    ] = None
     ca_file: Annotated[
         Text | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
     ] = None

@@ -70,6 +70,7 @@ def complete(
         fine_tune_of=declared.fine_tune_of,
         health=Health(**structs.asdict(declared.health)),
         saturation=_saturation(declared),
+        wake_hold_ns=round(declared.scale_from_zero.hold_s * 1e9) if declared.scale_from_zero is not None else 0,
     )
 
 

@@ -39,6 +39,7 @@ _REPLACED = frozenset(
         "limits",
         "health",
         "saturation",
+        "scale_from_zero",
     )
 )
 

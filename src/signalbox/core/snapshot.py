@@ -85,6 +85,7 @@ class Origin(msgspec.Struct, frozen=True):
 class Deployment(msgspec.Struct, frozen=True):
     """One model served in one environment over one protocol. index: its bit in every placement bitset.
 
+    wake_hold_ns: how long calls wait for it to wake when it has scaled to zero, 0 when it never does.
     auth: header name in lower case and its whole value, `Bearer …` included. rates: the plain ones; tariff: what else
     may hold, None when nothing does.
     """
@@ -111,6 +112,7 @@ class Deployment(msgspec.Struct, frozen=True):
     fine_tune_of: str | None = None
     health: Health = Health()
     saturation: Saturation = Saturation()
+    wake_hold_ns: int = 0
 
 
 class CustomClass(msgspec.Struct, frozen=True):

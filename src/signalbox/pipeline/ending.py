@@ -31,7 +31,7 @@ from signalbox.upstream.scrub import scrub
 PASS_ON = CALLERS_OWN | {429, 529}
 TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout"})
 RETRY_AFTER_UNREACHED_S_MAX = 5.0
-NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated"})
+NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated", "asleep"})
 
 
 def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None:

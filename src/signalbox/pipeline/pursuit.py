@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Decision, Reply
-from signalbox.core.errors import Quarantined, UpstreamAnswer
+from signalbox.core.errors import Quarantined, UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key
 from signalbox.pipeline.stages import Stages
@@ -182,6 +182,28 @@ class Pursuit:
             return deployment.context_tokens > than.context_tokens
         return deployment.model != than.model
 
+    @property
+    def group(self) -> Group:
+        return self._fleet.groups[self.deployment.index]
+
+    @property
+    def asleep(self) -> bool:
+        """What is to be tried now scales to zero, and was found there."""
+        return self.deployment.wake_hold_ns > 0 and self.group.asleep
+
+    def _fell_asleep(self, failure: Failure, group: Group) -> bool:
+        """Whether what failed scales to zero and is there: then it is to be woken, once for each call, not blamed."""
+        if not self.deployment.wake_hold_ns or self._tries[self.deployment.index] > 1:
+            return False
+        if isinstance(failure, UpstreamAnswer):
+            nobody_there = failure.status == 503
+        else:
+            nobody_there = isinstance(failure, UpstreamFault) and failure.kind in ("connect", "dns")
+        if nobody_there:
+            group.asleep = True
+            self._again = (self.deployment, self.replica)
+        return nobody_there
+
     def _may_go_on(self) -> bool:
         call = self._call
         retries = call.workload.retries
@@ -231,6 +253,8 @@ class Pursuit:
         wait_s = None
         if isinstance(failure, UpstreamAnswer):
             wait_s = retry_after_s(failure.headers, failure.body, self._stages.time_ms() / 1000)
+        if self._fell_asleep(failure, group):
+            return
         if verdict.blame != NOBODY and group.enabled:
             self._blame(verdict, group, now_ns, wait_s)
         if self._reply.content_sent or (verdict.then == STOP and not rescuing) or self._is_poison():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import Call, Reply
+from signalbox.core.errors import UpstreamFault
 from signalbox.pipeline import deadline, ending, rescue
 from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.hedge import hedged
@@ -35,6 +36,9 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         pursuit = Pursuit(call, reply, stages)
         try:
             while pursuit.advance():
+                if pursuit.asleep and not await stages.wakes.up(pursuit.deployment, pursuit.group, pursuit.replica):
+                    pursuit.failed(UpstreamFault("asleep", "it was asleep and did not wake in time", sent=False))
+                    continue
                 try:
                     if call.workload.hedge_ns:
                         await hedged(call, pursuit, reply, stages)

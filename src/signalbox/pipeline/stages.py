@@ -10,6 +10,7 @@ from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.waking import Wakes
 from signalbox.policy.budgets import Budgets
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
@@ -31,6 +32,7 @@ class Stages(msgspec.Struct, frozen=True):
     snapshot: Snapshot
     router: Router
     fleet: Fleet
+    wakes: Wakes
     interlock: Interlock
     classifier: Classifier
     limits: Limits

@@ -79,6 +79,7 @@ _FAULTS = {
     "tls": _OUTAGE,
     "refused_address": _OUTAGE,
     "saturated": _ELSEWHERE,
+    "asleep": _ELSEWHERE,
     "headers_timeout": _SILENT,
     "first_token_timeout": _SILENT,
     "idle_timeout": _SILENT,

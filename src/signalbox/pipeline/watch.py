@@ -13,7 +13,7 @@ from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.routing.health import SECOND_NS, Fleet, Replica
 from signalbox.routing.saturation import Gauge, Reading, read
 from signalbox.upstream.origin import METRICS
-from signalbox.upstream.providers import PROVIDERS
+from signalbox.upstream.providers import MODELS, PROVIDERS
 from signalbox.upstream.transport import Transport
 
 TICK_S = 0.25
@@ -23,7 +23,6 @@ PROBE_S = 5.0
 PROBES_MAX = 64
 PAGE_BYTES_MAX = 4 * 1024 * 1024
 ANSWER_BYTES_MAX = 1024 * 1024
-_MODELS = {"openai": b"/models", "anthropic": b"/v1/models"}
 
 
 class Watch:
@@ -93,7 +92,7 @@ class Watch:
         """Whatever it answers, it answers: whether it can serve, the next call finds out."""
         alive = False
         with contextlib.suppress(UpstreamFault, TimeoutError, ValueError):
-            await self._get(deployment, replica, _MODELS[deployment.protocol], ANSWER_BYTES_MAX)
+            await self._get(deployment, replica, MODELS[deployment.protocol], ANSWER_BYTES_MAX)
             alive = True
         replica.probed(self._now_ns(), alive=alive)
 

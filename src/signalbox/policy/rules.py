@@ -244,6 +244,7 @@ def _deployment(
         fine_tune_of=target.fine_tune_of,
         health=target.health,
         saturation=target.saturation,
+        wake_hold_ns=target.wake_hold_ns,
     )
 
 

@@ -255,11 +255,13 @@ class Credential:
 
 class Group:
     """One deployment: its replicas, its credential, its retries. attempts: first ones so far, retries apart. active:
-    attempts under way. cool_ns: left alone until then because of what only its configuration can mend."""
+    attempts under way. cool_ns: left alone until then because of what only its configuration can mend. asleep: it
+    scales to zero, and is there."""
 
     __slots__ = (
         "_chance",
         "active",
+        "asleep",
         "attempts",
         "budget",
         "concurrency",
@@ -277,6 +279,7 @@ class Group:
         self.active = self.attempts = self.cool_ns = self.concurrency = 0
         self.gauge: Gauge | None = None
         self.enabled = True
+        self.asleep = False
         self._chance = chance
 
     @property
@@ -310,6 +313,8 @@ class Group:
         replicas = self.replicas
         if len(replicas) == 1:
             replica = replicas[0]
+            if not replica.troubled and not replica.limit:
+                return replica
             return replica if replica.usable(now_ns, resting=resting) else None
         usable = [replica for replica in replicas if replica is not avoid and replica.usable(now_ns, resting=resting)]
         if not usable:

@@ -11,4 +11,6 @@ from signalbox.upstream.openai import OPENAI
 ProviderName = Literal["openai", "anthropic"]
 
 # Looked up by Deployment.protocol, which is a plain string by the time it gets here.
+# Where each lists its models: free of charge, and it says nothing of anybody's content.
+MODELS = {"openai": b"/models", "anthropic": b"/v1/models"}
 PROVIDERS: dict[str, Adapter] = {"openai": OPENAI, "anthropic": ANTHROPIC}
