@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash budget proof soak-proof conformance docs engine scenarios clean
+.PHONY: serve test check tidy bench soak crash budget proof soak-proof conformance docs engine scenarios soak-faults clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -88,6 +88,11 @@ budget: $(VENV)/.installed
 scenarios: $(VENV)/.installed
 	SIGNALBOX_SCENARIOS=all $(BIN)/python -m pytest tests/scenarios $(ARGS)
 	$(BIN)/python -m benchmarks.scenarios
+
+# All faults mixed for MINUTES; memory, descriptors and connections come back, the ledger is the bill.
+MINUTES ?= 10
+soak-faults: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.fault_soak --minutes $(MINUTES) --seed $(SEED)
 
 clean:
 	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist
