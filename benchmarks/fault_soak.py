@@ -28,7 +28,7 @@ from benchmarks.soak import fds, rss_mib
 from signalbox.bootstrap import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.state import StateDir
-from signalbox.control.transcripts import PATHS, read
+from signalbox.control.transcripts import PATHS, read, unchunked
 from signalbox.core.ports import AttemptFilter
 
 FAULTY, HEALTHY = "openai", "vllm"
@@ -167,7 +167,7 @@ class FaultSoak:
         finally:
             writer.transport.abort()
         top, _, rest = received.partition(b"\r\n\r\n")
-        return int(top[9:12]), _unchunked(rest) if b"chunked" in top.lower() else rest
+        return int(top[9:12]), (unchunked(rest) or b"") if b"chunked" in top.lower() else rest
 
     def rest(self, when: str) -> None:
         """What is left when nobody asks: nothing under way, and as much memory and as many descriptors as before."""
@@ -227,18 +227,6 @@ class FaultSoak:
             "estimated": estimated,
             "estimated_below_bill": below,
         }
-
-
-def _unchunked(data: bytes) -> bytes:
-    out = b""
-    while data:
-        size, _, rest = data.partition(b"\r\n")
-        count = int(size, 16)
-        if count == 0:
-            return out
-        out += rest[:count]
-        data = rest[count + 2 :]
-    return out
 
 
 def main() -> int:

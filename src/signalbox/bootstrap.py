@@ -28,6 +28,7 @@ from signalbox.config.discover import SimulatedModel, discover, simulated
 from signalbox.config.load import load_text, read_bytes, store_of
 from signalbox.console.app import Console, is_loopback
 from signalbox.control.drill import Plan, Progress, Result, drill
+from signalbox.control.drill_faults import FaultResult, drill_faults
 from signalbox.control.explain import Explainer
 from signalbox.control.keys import NewKey, create
 from signalbox.control.lender import RemoteLender
@@ -686,6 +687,20 @@ def run_drill(plan: Plan, progress: Progress) -> Result:
     """Drill a configuration in a state directory of its own. Raises ConfigError when it cannot be used."""
     with TemporaryDirectory(prefix="signalbox-drill-") as folder:
         return uvloop.run(_drill(plan, progress, StateDir(Path(folder) / "state")))
+
+
+def run_fault_drill(plan: Plan, progress: Progress) -> FaultResult:
+    """The same with every fault of a provider at its turn."""
+    with TemporaryDirectory(prefix="signalbox-drill-") as folder:
+        return uvloop.run(_fault_drill(plan, progress, StateDir(Path(folder) / "state")))
+
+
+async def _fault_drill(plan: Plan, progress: Progress, state: StateDir) -> FaultResult:
+    plane = _DrillPlane(state)
+    try:
+        return await drill_faults(plan, plane, progress)
+    finally:
+        await plane.close()
 
 
 async def _drill(plan: Plan, progress: Progress, state: StateDir) -> Result:

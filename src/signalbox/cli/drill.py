@@ -8,10 +8,11 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap import run_drill
+from signalbox.bootstrap import run_drill, run_fault_drill
 from signalbox.cli.options import add_config, add_json, config_path
 from signalbox.config.load import read_bytes
 from signalbox.control.drill import CALLS_MAX, Plan, Result
+from signalbox.control.drill_faults import FaultResult
 
 _SEED_BITS = 31
 
@@ -20,6 +21,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--calls", type=int, default=1000, help="how many calls to make (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="the calls follow from it; another one every time when left out")
+    parser.add_argument(
+        "--faults", action="store_true", help="each fault of a provider in turn, and how every workload's calls end"
+    )
     add_json(parser)
 
 
@@ -40,9 +44,26 @@ def run(options: argparse.Namespace) -> int:
             end = "\n" if calls >= options.calls else ""
             print(f"\r{calls} of {options.calls} calls, {findings} findings", end=end, file=sys.stderr, flush=True)
 
-    result = run_drill(Plan(read_bytes(path), str(path), options.calls, seed), progress)
+    plan = Plan(read_bytes(path), str(path), options.calls, seed)
+    if options.faults:
+        found = run_fault_drill(plan, progress)
+        print(msgspec.json.encode(found).decode() if options.json else _fault_report(found))
+        return 0 if found.good else 1
+    result = run_drill(plan, progress)
     print(msgspec.json.encode(result).decode() if options.json else _report(result))
     return 0 if result.good else 1
+
+
+def _fault_report(result: FaultResult) -> str:
+    lines = [f"{result.calls} calls, each with a fault at the first provider of its workload, seed {result.seed}"]
+    for name, ends in result.workloads.items():
+        lines.append(
+            f"  workload {name}: {ends.whole} answered ({ends.elsewhere} by another deployment), {ends.status} ended"
+            f" with an error, {ends.cut} cut with an error"
+        )
+    lines += [f"  not drilled: {what} answers nothing even when all is well" for what in result.skipped]
+    lines.append(f"  dishonest: {result.dishonest}")
+    return "\n".join([*lines, *result.findings])
 
 
 def _report(result: Result) -> str:

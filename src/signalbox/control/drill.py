@@ -125,7 +125,7 @@ Progress = Callable[[int, int], None]
 async def drill(plan: Plan, installation: Installation, progress: Progress) -> Result:
     """Runs the drill. Raises ConfigError for a file that cannot be used. progress: (calls made, findings so far)."""
     deployments = deployments_of(plan.content, plan.name)
-    sim = Simulator(_settings(deployments, plan))
+    sim = Simulator(provider_settings(deployments, plan))
     await sim.start()
     try:
         ports = {name: await sim.start_provider_port(f"d{at}") for at, name in enumerate(deployments)}
@@ -135,7 +135,7 @@ async def drill(plan: Plan, installation: Installation, progress: Progress) -> R
         await sim.stop()
 
 
-def _settings(deployments: list[str], plan: Plan) -> SimulatorSettings:
+def provider_settings(deployments: list[str], plan: Plan) -> SimulatorSettings:
     """A provider for each deployment, which serves whatever model it is asked for and takes no real credential."""
     model = ModelSpec(Prices(Decimal(1), Decimal(1)), context_tokens=1_000_000_000)
     spec = ProviderSpec({"any": model}, ttft_ms=Spread(1), wildcard="any", api_keys=(CREDENTIAL,))

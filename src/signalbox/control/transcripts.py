@@ -44,6 +44,22 @@ def read(api: str, status: int, body: bytes, *, stream: bool) -> Transcript:
     return _stream(api, status, body)
 
 
+def unchunked(data: bytes) -> bytes | None:
+    """The body without HTTP's chunked framing; None when that is cut."""
+    out: list[bytes] = []
+    while data:
+        size, _, rest = data.partition(b"\r\n")
+        try:
+            count = int(size, 16)
+        except ValueError:
+            return None
+        if count == 0:
+            return b"".join(out)
+        out.append(rest[:count])
+        data = rest[count + 2 :]
+    return None
+
+
 class _Told:
     """What was told so far. calls: arguments by the index of their tool call or block."""
 

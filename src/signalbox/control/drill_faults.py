@@ -1,0 +1,200 @@
+"""A fault drill: every fault of the table at the provider that each workload of a user's own file would use first.
+
+Judged is how the call ends for its caller: whole, with an error, or cut with an error, and never as a success that is
+none. What was shown must be the answer that all simulated providers give, or the beginning of it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Any
+
+import msgspec
+
+from signalbox.control.drill import ANSWER_S, FINDINGS_MAX, Installation, Plan, Progress, provider_settings
+from signalbox.control.drill_config import deployments_of, rehearse
+from signalbox.control.drill_judge import DEFAULT, mapping
+from signalbox.control.fault_rows import ROWS, FaultRow
+from signalbox.control.keys import NewKey, make
+from signalbox.control.transcripts import PATHS, Transcript, read, unchunked
+from signalbox.core.errors import ConfigError
+from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
+from signalbox.simulator.server import Simulator
+
+AT_ONCE = 24
+_PEPPER = b"drill".ljust(32, b".")
+_TEXT = "Name the parts. [[tokens:40]][[delay_ms:2]]"
+HONEST = frozenset({"whole", "status", "cut"})
+
+
+class Ends(msgspec.Struct):
+    """How the calls of one workload ended. elsewhere: of the whole ones, those that another deployment answered."""
+
+    whole: int = 0
+    elsewhere: int = 0
+    status: int = 0
+    cut: int = 0
+
+
+class FaultResult(msgspec.Struct):
+    """What a fault drill found. dishonest: calls that ended like a success without being one, or not at all. skipped:
+    workloads and APIs that answer nothing even when all is well."""
+
+    seed: int
+    calls: int = 0
+    dishonest: int = 0
+    workloads: dict[str, Ends] = msgspec.field(default_factory=dict[str, Ends])
+    skipped: list[str] = msgspec.field(default_factory=list[str])
+    findings: list[str] = msgspec.field(default_factory=list[str])
+
+    @property
+    def good(self) -> bool:
+        return not self.dishonest
+
+
+class _Cell(msgspec.Struct, frozen=True):
+    workload: str
+    api: str
+    row: FaultRow
+    stream: bool
+    number: int
+
+
+async def drill_faults(plan: Plan, installation: Installation, progress: Progress) -> FaultResult:
+    """Runs the drill. Raises ConfigError for a file that cannot be used. plan.calls: at most so many, by the seed."""
+    names = deployments_of(plan.content, plan.name)
+    sim = Simulator(provider_settings(names, plan))
+    await sim.start()
+    try:
+        urls = {name: (await sim.start_provider_port(f"d{at}")).url for at, name in enumerate(names)}
+        ready = rehearse(plan.content, plan.name, urls)
+        report = await installation.obey(ApplyConfig(ready.text, plan.name, 1))
+        if isinstance(report, Applied) and report.error:
+            raise ConfigError([report.error])
+        row, key = make(NewKey("drill", deployments=("*",)), _PEPPER, 1)
+        await installation.obey(ApplyKeys(_PEPPER, [row]))
+        providers = {name: f"d{at}" for at, name in enumerate(names)}
+        workloads = list(mapping(ready.doc, "workloads")) or [DEFAULT]
+        return await _FaultDrill(plan, installation, sim, providers, key.reveal()).run(workloads, progress)
+    finally:
+        await sim.stop()
+
+
+class _FaultDrill:
+    """One fault drill under way."""
+
+    def __init__(
+        self, plan: Plan, installation: Installation, sim: Simulator, providers: dict[str, str], key: str
+    ) -> None:
+        self._plan = plan
+        self._installation = installation
+        self._sim = sim
+        self._providers = providers
+        self._key = key
+        self._first: dict[tuple[str, str], str] = {}
+        self._canonical = ""
+        self.result = FaultResult(plan.seed)
+
+    async def run(self, workloads: list[str], progress: Progress) -> FaultResult:
+        for workload in workloads:
+            for api in PATHS:
+                await self._find_first(workload, api)
+        waiting = self._cells()
+
+        async def caller() -> None:
+            while waiting:
+                await self._play(waiting.pop())
+                progress(self.result.calls, len(self.result.findings))
+
+        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+        return self.result
+
+    async def _find_first(self, workload: str, api: str) -> None:
+        """Where a call goes when all is well."""
+        seen, placement = await self._ask(workload, api, stream=False, tag="")
+        if seen.end != "whole" or placement not in self._providers:
+            self.result.skipped.append(f"{workload} over {api}")
+            return
+        self._first[workload, api] = placement
+        self._canonical = seen.text
+
+    def _cells(self) -> list[_Cell]:
+        rows = [row for row in ROWS if row.spec]
+        drawn = [(at, row, stream) for at in self._first for row in rows for stream in (True, False)]
+        Random(self._plan.seed).shuffle(drawn)  # noqa: S311  (calls that can be made again)
+        chosen = drawn[: self._plan.calls]
+        return [_Cell(*at, row, stream, number) for number, (at, row, stream) in enumerate(chosen)]
+
+    async def _play(self, cell: _Cell) -> None:
+        first = self._first[cell.workload, cell.api]
+        tag = f"drill-{cell.number}-of-{self._plan.seed}."
+        booked = self._sim.fault(cell.row.spec, provider=self._providers[first], body_contains=tag)
+        try:
+            seen, placement = await self._ask(cell.workload, cell.api, stream=cell.stream, tag=tag)
+        finally:
+            self._sim.faults.remove(booked)
+        self._judge(cell, seen, moved=placement not in ("", first))
+
+    def _judge(self, cell: _Cell, seen: Transcript, *, moved: bool) -> None:
+        result = self.result
+        result.calls += 1
+        ends = result.workloads.setdefault(cell.workload, Ends())
+        honest = seen.end in HONEST and self._canonical.startswith(seen.text)
+        if not honest or (seen.end == "whole" and seen.text != self._canonical):
+            result.dishonest += 1
+            if len(result.findings) < FINDINGS_MAX:
+                how = "streamed" if cell.stream else "whole"
+                result.findings.append(
+                    f"dishonest: {cell.workload} over {cell.api}, {how}, with {cell.row.name}: ended {seen.end}"
+                )
+            return
+        if seen.end == "whole":
+            ends.whole += 1
+            ends.elsewhere += moved
+        elif seen.end == "cut":
+            ends.cut += 1
+        else:
+            ends.status += 1
+
+    async def _ask(self, workload: str, api: str, *, stream: bool, tag: str) -> tuple[Transcript, str]:
+        """One call, with the tag where it changes nothing but which fault strikes."""
+        body: dict[str, Any] = {"model": workload, "stream": stream}
+        if api == "responses":
+            body |= {"input": _TEXT, "max_output_tokens": 256, "store": False, "user": tag}
+        elif api == "messages":
+            body |= {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 256, "metadata": {"user_id": tag}}
+        else:
+            body |= {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 256, "user": tag}
+        data = msgspec.json.encode(body)
+        head = (
+            f"POST {PATHS[api]} HTTP/1.1\r\nhost: drill\r\nconnection: close\r\ncontent-type: application/json\r\n"
+            f"authorization: Bearer {self._key}\r\ncontent-length: {len(data)}\r\n\r\n"
+        )
+        reader, writer = await self._installation.reach()
+        try:
+            writer.write(head.encode() + data)
+            received = await asyncio.wait_for(reader.read(-1), ANSWER_S)
+        except (TimeoutError, OSError):
+            received = b""
+        finally:
+            writer.close()
+        return _read(api, received, stream=stream)
+
+
+def _read(api: str, received: bytes, *, stream: bool) -> tuple[Transcript, str]:
+    """What came back, and which deployment it says it came from."""
+    top, _, rest = received.partition(b"\r\n\r\n")
+    first, *lines = top.decode("latin-1").split("\r\n")
+    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
+    words = first.split(" ")
+    if len(words) < 2 or not words[1].isdigit():
+        return Transcript("silent", 0), ""
+    body = rest
+    if headers.get("transfer-encoding") == "chunked":
+        whole = unchunked(rest)
+        if whole is None:
+            return Transcript("silent", int(words[1])), ""
+        body = whole
+    seen = read(api, int(words[1]), body, stream=stream)
+    return seen, headers.get("x-signalbox-placement", "").partition("@")[0]
