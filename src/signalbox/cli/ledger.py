@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import cast
 
@@ -13,9 +16,14 @@ from signalbox.bootstrap import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import DIMENSIONS, Store
+from signalbox.core.ports import DIMENSIONS, AttemptFilter, Store
+from signalbox.core.usage import PICO
 from signalbox.ledger import actions, checkpoint
-from signalbox.ledger.query import FILTERS, iso_time, query, query_refused
+from signalbox.ledger.forecast import forecast
+from signalbox.ledger.parquet import export
+from signalbox.ledger.provider_export import read_export
+from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
+from signalbox.ledger.reconcile import reconcile
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import Report, verify
 
@@ -31,7 +39,7 @@ _SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="query|verify|actions", required=True)
+    verbs = parser.add_subparsers(dest="what", metavar="query|verify|actions|reconcile|forecast|export", required=True)
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
         asked.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
@@ -48,7 +56,17 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "--anchor", action="append", default=[], type=Path, help="a file elsewhere with checkpoints (repeatable)"
     )
     acted = verbs.add_parser("actions", help="who did what to the installation: keys made, rotated, revoked, reloads")
-    for sub in (asked, checked, acted):
+    matched = verbs.add_parser(
+        "reconcile", help="hold a provider's cost export against the ledger; exit 1 below 99.5 %%"
+    )
+    matched.add_argument("--import", dest="file", type=Path, required=True, help="a CSV or FOCUS export")
+    told = verbs.add_parser("forecast", help="the rate of spending, and what the month will have cost")
+    written = verbs.add_parser("export", help="attempts as a file for other programs")
+    written.add_argument("--parquet", type=Path, required=True, metavar="FILE", help="the file to write")
+    for sub in (matched, told, written):
+        for name in FILTERS:
+            sub.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
+    for sub in (asked, checked, acted, matched, told, written):
         add_state_dir(sub)
         add_json(sub)
         add_config(sub)
@@ -62,9 +80,49 @@ def run(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
     store = open_store(state, stated_store(config_path(options.config)))
     try:
-        return _query(options, state, store) if options.what == "query" else _verify(options, state, store)
+        return _RUN[options.what](options, state, store)
     finally:
         store.close()
+
+
+def _reconcile(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    charges = read_export(options.file)
+    found = reconcile(charges, store.attempts(_asked(options, state, store)))
+    if options.json:
+        print(msgspec.json.encode(found).decode())
+        return 0 if found.good else 1
+    percent = f"{float(found.explained_share):.3%}"
+    print(
+        f"billed {found.billed_usd} USD, explained {found.explained_usd} USD ({percent}), ledger {found.ledger_usd} USD"
+    )
+    for rest in found.unexplained:
+        print(
+            f"{rest.day}  {rest.model}  {rest.difference_usd} USD  {rest.why}  lines={','.join(map(str, rest.lines))}"
+        )
+    return 0 if found.good else 1
+
+
+def _forecast(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    now = datetime.now(UTC)
+    where = _asked(options, state, store)
+    sums = store.sum_attempts(where, "day")
+    part = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() / 86_400
+    found = forecast({one.group: Decimal(one.cost_pico) / PICO for one in sums}, now.date(), part)
+    shown = msgspec.structs.asdict(found)
+    print(msgspec.json.encode(shown).decode() if options.json else "  ".join(f"{k}={v}" for k, v in shown.items()))
+    return 0
+
+
+def _export(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    written = export(map(attempt_dict, store.attempts(_asked(options, state, store))), options.parquet)
+    print(msgspec.json.encode({"rows": written}).decode() if options.json else f"{written} attempts written")
+    return 0
+
+
+def _asked(options: argparse.Namespace, state: StateDir, store: Store) -> AttemptFilter:
+    """The attempts that the filters name, with what the journal holds shipped first."""
+    Shipping(store, state.journal).ship_once()
+    return read_filters({name: value for name in FILTERS if (value := getattr(options, name)) is not None})
 
 
 def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
@@ -132,6 +190,15 @@ def _report(report: Report, *, as_json: bool) -> int:
         signed = f", {report.checkpoints} checkpoints over {report.signed_lines} of them" if report.checkpoints else ""
         print(f"{len(report.chains)} chains, {report.lines} records{signed}, {report.finding_count} findings")
     return 0 if report.ok else 1
+
+
+_RUN: dict[str, Callable[[argparse.Namespace, StateDir, Store], int]] = {
+    "query": _query,
+    "verify": _verify,
+    "reconcile": _reconcile,
+    "forecast": _forecast,
+    "export": _export,
+}
 
 
 def _text(value: object) -> str:
