@@ -42,8 +42,7 @@ def read_export(path: Path) -> list[Charge]:
         with path.open(encoding="utf-8-sig", newline="") as file:
             csv.field_size_limit(FIELD_CHARS_MAX)
             rows = csv.reader(file)
-            head: list[str] = next(rows, [])
-            columns = _columns(path, head)
+            columns = _columns(path, next(rows, list[str]()))
             return list(_charges(path, rows, columns))
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})."]) from None
