@@ -1,4 +1,4 @@
-"""`signalbox catalogue show|update|calibrate`: what the planner knows of models, hardware and prices, and of speed."""
+"""`signalbox catalogue show|update|describe|calibrate`: what the planner knows of models, hardware, prices, speed."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import get_args
 
 import msgspec
 
+from signalbox.bootstrap import today
 from signalbox.cli.options import add_json, add_state_dir
 from signalbox.control.planner_files import BYTES_MAX, PlannerFiles
 from signalbox.core.errors import ConfigError
 from signalbox.planner.calibration import Point, calibrated
 from signalbox.planner.catalogue.entries import Catalogue
+from signalbox.planner.catalogue.hugging_face import from_config
 from signalbox.planner.catalogue.read import SECTIONS, read
 from signalbox.planner.measurements import LedgerRow, Served, from_guidellm, from_ledger
 from signalbox.planner.model import step_time
-from signalbox.planner.specs import Engine, PlannerError, Quantisation, ServingConfig
+from signalbox.planner.specs import Citation, Engine, PlannerError, Quantisation, ServingConfig
 
 _SHOWN = {
     "models": ("name", "parameters", "active_parameters", "context_tokens", "native"),
@@ -30,12 +32,16 @@ _SHOWN = {
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="show|update|calibrate", required=True)
+    verbs = parser.add_subparsers(dest="what", metavar="show|update|describe|calibrate", required=True)
     shown = verbs.add_parser("show", help="the entries of one section, each with its source and date")
     shown.add_argument("section", choices=tuple(SECTIONS))
     updated = verbs.add_parser("update", help="add the entries of YAML or JSON files, in place of those they rename")
     updated.add_argument("files", nargs="+", type=Path, metavar="FILE")
     updated.add_argument("--dry-run", action="store_true", help="say what would change and change nothing")
+    described = verbs.add_parser("describe", help="print the entry of a model, from its publisher's config.json")
+    described.add_argument("file", type=Path, metavar="CONFIG.json")
+    described.add_argument("--name", required=True, help="what the model is to be called")
+    described.add_argument("--url", required=True, help="where the file comes from")
     measured = verbs.add_parser("calibrate", help="take measurements of a deployment into the performance model")
     measured.add_argument("files", nargs="+", type=Path, metavar="FILE", help="GuideLLM JSON, or `ledger query --json`")
     measured.add_argument("--model", required=True, help="the model, by its name in the catalogue")
@@ -52,6 +58,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    if options.what == "describe":
+        return _describe(options)
     files = PlannerFiles(options.state_dir)
     if options.what == "show":
         return _show(files.catalogue(), options.section, as_json=options.json)
@@ -93,6 +101,17 @@ def _update(files: PlannerFiles, options: argparse.Namespace) -> int:
         return 1
     if not options.dry_run:
         files.keep_catalogue(files.own().merged(added))
+    return 0
+
+
+def _describe(options: argparse.Namespace) -> int:
+    """JSON that `catalogue update` reads, after somebody has looked at it."""
+    source = Citation(url=options.url, as_of=today())
+    try:
+        spec = from_config(_content(options.file), options.name, source)
+    except PlannerError as error:
+        raise PlannerError(f"{options.file}: {error}") from None
+    print(msgspec.json.format(msgspec.json.encode({"models": [spec]}), indent=1).decode())
     return 0
 
 
