@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import errno
 import gc
+import os
 import random
 import signal
 import socket
@@ -34,6 +35,7 @@ from signalbox.control.keys import NewKey, create
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, Link, LinkLost, LocalLink, ProcessLink, framed, read_message, send_message
 from signalbox.control.office import KeyOffice
+from signalbox.control.shipping import ShipOrder, ShipperProcess
 from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
 from signalbox.control.state import StateDir, admin_secret
 from signalbox.control.storage import StoreThread
@@ -82,10 +84,12 @@ from signalbox.telemetry.metrics import Metrics
 from signalbox.upstream.transport import Transport
 
 SHIP_S = 1.0
+# Requests go first where the shipper shares their core.
+SHIP_NICE = 10
 BACKLOG = 2048
 # The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
 GC_THRESHOLDS = (20_000, 20, 50)
-# How long a thread that ships or syncs may hold the interpreter while a request waits for it; 5 ms would be usual.
+# How long a thread that syncs or asks the store may hold the interpreter while a request waits; 5 ms would be usual.
 SWITCH_S = 0.0005
 
 
@@ -415,9 +419,7 @@ async def _serve(options: ServeOptions) -> int:
         spawn=_spawner(options, state, listener, log, treasury.lend),
         recover=lambda: _recover(state, log, url),
         check=_check,
-        shipping=Shipper(
-            lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log), _checkpoints(state, text, log)
-        ),
+        shipping=ShipperProcess((sys.executable, "-m", "signalbox", "_ship"), _ship_order(state, text, url), log),
         stop_listening=listener.close,
         today=today,
         stopping=stopping,
@@ -462,10 +464,51 @@ def _recover(state: StateDir, log: Log, url: Secret | None) -> int:
     return recovery.attempts
 
 
-def _checkpoints(state: StateDir, text: Text, log: Log) -> Callable[[Store, bool], None]:
-    """Signs what the chains of this machine were, now and then and at the end; it never stops the shipping."""
+def _ship_order(state: StateDir, text: Text, url: Secret | None) -> ShipOrder:
     settings = load_text(text.content, text.name).config.journal
-    anchor = Path(settings.checkpoint_anchor) if settings.checkpoint_anchor else None
+    return ShipOrder(
+        state_dir=str(state.root),
+        store=url.reveal() if url is not None else "",
+        checkpoint_anchor=settings.checkpoint_anchor or "",
+        checkpoint_every_s=settings.checkpoint_every_s,
+    )
+
+
+def run_shipper() -> int:
+    """The process beside the one that serves: ships until its standard input ends, and once more then."""
+    # A terminal's Ctrl-C and a service manager's SIGTERM reach everybody; this one ends last, when its parent has.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    os.nice(SHIP_NICE)
+    order = msgspec.json.decode(sys.stdin.buffer.readline(), type=ShipOrder)
+    asyncio.run(_ship(order))
+    return 0
+
+
+async def _ship(order: ShipOrder) -> None:
+    state, log = StateDir(Path(order.state_dir)), Log("shipper")
+    url = Secret(order.store) if order.store else None
+    shipper = Shipper(
+        lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log), _checkpoints(state, order, log)
+    )
+    await shipper.start()
+    ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.buffer.read))
+    while not ended.done():
+        await asyncio.wait((ended,), timeout=SHIP_S)
+        _tell(shipper)
+    await shipper.stop()
+    _tell(shipper)
+
+
+def _tell(shipper: Shipper) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it who wanted to know
+        sys.stdout.buffer.write(msgspec.json.encode(shipper.stats()) + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _checkpoints(state: StateDir, order: ShipOrder, log: Log) -> Callable[[Store, bool], None]:
+    """Signs what the chains of this machine were, now and then and at the end; it never stops the shipping."""
+    anchor = Path(order.checkpoint_anchor) if order.checkpoint_anchor else None
     signing = CheckpointLog(state.checkpoints, anchor)
     due_at = 0.0
 
@@ -473,7 +516,7 @@ def _checkpoints(state: StateDir, text: Text, log: Log) -> Callable[[Store, bool
         nonlocal due_at
         if not last and time.monotonic() < due_at:
             return
-        due_at = time.monotonic() + settings.checkpoint_every_s
+        due_at = time.monotonic() + order.checkpoint_every_s
         own = set(chain_names(state.journal))
         try:
             signing.write([mark for mark in store.shipped_all() if mark.chain in own], now_ms())

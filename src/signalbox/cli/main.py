@@ -28,6 +28,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "plan": ("signalbox.cli.plan", "say where each workload should run, at what cost, and why"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
+    "_ship": ("signalbox.cli.ship", argparse.SUPPRESS),
 }
 
 

@@ -1,4 +1,4 @@
-"""Moves the journals' records into the store, exactly once each, in a thread beside the request path."""
+"""Moves the journals' records into the store, exactly once each, beside the request path."""
 
 from __future__ import annotations
 
@@ -29,13 +29,6 @@ from signalbox.ledger.walk import FINDINGS_MAX, START, Finding, Findings, Line, 
 BATCH_RECORDS = 1000
 BATCH_BYTES = 4 << 20
 _BACKOFF_S_MAX = 30.0
-# Between so many lines the interpreter is offered to the request path, which may live in the same process.
-_YIELD_LINES = 50
-_YIELD_S = 0.001
-# Where the shipper lives in the process that serves, requests go first: while that process uses more than this share
-# of a core, shipping waits, but never longer than POSTPONE_S_MAX. The journal holds everything meanwhile.
-BUSY_SHARE = 0.7
-POSTPONE_S_MAX = 30.0
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -101,8 +94,6 @@ class Shipping:
                 batch.add(line, findings)
                 if batch.full:
                     records += batch.ship(self._store)
-                if lines % _YIELD_LINES == 0:
-                    time.sleep(_YIELD_S)
         except OSError as error:
             findings.add(Finding("unreadable", chain, f"the journal cannot be read: {error.strerror}"))
         records += batch.ship(self._store)
@@ -179,7 +170,6 @@ class Shipper:
         self._records = self._findings = self._passes = self._failures = 0
         self._good_at = time.monotonic()
         self._error = ""
-        self._cpu_s, self._looked_at = time.process_time(), time.monotonic()
 
     async def start(self) -> None:
         if self._thread is None:
@@ -215,9 +205,6 @@ class Shipper:
         wait_s = self._interval_s
         stopping = False
         while True:
-            if not stopping and self._postpone():
-                stopping = self._stop.wait(self._interval_s)
-                continue
             try:
                 if store is None or shipping is None:
                     store = self._store_factory()
@@ -236,13 +223,6 @@ class Shipper:
             stopping = self._stop.wait(wait_s)
         if store is not None:
             store.close()
-
-    def _postpone(self) -> bool:
-        """Whether this process is too busy with requests to ship now."""
-        cpu_s, now = time.process_time(), time.monotonic()
-        share = (cpu_s - self._cpu_s) / max(1e-3, now - self._looked_at)
-        self._cpu_s, self._looked_at = cpu_s, now
-        return share > BUSY_SHARE and now - self._good_at < POSTPONE_S_MAX
 
     def _note(self, shipped: Shipped) -> None:
         self._passes += 1
