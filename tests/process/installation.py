@@ -190,6 +190,14 @@ class Served:
         finally:
             store.close()
 
+    def stored(self) -> list[dict[str, Any]]:
+        """What the shipper has brought into the store so far."""
+        store = open_store(self.state)
+        try:
+            return [dict(row) for row in query(store, {})]
+        finally:
+            store.close()
+
     def bill(self) -> dict[str, Any]:
         """The simulator's rows by attempt id."""
         return {row.client_request_id: row for row in self.sim.bill.rows}
@@ -202,13 +210,21 @@ class Served:
         return list(verify(self.state.journal).chains)
 
 
-def children(pid: int) -> list[int]:
-    """The living worker processes of a supervisor."""
+def children(pid: int, verb: str = "_worker") -> list[int]:
+    """The living processes of a supervisor that were started as `signalbox VERB`: its workers, or `_ship`."""
     try:
         found = [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
     except OSError:
         return []
-    return [child for child in found if alive(child)]
+    return [child for child in found if alive(child) and verb in words(child)]
+
+
+def words(pid: int) -> list[str]:
+    """A process's command line; empty when it is gone."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_text().split("\0")
+    except OSError:
+        return []
 
 
 def alive(pid: int) -> bool:
