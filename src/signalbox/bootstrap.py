@@ -419,7 +419,7 @@ async def _serve(options: ServeOptions) -> int:
         spawn=_spawner(options, state, listener, log, treasury.lend),
         recover=lambda: _recover(state, log, url),
         check=_check,
-        shipping=ShipperProcess((sys.executable, "-m", "signalbox", "_ship"), _ship_order(state, text, url), log),
+        shipping=_shipping(_ship_order(state, text, url), log),
         stop_listening=listener.close,
         today=today,
         stopping=stopping,
@@ -474,6 +474,25 @@ def _ship_order(state: StateDir, text: Text, url: Secret | None) -> ShipOrder:
     )
 
 
+def _shipping(order: ShipOrder, log: Log) -> ShipperProcess:
+    def ship_here() -> None:
+        try:
+            with contextlib.closing(_store_of(order)) as store:
+                state = StateDir(Path(order.state_dir))
+                found = Shipping(store, state.journal).ship_once().findings
+                if found:
+                    _alarm(log)(found)
+                _checkpoints(state, order, log)(store, True)
+        except StoreError as error:
+            log.warning("the last records are shipped at the next start", reason=str(error))
+
+    return ShipperProcess((sys.executable, "-m", "signalbox", "_ship"), order, ship_here, log)
+
+
+def _store_of(order: ShipOrder) -> Store:
+    return open_store(StateDir(Path(order.state_dir)), Secret(order.store) if order.store else None)
+
+
 def run_shipper() -> int:
     """The process beside the one that serves: ships until its standard input ends, and once more then."""
     # A terminal's Ctrl-C and a service manager's SIGTERM reach everybody; this one ends last, when its parent has.
@@ -487,10 +506,7 @@ def run_shipper() -> int:
 
 async def _ship(order: ShipOrder) -> None:
     state, log = StateDir(Path(order.state_dir)), Log("shipper")
-    url = Secret(order.store) if order.store else None
-    shipper = Shipper(
-        lambda: open_store(state, url), state.journal, SHIP_S, _alarm(log), _checkpoints(state, order, log)
-    )
+    shipper = Shipper(lambda: _store_of(order), state.journal, SHIP_S, _alarm(log), _checkpoints(state, order, log))
     await shipper.start()
     ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.buffer.read))
     while not ended.done():

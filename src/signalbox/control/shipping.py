@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from collections.abc import Callable
 
 import msgspec
 
@@ -35,7 +36,9 @@ class ShipperProcess:
     """Keeps one shipper process running. It ends by itself when its standard input does, as it does when this process
     dies, after it has shipped once more."""
 
-    def __init__(self, command: tuple[str, ...], order: ShipOrder, log: Log) -> None:
+    def __init__(self, command: tuple[str, ...], order: ShipOrder, ship_here: Callable[[], None], log: Log) -> None:
+        """ship_here: one pass in the caller's thread, for an end that comes while no such process runs."""
+        self._ship_here = ship_here
         self._command = command
         self._order = order
         self._log = log
@@ -57,18 +60,16 @@ class ShipperProcess:
         if running is None:
             return
         if self._process is None:
-            # Not begun yet, or between two tries: what is there is shipped in one go.
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
-            running = asyncio.get_running_loop().create_task(self._once())
-        else:
-            self._end_input()
+            await asyncio.to_thread(self._ship_here)
+            return
+        self._end_input()
         try:
             await asyncio.wait_for(running, LAST_PASS_S)
         except TimeoutError:
             self._log.warning("the last records are shipped at the next start", seconds=LAST_PASS_S)
-            if self._process is not None:
-                self._process.kill()
+            self._kill()
 
     def stats(self) -> ShipperStats:
         """lag_s grows while the process tells nothing."""
@@ -98,7 +99,7 @@ class ShipperProcess:
         """One process from its start to its end."""
         try:
             process = await asyncio.create_subprocess_exec(
-                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE, start_new_session=True
+                *self._command, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
             )
         except OSError as error:
             self._stats = msgspec.structs.replace(self._stats, error=f"cannot be started: {error.strerror}")
@@ -108,8 +109,6 @@ class ShipperProcess:
         assert process.stdout is not None
         try:
             process.stdin.write(msgspec.json.encode(self._order) + b"\n")
-            if self._stopping:
-                self._end_input()
             while line := await process.stdout.readline():
                 with contextlib.suppress(msgspec.MsgspecError):
                     self._stats = msgspec.json.decode(line, type=ShipperStats)
@@ -120,6 +119,10 @@ class ShipperProcess:
             raise
         finally:
             self._process = None
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
 
     def _end_input(self) -> None:
         if self._process is not None and self._process.stdin is not None:
