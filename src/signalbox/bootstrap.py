@@ -510,8 +510,8 @@ async def _ship(order: ShipOrder) -> None:
     await shipper.start()
     ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.buffer.read))
     while not ended.done():
-        await asyncio.wait((ended,), timeout=SHIP_S)
         _tell(shipper)
+        await asyncio.wait((ended,), timeout=SHIP_S)
     await shipper.stop()
     _tell(shipper)
 

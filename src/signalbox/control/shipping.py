@@ -37,7 +37,7 @@ class ShipperProcess:
     dies, after it has shipped once more."""
 
     def __init__(self, command: tuple[str, ...], order: ShipOrder, ship_here: Callable[[], None], log: Log) -> None:
-        """ship_here: one pass in the caller's thread, for an end that comes while no such process runs."""
+        """ship_here: one pass in the caller's thread, for an end that comes while no such process is ready."""
         self._ship_here = ship_here
         self._command = command
         self._order = order
@@ -48,6 +48,8 @@ class ShipperProcess:
         self._running: asyncio.Task[None] | None = None
         self._process: asyncio.subprocess.Process | None = None
         self._stopping = False
+        # Whether the running process has told anything yet: before that it is faster done without it.
+        self._ready = False
 
     async def start(self) -> None:
         if self._running is None:
@@ -59,7 +61,7 @@ class ShipperProcess:
         self._stopping = True
         if running is None:
             return
-        if self._process is None:
+        if not self._ready:
             running.cancel()
             await asyncio.gather(running, return_exceptions=True)
             await asyncio.to_thread(self._ship_here)
@@ -113,12 +115,14 @@ class ShipperProcess:
                 with contextlib.suppress(msgspec.MsgspecError):
                     self._stats = msgspec.json.decode(line, type=ShipperStats)
                     self._told_at = time.monotonic()
+                    self._ready = True
             await process.wait()
         except asyncio.CancelledError:
             process.kill()
             raise
         finally:
             self._process = None
+            self._ready = False
 
     def _kill(self) -> None:
         if self._process is not None:
