@@ -120,7 +120,7 @@ def weights_of(arrival: Arrival) -> tuple[float, ...]:
         return _normal(raw)
     wanted = arrival.peak_to_mean.value
     if max(raw) == min(raw):
-        return _with_peak(wanted)
+        return _spiked(_normal(raw), wanted)
     low, high = 0.0, 16.0
     for _ in range(60):
         power = (low + high) / 2
@@ -128,7 +128,8 @@ def weights_of(arrival: Arrival) -> tuple[float, ...]:
             low = power
         else:
             high = power
-    return _normal(tuple(weight**high for weight in raw))
+    sharp = _normal(tuple(weight**high for weight in raw))
+    return sharp if max(sharp) >= wanted * 0.999 else _spiked(sharp, wanted)
 
 
 def _normal(weights: tuple[float, ...]) -> tuple[float, ...]:
@@ -136,8 +137,11 @@ def _normal(weights: tuple[float, ...]) -> tuple[float, ...]:
     return tuple(weight / mean for weight in weights)
 
 
-def _with_peak(ratio: float) -> tuple[float, ...]:
-    """A flat week with one busy hour a day of this height."""
-    height = min(ratio, 24.0)
-    rest = (24.0 - height) / 23.0
-    return tuple(height if hour % 24 == 12 else rest for hour in range(HOURS))
+def _spiked(weights: tuple[float, ...], ratio: float) -> tuple[float, ...]:
+    """One busy hour a day of this height, where a plateau keeps the shape itself from reaching it."""
+    height = min(ratio, 23.0)
+    days = range(0, HOURS, 24)
+    spikes = {max(range(day, day + 24), key=lambda hour: weights[hour]) for day in days}
+    rest = sum(weight for hour, weight in enumerate(weights) if hour not in spikes)
+    factor = (HOURS - height * len(spikes)) / rest
+    return tuple(height if hour in spikes else weight * factor for hour, weight in enumerate(weights))

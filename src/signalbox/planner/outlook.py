@@ -14,7 +14,7 @@ from signalbox.planner.solver import solve
 
 SCALES = (1.0, 10.0, 100.0)
 # Questions beside the plan itself are answered to this gap and within this time; the answer says when it was not.
-SIDE_GAP, SIDE_S = 1e-3, 4.0
+SIDE_GAP, SIDE_S = 1e-3, 2.0
 RULES_MAX = 6
 QUALITY_STEPS = (0.02, 0.05, 0.10, 0.20)
 

@@ -40,7 +40,7 @@ from signalbox.planner.playbook import answers, playbook
 from signalbox.planner.reading import Read
 from signalbox.planner.reasons import Verdict
 from signalbox.planner.recipe import Recipe, recipe
-from signalbox.planner.routes import Built, Refusals, Relaxed, build
+from signalbox.planner.routes import Built, Known, Refusals, Relaxed, build
 from signalbox.planner.solver import solve
 from signalbox.planner.stress import pools_used, stress
 from signalbox.planner.workload_file import PlanFile
@@ -48,7 +48,7 @@ from signalbox.planner.workload_file import PlanFile
 Progress = Callable[[str], None]
 
 # Time for questions beside the plan, so that a whole run ends within a minute on two cores.
-PRICES_S = 15.0
+PRICES_S = 8.0
 SOLVE_S = 20.0
 ROWS_MAX = 5_000
 
@@ -76,6 +76,7 @@ class _Run:
         self._progress = progress
         self._began = time.perf_counter()
         self._unplaced: list[Relaxation] = []
+        self._known: Known = {}
         self._file = self._servable(inputs.read.file)
 
     def _say(self, what: str) -> None:
@@ -91,6 +92,7 @@ class _Run:
             calibration=inputs.calibration,
             scale=factor,
             relaxed=relaxed,
+            known=self._known,
         )
 
     def _servable(self, file: PlanFile) -> PlanFile:

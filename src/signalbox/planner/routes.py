@@ -29,10 +29,13 @@ from signalbox.planner.hours import HourClasses, hour_classes
 from signalbox.planner.instance import NO_POOL, Floats, Instance, Pool, Route
 from signalbox.planner.reasons import Verdict
 from signalbox.planner.specs import PlannerError, ServingConfig
-from signalbox.planner.workload_file import Option, PlanFile, PlanWorkload
+from signalbox.planner.workload_file import Option, PlanFile, PlanWorkload, Targets
 
 # Why a rule refuses: workload -> option -> (rule id, source). What is not here is permitted.
 Refusals = Mapping[str, Mapping[str, tuple[tuple[str, str], ...]]]
+
+# Legs on lots, and why there is none: by option, tokens of a call and targets.
+Known = dict[tuple[str, float, float, float, Targets], "Leg | NotPriced"]
 
 # Of a workload's peak, what a pool may be given at most before the rest overflows.
 SPILL_OVER = (0.5,)
@@ -78,8 +81,10 @@ def build(
     calibration: Calibration | None = None,
     scale: float = 1.0,
     relaxed: Relaxed = NOTHING_RELAXED,
+    known: Known | None = None,
 ) -> Built:
-    return _Builder(file, refusals, catalogue, rates_for, calibration, scale, relaxed).built()
+    """known: what builds of the same file share, so that no prediction is made twice."""
+    return _Builder(file, refusals, catalogue, rates_for, calibration, scale, relaxed, known).built()
 
 
 class _Builder:
@@ -92,7 +97,9 @@ class _Builder:
         calibration: Calibration | None,
         scale: float,
         relaxed: Relaxed,
+        known: Known | None,
     ) -> None:
+        self._known: Known = {} if known is None else known
         self._file = file
         self._refusals = refusals
         self._catalogue = catalogue
@@ -226,9 +233,18 @@ class _Builder:
                 self._open(name, option, None)
             return leg
         asked = replace(workload, targets=replace(workload.targets, ttft_p95_ms=None, tpot_ms=None, e2e_p95_ms=None))
-        leg = lot_leg(
-            name, option, asked if self._relaxed.latency else workload, demand, self._catalogue, self._calibration
-        )
+        held_to = asked if self._relaxed.latency else workload
+        key = (name, demand.input_tokens, demand.output_tokens, demand.cacheable, held_to.targets)
+        found = self._known.get(key)
+        if found is None:
+            try:
+                found = lot_leg(name, option, held_to, demand, self._catalogue, self._calibration)
+            except NotPriced as why:
+                found = why
+            self._known[key] = found
+        if isinstance(found, NotPriced):
+            raise found
+        leg = found
         if leg.config is not None:
             self._configs[name] = leg.config
         self._open(name, option, leg.config)

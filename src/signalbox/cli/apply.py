@@ -1,0 +1,100 @@
+"""`signalbox apply`: puts a plan's routing table into signalbox.yaml, keeps the old one, and goes back to one by id."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+
+from signalbox.bootstrap import compile_declared
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.config.load import load, load_text, read_bytes
+from signalbox.control.apply_plan import Change, change_of
+from signalbox.control.state import StateDir
+from signalbox.control.versions import Versions, write_whole
+from signalbox.core.errors import ConfigError
+from signalbox.planner.plan import Plan, decode
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("plan", type=Path, nargs="?", help="the plan.json of `signalbox plan`")
+    parser.add_argument("--yes", action="store_true", help="write; without it only the difference is shown")
+    parser.add_argument(
+        "--partial", action="store_true", help="apply although options of the plan are not deployed yet"
+    )
+    parser.add_argument("--rollback", metavar="ID", help="go back to a kept version")
+    parser.add_argument("--list", action="store_true", help="list kept versions")
+    add_config(parser)
+    add_state_dir(parser)
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """0 when the file says what was asked for, 1 when the plan is stale or lacks deployments, 2 for files not read."""
+    versions = Versions(StateDir(options.state_dir).root)
+    if options.list:
+        for version in versions.list():
+            print(
+                msgspec.json.encode(version).decode()
+                if options.json
+                else f"{version.id}  {version.time}  {version.why}"
+            )
+        return 0
+    path = config_path(options.config)
+    if path is None or (options.plan is None) == (options.rollback is None):
+        print(
+            "Name a plan.json, or pass --rollback ID; and --config with the signalbox.yaml to change.", file=sys.stderr
+        )
+        return 2
+    if options.rollback is not None:
+        return _write(path, versions, versions.content(options.rollback), f"rollback to {options.rollback}", options)
+    plan = _plan(options.plan)
+    declared = load(path)
+    try:
+        change = change_of(plan, declared, read_bytes(path).decode())
+    except ConfigError as error:
+        print(str(error), file=sys.stderr)
+        return 1
+    _show(change, str(path), as_json=options.json)
+    if change.missing and not options.partial:
+        print("Not applied: deploy these first, or pass --partial.", file=sys.stderr)
+        return 1
+    if change.before == change.after:
+        return 0
+    return _write(path, versions, change.after.encode(), f"plan {plan.fingerprint}", options)
+
+
+def _plan(path: Path) -> Plan:
+    try:
+        return decode(read_bytes(path))
+    except ValueError as error:
+        raise ConfigError([f"{path}: not a plan: {error}. Make one with `signalbox plan`."]) from None
+
+
+def _show(change: Change, name: str, *, as_json: bool) -> None:
+    if as_json:
+        print(msgspec.json.encode({"diff": change.diff(name), "missing": change.missing}).decode())
+        return
+    print(change.diff(name) or f"{name} says this already.", end="\n" if change.before == change.after else "")
+    for missing in change.missing:
+        print(f"missing: {missing}")
+
+
+def _write(path: Path, versions: Versions, content: bytes, why: str, options: argparse.Namespace) -> int:
+    """The old content is kept first. What is written has been compiled, so that a gateway that watches it takes it."""
+    before = read_bytes(path)
+    compile_declared(load_text(content, str(path)), 1)
+    if not options.yes:
+        print("Nothing was written. Pass --yes to write.", file=sys.stderr)
+        return 0
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    kept = versions.keep(before, load_text(before, str(path)).version, now, why)
+    try:
+        write_whole(path, content)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be written ({error.strerror}). Apply the difference by hand."]) from None
+    print(f"Written. Go back with: signalbox apply --rollback {kept.id} --yes", file=sys.stderr)
+    return 0

@@ -1,0 +1,118 @@
+"""A plan as a change of signalbox.yaml: placements, strategies and thresholds, shown before they are written."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, get_args
+
+from msgspec import Struct
+
+from signalbox.config.declared import Declared
+from signalbox.config.load import load_text
+from signalbox.config.schema import Strategy
+from signalbox.control.yaml_edit import CannotEdit, set_value
+from signalbox.core.errors import ConfigError
+from signalbox.planner.plan import Plan, RoutingRow, fingerprint
+
+
+class Change(Struct, frozen=True):
+    """before, after: the file's text. missing: options of the plan that no deployment is yet, with what to do."""
+
+    before: str
+    after: str
+    missing: tuple[str, ...]
+
+    def diff(self, name: str) -> str:
+        lines = difflib.unified_diff(
+            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), name, f"{name} (planned)"
+        )
+        return "".join(lines)
+
+
+def stale(plan: Plan, declared: Declared) -> str:
+    """Why a plan may not be applied any more, empty when it may."""
+    if fingerprint(plan.sources, plan.routing) != plan.fingerprint:
+        return "the plan was changed after it was made. Plan again"
+    if plan.sources.config != declared.version:
+        made = plan.sources.config or "no configuration"
+        return f"the plan was made for {made}, and {declared.name} is now {declared.version}. Plan again with --config"
+    if plan.checked or plan.status == "infeasible":
+        return "the plan breaks its own limits. Plan again"
+    return ""
+
+
+def change_of(plan: Plan, declared: Declared, text: str) -> Change:
+    """Raises ConfigError when the plan is stale, or the file cannot be changed so that it means what is planned."""
+    why = stale(plan, declared)
+    if why:
+        raise ConfigError([f"plan: {why}."])
+    missing: list[str] = []
+    names = _deployments(plan, declared, missing)
+    wanted: dict[str, tuple[list[str], str]] = {}
+    after = text
+    try:
+        for name in dict.fromkeys(option for row in plan.routing.values() for option in row.order):
+            after = _declare(after, name, plan, declared, names)
+        for workload, row in plan.routing.items():
+            placements = [names[option] for option in row.order if option in names]
+            if not placements:
+                continue
+            wanted[workload] = (placements, _strategy(row))
+            after = set_value(after, ("workloads", workload, "placements"), placements)
+            after = set_value(after, ("workloads", workload, "strategy"), wanted[workload][1])
+            if row.concurrency and wanted[workload][1] == "overflow":
+                path = ("deployments", placements[0], "saturation", "in_flight_max")
+                after = set_value(after, path, row.concurrency)
+    except CannotEdit as error:
+        raise ConfigError([f"{declared.name}: {error}: it cannot be edited here. Write it by hand."]) from None
+    _agrees(after, declared, wanted)
+    return Change(text, after, tuple(dict.fromkeys(missing)))
+
+
+def _strategy(row: RoutingRow) -> str:
+    """What the gateway has for it; a cascade is the order of its first model until the gateway escalates by itself."""
+    return row.strategy if row.strategy in get_args(Strategy) else "fixed"
+
+
+def _deployments(plan: Plan, declared: Declared, missing: list[str]) -> dict[str, str]:
+    """Options by the name of their deployment; those that are none yet and cannot be made one are missing."""
+    names: dict[str, str] = {}
+    for option, place in plan.places.items():
+        name = place.deployment or option
+        used = any(option in row.order for row in plan.routing.values())
+        if name in declared.deployments or (
+            place.base_url is not None and place.environment in declared.config.environments
+        ):
+            names[option] = name
+        elif used:
+            missing.append(f"{option}: is no deployment yet. Declare it, or give the option `deployment` or `base_url`")
+    return names
+
+
+def _declare(text: str, option: str, plan: Plan, declared: Declared, names: dict[str, str]) -> str:
+    place = plan.places[option]
+    name = names.get(option)
+    if name is None or name in declared.deployments or place.base_url is None:
+        return text
+    entry: dict[str, Any] = {"environment": place.environment, "model": place.model, "base_url": place.base_url}
+    entry |= {"preset": place.preset} if place.preset else {"protocol": "openai"}
+    return set_value(text, ("deployments", name), entry)
+
+
+def _agrees(after: str, declared: Declared, wanted: dict[str, tuple[list[str], str]]) -> None:
+    """The changed text read by the gateway's own reader: it says what is planned, and nothing else has changed."""
+    new = load_text(after, declared.name).config
+    wrong = [
+        workload
+        for workload, (placements, strategy) in wanted.items()
+        if (new.workloads[workload].placements, new.workloads[workload].strategy) != (placements, strategy)
+    ]
+    wrong += [
+        name
+        for name, entry in declared.config.workloads.items()
+        if name not in wanted and new.workloads.get(name) != entry
+    ]
+    same = ("environments", "rules", "packs", "vendors", "teams", "aliases")
+    wrong += [name for name in same if getattr(new, name) != getattr(declared.config, name)]
+    if wrong:
+        raise ConfigError([f"{declared.name}: the change would not mean what was planned at {', '.join(wrong)}."])
