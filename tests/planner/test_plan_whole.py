@@ -37,7 +37,8 @@ environments:
   eu: {kind: on-prem, region: eu/de}
 deployments:
   mini:
-    {environment: us, protocol: openai, base_url: http://127.0.0.1:9/v1, model: m, price: {input_mtok: 1, output_mtok: 4}}
+    {environment: us, protocol: openai, base_url: http://127.0.0.1:9/v1, model: m,
+     price: {input_mtok: 1, output_mtok: 4}}
   local: {environment: eu, protocol: openai, base_url: http://127.0.0.1:9/v1, model: l, price: free}
 workloads:
   chat:
