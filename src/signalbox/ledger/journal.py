@@ -21,6 +21,8 @@ Fsync = Literal["always", "group", "off"]
 QUEUE_BYTES_MAX = 16 << 20
 _RETRY_S = 0.1
 _PROBE_EVERY_S = 1.0
+# How long after a record that could not be taken the journal counts as unhealthy.
+_UNHEALTHY_S = 2.0
 
 
 class JournalStats(msgspec.Struct, frozen=True):
@@ -75,6 +77,7 @@ class Journal:
         self._queue_bytes = 0
         self._flush_due = False
         self._refused = 0
+        self._refused_at = -_UNHEALTHY_S
         self._closed = False
         # Shared with the fsync thread; `_sync_lock` guards what both write.
         self._unsynced = False
@@ -105,6 +108,7 @@ class Journal:
                 self._writer.put_one(json, record)
         except LedgerError:
             self._refused += 1
+            self._refused_at = time.monotonic()
             raise
         if not self._unsynced:
             self._mark_unsynced()
@@ -147,8 +151,11 @@ class Journal:
         self._make_ready()
 
     def healthy(self) -> bool:
-        """Whether records can be taken, as far as the last one told."""
-        return not self._closed and self._sync_error is None
+        """Whether records can be taken, as far as is known: a refusal counts for a while, because without traffic
+        nothing would ever tell that there is room again."""
+        if self._closed or self._sync_error is not None:
+            return False
+        return time.monotonic() - self._refused_at >= _UNHEALTHY_S
 
     def stats(self) -> JournalStats:
         writer = self._writer
