@@ -294,3 +294,26 @@ async def test_everything_tried_stands_in_the_ledger_and_on_the_bill(tmp_path: P
 
 
 CONFIG_SMALL = {"workloads": {"two": CONFIG["workloads"]["two"]}}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_a_stored_answer_is_asked_for_where_it_lies(tmp_path: Path, stream: bool) -> None:
+    async with running(tmp_path / "state") as box:
+        config = simulated_config(box.sim)
+        second = {**config["deployments"]["responses"], "base_url": box.sim.base_url("edge")}
+        config["deployments"]["second"] = second
+        config["workloads"]["stored"] = {"placements": ["responses", "second"]}
+        config["rules"] = [{"id": "all", "allow": {"kind": ["private-cloud"]}, "onward": "allow"}]
+        assert not await box.configure(config)
+        box.sim.fault("503;once", provider="azure")
+        first = await ask(box, "/v1/responses", "stored", stream=stream)
+        assert asked(box) == ["azure", "edge"]
+        found = first.body.partition(b'"id":"resp_')[2].partition(b'"')[0].decode()
+        previous = f"resp_{found}"
+        await asyncio.sleep(1.5)  # the first one rests for a moment after it failed
+        box.sim.log.clear()
+        other = await ask(box, "/v1/responses", "stored", input="something else")
+        assert (other.status, asked(box)) == (200, ["azure"])
+        box.sim.log.clear()
+        await ask(box, "/v1/responses", "stored", input="and then?", previous_response_id=previous)
+        assert asked(box)[0] == "edge"

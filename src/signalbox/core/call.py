@@ -85,7 +85,7 @@ class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
     for_whom, idempotency_key);
     pipeline/run sets workload .. decision and found, one line each (pipeline/pursuit: why another one was tried);
-    pipeline/attempt sets hub and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
+    pipeline/attempt sets hub, answer_id and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
     patience_ns: how long its client waits, from received_ns on.
@@ -95,6 +95,7 @@ class Call:
     """
 
     __slots__ = (
+        "answer_id",
         "api",
         "attempts",
         "auth_ns",
@@ -178,6 +179,7 @@ class Call:
         self.hub: Request | None = None
         self.attempts = 0
         self.spent_pico = 0
+        self.answer_id = ""
         self.rescued = False
         self.queue_us = 0
         self.connect_us = 0

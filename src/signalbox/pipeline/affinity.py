@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from hashlib import blake2b
 from typing import Any, cast
 
@@ -9,6 +10,8 @@ from signalbox.core.call import Call
 
 # So much of each part of a beginning is looked at: enough to tell prompts apart, and the same work for all of them.
 PART_CHARS = 512
+OPENING_BYTES_MAX = 1024
+_RESPONSE_ID = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,128})"')
 
 
 def conversation_key(call: Call) -> int:
@@ -24,6 +27,13 @@ def conversation_key(call: Call) -> int:
             found.update(_beginning(part))
         found.update(_beginning(doc.get("prompt")))
     return int.from_bytes(found.digest(), "big") | 1
+
+
+def response_id(opening: bytes) -> str:
+    """The id by which a later call may name this answer, from the first bytes of it or of its stream; empty when there
+    is none within reach."""
+    found = _RESPONSE_ID.search(opening, 0, OPENING_BYTES_MAX)
+    return found.group(1).decode("ascii") if found is not None else ""
 
 
 def _first(messages: object) -> list[object]:

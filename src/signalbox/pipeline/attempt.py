@@ -13,6 +13,7 @@ from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import money, stream
+from signalbox.pipeline.affinity import response_id
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -76,6 +77,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
             await _unary(this, upstream, reply, stages)
         state, error = SETTLED, "budget" if this.cut else ""
         now_ns = stages.now_ns()
+        if api == call.api == "responses":
+            call.answer_id = response_id(this.opening)
         first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
         replica.succeeded(now_ns, first_ns, now_ns - this.started_ns, this.out_events)
     except asyncio.CancelledError as gone:
@@ -187,6 +190,7 @@ async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages
     if not seen.ok:
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
+    this.opening = body
     if this.usage is not None:
         this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:

@@ -22,6 +22,7 @@ from signalbox.pipeline.verdict import (
     Verdict,
     judge,
 )
+from signalbox.routing.bonds import Bond
 from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, Fleet, Group, Replica
 from signalbox.routing.quarantine import digest
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
@@ -30,6 +31,8 @@ PAUSE_S_MAX = 4.0
 # So many places must have broken on the same body before it, and not they, is taken to be at fault.
 POISONED_MIN = 2
 OVERFLOW = "overflow"
+# Whose answers may hold signatures or encrypted reasoning that only their maker can read.
+BOUND_APIS = frozenset(("messages", "responses"))
 # What a caller is told to wait where nobody knows better.
 RETRY_AFTER_S = 2.0
 
@@ -43,6 +46,7 @@ class Pursuit:
 
     __slots__ = (
         "_again",
+        "_bond",
         "_call",
         "_choices",
         "_crashed",
@@ -81,6 +85,10 @@ class Pursuit:
         self._retrying: Group | None = None
         self._digest: bytes | None = None
         self.fault: Failure | None = None
+        self._bond: Bond | None = None
+        envelope = call.envelope
+        if self._fleet.bonds and (envelope.stateful or envelope.opaque):
+            self._follow_bond()
         if self._fleet.quarantine:
             self._check_quarantine()
 
@@ -169,8 +177,35 @@ class Pursuit:
         self._stages.metrics.add(("signalbox_overflows_total", self._call.workload.name, why))
         return True
 
+    def _follow_bond(self) -> None:
+        """State that only one of the choices can read comes first, as long as that is remembered."""
+        call, bonds = self._call, self._fleet.bonds
+        tenant, now_ns = call.principal.tenant, call.decided_ns
+        for name in (*call.envelope.stateful, conversation_key(call)):
+            bond = bonds.find(tenant, name, now_ns)
+            if bond is not None:
+                self._bond = bond
+                # A stable sort: only the one that is tied moves.
+                self._choices = tuple(sorted(self._choices, key=lambda one: one.name != bond.deployment))
+                return
+
+    def _tie(self) -> None:
+        """Remembers who holds what a later call may refer to, where the usual order would lead elsewhere."""
+        group = self.group
+        if len(self._choices) < 2 and len(group.replicas) < 2:
+            return
+        call, bonds, name = self._call, self._fleet.bonds, self.deployment.name
+        key, now_ns = conversation_key(call), self._stages.now_ns()
+        kept = self._bond.key if self._bond is not None else key
+        if call.answer_id:
+            bonds.tie(call.principal.tenant, call.answer_id, name, kept, now_ns)
+        if self._position > 1 and call.api in BOUND_APIS:
+            bonds.tie(call.principal.tenant, key, name, kept, now_ns)
+
     def _affinity(self, group: Group) -> int:
         """What keeps calls with the same beginning on the same replica, whose prompt cache knows it."""
+        if self._bond is not None:
+            return self._bond.key
         return conversation_key(self._call) if group.enabled else 0
 
     def _could_do_better(self, deployment: Deployment) -> bool:
@@ -228,6 +263,8 @@ class Pursuit:
 
     def answered(self) -> None:
         """The call was answered. Whoever failed on the same body before did so for reasons of its own."""
+        if self._call.answer_id or self._position > 1:
+            self._tie()
         if self.fault is None:
             return
         self._stages.metrics.add(("signalbox_fallovers_total", self.deployment.name))

@@ -14,7 +14,8 @@ from signalbox.upstream.transport import UpstreamResponse
 class Attempt:
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
-    reserved of budgets. opened_ms: the time on its record, whose prices hold. ended: its protocol's end was seen. cut:
+    reserved of budgets. opened_ms: the time on its record, whose prices hold. opening: the first bytes of an
+    answer that passes through. ended: its protocol's end was seen. cut:
     it was ended because its budget was."""
 
     __slots__ = (
@@ -29,6 +30,7 @@ class Attempt:
         "id",
         "limit",
         "opened_ms",
+        "opening",
         "out_chars",
         "out_events",
         "permit",
@@ -47,6 +49,7 @@ class Attempt:
         self.hub: Request | None = None
         self.started_ns = started_ns
         self.opened_ms = 0
+        self.opening = b""
         self.ttft_ns = 0
         self.usage: Usage | None = None
         self.out_chars = 0

@@ -232,4 +232,5 @@ class _Relay:
             return
         self._reply.start(self._this.head(self._upstream), self._this.hub)
         if held:
+            self._this.opening = held[0].raw
             self._reply.send(held)

@@ -13,6 +13,7 @@ from statistics import median
 import msgspec
 
 from signalbox.core.snapshot import Deployment, Health, Origin, Saturation, Snapshot
+from signalbox.routing.bonds import Bonds
 from signalbox.routing.pace import Pace
 from signalbox.routing.quarantine import Quarantine
 from signalbox.routing.retry import Budget
@@ -393,6 +394,7 @@ class Fleet(msgspec.Struct, frozen=True):
 
     groups: tuple[Group, ...]
     quarantine: Quarantine
+    bonds: Bonds
     chance: Callable[[], float]
 
     def of(self, deployment: Deployment) -> Group:
@@ -413,6 +415,7 @@ class Fleets:
         self._credentials: dict[object, Credential] = {}
         self._groups: dict[str, Group] = {}
         self._quarantine = Quarantine()
+        self._bonds = Bonds()
 
     def adopt(self, snapshot: Snapshot) -> Fleet:
         """The fleet of a snapshot. What it no longer names is forgotten; a changed credential begins anew."""
@@ -441,9 +444,8 @@ class Fleets:
             group.gauge = _gauge(deployment.saturation, group.gauge)
             groups[name] = group
         self._replicas, self._credentials, self._groups = replicas, credentials, groups
-        return Fleet(
-            tuple(groups[deployment.name] for deployment in snapshot.deployments), self._quarantine, self._chance
-        )
+        listed = tuple(groups[deployment.name] for deployment in snapshot.deployments)
+        return Fleet(listed, self._quarantine, self._bonds, self._chance)
 
     def groups(self) -> Iterable[tuple[str, Group]]:
         """By the name of the deployment, as in the newest snapshot."""
