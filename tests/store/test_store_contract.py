@@ -211,6 +211,33 @@ def test_sum_by_day_and_nothing(store: Store) -> None:
         store.sum_attempts(ALL, "time_ms; DROP TABLE attempts")
 
 
+OF_HOURS = [name for name in DIMENSIONS if name not in ("user", "session", "tag")]
+
+
+def test_hours_say_what_the_attempts_say_however_the_ends_arrive(store: Store) -> None:
+    """Ends in a later batch, twice, by another process with another cost, and without a beginning: each counts once."""
+    _population(store)
+    _ship(store, _settled("a39", cost_pico=7, state="unknown"))
+    _ship(store, _settled("a39", cost_pico=9), _settled("a01", cost_pico=1000), _settled("a01", cost_pico=1000))
+    _ship(store, _opened("b", time_ms=BASE_MS), chain="other")
+    _ship(store, _settled("b", cost_pico=5), _settled("b", cost_pico=6), _settled("lost", cost_pico=11))
+    # A time within an hour cannot be answered by hours, and here it asks for the very same attempts.
+    everything = AttemptFilter(since_ms=1, until_ms=BASE_MS * 2 + 1)
+    for dimension in (*OF_HOURS, None):
+        assert store.sum_attempts(ALL, dimension) == store.sum_attempts(everything, dimension), dimension
+    assert sum(s.attempts for s in store.sum_attempts(ALL, "state")) == 42
+    hour_ms = 3_600_000
+    start_ms = BASE_MS // hour_ms * hour_ms
+    for where in (
+        {"tenant": "acme"}, {"workload": "w1"}, {"key_id": "k2", "environment": "dc-fra"}, {"state": "unknown"},
+        {"tenant": "nobody"},
+    ):  # fmt: skip
+        aligned = AttemptFilter(since_ms=start_ms + 4 * hour_ms, until_ms=start_ms + 20 * hour_ms, **where)
+        # No attempt begins on the full hour.
+        same = AttemptFilter(since_ms=start_ms + 4 * hour_ms + 1, until_ms=start_ms + 20 * hour_ms - 1, **where)
+        assert store.sum_attempts(aligned, "day") == store.sum_attempts(same, "day"), where
+
+
 def test_sums_stay_exact_beyond_64_bits(store: Store) -> None:
     big = 2**63 - 1
     _ship(store, *(record for n in range(5) for record in (_opened(f"a{n}"), _settled(f"a{n}", cost_pico=big))))

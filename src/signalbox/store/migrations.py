@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.errors import StoreError
+from signalbox.store import hours
 
 # Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -148,6 +149,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE virtual_keys ADD COLUMN networks TEXT",
         ),
     ),
+    ("spend by hour", (hours.CREATE, hours.FILL.format(which="state <> 'open'"))),
 )
 
 

@@ -11,7 +11,7 @@ from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, ShipMark, VirtualKey
 from signalbox.core.records import Opened, Record, Refused, Settled
-from signalbox.store import budget_rows
+from signalbox.store import budget_rows, hours
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     INSERT_KEY,
@@ -31,9 +31,6 @@ from signalbox.store.rows import (
     where_clause,
 )
 from signalbox.store.statements import Found, Statements
-
-# A sum of pico-dollars passes 2**63 at nine million dollars: millionths and the rest are summed apart.
-_MICRO = 10**6
 
 
 class SqlStore(ABC):
@@ -86,8 +83,10 @@ class SqlStore(ABC):
             self._lock(connection, f"ship {after.chain}")
             if _mark(connection, after.chain) != before:
                 return False
+            ending = hours.not_ended(connection, [str(row[0]) for row in rows.settled])
             connection.executemany(INSERT_OPENED, rows.opened)
             connection.executemany(INSERT_SETTLED, rows.settled)
+            hours.add(connection, ending)
             connection.executemany(INSERT_REFUSED, rows.refused)
             connection.execute(
                 "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
@@ -109,14 +108,10 @@ class SqlStore(ABC):
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
         group = "''" if dimension is None else self._expression(dimension)
         clause, values = where_clause(where, self.has_label)
-        sql = (
-            f"SELECT {group} AS named, COUNT(*),"  # noqa: S608
-            " SUM(tokens_in + audio_in), SUM(cache_read), SUM(cache_write_5m + cache_write_1h),"
-            " SUM(tokens_out + reasoning + audio_out),"
-            f" COALESCE(SUM(cost_pico / {_MICRO}), 0), COALESCE(SUM(cost_pico % {_MICRO}), 0),"
-            " COUNT(*) - COUNT(cost_pico)"
-            f" FROM attempts {clause} GROUP BY named ORDER BY named"
-        )
+        by_hour = hours.answers(where, dimension)
+        sums = [f"SUM({name})" for name in hours.SUMS] if by_hour else list(hours.SUMS.values())
+        table = "spend_hours" if by_hour else "attempts"
+        sql = f"SELECT {group} AS named, {', '.join(sums)} FROM {table} {clause} GROUP BY named ORDER BY named"  # noqa: S608
         with self._guard():
             rows = self._connection().execute(sql, values).fetchall()
         return [_sum(row[0], [int(value) for value in row[1:]]) for row in rows]
@@ -240,7 +235,7 @@ class _Rows:
 
 
 def _sum(group: str, sums: list[int]) -> AttemptSum:
-    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * _MICRO + sums[6], unpriced=sums[7])
+    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * hours.MICRO + sums[6], unpriced=sums[7])
 
 
 def _one(found: Found) -> Any:
