@@ -17,7 +17,7 @@ class Detector(msgspec.Struct, frozen=True):
     one must occur. sign: any other cheap test. One of the three suffices. context: words that `find` looks up in
     `view.hits` but that give no reason to look.
 
-    rests_on: labels whose findings it builds on, so that they are looked for wherever it looks.
+    rests_on: labels whose findings it builds on: wherever `holds` says that it will look, they are looked for as well.
 
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
     in `view.found`.
@@ -31,3 +31,4 @@ class Detector(msgspec.Struct, frozen=True):
     kinds: int = 0
     sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()
+    holds: Callable[[View], bool] = lambda _: True

@@ -32,6 +32,8 @@ _AMBIGUOUS = frozenset(
     b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica".split()
 )
 _ENOUGH = 2
+# A clinical word of its own, where everything is reported.
+_LEAST = 0.45
 _IDENTIFYING = frozenset(("personal", "national-id", "pci", "financial"))
 
 # Elements read in one text: a record has dozens, a long conversation may mention thousands.
@@ -144,7 +146,7 @@ def clinical(view: View) -> float:
     vague = len(strong) - sure + len(view.hits & _WEAK)
     if sure and (sure + vague >= _ENOUGH):
         return 0.9
-    return 0.6 if vague > _ENOUGH else 0.45 if sure else 0.0
+    return 0.6 if vague > _ENOUGH else _LEAST if sure else 0.0
 
 
 def _is_aged(view: View) -> bool:
@@ -249,6 +251,7 @@ DETECTOR = Detector(
     find,
     tags=("phi",),
     rests_on=_IDENTIFYING,
+    holds=lambda view: clinical(view) >= (RAISES if view.brief else _LEAST),
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
     context=WEAK | {word.decode("latin-1") for word in _CONTEXT},
 )

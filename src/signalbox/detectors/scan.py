@@ -90,10 +90,12 @@ class Scanner:
         self._numeric = sum(bit for bit, _ in self._kinds)
         self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
         self._rests = tuple(
-            (1 << index, sum(1 << at for at, one in enumerate(self._detectors) if not rests.isdisjoint(one.tags)))
-            for index, rests in enumerate(detector.rests_on for detector in self._detectors)
-            if rests
+            (1 << at, self._finding(one.rests_on), one.holds) for at, one in enumerate(self._detectors) if one.rests_on
         )
+
+    def _finding(self, labels: frozenset[str]) -> int:
+        """One bit for every detector that can find one of these."""
+        return sum(1 << at for at, one in enumerate(self._detectors) if not labels.isdisjoint(one.tags))
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
@@ -120,6 +122,12 @@ class Scanner:
         raised = look.raised.difference(look.known)
         return labels_of(raised) if raised else NONE
 
+    def gate(self, text: str) -> tuple[View, list[Detector]]:
+        """What all detectors look at, and those with a reason to look: the part of a survey that any text costs."""
+        view = self._view(normal(text)[0], brief=True)
+        fired = self._fired(view, 0)
+        return view, [detector for at, detector in enumerate(self._detectors) if fired >> at & 1]
+
     def _found(self, text: str, look: _Look) -> list[Found]:
         plain, dropped = normal(text)
         found = self._plain(plain, 0, look)
@@ -131,10 +139,7 @@ class Scanner:
 
     def _plain(self, text: str, depth: int, look: _Look) -> list[Found]:
         """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes."""
-        view = View(text, look.brief)
-        if b"0" in view.shape and may_confuse(view.flat):
-            mended = digits_mended(text)
-            view = view if mended == text else View(mended, look.brief)
+        view = self._view(text, look.brief)
         fired = self._fired(view, self._knowing(look.known) if look.known else 0)
         while fired:
             _find(self._detectors[(fired & -fired).bit_length() - 1], view, look)
@@ -160,6 +165,14 @@ class Scanner:
                 best[key] = replace(one, start=start, end=end)
         return list(best.values())
 
+    @staticmethod
+    def _view(plain: str, brief: bool) -> View:
+        view = View(plain, brief)
+        if b"0" not in view.shape or not may_confuse(view.flat):
+            return view
+        mended = digits_mended(plain)
+        return view if mended == plain else View(mended, brief)
+
     def _knowing(self, known: tuple[str, ...]) -> int:
         """One bit for every detector that can find nothing but what is known."""
         return sum(1 << at for at, one in enumerate(self._detectors) if set(known).issuperset(one.tags))
@@ -173,9 +186,12 @@ class Scanner:
             view.wide_hits = self._wide_words & view.wide_words()
             for word in view.wide_hits:
                 fired |= self._wide_lexicon[word]
-        for bit, others in self._rests:
-            if fired & bit and not idle & bit:
-                idle &= ~others
+        for bit, others, holds in self._rests:
+            if fired & bit & ~idle:
+                if holds(view):
+                    idle &= ~others
+                else:
+                    idle |= bit
         done = fired | idle
         kinds = view.kinds if self._numeric & ~done else 0
         if kinds:

@@ -95,13 +95,18 @@ def find(view: View) -> Iterator[Found]:
             end = len(text) if end < 0 else end + 3
             if end - match.start() > 40:
                 yield Found("source_code", "source-code", match.start(), end, 0.95, "fence")
-    for start, end in _densest(flat):
-        block = flat[start:end]
-        share = _quick(block)
+                if view.brief:
+                    return  # that there is code is all that counts
+    guesses = [(_quick(flat[start:end]), start, end) for start, end in _densest(flat)]
+    if view.brief:
+        guesses.sort(reverse=True)
+    for share, start, end in guesses:
         if _UNSURE[0] <= share < _UNSURE[1]:
-            share = judged(block)
+            share = judged(flat[start:end])
         if share >= _SHARE:
             yield Found("source_code", "source-code", start, end, min(0.97, 0.5 + 0.5 * share), "block")
+            if view.brief:
+                return
 
 
 def _quick(block: bytes) -> float:
