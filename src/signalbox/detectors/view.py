@@ -250,7 +250,7 @@ def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
     runs = set(_RUN.findall(shape))
     telling = {run for run in runs if not is_dull(run)}
     # The letter in a time stamp stands inside its run.
-    lettered = b"A0" in shape.replace(b"0A0", b"000") or b"A 0" in shape or b"A-0" in shape
+    lettered = b"A 0" in shape or b"A-0" in shape or shape.count(b"A0") != shape.count(b"0A0")
     if lettered or len(max(runs, key=len, default=b"")) >= _RUN_MAX:
         spans = (match.span() for match in _RUN.finditer(shape))
     elif telling:
