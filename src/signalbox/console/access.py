@@ -19,6 +19,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/metrics"): frozenset({"admin", "operator", "auditor"}),
     ("GET", "/api/status"): EVERYBODY,
     ("POST", "/api/reload"): frozenset({"admin", "operator"}),
+    ("POST", "/api/stop"): frozenset({"admin", "operator"}),
+    ("GET", "/api/budgets"): frozenset({"admin", "operator", "auditor"}),
     ("POST", "/api/explain"): EVERYBODY,
     ("GET", "/api/keys"): EVERYBODY,
     ("POST", "/api/keys"): frozenset({"admin", "developer"}),

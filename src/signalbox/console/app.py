@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from ipaddress import ip_address
+from typing import Annotated, Literal
 
 import msgspec
 from starlette.applications import Starlette
@@ -19,9 +21,18 @@ from signalbox.control.explain import Explainer, Question
 from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
+from signalbox.core.link import Stop
 from signalbox.telemetry.metrics import render
 
 EXPLAIN_BYTES_MAX = 32 * 1024 * 1024
+
+
+class StopCalls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What POST /api/stop takes."""
+
+    scope: Literal["all", "tenant", "team", "key", "workload", "user", "session"]
+    name: Annotated[str, msgspec.Meta(max_length=256)] = ""
+    for_s: Annotated[float, msgspec.Meta(ge=0, le=31_536_000)] = 300.0
 
 
 class Console:
@@ -50,6 +61,8 @@ class Console:
                 self._route("GET", "/api/status", self.status),
                 self._route("POST", "/api/reload", self.reload),
                 self._route("POST", "/api/explain", self.explain),
+                self._route("POST", "/api/stop", self.stop),
+                self._route("GET", "/api/budgets", self.budgets),
                 self._route("GET", "/api/keys", keys.list),
                 self._route("POST", "/api/keys", keys.create),
                 self._route("POST", "/api/keys/{id}/rotate", keys.rotate),
@@ -91,6 +104,24 @@ class Console:
             body = {"error": {"message": why, "code": "config_refused"}, "generation": self._supervisor.generation}
             return JSONResponse(body, 409)
         return JSONResponse({"generation": self._supervisor.generation})
+
+    async def stop(self, request: Request, actor: Actor) -> Response:
+        """The kill switch: ends running streams of somebody on every worker, and refuses new calls for a while."""
+        try:
+            wanted = msgspec.json.decode(await request.body(), type=StopCalls)
+        except msgspec.MsgspecError as error:
+            return _error(400, "invalid_request", f"What to stop cannot be read: {error}.")
+        if (wanted.scope == "all") != (not wanted.name):
+            return _error(400, "invalid_request", "Name whom to stop, and nobody for the scope `all`.")
+        await self._office.record(actor, "calls.stop", f"{wanted.scope}:{wanted.name}", {"for_s": str(wanted.for_s)})
+        until_ms = time.time_ns() // 1_000_000 + round(wanted.for_s * 1000)
+        await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms))
+        return JSONResponse({"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms})
+
+    async def budgets(self, request: Request, actor: Actor) -> Response:
+        """What is spent and leased of every budget in its present period."""
+        found = await self._supervisor.balances(time.time_ns() // 1_000_000)
+        return Response(msgspec.json.encode({"budgets": found}), media_type="application/json")
 
     async def explain(self, request: Request, actor: Actor) -> Response:
         """What would become of a request, without sending it."""

@@ -12,14 +12,16 @@ from signalbox.control.keys import usable
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
+from signalbox.core.budgets import Balance
 from signalbox.core.errors import ConfigError
-from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen
+from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen, Stop
 from signalbox.core.ports import VirtualKey
 from signalbox.ledger.ship import ShipperStats
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Export, Metrics, counters, merge
 
 WATCH_S = 0.25
+STOPS_MAX = 1000
 # A worker that dies at once again and again is started again ever more slowly, up to this.
 RESTART_S_MAX = 10.0
 # What is due is told in at most so many lines of the log.
@@ -72,6 +74,7 @@ class Supervisor:
         shipping: Shipping,
         stop_listening: Callable[[], None],
         today: Callable[[], str],
+        now_ms: Callable[[], int],
         stopping: asyncio.Event,
         log: Log,
     ) -> None:
@@ -86,6 +89,8 @@ class Supervisor:
         self._shipping = shipping
         self._stop_listening = stop_listening
         self._log = log
+        self._now_ms = now_ms
+        self._stops: list[Stop] = []
         self._links: list[Link] = []
         self._keys: list[VirtualKey] = []
         self._keys_version = -1
@@ -223,6 +228,8 @@ class Supervisor:
         if isinstance(report, Applied) and report.error:
             await link.stop()
             raise ConfigError([report.error])
+        for stop in self._stops:
+            await link.ask(stop)
         await link.ask(Listen())
         return link
 
@@ -261,6 +268,18 @@ class Supervisor:
         if self._text is None:
             raise RuntimeError("asked for the configuration before the start")
         return self._text
+
+    async def balances(self, now_ms: int) -> list[Balance]:
+        """What the store knows of budgets."""
+        return await self._store.run(lambda store: store.balances(now_ms))
+
+    async def stop_calls(self, order: Stop) -> None:
+        """On every worker, and on those that are started until the time is over."""
+        now_ms = self._now_ms()
+        running = [stop for stop in self._stops if stop.until_ms > now_ms]
+        self._stops = [*running[-STOPS_MAX:], order]
+        self._log.warning("calls are stopped", scope=order.scope, until_ms=order.until_ms)
+        await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
 
     def recall(self, accounts: list[str]) -> None:
         """Every worker gives back what it does not use of these budgets."""

@@ -8,6 +8,7 @@ SignalboxError
  │   │   ├─ NoPermittedPlacement 400  the rules forbid every deployment
  │   │   ├─ NoCapablePlacement 400  deployments are permitted, none of them can do what the call needs
  │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
+ │   │   ├─ Stopped           400  an operator stopped these calls
  │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
  │   ├─ Forbidden             403  the key is good but not for this
@@ -110,6 +111,12 @@ class BodyTooLarge(BadRequest):
 class HeadersTooLarge(BadRequest):
     status = 431
     code = "headers_too_large"
+
+
+class Stopped(BadRequest):
+    """A 403 would read as failed authentication, which some clients answer by trying again."""
+
+    code = "stopped_by_operator"
 
 
 class Unauthenticated(CallError):

@@ -49,7 +49,15 @@ class Recall(msgspec.Struct, frozen=True, tag=True):
     accounts: list[str]
 
 
-Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain | Lend | Recall
+class Stop(msgspec.Struct, frozen=True, tag=True):
+    """End every running stream of somebody, and take no new call of theirs before `until_ms`. scope: of SCOPES."""
+
+    scope: str
+    name: str
+    until_ms: int
+
+
+Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain | Lend | Recall | Stop
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):

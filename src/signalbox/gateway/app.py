@@ -19,6 +19,7 @@ from signalbox.core.errors import (
     Overloaded,
     Unauthenticated,
 )
+from signalbox.core.link import Stop
 from signalbox.gateway import endpoints
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
@@ -27,6 +28,7 @@ from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
+from signalbox.policy.stops import Stops, matches, stopped
 from signalbox.telemetry.log import Log
 from signalbox.wire.dialect import Dialect
 from signalbox.wire.table import DIALECTS
@@ -93,6 +95,7 @@ class Gateway:
         self.connections: set[Connection] = set()
         self.streams: set[HttpReply] = set()
         self.accepting = True
+        self.stops = Stops()
         self.watch = Watch(limits.overload, stages.limits.press)
         self._ticker: asyncio.TimerHandle | None = None
         self._ids = count(1)
@@ -165,6 +168,13 @@ class Gateway:
 
     def answered(self, api: str, status: int, received_ns: int) -> None:
         self.stages.metrics.request(api, status, self.now_ns() - received_ns)
+
+    def stop_calls(self, order: Stop) -> None:
+        """Ends the streams that an operator wants to end, and refuses what else there is of them for a while."""
+        self.stops.add(order, self.now_s() * 1000)
+        for reply in list(self.streams):
+            if matches(order, reply.call):
+                reply.stop(stopped(order))
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, let what runs finish for `grace_s`, then end it with an error; what was written still

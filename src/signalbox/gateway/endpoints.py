@@ -24,6 +24,7 @@ from signalbox.pipeline.run import handle
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import AUTO, may_name, may_use, resolve
 from signalbox.policy.classify import declared
+from signalbox.policy.stops import Stops
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Dialect
 
@@ -41,6 +42,7 @@ class Plane(Protocol):
     keyring: Keyring
     streams: set[HttpReply]
     answers: Answers
+    stops: Stops
 
     def now_ns(self) -> int: ...
 
@@ -64,6 +66,8 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     auth_ns = plane.now_ns()
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
+    if plane.stops.any:
+        plane.stops.check(call, plane.now_s() * 1000)
     if call.idempotency_key is not None:
         await _once(plane, call, call.idempotency_key, dialect, connection)
         return
@@ -99,7 +103,9 @@ async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) 
         else:
             await handle(call, reply, stages)
     except asyncio.CancelledError:
-        if stages.limits.draining:
+        if reply.stopped is not None:
+            reply.fail(reply.stopped)
+        elif stages.limits.draining:
             # The client is still there: it is us who stop.
             reply.fail(Overloaded("This gateway is shutting down.", retry_after_s=1, close=True))
         raise

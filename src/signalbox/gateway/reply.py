@@ -31,7 +31,7 @@ class HttpReply:
     """One call's answer on one connection. Implements core.call.Reply.
 
     started: the head is out. content_sent: frames are out, so that the answer cannot be started anew. ended: nothing
-    more may be written.
+    more may be written. stopped: why it is ended from outside.
     """
 
     __slots__ = (
@@ -45,6 +45,7 @@ class HttpReply:
         "last_sent_s",
         "started",
         "status",
+        "stopped",
     )
 
     def __init__(self, call: Call, dialect: Dialect, connection: Connection, now_ns: Callable[[], int]) -> None:
@@ -57,6 +58,7 @@ class HttpReply:
         self.content_sent = False
         self.ended = False
         self.status = 200
+        self.stopped: CallError | None = None
         self.last_sent_s = monotonic()
 
     # --- core.call.Reply ---
@@ -121,6 +123,17 @@ class HttpReply:
         self._finish()
 
     # --- the edge's own ---
+
+    @property
+    def call(self) -> Call:
+        return self._call
+
+    def stop(self, error: CallError) -> None:
+        """Ends the call from outside, with this error."""
+        task = self._connection.task
+        if self.stopped is None and task is not None and not self.ended:
+            self.stopped = error
+            task.cancel()
 
     def heartbeat(self) -> None:
         """Keeps an idle stream alive; before any answer it sends a head that names no placement yet."""

@@ -23,6 +23,7 @@ from signalbox.core.link import (
     Order,
     Report,
     Serving,
+    Stop,
 )
 from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
@@ -77,6 +78,8 @@ class Worker:
         if isinstance(order, Listen):
             self._listen()
             return Serving(self._chain)
+        if isinstance(order, Stop) and self.gateway is not None:
+            self.gateway.stop_calls(order)
         if isinstance(order, Drain):
             await self.drain(order.grace_s)
         return Done()

@@ -40,12 +40,12 @@ async def reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
 
 async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     call, budgets = this.call, stages.budgets
-    lines = budgets.lines(call, this.deployment)
+    found = budgets.lines(call, this.deployment)
+    lines, hard = found.lines, found.hard
     if not lines:
         return body
-    hard = any(line.budget.hard and line.budget.unit in (USD, TOKENS) for line in lines)
     meter = stages.metering.of(this.deployment.name, this.api)
-    fixed, per_out = _amounts(this, body, meter, stages, dollars=any(line.budget.unit == USD for line in lines))
+    fixed, per_out = _amounts(this, body, meter, stages, dollars=found.dollars)
     if this.api in _NO_OUTPUT:
         this.hold = await budgets.reserve(lines, fixed, per_out, 0, 0)
         return body
@@ -53,8 +53,11 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     watched = not hard or (call.envelope.stream and n == 1 and not _hides(call, this.api, meter))
     most = call.workload.max_tokens_default if stated is None and not watched else stated
     wanted = min(EXPECTED_TOKENS, most or EXPECTED_TOKENS) if watched else most or 0
-    least = min(wanted, _thought(call) + LEAST_TOKENS)
-    hold = this.hold = await budgets.reserve(lines, fixed, per_out, least * n, wanted * n)
+    hold = budgets.reserve_now(lines, fixed, per_out, wanted * n)
+    if hold is None:
+        least = min(wanted, _thought(call) + LEAST_TOKENS)
+        hold = await budgets.reserve(lines, fixed, per_out, least * n, wanted * n)
+    this.hold = hold
     paid = hold.tokens_out // n
     if not hard or (stated is not None and paid >= stated):
         return body

@@ -135,6 +135,17 @@ def _lengths(rates: Rates) -> tuple[Rates, ...]:
     return (rates, *(tier for _, tier in rates.tiers))
 
 
+class Lines:
+    """What one attempt falls under. hard: a hard budget of money or tokens is among them; dollars: one of money."""
+
+    __slots__ = ("dollars", "hard", "lines")
+
+    def __init__(self, lines: list[Line]) -> None:
+        self.lines = lines
+        self.hard = any(line.budget.hard and line.budget.unit not in _OF_CALLS for line in lines)
+        self.dollars = any(line.budget.unit == USD for line in lines)
+
+
 class Budgets:
     """The budgets of one snapshot, over the purse of this process.
 
@@ -150,12 +161,12 @@ class Budgets:
             deployment.name: (Price(deployment, tiered=False), Price(deployment, tiered=True))
             for deployment in snapshot.deployments
         }
-        self._lists: dict[tuple[str, str, str], tuple[tuple[Line, ...], tuple[Budget, ...]]] = {}
+        self._lists: dict[tuple[str, str, str], tuple[Lines, tuple[Budget, ...]]] = {}
 
     def price(self, deployment: Deployment, *, tiered: bool) -> Price:
         return self._prices[deployment.name][tiered]
 
-    def lines(self, call: Call, deployment: Deployment) -> list[Line] | tuple[Line, ...]:
+    def lines(self, call: Call, deployment: Deployment) -> Lines:
         """The budgets that an attempt falls under. Those of users and sessions are looked up by name, the others
         are remembered for the key and the workload."""
         principal = call.principal
@@ -169,9 +180,9 @@ class Budgets:
         if not dynamic:
             return fixed
         named = [(budget, _person(call, budget.scope)) for budget in dynamic]
-        return [*fixed, *(self.purse.line(budget, subject) for budget, subject in named if subject)]
+        return Lines([*fixed.lines, *(self.purse.line(budget, subject) for budget, subject in named if subject)])
 
-    def _list(self, call: Call, deployment: Deployment) -> tuple[tuple[Line, ...], tuple[Budget, ...]]:
+    def _list(self, call: Call, deployment: Deployment) -> tuple[Lines, tuple[Budget, ...]]:
         principal = call.principal
         own = {
             "tenant": principal.tenant,
@@ -190,11 +201,33 @@ class Budgets:
                 if line.name in lines and line.budget.amount > budget.amount:
                     line.budget = budget
                 lines[line.name] = line
-        return tuple(lines.values()), tuple(dynamic)
+        return Lines(list(lines.values())), tuple(dynamic)
+
+    def reserve_now(self, lines: list[Line], fixed: dict[str, int], per_out: dict[str, int], out: int) -> Hold | None:
+        """The ordinary case of `reserve`: all that is wanted is here, and nobody has to be asked."""
+        now_ms, items = self.time_ms(), list[Item]()
+        for line in lines:
+            budget = line.budget
+            amount = fixed.get(budget.unit)
+            if amount is None:
+                continue
+            account = line.account
+            if account is None or not account.start_ms <= now_ms < account.end_ms:
+                return None
+            item = Item(account, amount, per_out[budget.unit])
+            item.reserved = amount + item.per_out * out
+            if account.free < item.reserved if budget.hard else account.free <= 0:
+                return None
+            items.append(item)
+        for item in items:
+            item.account.take(item.reserved)
+        hold = Hold(self, items)
+        hold.tokens_out = out
+        return hold
 
     async def reserve(
         self,
-        lines: list[Line] | tuple[Line, ...],
+        lines: list[Line],
         fixed: dict[str, int],
         per_out: dict[str, int],
         least_out: int,

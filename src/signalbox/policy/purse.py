@@ -22,7 +22,7 @@ RETURN_S = 0.02
 PAUSE_S = 0.25
 ACCOUNTS_MAX = 200_000
 # So many times what a call wanted is asked for, so that the next ones need not wait.
-AHEAD = 16
+AHEAD = 512
 Lend = Callable[[list[LeaseAsk]], Awaitable[list[Lent]]]
 
 
