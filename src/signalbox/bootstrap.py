@@ -422,7 +422,6 @@ async def _serve(options: ServeOptions) -> int:
         shipping=_shipping(_ship_order(state, text, url), log),
         stop_listening=listener.close,
         today=today,
-        now_ms=now_ms,
         stopping=stopping,
         log=log,
     )

@@ -114,8 +114,9 @@ class Console:
         if (wanted.scope == "all") != (not wanted.name):
             return _error(400, "invalid_request", "Name whom to stop, and nobody for the scope `all`.")
         await self._office.record(actor, "calls.stop", f"{wanted.scope}:{wanted.name}", {"for_s": str(wanted.for_s)})
-        until_ms = time.time_ns() // 1_000_000 + round(wanted.for_s * 1000)
-        await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms))
+        now_ms = time.time_ns() // 1_000_000
+        until_ms = now_ms + round(wanted.for_s * 1000)
+        await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms), now_ms)
         return JSONResponse({"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms})
 
     async def budgets(self, request: Request, actor: Actor) -> Response:

@@ -74,7 +74,6 @@ class Supervisor:
         shipping: Shipping,
         stop_listening: Callable[[], None],
         today: Callable[[], str],
-        now_ms: Callable[[], int],
         stopping: asyncio.Event,
         log: Log,
     ) -> None:
@@ -89,7 +88,6 @@ class Supervisor:
         self._shipping = shipping
         self._stop_listening = stop_listening
         self._log = log
-        self._now_ms = now_ms
         self._stops: list[Stop] = []
         self._links: list[Link] = []
         self._keys: list[VirtualKey] = []
@@ -273,9 +271,8 @@ class Supervisor:
         """What the store knows of budgets."""
         return await self._store.run(lambda store: store.balances(now_ms))
 
-    async def stop_calls(self, order: Stop) -> None:
+    async def stop_calls(self, order: Stop, now_ms: int) -> None:
         """On every worker, and on those that are started until the time is over."""
-        now_ms = self._now_ms()
         running = [stop for stop in self._stops if stop.until_ms > now_ms]
         self._stops = [*running[-STOPS_MAX:], order]
         self._log.warning("calls are stopped", scope=order.scope, until_ms=order.until_ms)
