@@ -214,7 +214,7 @@ def test_sum_by_day_and_nothing(store: Store) -> None:
 OF_HOURS = [name for name in DIMENSIONS if name not in ("user", "session", "tag")]
 
 
-def test_hours_say_what_the_attempts_say_however_the_ends_arrive(store: Store) -> None:
+def test_hours_and_days_say_what_the_attempts_say_however_the_ends_arrive(store: Store) -> None:
     """Ends in a later batch, twice, by another process with another cost, and without a beginning: each counts once."""
     _population(store)
     _ship(store, _settled("a39", cost_pico=7, state="unknown"))
@@ -233,9 +233,14 @@ def test_hours_say_what_the_attempts_say_however_the_ends_arrive(store: Store) -
         {"tenant": "nobody"},
     ):  # fmt: skip
         aligned = AttemptFilter(since_ms=start_ms + 4 * hour_ms, until_ms=start_ms + 20 * hour_ms, **where)
-        # No attempt begins on the full hour.
+        # No attempt begins on the full hour, let alone at midnight.
         same = AttemptFilter(since_ms=start_ms + 4 * hour_ms + 1, until_ms=start_ms + 20 * hour_ms - 1, **where)
         assert store.sum_attempts(aligned, "day") == store.sum_attempts(same, "day"), where
+        day_ms = 24 * hour_ms
+        midnight_ms = BASE_MS // day_ms * day_ms
+        one_day = AttemptFilter(since_ms=midnight_ms, until_ms=midnight_ms + day_ms, **where)
+        same_day = AttemptFilter(since_ms=midnight_ms + 1, until_ms=midnight_ms + day_ms - 1, **where)
+        assert store.sum_attempts(one_day, "team") == store.sum_attempts(same_day, "team"), where
 
 
 def test_sums_stay_exact_beyond_64_bits(store: Store) -> None:

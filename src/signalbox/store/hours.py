@@ -1,4 +1,4 @@
-"""Spend by hour: what sums are read from, so that no question about money walks every attempt.
+"""Spend by hour and by day: what sums are read from, so that no question about money walks every attempt.
 
 An attempt is added when its end arrives, in the transaction that stores the end, and only by the one that made it the
 end: hours and attempts never disagree.
@@ -12,7 +12,8 @@ from signalbox.core.ports import AttemptFilter
 from signalbox.store.rows import OPEN
 from signalbox.store.statements import Statements
 
-HOUR_MS = 3_600_000
+# Table -> milliseconds that one of its rows holds, the widest first.
+SPANS = {"spend_days": 86_400_000, "spend_hours": 3_600_000}
 # A sum of pico-dollars passes 2**63 at nine million dollars: millionths and the rest are summed apart.
 MICRO = 10**6
 _IDS_AT_ONCE = 5000
@@ -33,26 +34,31 @@ SUMS = {
 # Dimensions that have too many values to be kept by hour, and what only attempts know.
 _OF_ATTEMPTS = frozenset({"user", "session", "tag"})
 
-_HOUR = f"time_ms / {HOUR_MS} * {HOUR_MS}"
-_GROUPED = f"{_HOUR}, {', '.join(_NAMES)}"
-# Both lists as a migration needs them, too.
-FILL = (
-    f"INSERT INTO spend_hours (time_ms, {', '.join(_NAMES)}, {', '.join(SUMS)})"  # noqa: S608
-    f" SELECT {_GROUPED}, {', '.join(SUMS.values())} FROM attempts WHERE {{which}} GROUP BY {_GROUPED}"
-)
-CREATE = (
-    "CREATE TABLE spend_hours (time_ms INTEGER NOT NULL, "
-    + ", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)
-    + ", "
-    + ", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
-    + f", PRIMARY KEY (time_ms, {', '.join(_NAMES)})) STRICT, WITHOUT ROWID"
-)
-# Two processes that add to the same hours do so in one order, so that neither waits for the other for ever.
-_ADD = (
-    FILL
-    + f" ORDER BY {_GROUPED} ON CONFLICT (time_ms, {', '.join(_NAMES)}) DO UPDATE SET "
-    + ", ".join(f"{name} = spend_hours.{name} + excluded.{name}" for name in SUMS)
-)
+
+
+def create(table: str) -> str:
+    """The statement that makes a table; a migration's."""
+    names = ", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)
+    sums = ", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
+    key = f"PRIMARY KEY (time_ms, {', '.join(_NAMES)})"
+    return f"CREATE TABLE {table} (time_ms INTEGER NOT NULL, {names}, {sums}, {key}) STRICT, WITHOUT ROWID"
+
+
+def fill(table: str, which: str) -> str:
+    """The statement that puts the attempts into a table for which `which` holds."""
+    grouped = f"time_ms / {SPANS[table]} * {SPANS[table]}, {', '.join(_NAMES)}"
+    return (
+        f"INSERT INTO {table} (time_ms, {', '.join(_NAMES)}, {', '.join(SUMS)})"  # noqa: S608
+        f" SELECT {grouped}, {', '.join(SUMS.values())} FROM attempts WHERE {which} GROUP BY {grouped}"
+        # Two processes that add to the same rows do so in one order, so that neither waits for the other for ever.
+        f" ORDER BY {grouped}"
+    )
+
+
+def _add(table: str, count: int) -> str:
+    sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
+    these = fill(table, f"attempt_id IN ({', '.join('?' * count)})")
+    return f"{these} ON CONFLICT (time_ms, {', '.join(_NAMES)}) DO UPDATE SET {sums}"
 
 
 def not_ended(connection: Statements, attempt_ids: Sequence[str]) -> list[str]:
@@ -68,14 +74,18 @@ def not_ended(connection: Statements, attempt_ids: Sequence[str]) -> list[str]:
 def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
     """Adds attempts that have just got their end."""
     for part in _parts(attempt_ids):
-        connection.execute(_ADD.format(which=f"attempt_id IN ({', '.join('?' * len(part))})"), part)
+        for table in sorted(SPANS):
+            connection.execute(_add(table, len(part)), part)
 
 
-def answers(where: AttemptFilter, dimension: str | None) -> bool:
-    """Whether hours tell as much as the attempts themselves."""
-    aligned = not ((where.since_ms or 0) % HOUR_MS or (where.until_ms or 0) % HOUR_MS)
-    plain = where.label is None and not where.include_open and where.state != OPEN
-    return aligned and plain and dimension not in _OF_ATTEMPTS
+def table_for(where: AttemptFilter, dimension: str | None) -> str | None:
+    """The shortest table that tells as much as the attempts themselves, None when only they do."""
+    if where.label is not None or where.include_open or where.state == OPEN or dimension in _OF_ATTEMPTS:
+        return None
+    for table, span_ms in SPANS.items():
+        if not ((where.since_ms or 0) % span_ms or (where.until_ms or 0) % span_ms):
+            return table
+    return None
 
 
 def _parts(ids: Sequence[str]) -> list[Sequence[str]]:

@@ -149,7 +149,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE virtual_keys ADD COLUMN networks TEXT",
         ),
     ),
-    ("spend by hour", (hours.CREATE, hours.FILL.format(which="state <> 'open'"))),
+    ("spend by hour", (hours.create("spend_hours"), hours.fill("spend_hours", "state <> 'open'"))),
+    ("spend by day", (hours.create("spend_days"), hours.fill("spend_days", "state <> 'open'"))),
 )
 
 

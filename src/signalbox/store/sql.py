@@ -108,10 +108,10 @@ class SqlStore(ABC):
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
         group = "''" if dimension is None else self._expression(dimension)
         clause, values = where_clause(where, self.has_label)
-        by_hour = hours.answers(where, dimension)
-        sums = [f"SUM({name})" for name in hours.SUMS] if by_hour else list(hours.SUMS.values())
-        table = "spend_hours" if by_hour else "attempts"
-        sql = f"SELECT {group} AS named, {', '.join(sums)} FROM {table} {clause} GROUP BY named ORDER BY named"  # noqa: S608
+        table = hours.table_for(where, dimension)
+        sums = list(hours.SUMS.values()) if table is None else [f"SUM({name})" for name in hours.SUMS]
+        source = f"{table or 'attempts'} {clause}"
+        sql = f"SELECT {group} AS named, {', '.join(sums)} FROM {source} GROUP BY named ORDER BY named"  # noqa: S608
         with self._guard():
             rows = self._connection().execute(sql, values).fetchall()
         return [_sum(row[0], [int(value) for value in row[1:]]) for row in rows]
