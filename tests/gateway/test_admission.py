@@ -85,6 +85,21 @@ async def test_a_loop_that_is_late_sheds_and_recovers(tmp_path: Path) -> None:
             raise AssertionError("it never recovered")
 
 
+async def test_one_long_pause_turns_nobody_away(tmp_path: Path) -> None:
+    config = {"workloads": _workloads(), "server": {"loop_lag_ms": 100}}
+    async with running(tmp_path / "state", config) as box:
+        assert box.worker.gateway is not None
+        watch = box.worker.gateway.watch
+        for _ in range(100):
+            if watch.lag_s < 0.01:
+                break
+            await asyncio.sleep(0.05)
+        time.sleep(2)
+        for _ in range(20):
+            await asyncio.sleep(0)
+            assert watch.lag_s <= 0.06
+
+
 async def test_memory_above_its_bound_sheds(tmp_path: Path) -> None:
     config = {"workloads": _workloads(), "server": {"memory_bytes_max": 1}}
     async with running(tmp_path / "state", config) as box:

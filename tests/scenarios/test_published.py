@@ -26,4 +26,5 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str, s
 @pytest.mark.parametrize("scenario", [each.name for each in SHORT])
 def test_it_ends_well(outcomes: dict[tuple[str, str, str], Outcome], scenario: str, api: str, profile: str) -> None:
     each = outcomes[scenario, api, profile]
-    assert each.rank != "fail", each.note
+    # `partial` is an answer that took longer than published: on a loaded machine time alone makes that.
+    assert each.rank in ("pass", "partial"), each.note

@@ -10,8 +10,10 @@ from pathlib import Path
 import msgspec
 
 SAMPLE_S = 0.1
-# Weight of the newest sample: one long pause is no overload, half a second of short ones is.
+# Weight of the newest sample, and the most that one may say: a single pause, however long (a reload, a machine that
+# was suspended), is no overload; several in a row are.
 ALPHA = 0.3
+SAMPLE_MAX = 1.5
 MEMORY_EVERY = 10
 _CGROUP_LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 # A container's limit is kept away from: beyond it the kernel kills.
@@ -56,7 +58,8 @@ class Watch:
         self._timer = loop.call_at(self._due, self._sample, loop)
 
     def _sample(self, loop: asyncio.AbstractEventLoop) -> None:
-        self.lag_s += ALPHA * (max(0.0, loop.time() - self._due) - self.lag_s)
+        late_s = min(max(0.0, loop.time() - self._due), SAMPLE_MAX * self._lag_s_max)
+        self.lag_s += ALPHA * (late_s - self.lag_s)
         pressure = self.lag_s / self._lag_s_max
         if self._memory_bytes_max:
             if self._turn % MEMORY_EVERY == 0:
