@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
     "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
     "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
+    "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),
     "apply": ("signalbox.cli.apply", "put a plan into signalbox.yaml, or go back to an earlier version"),
     "plan": ("signalbox.cli.plan", "say where each workload should run, at what cost, and why"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
