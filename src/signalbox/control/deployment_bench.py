@@ -125,9 +125,21 @@ async def _call(target: Target, mix: Mix, number: int) -> _Call:
         status = (await reader.readline()).split(b" ")
         if len(status) < 2 or status[1] != b"200":
             raise ValueError(f"the gateway answered {status[1].decode() if len(status) > 1 else 'nothing'}")
+        await _placed(reader, target.name)
         return await _read(reader, began)
     finally:
         writer.close()
+
+
+async def _placed(reader: asyncio.StreamReader, name: str) -> None:
+    """Reads the head. Only a gateway says where it placed a call: whatever else answers is not measured."""
+    placement = ""
+    while line := (await reader.readline()).strip():
+        key, _, value = line.decode("latin-1").partition(":")
+        if key.lower() == "x-signalbox-placement":
+            placement = value.strip()
+    if not placement.startswith(f"{name}@"):
+        raise ValueError(f"served by {placement or 'no gateway'}, not by {name}")
 
 
 async def _read(reader: asyncio.StreamReader, began: float) -> _Call:
