@@ -74,9 +74,9 @@ MUTANTS: tuple[Mutant, ...] = (
     one(
         "interlock of a stale snapshot",
         "gateway/app.py",
-        "        self.stages = stages\n        self.limits = limits\n\n    def swap_keys",
+        "        self.stages = stages\n        self.limits = limits\n        self.watch",
         "        self.stages = msgspec.structs.replace(stages, interlock=self.stages.interlock)\n"
-        "        self.limits = limits\n\n    def swap_keys",
+        "        self.limits = limits\n        self.watch",
     ),
     one(
         "alias resolved after the rules",

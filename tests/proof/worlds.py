@@ -202,7 +202,7 @@ def workload(rng: Random, deployments: tuple[str, ...]) -> dict[str, Any]:
     if rng.random() < 0.8:
         found["retries"] = {"max_attempts": rng.randint(1, 10), "backoff_s": 0}
     if rng.random() < 0.3:
-        found["strategy"] = "cheapest"
+        found["strategy"] = rng.choice(("cheapest", "edge-first", "overflow"))
     return found
 
 

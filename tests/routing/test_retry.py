@@ -111,10 +111,10 @@ def test_a_body_is_held_for_a_minute_and_bodies_are_bounded() -> None:
     held.hold(body, 5)
     assert held.held_for_ns(body, 5) == HELD_NS
     assert held.held_for_ns(body, 5 + HELD_NS) == 0
-    assert not held
+    assert not held.until
     for number in range(BODIES_MAX + 10):
         held.hold(digest("t", "chat", b"%d" % number), number)
-    assert len(held) == BODIES_MAX
+    assert len(held.until) == BODIES_MAX
 
 
 @given(st.lists(st.integers(1, 10**13), min_size=1, max_size=200))

@@ -23,7 +23,7 @@ from signalbox.pipeline.verdict import (
     judge,
 )
 from signalbox.routing.bonds import Bond
-from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, Fleet, Group, Replica
+from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, Group, Replica
 from signalbox.routing.quarantine import digest
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
 
@@ -40,8 +40,9 @@ RETRY_AFTER_S = 2.0
 class Pursuit:
     """The state of one call between its attempts.
 
-    deployment, replica: what to try now, set by `advance`. fault, failed_at: the last failure that says something, and
-    whose it is. pause_s: how long to wait before `advance` is asked again, set by `failed`.
+    deployment, replica: what to try now, set by `advance`. asleep: it scales to zero, and was found there. fault,
+    failed_at: the last failure that says something, and whose it is. pause_s: how long to wait before `advance` is
+    asked again, set by `failed`.
     """
 
     __slots__ = (
@@ -55,13 +56,13 @@ class Pursuit:
         "_fleet",
         "_larger_than",
         "_later",
-        "_overflows",
         "_position",
         "_reply",
         "_retrying",
         "_stages",
         "_suspects",
         "_tries",
+        "asleep",
         "deployment",
         "failed_at",
         "fault",
@@ -71,15 +72,15 @@ class Pursuit:
 
     deployment: Deployment
     replica: Replica
+    asleep: bool
 
     def __init__(self, call: Call, reply: Reply, stages: Stages) -> None:
         self._call = call
         self._reply = reply
         self._stages = stages
-        self._fleet: Fleet = stages.fleet
+        fleet = self._fleet = stages.fleet
         self._choices: tuple[Deployment, ...] = call.decision.choices if call.decision is not None else ()
         self._position = 0
-        self._overflows = call.workload.strategy == OVERFLOW and call.pinned is None
         # Choices that rest, tried when nothing else is left.
         self._later: list[Deployment] | None = None
         self._retrying: Group | None = None
@@ -87,9 +88,9 @@ class Pursuit:
         self.fault: Failure | None = None
         self._bond: Bond | None = None
         envelope = call.envelope
-        if self._fleet.bonds and (envelope.stateful or envelope.opaque):
+        if fleet.bonds.by_name and (envelope.stateful or envelope.opaque):
             self._follow_bond()
-        if self._fleet.quarantine:
+        if fleet.quarantine.until:
             self._check_quarantine()
 
     def _begin_failing(self) -> None:
@@ -118,24 +119,36 @@ class Pursuit:
             again, self._again = self._again, None
             if again is not None:
                 self.deployment, self.replica = again
+                self.asleep = self.group.asleep
                 return True
-        choices = self._choices
+        choices, groups = self._choices, self._fleet.groups
         while self._position < len(choices):
             deployment = choices[self._position]
             self._position += 1
-            group = self._fleet.groups[deployment.index]
+            group = groups[deployment.index]
             replica = group.pick(now_ns, key=self._affinity(group) if len(group.replicas) > 1 else 0)
-            if replica is None or (self._overflows and self._spills(group)):
+            if replica is None or (group.gauge is not None and self._spills(group)):
                 self._later = [*(self._later or ()), deployment]
-            elif self._take(deployment, group, replica, now_ns):
-                return True
+            elif self.fault is None or self._may_fall_over_to(deployment, group, now_ns):
+                break
+        else:
+            later = self._from_later(now_ns)
+            if later is None:
+                return False
+            deployment, group, replica = later
+        group.attempts += 1
+        self.deployment, self.replica, self.asleep = deployment, replica, group.asleep
+        return True
+
+    def _from_later(self, now_ns: int) -> tuple[Deployment, Group, Replica] | None:
+        """The first of those that were passed over and may be tried after all: they rest, or are full."""
         while self._later:
             deployment = self._later.pop(0)
             group = self._fleet.groups[deployment.index]
             replica = group.pick(now_ns, resting=True)
-            if replica is not None and self._take(deployment, group, replica, now_ns):
-                return True
-        return False
+            if replica is not None and (self.fault is None or self._may_fall_over_to(deployment, group, now_ns)):
+                return deployment, group, replica
+        return None
 
     def beside(self) -> bool:
         """Sets what a second attempt beside the one under way may go to; False when there is none, or it is not
@@ -143,27 +156,23 @@ class Pursuit:
         retries = self._call.workload.retries
         if self._call.attempts >= retries.max_attempts or retries.max_attempts < 2 or not self.advance():
             return False
-        if not self._may_retry(self._fleet.of(self.deployment), self._stages.now_ns()):
+        if not self._may_retry(self.group, self._stages.now_ns()):
+            self._later = [*(self._later or ()), self.deployment]
             return False
         self._call.decision = Decision(self._choices, f"hedge:{self._call.workload.name}")
         return True
 
-    def _take(self, deployment: Deployment, group: Group, replica: Replica, now_ns: int) -> bool:
-        """Tries this one next, unless it could not do better than what failed, or may not be given more retries."""
-        if self.fault is not None:
-            if not self._could_do_better(deployment):
-                return False
-            # To fall over is free; to one that fails as well it is a retry like any other.
-            if group.enabled and group.failing and not self._may_retry(group, now_ns):
-                return False
-        group.attempts += 1
-        self.deployment, self.replica = deployment, replica
-        return True
+    def _may_fall_over_to(self, deployment: Deployment, group: Group, now_ns: int) -> bool:
+        """Not where it could do no better than what failed. To fall over is free; to one that fails as well it is a
+        retry like any other."""
+        if not self._could_do_better(deployment):
+            return False
+        return not (group.enabled and group.failing) or self._may_retry(group, now_ns)
 
     def _spills(self, group: Group) -> bool:
         """Whether a call of strategy overflow goes past this one, because it is full and another one has room."""
         gauge = group.gauge
-        if gauge is None:
+        if gauge is None or self._call.workload.strategy != OVERFLOW or self._call.pinned is not None:
             return False
         why = group.full_why
         now_ns = self._call.decided_ns
@@ -220,11 +229,6 @@ class Pursuit:
     @property
     def group(self) -> Group:
         return self._fleet.groups[self.deployment.index]
-
-    @property
-    def asleep(self) -> bool:
-        """What is to be tried now scales to zero, and was found there."""
-        return self.deployment.wake_hold_ns > 0 and self.group.asleep
 
     def _fell_asleep(self, failure: Failure, group: Group) -> bool:
         """Whether what failed scales to zero and is there: then it is to be woken, once for each call, not blamed."""

@@ -20,28 +20,23 @@ class Bond(msgspec.Struct, frozen=True, gc=False):
 
 class Bonds:
     """Bonds by tenant and name (an answer's id, a conversation), the oldest forgotten first when there are too many.
-    Each process knows its own; a call that comes to another one is served in the usual order."""
+    Each process knows its own; a call that comes to another one is served in the usual order. by_name: to be looked at
+    for whether there are any; every call asks that."""
 
-    __slots__ = ("_by_name",)
+    __slots__ = ("by_name",)
 
     def __init__(self) -> None:
-        self._by_name: dict[tuple[str, str | int], Bond] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._by_name)
-
-    def __len__(self) -> int:
-        return len(self._by_name)
+        self.by_name: dict[tuple[str, str | int], Bond] = {}
 
     def tie(self, tenant: str, name: str | int, deployment: str, key: int, now_ns: int) -> None:
-        self._by_name.pop((tenant, name), None)
-        if len(self._by_name) >= BONDS_MAX:
-            del self._by_name[next(iter(self._by_name))]
-        self._by_name[tenant, name] = Bond(deployment, key, now_ns + HELD_NS)
+        self.by_name.pop((tenant, name), None)
+        if len(self.by_name) >= BONDS_MAX:
+            del self.by_name[next(iter(self.by_name))]
+        self.by_name[tenant, name] = Bond(deployment, key, now_ns + HELD_NS)
 
     def find(self, tenant: str, name: str | int, now_ns: int) -> Bond | None:
-        bond = self._by_name.get((tenant, name))
+        bond = self.by_name.get((tenant, name))
         if bond is not None and bond.until_ns <= now_ns:
-            del self._by_name[tenant, name]
+            del self.by_name[tenant, name]
             return None
         return bond

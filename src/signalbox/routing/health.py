@@ -34,6 +34,8 @@ OUTLIER_SLOWER_NS = 100_000_000
 EJECTED_NS = 10 * SECOND_NS
 # More than this share of a deployment's replicas is never ejected for being worse than the rest.
 EJECTED_SHARE_MAX = 0.5
+# Time between tokens is learnt from one stream in so many.
+GAP_EVERY = 4
 # Adaptive concurrency: where it begins, how far it falls, how often, and what counts as slow.
 LIMIT_START = 16.0
 LIMIT_MIN = 1.0
@@ -145,8 +147,9 @@ class Replica:
         with content."""
         self.good_calls += 1.0
         if first_ns:
-            self.first_token.observe(first_ns)
-            if pieces > 1:
+            first_token = self.first_token
+            first_token.observe(first_ns)
+            if pieces > 1 and not first_token.samples % GAP_EVERY:
                 self.gap.observe((whole_ns - first_ns) // (pieces - 1))
         else:
             self.whole.observe(whole_ns)

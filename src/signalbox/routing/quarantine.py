@@ -20,34 +20,29 @@ def digest(tenant: str, api: str, body: bytes) -> bytes:
 
 
 class Quarantine:
-    """Digests of bodies, each until a time on the caller's monotonic clock (nanoseconds)."""
+    """Digests of bodies. until: for each the time on the caller's monotonic clock (nanoseconds); every call asks
+    whether there are any."""
 
-    __slots__ = ("_until",)
+    __slots__ = ("until",)
 
     def __init__(self) -> None:
-        self._until: dict[bytes, int] = {}
-
-    def __bool__(self) -> bool:
-        return bool(self._until)
-
-    def __len__(self) -> int:
-        return len(self._until)
+        self.until: dict[bytes, int] = {}
 
     def holds(self, body: bytes) -> bool:
-        return body in self._until
+        return body in self.until
 
     def hold(self, body: bytes, now_ns: int) -> None:
-        self._until.pop(body, None)
-        if len(self._until) >= BODIES_MAX:
-            del self._until[next(iter(self._until))]
-        self._until[body] = now_ns + HELD_NS
+        self.until.pop(body, None)
+        if len(self.until) >= BODIES_MAX:
+            del self.until[next(iter(self.until))]
+        self.until[body] = now_ns + HELD_NS
 
     def held_for_ns(self, body: bytes, now_ns: int) -> int:
         """How much longer, 0 when it is not held."""
-        until = self._until.get(body)
+        until = self.until.get(body)
         if until is None:
             return 0
         if until <= now_ns:
-            del self._until[body]
+            del self.until[body]
             return 0
         return until - now_ns
