@@ -56,6 +56,11 @@ def _config(box: Box) -> dict[str, Any]:
         "placements": [f"{PRIMARY}-chat", f"{FALLBACK}-chat"],
         "stream_rescue": {"hold_tokens": 20, "hold_ms": 60_000},
     }
+    workloads["hedged"] = {
+        "placements": [f"{PRIMARY}-chat", f"{FALLBACK}-chat"],
+        "stream_rescue": _at_once(),
+        "hedge": {"after_ms": 5_000},
+    }
     workloads["plain"] = {"placements": [f"{PRIMARY}-chat", f"{FALLBACK}-chat"]}
     workloads["law"] = {
         "data": ["phi"],
@@ -170,6 +175,14 @@ async def test_an_early_death_is_invisible(box: Box) -> None:
     assert seen.end == "whole"
     assert seen.text.isupper(), "the fallback's own answer"
     assert not seen.comments
+
+
+async def test_a_hedged_stream_is_rescued_too(box: Box) -> None:
+    whole = await _healthy(box, "chat", TEXT)
+    box.sim.fault(f"reset_mid@{CUT}", provider=PRIMARY)
+    seen, _ = await _ask(box, "chat", "hedged", TEXT)
+    assert (seen.end, seen.text) == ("whole", whole.text)
+    assert any("taken up" in comment for comment in seen.comments)
 
 
 async def test_without_rescue_it_ends_with_an_error(box: Box) -> None:
