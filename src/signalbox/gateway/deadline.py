@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 SECOND_NS = 1_000_000_000
 # grpc-timeout: at most eight digits and a unit.
 _GRPC = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
@@ -11,8 +13,10 @@ _SECONDS_MAX = 86_400.0
 TIMEOUT_HEADERS = frozenset((b"x-stainless-timeout", b"x-request-timeout", b"grpc-timeout"))
 
 
+@lru_cache(maxsize=256)
 def patience_ns(name: bytes, value: bytes) -> int:
-    """The time a client allows, in nanoseconds; 0 when it does not say, or not so that it means anything."""
+    """The time a client allows, in nanoseconds; 0 when it does not say, or not so that it means anything.
+    Libraries say the same few values with every call, so the last ones are remembered."""
     if name == b"grpc-timeout":
         unit = _GRPC.get(value[-1:], 0.0)
         number = value[:-1]
