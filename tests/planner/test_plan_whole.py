@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -234,3 +235,31 @@ def test_an_empty_ledger_is_told(tmp_path: Path) -> None:
     for text in ("0d", "x", "9999d", "-3"):
         with pytest.raises(ConfigError):
             days_of(text)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("workloads: {a: {volume: {requests_per_day: 5}}}\n", "nowhere to run"),
+        ("workloads: {}\n", "no workloads"),
+        ("\x00", "not allow|not valid|does not allow"),
+        ("workloads: {a: {volume: {requests_per_day: -5}}}\n", "out of range"),
+        ("workloads: {a: {volume: {requests_per_day: .nan}}}\n", "out of range"),
+    ],
+)
+def test_bad_files_are_findings(
+    content: str, what: str, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "w.yaml").write_text(content)
+    assert main(["plan", "w.yaml", "--quiet"]) == 2
+    assert re.search(what, capsys.readouterr().err)
+
+
+def test_a_place_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    example = str(EXAMPLES / "document-pipeline.yaml")
+    assert main(["plan", example, "--quiet", "--draws", "10", "--out", "absent/plan.json"]) == 2
+    assert "cannot be written" in capsys.readouterr().err

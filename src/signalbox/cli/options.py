@@ -6,6 +6,8 @@ import argparse
 import os
 from pathlib import Path
 
+from signalbox.core.errors import ConfigError
+
 DEFAULT_CONFIG = Path("signalbox.yaml")
 DEFAULT_STATE_DIR = Path(".signalbox")
 
@@ -32,3 +34,11 @@ def config_path(given: Path | None) -> Path | None:
     if given is not None:
         return given
     return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
+
+
+def write(path: Path, content: bytes) -> None:
+    """Raises ConfigError when the file cannot be written."""
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise ConfigError([f"{path}: cannot be written ({error.strerror}). Name another place."]) from None

@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import yaml
 
-from signalbox.cli.options import add_json
+from signalbox.cli.options import add_json, write
 from signalbox.config.schema import PACKS
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
@@ -70,7 +70,7 @@ def run(options: argparse.Namespace) -> int:
         given[flag] = stated if stated is not None else ask(question, otherwise, form)
     text = workload_file(options.name, given)
     read_plan_file(text.encode(), str(options.out))
-    options.out.write_text(text, encoding="utf-8")
+    write(options.out, text.encode())
     if options.json:
         print(msgspec.json.encode({"written": str(options.out), "answers": given}).decode())
     else:
@@ -82,8 +82,10 @@ Asking = Callable[[str, str, str], str]
 
 
 def _ask(question: str, otherwise: str, form: str) -> str:
-    answer = input(f"{question}\n  {form} [{otherwise}]: ").strip()
-    return answer or otherwise
+    try:
+        return input(f"{question}\n  {form} [{otherwise}]: ").strip() or otherwise
+    except EOFError:
+        return otherwise
 
 
 def _otherwise(question: str, otherwise: str, form: str) -> str:

@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from signalbox.bootstrap import compile_declared, open_store, stated_store, today
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, write
 from signalbox.config.load import load, read_bytes
 from signalbox.control.plan_ledger import workloads_from_ledger
 from signalbox.control.planner_files import PlannerFiles
@@ -71,9 +71,9 @@ def run(options: argparse.Namespace) -> int:
     planned = plan_from(wanted, _silent if options.quiet or options.json else _progress)
     plan = planned.plan
     written = encode(plan)
-    options.out.write_bytes(written)
+    write(options.out, written)
     if not options.no_html:
-        options.html.write_text(page(plan), encoding="utf-8")
+        write(options.html, page(plan).encode())
     if options.json:
         print(written.decode(), end="")
     else:

@@ -9,6 +9,7 @@ from msgspec.json import encode
 
 from signalbox.config.declared import Declared
 from signalbox.control.plan_rules import Violation, compile_options, refused_options, violations
+from signalbox.core.errors import ConfigError
 from signalbox.core.usage import Rates
 from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
@@ -48,6 +49,9 @@ def plan_from(wanted: Wanted, progress: Progress) -> Planned:
 
 
 def plan_of(wanted: Wanted, read: Read, progress: Progress) -> Planned:
+    if not read.file.options:
+        fix = "Add `options`: environment, kind, model and a price. `signalbox plan init` shows some"
+        raise ConfigError([f"{wanted.name}:1: options: there is nowhere to run. {fix}."])
     snapshot = compile_options(read.file, wanted.declared, wanted.day)
     inputs = Inputs(
         read=read,
