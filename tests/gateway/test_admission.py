@@ -90,14 +90,12 @@ async def test_one_long_pause_turns_nobody_away(tmp_path: Path) -> None:
     async with running(tmp_path / "state", config) as box:
         assert box.worker.gateway is not None
         watch = box.worker.gateway.watch
-        for _ in range(100):
-            if watch.lag_s < 0.01:
-                break
-            await asyncio.sleep(0.05)
+        await asyncio.sleep(0.2)
+        before_s = watch.lag_s
         time.sleep(2)
         for _ in range(20):
             await asyncio.sleep(0)
-            assert watch.lag_s <= 0.06
+            assert watch.lag_s <= before_s + 0.05
 
 
 async def test_memory_above_its_bound_sheds(tmp_path: Path) -> None:
