@@ -45,11 +45,8 @@ _STATES = (
     "SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|AE|AP|AA"
 )
 _GERMAN = re.compile(rf"{_CAP}(?: {_CAP})? Str\. ?{_NUMBER}")
-# Joints of a word and a number looked at in one text.
+# Numbers after a blank looked at in one text.
 _JOINTS_MAX = 2000
-# Pieces of shapes that towns and streets have before, or in, their numbers.
-_STATE_CODE, _STATE_COMMA_CODE, _INWARD = b"A 00000", b"A, 00000", b" 0AA"
-_WORD_NUMBER, _DOT_NUMBER = b"a 0", b". 0"
 _US_TOWN = re.compile(rf"{_CAP}(?: {_CAP}){{0,2}},? (?:{_STATES}),? \d{{5}}(?:-\d{{4}})?\b")
 _UK_CODE = re.compile(
     r"(?:GIR 0AA|[A-PR-UWYZ](?:\d{1,2}|[A-HK-Y]\d|[A-HK-Y]\d\d|\d[A-HJKPSTUW]|"
@@ -77,8 +74,7 @@ def find(view: View) -> Iterator[Found]:
         if span is not None:
             start, until, kind, confidence = span
             yield Found("addresses", "personal", start, until, confidence, kind)
-    yield from _compound(view)
-    yield from _towns(view)
+    yield from _numbered(view)
 
 
 _Span = tuple[int, int, str, float] | None
@@ -125,44 +121,43 @@ def _box(view: View, start: int, end: int) -> _Span:
     return None
 
 
-def _towns(view: View) -> Iterator[Found]:
-    """`Springfield, IL 62701` and British postcodes."""
-    text = view.text
-    for literal in (_STATE_CODE, _STATE_COMMA_CODE):
-        for at in _joints(view.shape, literal):
-            low = max(at - 40, 0)
-            low = text.rfind("\n", low, at) + 1 or low
-            match = _US_TOWN.search(text, low, at + len(literal) + 7)
-            if match is not None:
-                yield Found("addresses", "personal", match.start(), match.end(), 0.6, "town")
-    for at in _joints(view.shape, _INWARD):
-        match = _UK_CODE.search(text, max(0, at - 4), at + 4)
-        if match is not None and not text[max(0, match.start() - 1) : match.start()].isalnum():
-            yield Found("addresses", "personal", match.start(), match.end(), 0.6, "postcode")
-
-
-def _joints(shape: bytes, literal: bytes) -> Iterator[int]:
-    """Where a few characters of a shape occur, in their first places."""
-    at, left = shape.find(literal), _JOINTS_MAX
+def _numbered(view: View) -> Iterator[Found]:
+    """What is told by a number after a blank: streets of one word, towns with their codes, British postcodes."""
+    shape, lower = view.shape, view.lower
+    at, left = shape.find(b" 0"), _JOINTS_MAX
     while at >= 0 and left:
-        yield at
+        before = shape[at - 1 : at]
+        if before == b"a":
+            if lower[at - 2 : at] in _SUFFIX_ENDS and lower.endswith(_SUFFIXES, at - 31 if at > 31 else 0, at):
+                yield from _street(view, lower, at - 1)
+        elif before == b".":
+            yield from _abbreviated(view, lower, at)
+        elif before in (b"A", b",") and shape.startswith(b" 00000", at):
+            yield from _town(view, at)
+        if shape.startswith(b" 0AA", at):
+            match = _UK_CODE.search(view.text, max(0, at - 4), at + 4)
+            if match is not None and not view.text[max(0, match.start() - 1) : match.start()].isalnum():
+                yield Found("addresses", "personal", match.start(), match.end(), 0.6, "postcode")
         left -= 1
-        at = shape.find(literal, at + 1)
+        at = shape.find(b" 0", at + 1)
 
 
-def _compound(view: View) -> Iterator[Found]:
-    """`Hauptstraße 12`, `Storgatan 5`, `Lange Str. 5`: numbers after a word that ends like a street."""
-    lower = view.lower
-    for at in _joints(view.shape, _WORD_NUMBER):
-        if lower[at - 1 : at + 1] in _SUFFIX_ENDS and lower.endswith(_SUFFIXES, at - 30 if at > 30 else 0, at + 1):
-            yield from _street(view, lower, at)
-    for at in _joints(view.shape, _DOT_NUMBER):
-        if lower[at - 4 : at] == b" str":
-            match = _GERMAN.search(view.text, max(0, at - 32), at + 8)
-            if match is not None:
-                yield Found("addresses", "personal", match.start(), match.end(), 0.65, "street")
-        elif lower[at - 3 : at] == b"str":
-            yield from _street(view, lower, at - 1, at + 1)
+def _abbreviated(view: View, lower: bytes, at: int) -> Iterator[Found]:
+    """`Lange Str. 5`, `Hauptstr. 5`."""
+    if lower[at - 5 : at - 1] == b" str":
+        match = _GERMAN.search(view.text, max(0, at - 33), at + 7)
+        if match is not None:
+            yield Found("addresses", "personal", match.start(), match.end(), 0.65, "street")
+    elif lower[at - 4 : at - 1] == b"str":
+        yield from _street(view, lower, at - 2, at)
+
+
+def _town(view: View, at: int) -> Iterator[Found]:
+    """`Springfield, IL 62701`, `Springfield, IL, 62701`."""
+    low = max(at - 41, 0)
+    match = _US_TOWN.search(view.text, view.text.rfind("\n", low, at) + 1 or low, at + 13)
+    if match is not None:
+        yield Found("addresses", "personal", match.start(), match.end(), 0.6, "town")
 
 
 def _street(view: View, lower: bytes, last: int, number_at: int | None = None) -> Iterator[Found]:

@@ -40,6 +40,8 @@ _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _RUN_MAX = 64
+# So many characters are searched in the time that one run is looked at.
+_SEARCH = 600
 _RUN_BYTES = b"0A .-/()+"
 _RUN_CHARS = frozenset(bytes((char,)) for char in _RUN_BYTES)
 _LEAST = b"a" * 16
@@ -54,7 +56,7 @@ _LATIN_1 = re.compile("[\x00-\xff]*")
 PLACES_MAX = 64
 
 # Words are told apart in stretches of about this size, so that one is searched only where it stands.
-_STRETCH = 1024
+_STRETCH = 4096
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
@@ -152,7 +154,7 @@ class View:
     def look_up(self, words: frozenset[bytes]) -> frozenset[bytes]:
         """Those of the words that occur; `hits` from then on."""
         lower, size = self.lower, len(self.lower)
-        if size <= 2 * _STRETCH:
+        if size <= _STRETCH * 3 // 2:
             self.hits = words.intersection(lower.split())
             self._stretches.append((0, size, self.hits))
             return self.hits
@@ -247,16 +249,20 @@ def _long(marked: bytes) -> list[tuple[int, int]]:
 
 def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
     """The numbers of a shape. Few of its different runs can be any, and where none can, nothing more is asked."""
-    runs = set(_RUN.findall(shape))
-    telling = {run for run in runs if not is_dull(run)}
-    # The letter in a time stamp stands inside its run.
-    lettered = b"A 0" in shape or b"A-0" in shape or shape.count(b"A0") != shape.count(b"0A0")
-    if lettered or len(max(runs, key=len, default=b"")) >= _RUN_MAX:
-        spans = (match.span() for match in _RUN.finditer(shape))
-    elif telling:
-        spans = sorted(span for run in telling for span in _runs(shape, run))
-    else:
+    runs: list[bytes] = _RUN.findall(shape)
+    if not runs:
         return
+    telling = {run for run in set(runs) if not is_dull(run)}
+    few = len(runs) * _SEARCH < len(shape)
+    # The letter in a time stamp stands inside its run.
+    lettered = few or b"A 0" in shape or b"A-0" in shape or shape.count(b"A0") != shape.count(b"0A0")
+    if not telling and not lettered:
+        return
+    # A search for each of a few runs is cheaper than a look at all of many.
+    if lettered or len(runs) * _SEARCH < len(telling) * len(shape) or len(max(runs, key=len)) >= _RUN_MAX:
+        spans = (match.span() for match in _RUN.finditer(shape))
+    else:
+        spans = sorted(span for run in telling for span in _runs(shape, run))
     for start, end in spans:
         run = shape[start:end]
         if run not in telling and not shape[max(0, start - 2) : start].endswith(_LETTERED):
