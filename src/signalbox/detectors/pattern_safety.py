@@ -44,6 +44,7 @@ class _Part(msgspec.Struct):
     low: int = 1
     high: int = 1
     possessive: bool = False
+    lazy: bool = False
     anchor: bool = False
     empty: bool = False
 
@@ -147,7 +148,7 @@ def _repeated(part: _Part, repeat: re.Match[str]) -> None:
         raise UnsafePattern(f"a repeat is at most {REPEATS_MAX}")
     if part.high > 1 and (part.ways > 1 or part.empty):
         raise UnsafePattern("a repeated group must match in one way only: no repeats or alternatives inside it")
-    part.possessive = repeat[4] == "+"
+    part.possessive, part.lazy = repeat[4] == "+", repeat[4] == "?"
 
 
 def _soften(parts: list[_Part]) -> None:
@@ -191,7 +192,7 @@ def _written(part: _Part) -> str:
     if (part.low, part.high) == (1, 1):
         return part.source
     bounds = "?" if (part.low, part.high) == (0, 1) else f"{{{part.low},{part.high}}}"
-    return part.source + bounds + ("+" if part.possessive else "")
+    return part.source + bounds + ("+" if part.possessive else "?" if part.lazy else "")
 
 
 def literal(pattern: str) -> str:
