@@ -137,3 +137,16 @@ def test_people_are_counted_exactly() -> None:
     assert held.broken == ()
     tight = check(replace(instance, fte_max=exact - 1e-15), np.asarray([1.0, 0.0, 1.0]), ((2,),))
     assert any("engineers" in each for each in tight.broken)
+
+
+def test_patterns_of_one_option_share_its_limit() -> None:
+    pool = Pool("p", (Tier("t", 1.0, (1.0,)),), 1.0, 4, 0)
+    routes = (
+        Route(0, ("p",), 0, (0.5,), 0.0, share_max=0.7),
+        Route(0, ("p",), 0, (0.25,), 10.0, kept=0.5, spill="api", share_max=0.7, pattern="50% of its peak"),
+        Route(0, ("api",), NO_POOL, (0.0,), 1000.0),
+    )
+    found = solve(Instance(("a",), routes, (pool,), (730.0,)))
+    assert found.checked == ()
+    assert float(found.share[:2].sum()) <= 0.7
+    assert found.usd_per_month == pytest.approx(301.0, rel=1e-5)

@@ -45,7 +45,8 @@ def _taker(instance: Instance, parts: Ints, mine: list[int]) -> int:
     """The route that takes what rounding left: one without a pool if there is one, else the largest."""
     used = [index for index in mine if parts[index]]
     free = [index for index in used if instance.routes[index].pool == NO_POOL]
-    return max(free or used, key=lambda index: int(parts[index]))
+    unlimited = [index for index in used if instance.routes[index].share_max >= 1.0]
+    return max(free or unlimited or used, key=lambda index: int(parts[index]))
 
 
 def _running(pool: Pool, counts: tuple[int, ...], hour: int) -> float:
@@ -113,10 +114,10 @@ def _shares_add_up(instance: Instance, parts: Ints) -> list[str]:
         name = instance.workloads[workload]
         if int(parts[mine].sum()) != PARTS:
             broken.append(f"{name}: its shares do not add up to all of its calls")
-        for index in mine:
-            limit = Fraction(instance.routes[index].share_max)
-            if Fraction(int(parts[index]), PARTS) > limit:
-                broken.append(f"{name}: {instance.routes[index].name} takes more than {float(limit):.6g} of it")
+        for limit, limited in instance.limited(mine):
+            if Fraction(int(parts[limited].sum()), PARTS) > Fraction(repr(limit)):  # the decimal that was written
+                option = instance.routes[limited[0]].options[0]
+                broken.append(f"{name}: {option} takes more than {limit:.6g} of it")
     return broken
 
 

@@ -88,6 +88,16 @@ class Instance(Struct, frozen=True):
             found[route.workload].append(index)
         return found
 
+    def limited(self, mine: list[int]) -> list[tuple[float, list[int]]]:
+        """Of one workload's routes, those that begin with an option of which it may not use more than a share:
+        (share, routes). Its patterns share the limit."""
+        found: dict[str, tuple[float, list[int]]] = {}
+        for index in mine:
+            route = self.routes[index]
+            if route.share_max < 1.0:
+                found.setdefault(route.options[0], (route.share_max, []))[1].append(index)
+        return list(found.values())
+
     def without_routes(self) -> tuple[str, ...]:
         """Workloads that nothing can serve."""
         return tuple(self.workloads[each] for each, mine in enumerate(self.by_workload()) if not mine)

@@ -83,6 +83,10 @@ class _Program:
                 self.share_columns[index] = self._column(route.usd_per_month, route.share_max)
             here = [(self.share_columns[index], 1.0) for index in mine if index in self.share_columns]
             self._row(here, 1.0, 1.0)
+            for limit, limited in instance.limited(mine):
+                entries = [(self.share_columns[index], 1.0) for index in limited if index in self.share_columns]
+                if len(entries) > 1:
+                    self._row(entries, -math.inf, limit)
 
     def _pools(self) -> None:
         instance = self.instance
