@@ -144,7 +144,7 @@ async def _placed(reader: asyncio.StreamReader, name: str) -> None:
 
 async def _read(reader: asyncio.StreamReader, began: float) -> _Call:
     """Events by line; chunk sizes and empty lines between them say nothing here."""
-    call = _Call()
+    answer = _Call()
     complete = False
     while line := await reader.readline():
         if not line.startswith(b"data: "):
@@ -154,16 +154,16 @@ async def _read(reader: asyncio.StreamReader, began: float) -> _Call:
             complete = True
             break
         event = msgspec.json.decode(data)
-        if not call.first_s and any(each.get("delta", {}).get("content") for each in event.get("choices", ())):
-            call.first_s = time.perf_counter() - began
+        if not answer.first_s and any(each.get("delta", {}).get("content") for each in event.get("choices", ())):
+            answer.first_s = time.perf_counter() - began
         usage = event.get("usage")
         if usage:
-            call.tokens_in, call.tokens_out = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
-    call.whole_s = time.perf_counter() - began
+            answer.tokens_in, answer.tokens_out = usage.get("prompt_tokens", 0), usage.get("completion_tokens", 0)
+    answer.whole_s = time.perf_counter() - began
     if not complete:
         raise ValueError("the answer was cut")
-    call.first_s = call.first_s or call.whole_s
-    return call
+    answer.first_s = answer.first_s or answer.whole_s
+    return answer
 
 
 def verdict(found: Measured, planned: int) -> str:

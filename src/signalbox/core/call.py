@@ -83,10 +83,10 @@ PATIENT_NS = 1 << 62
 
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
-    for_whom, idempotency_key);
-    pipeline/run sets workload .. decision and found, one line each (pipeline/pursuit: why another one was tried);
+    for_whom, idempotency_key); pipeline/run sets workload .. decision and found, one line each;
     pipeline/attempt sets hub, answer_id and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
+    detour: why it goes past the first choice or to another one beside it (overflow, hedge); pipeline/pursuit sets it.
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
     patience_ns: how long its client waits, from received_ns on.
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
@@ -104,6 +104,7 @@ class Call:
         "data_header",
         "decided_ns",
         "decision",
+        "detour",
         "doc",
         "envelope",
         "for_whom",
@@ -175,6 +176,7 @@ class Call:
         self.labels: Labels = NONE
         self.permitted = 0
         self.decision: Decision | None = None
+        self.detour = ""
         self.decided_ns = 0
         self.hub: Request | None = None
         self.attempts = 0
@@ -184,6 +186,11 @@ class Call:
         self.queue_us = 0
         self.connect_us = 0
         self.ttfb_us = 0
+
+    @property
+    def reason(self) -> str:
+        """Why it goes where it goes now, short and stable: the decision's reason unless a detour has its own."""
+        return self.detour or (self.decision.reason if self.decision is not None else "")
 
 
 class AnswerHead(msgspec.Struct, gc=False):

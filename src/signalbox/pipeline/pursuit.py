@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signalbox.core.call import Call, Decision, Reply
+from signalbox.core.call import Call, Reply
 from signalbox.core.errors import Quarantined, UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key
@@ -159,7 +159,7 @@ class Pursuit:
         if not self._may_retry(self.group, self._stages.now_ns()):
             self._later = [*(self._later or ()), self.deployment]
             return False
-        self._call.decision = Decision(self._choices, f"hedge:{self._call.workload.name}")
+        self._call.detour = f"hedge:{self._call.workload.name}"
         return True
 
     def _may_fall_over_to(self, deployment: Deployment, group: Group, now_ns: int) -> bool:
@@ -182,7 +182,7 @@ class Pursuit:
             return False
         if not gauge.may_spill(self._call.workload.spill_share_max):
             return False
-        self._call.decision = Decision(self._choices, f"overflow:{self._call.workload.name}:{why}")
+        self._call.detour = f"overflow:{self._call.workload.name}:{why}"
         self._stages.metrics.add(("signalbox_overflows_total", self._call.workload.name, why))
         return True
 

@@ -68,7 +68,7 @@ class Interlock:
                 self._classifier.raised(call, labels)
         if not self._permitted(call, labels) >> deployment.index & 1:
             raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
-        return Permit(attempt_id, deployment, api, body, labels, call.decision.reason if call.decision else "")
+        return Permit(attempt_id, deployment, api, body, labels, call.reason)
 
     def refusal(self, call: Call) -> BadRequest:
         """Why nothing is permitted, naming the rules that forbid and what they cite."""
