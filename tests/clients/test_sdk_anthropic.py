@@ -226,8 +226,10 @@ async def test_upstream_errors_are_the_right_exceptions_and_retried_only_where_i
     async with anthropic.AsyncAnthropic(base_url=box.url, auth_token=box.key, max_retries=1) as client:
         with pytest.raises(kind):
             await client.messages.create(model=model, max_tokens=9, messages=user("x"))
-    assert len(box.sim.log.entries) == calls
-    rows = await box.settled(calls)
+    # Where it may help, the gateway tries again as well, within the attempts of a call.
+    sent = len(box.sim.log.entries)
+    assert sent == calls if calls == 1 else calls <= sent <= 3 * calls
+    rows = await box.settled(sent)
     assert {(row["state"], row["cost_usd"]) for row in rows} == {("failed", "0")}
 
 

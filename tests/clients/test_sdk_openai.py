@@ -299,8 +299,10 @@ async def test_upstream_errors_are_the_right_exceptions_and_retried_only_where_i
         with pytest.raises(kind) as raised:
             await client.chat.completions.create(model=model, messages=user("x"))
     assert raised.value.status_code == (503 if status == 401 else status)
-    assert len(box.sim.log.entries) == calls
-    rows = await box.settled(calls)
+    # Where it may help, the gateway tries again as well, within the attempts of a call.
+    sent = len(box.sim.log.entries)
+    assert sent == calls if calls == 1 else calls <= sent <= 3 * calls
+    rows = await box.settled(sent)
     assert {(row["state"], row["cost_usd"]) for row in rows} == {("failed", "0")}
 
 

@@ -147,8 +147,9 @@ def test_rates_say_where_they_come_from_and_what_they_leave_out() -> None:
     assert rates.source.startswith("genai-prices ")
     assert "openai/gpt-5-mini" in rates.source
     assert ("web_search", 10 * PICO // 1000) in rates.rare
-    spoken = catalogue.rates("openai", "gpt-4o-transcribe", date(2026, 11, 20))
-    assert spoken is None or "not metered" in spoken.source
+    spoken = catalogue.rates("mistral", "voxtral-small-24b-2507", date(2026, 11, 20))
+    assert spoken is not None
+    assert "not metered: audio_hours" in spoken.source
 
 
 def test_long_context_tiers_hold_for_all_tokens_above_the_threshold() -> None:
