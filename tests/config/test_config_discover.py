@@ -109,7 +109,7 @@ async def test_silent_servers_are_asked_in_parallel_and_given_up_on() -> None:
     async with server(silence) as one, server(silence) as two, server(silence) as three:
         start = time.perf_counter()
         assert await discover({}, local_servers={one: "vllm", two: "ollama", three: "sglang"}) is None
-        assert time.perf_counter() - start < 0.5
+        assert time.perf_counter() - start < 4
 
 
 async def test_our_own_ports_are_never_asked() -> None:

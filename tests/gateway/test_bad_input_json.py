@@ -99,7 +99,7 @@ async def test_what_is_no_request_is_400_in_the_callers_dialect(
         assert code in ("invalid_request", "invalid_request_error"), code
         assert answer.headers["x-should-retry"] == "false"
         assert len(answer.body) < 600
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 5
     assert last(shared_box) == before
     told = capfd.readouterr()
     assert "Traceback" not in told.out + told.err

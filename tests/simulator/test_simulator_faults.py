@@ -114,9 +114,9 @@ async def test_ttft_delays_everything_and_first_token_only_the_token(sim, connec
     assert time.monotonic() - began >= 0.15
     raw = await connect(sim.port)
     began = time.monotonic()
-    raw.post(CHAT, ask("first_token@200ms"))
+    raw.post(CHAT, ask("first_token@2000ms"))
     await raw.reader.readuntil(b"\r\n\r\n")
-    assert time.monotonic() - began < 0.15
+    assert time.monotonic() - began < 1.5
     await raw.reader.readuntil(b"data: ")
     assert time.monotonic() - began >= 0.2
 
