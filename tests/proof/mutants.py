@@ -210,7 +210,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     one(
         "gives up after the first failure",
-        "pipeline/run.py",
+        "pipeline/pursue.py",
         "pursuit.failed(failure)",
         "break",
     ),

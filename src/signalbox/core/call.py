@@ -92,6 +92,8 @@ class Call:
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
     found: where labels beyond the declared floor came from.
+    errand: of a call of our own beside a client's, its place among those of the client's call, such as ".1"; both have
+    one id. errands: how many such there were. pipeline/dispatch sets both.
     """
 
     __slots__ = (
@@ -107,6 +109,8 @@ class Call:
         "detour",
         "doc",
         "envelope",
+        "errand",
+        "errands",
         "for_whom",
         "found",
         "headers",
@@ -180,6 +184,8 @@ class Call:
         self.decided_ns = 0
         self.hub: Request | None = None
         self.attempts = 0
+        self.errand = ""
+        self.errands = 0
         self.spent_pico = 0
         self.answer_id = ""
         self.rescued = False

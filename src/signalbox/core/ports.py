@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
+from signalbox.core.call import Call
 from signalbox.core.records import Record, Refused
 
 
@@ -249,3 +250,41 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class Errand(msgspec.Struct, frozen=True):
+    """A model call of our own beside a client's: an embedding for a cache, a judge, an external guard.
+
+    purpose: what it is for, short and stable; the reason in the ledger begins with it. api: its wire API, one of
+    snapshot.APIS. doc: its body without `model`; never a streaming one. deployment: by name, to which it goes or
+    nowhere; empty for what the strategy of the client's workload chooses among what is permitted. within_s: how long
+    its answer is worth having.
+    """
+
+    purpose: str
+    api: str
+    doc: dict[str, Any]
+    deployment: str = ""
+    within_s: float = 30.0
+
+
+class Fetched(msgspec.Struct, frozen=True):
+    """The whole answer to an errand, in the dialect of its API. cost_pico: None when nobody knows its price.
+    deployment: who gave it, by name."""
+
+    body: bytes
+    deployment: str
+    cost_pico: int | None
+
+
+class Dispatch(Protocol):
+    """How everything but the client's own call reaches a model: under the same rules, with a permit of its own, in the
+    journal and in the budgets like any attempt, and linked to the call that it is for."""
+
+    async def ask(self, call: Call, errand: Errand) -> Fetched:
+        """The answer to an errand for a call whose labels are known. Its labels are at least those of the call, and the
+        rules of the call's workload hold. What it cost counts to the call.
+
+        Raises errors.CallError when there is no answer, such as NoPermittedPlacement or UpstreamTimeout, and
+        LedgerError when the journal takes no record; ValueError for a deployment that does not exist."""
+        ...

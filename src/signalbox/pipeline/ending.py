@@ -105,7 +105,7 @@ def _put_on_record(call: Call, error: CallError, stages: Stages) -> None:
             key_id=call.principal.key_id,
             workload=call.workload.name,
             labels=call.labels.names(),
-            reason=error.code,
+            reason=f"{error.code} {call.reason}" if call.errand else error.code,
             config=call.snapshot.version,
             found=call.found,
         )

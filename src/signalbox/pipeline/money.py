@@ -83,7 +83,7 @@ def _amounts(
     there: a free deployment serves on when the money is gone."""
     call, deployment = this.call, this.deployment
     fixed, per_out = {CONCURRENCY: 1}, {CONCURRENCY: 0, REQUESTS: 0}
-    if call.attempts == 1:
+    if call.attempts == 1 and not call.errand:
         fixed[REQUESTS] = 1
     if this.api == "count_tokens":
         return fixed, per_out

@@ -2,16 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import UpstreamFault
-from signalbox.pipeline import deadline, ending, rescue
-from signalbox.pipeline.attempt import attempt
-from signalbox.pipeline.hedge import hedged
-from signalbox.pipeline.pursuit import Pursuit
+from signalbox.pipeline import deadline, rescue
+from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
-from signalbox.pipeline.verdict import FAILURES
 from signalbox.policy.access import of_models
 from signalbox.routing.router import needs
 
@@ -33,22 +27,4 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)
         reply = rescue.through(call, reply, stages)
-        pursuit = Pursuit(call, reply, stages)
-        try:
-            while pursuit.advance():
-                if pursuit.asleep and not await stages.wakes.up(pursuit.deployment, pursuit.group, pursuit.replica):
-                    pursuit.failed(UpstreamFault("asleep", "it was asleep and did not wake in time", sent=False))
-                    continue
-                try:
-                    if call.workload.hedge_ns:
-                        await hedged(call, pursuit, reply, stages)
-                    else:
-                        await attempt(call, pursuit.deployment, pursuit.replica, reply, stages)  # 6 and 7
-                    return pursuit.answered()
-                except FAILURES as failure:
-                    pursuit.failed(failure)
-                if pursuit.pause_s:
-                    await asyncio.sleep(pursuit.pause_s)
-            return ending.conclude(call, pursuit, reply, stages)
-        finally:
-            pursuit.over()
+        await pursue(call, reply, stages)  # 6 and 7

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from signalbox.core.call import Call
 from signalbox.core.records import FAILED, SETTLED, Settled
 from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
@@ -45,6 +46,11 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
         )
     )
     stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)
+
+
+def spent_beside(call: Call, pico: int) -> None:
+    """Adds what an errand of ours cost to the call that it was for. Each of its attempts is booked already."""
+    call.spent_pico += pico
 
 
 def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) -> tuple[Usage, str]:

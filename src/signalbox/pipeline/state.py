@@ -42,7 +42,7 @@ class Attempt:
 
     def __init__(self, call: Call, deployment: Deployment, api: str, started_ns: int) -> None:
         call.attempts += 1
-        self.id = f"{call.id}-{call.attempts}"
+        self.id = f"{call.id}{call.errand}-{call.attempts}"
         self.call = call
         self.deployment = deployment
         self.api = api

@@ -1,0 +1,154 @@
+"""Model calls of our own beside a client's: the one implementation of core.ports.Dispatch."""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from signalbox.core.call import AnswerHead, Call, Decision
+from signalbox.core.errors import BadRequest, CallError, Internal, UpstreamRejected, UpstreamTimeout
+from signalbox.core.hub import Event, Request
+from signalbox.core.labels import NONE
+from signalbox.core.ports import Errand, Fetched
+from signalbox.core.stream import Frame
+from signalbox.core.usage import Usage
+from signalbox.pipeline.pursue import pursue
+from signalbox.pipeline.settlement import spent_beside
+from signalbox.pipeline.stages import Stages
+from signalbox.routing.router import needs
+from signalbox.wire.table import DIALECTS
+
+# What a cancelled errand's attempt says of its end in the ledger.
+LATE = "late"
+# How many errands one call may have: whoever needs more has a loop that does not end.
+ERRANDS_MAX = 64
+
+
+class Dispatcher:
+    """Implements core.ports.Dispatch under one snapshot; making one costs nothing.
+
+    An errand runs in the workload of the call it is for, whatever deployment it names: the workload's regulations and
+    rules hold, the placements that it lists are for its clients. The models that a key may name bind whoever names
+    them, and that is the operator here. It takes no slot of its own, because it runs in its call's.
+    """
+
+    def __init__(self, stages: Stages) -> None:
+        self._stages = stages
+
+    async def ask(self, call: Call, errand: Errand) -> Fetched:
+        stages = self._stages
+        own = _own_call(call, errand, stages)
+        classified = await stages.classifier.classify(own)
+        own.labels, own.found = classified.labels | call.labels, {**call.found, **classified.found}
+        own.permitted = stages.interlock.permitted(own)
+        decided = stages.router.decide(own.workload, own.permitted, needs(own), own.pinned)
+        own.decision = Decision(decided.choices, f"{errand.purpose} {decided.reason}")
+        own.decided_ns = stages.now_ns()
+        collected = _Collected()
+        pursuing = asyncio.ensure_future(pursue(own, collected, stages))
+        try:
+            done, _ = await asyncio.wait((pursuing,), timeout=errand.within_s)
+            if not done:
+                raise UpstreamTimeout(f"The {errand.purpose} had no answer in time.")
+            pursuing.result()
+        finally:
+            if not pursuing.done():
+                pursuing.cancel(*((LATE,) if not _cancelling() else ()))
+                await asyncio.wait((pursuing,))  # what is cancelled is booked before
+            spent_beside(call, own.spent_pico)
+        return collected.fetched(errand)
+
+
+def _own_call(call: Call, errand: Errand, stages: Stages) -> Call:
+    snapshot = stages.snapshot
+    pinned = None
+    if errand.deployment:
+        pinned = snapshot.deployment_by_name.get(errand.deployment)
+        if pinned is None:
+            raise ValueError(f"there is no deployment {errand.deployment!r}")
+    if call.errands >= ERRANDS_MAX:
+        raise Internal(f"One call may have {ERRANDS_MAX} errands.")
+    model = pinned.model if pinned is not None else call.workload.name
+    doc = {"model": model, **errand.doc}
+    envelope = DIALECTS[errand.api].envelope(doc)
+    if envelope.stream:
+        raise BadRequest("An errand does not stream.")
+    call.errands += 1
+    now_ns = stages.now_ns()
+    own = Call(
+        id=call.id,
+        api=errand.api,
+        snapshot=snapshot,
+        principal=call.principal,
+        body=msgspec.json.encode(doc),
+        doc=doc,
+        envelope=envelope,
+        model=model,
+        workload=call.workload,
+        pinned=pinned,
+        data_header=NONE,
+        headers=[],
+        query=b"",
+        received_ns=now_ns,
+        auth_ns=now_ns,
+        for_whom=call.for_whom,
+    )
+    own.errand = f"{call.errand}.{call.errands}"
+    return own
+
+
+def _cancelling() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
+class _Collected:
+    """Implements core.call.Reply: takes one whole answer."""
+
+    __slots__ = ("_answer", "_refused")
+
+    started = content_sent = slow = False
+
+    def __init__(self) -> None:
+        self._answer: tuple[AnswerHead, bytes, int | None] | None = None
+        self._refused: tuple[int, bytes] | None = None
+
+    def fetched(self, errand: Errand) -> Fetched:
+        if self._answer is not None:
+            head, body, cost_pico = self._answer
+            return Fetched(body, head.deployment.name, cost_pico)
+        if self._refused is not None:
+            raise UpstreamRejected(self._refused[0], f"The provider refused the {errand.purpose}.")
+        raise Internal(f"The {errand.purpose} ended without an answer.")
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        self._answer = (head, body, cost_pico)
+
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        self._refused = (head.status, body)
+
+    def own(self, body: bytes, reason: str) -> None:
+        raise _streams()
+
+    def start(self, head: AnswerHead, request: Request | None) -> None:
+        raise _streams()
+
+    def send(self, frames: list[Frame]) -> None:
+        raise _streams()
+
+    async def drain(self) -> None:
+        raise _streams()
+
+    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
+        raise _streams()
+
+    def comment(self, text: str) -> None:
+        raise _streams()
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        raise _streams()
+
+
+def _streams() -> CallError:
+    return Internal("An errand does not stream.")
