@@ -26,7 +26,7 @@ from typing import Any
 import uvloop
 
 from benchmarks.installation import Installation
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.state import StateDir
 from signalbox.core.usage import PICO
 

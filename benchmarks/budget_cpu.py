@@ -13,7 +13,8 @@ from typing import Any
 
 import uvloop
 
-from signalbox.bootstrap import DataPlane, now_ms
+from signalbox.bootstrap.clock import now_ms
+from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.config.load import load_text
 from signalbox.control.state import StateDir
 from signalbox.core.call import Call, Principal

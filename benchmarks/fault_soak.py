@@ -25,7 +25,7 @@ import uvloop
 
 from benchmarks.installation import Installation
 from benchmarks.soak import fds, rss_mib
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.state import StateDir
 from signalbox.control.transcripts import PATHS, read, unchunked

@@ -8,7 +8,8 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from signalbox.bootstrap import now_ms, open_store
+from signalbox.bootstrap.clock import now_ms
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.keys import NewKey, create
 from signalbox.control.state import StateDir
 

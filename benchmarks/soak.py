@@ -26,7 +26,7 @@ import msgspec
 import uvloop
 
 from benchmarks.installation import Installation
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.state import StateDir
 from signalbox.core.ports import AttemptFilter
 

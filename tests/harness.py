@@ -12,7 +12,8 @@ from typing import Any
 
 import yaml
 
-from signalbox.bootstrap import DataPlane, open_store
+from signalbox.bootstrap.data_plane import DataPlane
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.keys import NewKey, make
 from signalbox.control.state import StateDir
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, Drain, Listen

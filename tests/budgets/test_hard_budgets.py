@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from harness import Box, running
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.core.usage import PICO
 
 TEXT = "tell me something"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Answer, Box, running
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.core.link import Stop
 from signalbox.core.usage import PICO
 from signalbox.simulator.settings import SimulatorSettings

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from starlette.routing import Route
 
-from signalbox.bootstrap import _check, explainer_for, open_store  # pyright: ignore[reportPrivateUsage]
+from signalbox.bootstrap.compiling import checked, explainer_for
+from signalbox.bootstrap.storage import open_store
 from signalbox.config.load import load_text
 from signalbox.console.access import MAY
 from signalbox.console.app import Console
@@ -49,7 +50,7 @@ class Desk:
         supervisor = Supervisor(
             source=FixedSource(Text(TEXT, "f")), store=self.store, pepper=self.pepper, workers=1,
             spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
-            check=_check, shipping=Shipper(lambda: open_store(self.state), self.state.journal),
+            check=checked, shipping=Shipper(lambda: open_store(self.state), self.state.journal),
             stop_listening=lambda: None, today=lambda: "2026-11-20", stopping=asyncio.Event(), log=Log("test"),
         )  # fmt: skip
         self.app = Console(supervisor, self.office, False, lambda: explainer_for(declared)).app()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from harness import PEPPER, Box, running, simulated_config
-from signalbox.bootstrap import DataPlane
+from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.core.link import ApplyKeys, Drain, Listen
 from signalbox.ledger.journal import new_chain
 from signalbox.telemetry.log import Log

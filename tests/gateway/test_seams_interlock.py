@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 
 from harness import PEPPER, Answer, Box, running, simulated_config
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.core.link import ApplyKeys
 from signalbox.core.ports import AttemptFilter
 from signalbox.ledger.ship import Shipping

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from harness import running
-from signalbox.bootstrap import compile_declared, open_store
+from signalbox.bootstrap.compiling import compile_declared
+from signalbox.bootstrap.storage import open_store
 from signalbox.config.load import load_text
 from signalbox.control.deployment_bench import Mix, Target, measure
 from signalbox.control.plan_ledger import back_test, workloads_from_ledger

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.main import main
 from signalbox.config.load import load_text
 from signalbox.control.plan_ledger import days_of, workloads_from_ledger

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from signalbox.bootstrap import compile_text
+from signalbox.bootstrap.compiling import compile_text
 from signalbox.config.load import load
 from signalbox.core.call import Call, Principal
 from signalbox.core.errors import NoPermittedPlacement

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalbox.bootstrap import explainer_for
+from signalbox.bootstrap.compiling import explainer_for
 from signalbox.config.load import load_text
 from signalbox.control.explain import PLACES_MAX, Explanation, Question
 from signalbox.core.errors import CallError

@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 
 from harness import Answer, parse_answer, simulated_config
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.state import StateDir
 from signalbox.ledger.query import query
 from signalbox.ledger.ship import Shipping

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from installation import body_of, installation, until
 
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.core.usage import PICO
 
 

@@ -29,7 +29,8 @@ from harness import PEPPER, Box, parse_answer
 from proof.inprocess import within
 from proof.oracle import Caller, Oracle, told_by
 from proof.worlds import CallMaker, Sent, callers, configuration, today
-from signalbox.bootstrap import DataPlane, open_store
+from signalbox.bootstrap.data_plane import DataPlane
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.keys import NewKey, make
 from signalbox.control.state import StateDir
 from signalbox.core.link import ApplyKeys, Drain, Listen

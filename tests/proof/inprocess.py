@@ -30,7 +30,7 @@ import uvloop
 import signalbox
 from proof.oracle import LEVELS, Caller, Oracle, Place, level_of, told_by
 from proof.worlds import PATHS, CallMaker, Sent, World, world
-from signalbox.bootstrap import DataPlane
+from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.control.keys import NewKey, make
 from signalbox.control.state import StateDir
 from signalbox.core.errors import UpstreamFault

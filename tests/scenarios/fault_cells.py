@@ -15,7 +15,7 @@ from typing import Any
 import msgspec
 
 from harness import Box, running
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.transcripts import PATHS, Transcript, read
 from signalbox.core.ports import AttemptFilter, AttemptRow

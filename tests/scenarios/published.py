@@ -23,7 +23,7 @@ import uvloop
 
 from harness import Answer, Box, running
 from scenarios.fault_cells import PROTOCOLS
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.transcripts import PATHS, Transcript, read
 from signalbox.core.ports import AttemptFilter, AttemptRow
 from signalbox.ledger.ship import Shipping

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 import postgres
-from signalbox.bootstrap import open_store as open_installed
-from signalbox.bootstrap import stated_store
+from signalbox.bootstrap.storage import open_store as open_installed
+from signalbox.bootstrap.storage import stated_store
 from signalbox.control.state import StateDir
 from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.ports import AttemptFilter
@@ -71,7 +71,7 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
 
 
 def test_the_driver_is_not_loaded_by_who_does_not_need_it(tmp_path: Path) -> None:
-    code = "import sys, signalbox.bootstrap, signalbox.cli.keys; sys.exit('psycopg' in sys.modules)"
+    code = "import sys, signalbox.bootstrap.serve, signalbox.cli.keys; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

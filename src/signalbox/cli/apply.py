@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from signalbox.bootstrap import compile_declared
+from signalbox.bootstrap.compiling import compile_declared
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import load, load_text, read_bytes
 from signalbox.control.apply_plan import Change, change_of

@@ -10,7 +10,7 @@ from typing import get_args
 
 import msgspec
 
-from signalbox.bootstrap import today
+from signalbox.bootstrap.clock import today
 from signalbox.cli.options import add_json, add_state_dir
 from signalbox.control.planner_files import BYTES_MAX, PlannerFiles
 from signalbox.core.errors import ConfigError

@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap import compile_declared
+from signalbox.bootstrap.compiling import compile_declared
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import load
 from signalbox.core.errors import ConfigError

@@ -8,7 +8,7 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap import run_drill, run_fault_drill
+from signalbox.bootstrap.drills import run_drill, run_fault_drill
 from signalbox.cli.options import add_config, add_json, config_path
 from signalbox.config.load import read_bytes
 from signalbox.control.drill import CALLS_MAX, Plan, Result

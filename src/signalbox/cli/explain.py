@@ -7,7 +7,7 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap import explainer_for
+from signalbox.bootstrap.compiling import explainer_for
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import load
 from signalbox.control.explain import Explanation, Finding, Question

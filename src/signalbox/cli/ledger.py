@@ -12,7 +12,7 @@ from typing import cast
 
 import msgspec
 
-from signalbox.bootstrap import open_store, stated_store
+from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import msgspec
 
-from signalbox.bootstrap import today
+from signalbox.bootstrap.clock import today
 from signalbox.cli.options import add_json
 from signalbox.config.load import read_bytes
 from signalbox.planner.claims import audit, read_claims

@@ -9,7 +9,9 @@ import argparse
 import sys
 from pathlib import Path
 
-from signalbox.bootstrap import compile_declared, open_store, stated_store, today
+from signalbox.bootstrap.clock import today
+from signalbox.bootstrap.compiling import compile_declared
+from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, write
 from signalbox.config.load import load, read_bytes
 from signalbox.control.plan_ledger import workloads_from_ledger

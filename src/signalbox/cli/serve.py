@@ -8,7 +8,8 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap import ServeOptions, Started, run_serve
+from signalbox.bootstrap.options import ServeOptions, Started
+from signalbox.bootstrap.serve import run_serve
 from signalbox.cli.options import add_config, add_state_dir, config_path
 
 

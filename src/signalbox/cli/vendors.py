@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from signalbox.bootstrap import today
+from signalbox.bootstrap.clock import today
 from signalbox.cli.options import add_config, add_json, config_path
 from signalbox.config.load import load
 from signalbox.policy.register import Operator, Register

@@ -185,9 +185,13 @@ class Shipper:
             await asyncio.to_thread(thread.join)
 
     def ship_once(self) -> Shipped:
-        """One pass in the caller's thread, for the command line. Raises StoreError."""
+        """One pass in the caller's thread, the first and last of its own. Raises StoreError, OSError."""
         with contextlib.closing(self._store_factory()) as store:
-            return Shipping(store, self._directory).ship_once()
+            shipped = Shipping(store, self._directory).ship_once()
+            self._note(shipped)
+            if self._on_shipped is not None:
+                self._on_shipped(store, True)
+            return shipped
 
     def stats(self) -> ShipperStats:
         return ShipperStats(

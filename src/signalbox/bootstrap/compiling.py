@@ -1,0 +1,70 @@
+"""A configuration from text to what is put in force, in every process the same way."""
+
+from __future__ import annotations
+
+import time
+
+import msgspec
+
+from signalbox.bootstrap.clock import today
+from signalbox.config.declared import Declared
+from signalbox.config.load import load_text
+from signalbox.control.explain import Explainer
+from signalbox.control.source import Text
+from signalbox.control.supervisor import Checked
+from signalbox.core.snapshot import Snapshot
+from signalbox.policy.check import counts, due
+from signalbox.policy.rules import compile_snapshot
+from signalbox.pricing.catalogue import changes_after, rates
+from signalbox.pricing.tariff import published
+
+JUST_S = 5.0
+_just_compiled: list[tuple[tuple[bytes, str, int], float, Compiled]] = []
+
+
+class Compiled(msgspec.Struct, frozen=True):
+    """A configuration ready to be put in force."""
+
+    declared: Declared
+    snapshot: Snapshot
+
+
+def compile_text(content: bytes, name: str, generation: int) -> Compiled:
+    """Text to snapshot, in every process the same way. Raises ConfigError with all findings.
+
+    A start and the supervisor and worker of a single process compile one text right after each other: only the first
+    time costs. The secrets that it names may change between generations, so what was compiled is not kept for longer
+    than that."""
+    key = (content, name, generation)
+    if _just_compiled:
+        last_key, at_s, compiled = _just_compiled[0]
+        if last_key == key and time.monotonic() - at_s < JUST_S:
+            return compiled
+    compiled = compile_declared(load_text(content, name), generation)
+    _just_compiled[:] = [(key, time.monotonic(), compiled)]
+    return compiled
+
+
+def compile_declared(declared: Declared, generation: int) -> Compiled:
+    """Raises ConfigError with all findings."""
+    return Compiled(declared, compile_snapshot(declared, generation, today(), rates, published, changes_after))
+
+
+def explainer_for(declared: Declared, generation: int = 1) -> Explainer:
+    """Raises ConfigError with all findings."""
+    return Explainer(declared, compile_declared(declared, generation).snapshot)
+
+
+def checked(text: Text, generation: int) -> Checked:
+    """What the supervisor has to know of a configuration. Raises ConfigError with all findings."""
+    compiled = compile_text(text.content, text.name, generation)
+    declared, snapshot = compiled.declared, compiled.snapshot
+    found = due(declared, snapshot)
+    return Checked(
+        snapshot.version,
+        declared.config.server.shutdown_grace_s,
+        snapshot.stale_on,
+        declared.files,
+        tuple(f"{each.where}: {each.message}" for each in found),
+        {about: count for about, count in counts(found).items() if about not in ("error", "warning")},
+    )

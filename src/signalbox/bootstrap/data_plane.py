@@ -1,0 +1,263 @@
+"""The data plane's process: everything that lives as long as one, put together, and how a worker obeys."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import random
+import signal
+import socket
+import sys
+import time
+from functools import partial
+from pathlib import Path
+
+import msgspec
+import uvloop
+
+from signalbox.bootstrap.clock import now_ms
+from signalbox.bootstrap.compiling import compile_text
+from signalbox.bootstrap.storage import open_store
+from signalbox.config import schema
+from signalbox.control.lender import RemoteLender
+from signalbox.control.links import LendTo, LinkLost, framed, read_message, send_message
+from signalbox.control.state import StateDir
+from signalbox.control.treasury import Treasury
+from signalbox.core.link import Drain, Lend, Order, Recall
+from signalbox.core.records import ConfigLoaded
+from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.app import Gateway
+from signalbox.gateway.auth import Keyring
+from signalbox.gateway.http import HttpLimits
+from signalbox.gateway.idempotency import Answers
+from signalbox.gateway.overload import Bounds
+from signalbox.gateway.worker import Worker
+from signalbox.ledger.estimate import Metering
+from signalbox.ledger.journal import Journal, new_chain
+from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.waking import Wakes
+from signalbox.pipeline.watch import Watch
+from signalbox.policy.budgets import Budgets
+from signalbox.policy.classify import Classifier
+from signalbox.policy.interlock import Interlock
+from signalbox.policy.limits import CRITICALITIES, Limits
+from signalbox.policy.purse import Purse
+from signalbox.policy.sticky import Conversations, key_from
+from signalbox.routing.health import Fleets
+from signalbox.routing.router import Router
+from signalbox.telemetry.log import Log
+from signalbox.telemetry.metrics import Metrics
+from signalbox.upstream.transport import Transport
+
+# The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
+GC_THRESHOLDS = (20_000, 20, 50)
+# How long a thread that syncs or asks the store may hold the interpreter while a request waits; 5 ms would be usual.
+SWITCH_S = 0.0005
+
+
+class DataPlane:
+    """What lives as long as one data-plane process, and the worker over it."""
+
+    def __init__(self, state: StateDir, chain: str, log: Log, lend: LendTo | None = None) -> None:
+        """lend: from whom to have leases on budgets; without it this process lends to itself."""
+        self._state = state
+        self._chain = chain
+        self._log = log
+        self._treasury: Treasury | None = None
+        if lend is None:
+            self._treasury = Treasury(lambda: open_store(state), lambda: 1, self.recall)
+            lend = self._treasury.lend
+        self.purse = Purse(partial(lend, chain), time.monotonic)
+        self._server = schema.Server()
+        self._journal: Journal | None = None
+        self._open: OpenAttempts | None = None
+        self._durable = False
+        self._conversations: Conversations | None = None
+        self._classifier: Classifier | None = None
+        self._transport = Transport()
+        self._limits = Limits()
+        self._metering = Metering()
+        self._metrics = Metrics()
+        self._fleets = Fleets(random.random)
+        self._watch = Watch(self._transport)
+        self._wakes = Wakes(self._transport)
+
+    def worker(self, listener: socket.socket) -> Worker:
+        return Worker(
+            self._compile, self._stages, self._http_limits, self._gateway, self._gauges, listener, self._chain
+        )
+
+    @property
+    def grace_s(self) -> float:
+        """Time for open calls to end when stopping."""
+        return self._server.shutdown_grace_s
+
+    def recall(self, accounts: list[str]) -> None:
+        """What this process does not use of these budgets goes back."""
+        self.purse.recall(accounts)
+
+    async def close(self) -> None:
+        await self._watch.stop()
+        await self._wakes.stop()
+        await self._transport.close()
+        await self.purse.close()
+        if self._treasury is not None:
+            self._treasury.close()
+        if self._open is not None:
+            self._open.stop()
+        if self._journal is not None:
+            await self._journal.close()
+        if self._conversations is not None:
+            self._conversations.close()
+
+    def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
+        compiled = compile_text(content, name, generation)
+        self._server = compiled.declared.config.server
+        if self._journal is None:
+            settings = compiled.declared.config.journal
+            self._durable = settings.fsync == "always"
+            self._journal = Journal(
+                self._state.journal,
+                self._chain,
+                fsync=settings.fsync,
+                fsync_interval_ms=settings.fsync_interval_ms,
+                segment_bytes_max=settings.segment_bytes_max,
+            )
+            self._open = OpenAttempts(self._journal, now_ms)
+            self._open.start()
+        return compiled.snapshot
+
+    def _stages(self, snapshot: Snapshot) -> Stages:
+        assert self._journal is not None
+        assert self._open is not None
+        classifier = self._classifier_for(snapshot)
+        fleet = self._fleets.adopt(snapshot)
+        self._watch.adopt(snapshot, fleet)
+        self._limits.resize(self._server.calls_max)
+        self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
+        return Stages(
+            snapshot=snapshot,
+            router=Router(snapshot),
+            fleet=fleet,
+            wakes=self._wakes,
+            interlock=Interlock(snapshot, classifier),
+            classifier=classifier,
+            limits=self._limits,
+            budgets=Budgets(snapshot, self.purse, now_ms),
+            journal=self._journal,
+            open=self._open,
+            transport=self._transport,
+            metering=self._metering,
+            metrics=self._metrics,
+            durable=self._durable,
+            now_ns=time.perf_counter_ns,
+            time_ms=now_ms,
+        )
+
+    def _classifier_for(self, snapshot: Snapshot) -> Classifier:
+        """The process's one classifier, ready for a snapshot."""
+        if self._classifier is None or self._conversations is None:
+            key = key_from(self._state.pepper())
+            self._conversations = Conversations(self._state.conversations, key, durable=self._durable)
+            self._classifier = Classifier(self._conversations, key, now_ms)
+        self._conversations.lifetime_s = snapshot.conversation_lifetime_s
+        self._classifier.adopt(snapshot)
+        return self._classifier
+
+    def _http_limits(self) -> HttpLimits:
+        server = self._server
+        return HttpLimits(
+            header_bytes_max=server.header_bytes_max,
+            headers_max=server.headers_max,
+            body_bytes_max=server.body_bytes_max,
+            head_s=server.header_timeout_s,
+            body_idle_s=server.body_timeout_s,
+            keep_alive_s=server.keepalive_s,
+            write_s=server.write_timeout_s,
+            overload=Bounds(server.loop_lag_ms / 1000, server.memory_bytes_max),
+        )
+
+    def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:
+        gc.collect()
+        gc.freeze()
+        gc.set_threshold(*GC_THRESHOLDS)
+        sys.setswitchinterval(SWITCH_S)
+        return Gateway(stages, keyring, limits, self._log, Answers(self._state.idempotency, time.time))
+
+    def _gauges(self, gateway: Gateway) -> None:
+        metrics = self._metrics
+        metrics.set(("signalbox_in_flight",), self._limits.in_flight)
+        metrics.set(("signalbox_client_connections",), len(gateway.connections))
+        metrics.set(("signalbox_loop_lag_seconds",), gateway.watch.lag_s)
+        for name, shed in zip(CRITICALITIES, self._limits.shed, strict=True):
+            if shed:
+                metrics.set(("signalbox_shed_total", name), shed)
+        now_ns = time.perf_counter_ns()
+        for name, group in self._fleets.groups():
+            out = sum(not replica.usable(now_ns, resting=True) for replica in group.replicas)
+            metrics.set(("signalbox_replicas_out_of_use", name), len(group.replicas) if group.cold(now_ns) else out)
+        pools = self._transport.stats()
+        for state in ("idle", "in_flight"):
+            metrics.set(("signalbox_upstream_connections", state), sum(getattr(pool, state) for pool in pools))
+        if self._journal is not None:
+            stats = self._journal.stats()
+            metrics.set(("signalbox_journal_bytes_total",), stats.bytes_written)
+            metrics.set(("signalbox_journal_errors_total",), stats.refused)
+
+
+def run_worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+    """A worker process: serve until the supervisor says drain, or is gone."""
+    return uvloop.run(_worker(listen_fd, link_fd, state_dir))
+
+
+async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
+    lender = RemoteLender()
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend)
+    listener = socket.socket(fileno=listen_fd)
+    listener.setblocking(False)
+    worker = plane.worker(listener)
+    link = socket.socket(fileno=link_fd)
+    link.setblocking(False)
+    reader, writer = await asyncio.open_connection(sock=link, limit=1 << 20)
+    lender.send = lambda asked: writer.write(framed(asked))
+    with contextlib.suppress(LinkLost, OSError):
+        await _obey_all(reader, writer, worker, plane, lender)
+    lender.lost()
+    # Without a supervisor nobody ships, recovers or reloads: let what runs end, then go.
+    await worker.drain(plane.grace_s)
+    await plane.close()
+    return 0
+
+
+async def _obey_all(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: Worker, plane: DataPlane, lender: RemoteLender
+) -> None:
+    """Carries out orders one after another, and hears of leases meanwhile: even while it drains, streams go on."""
+    orders: asyncio.Queue[Order] = asyncio.Queue()
+
+    async def obey() -> None:
+        while True:
+            order = await orders.get()
+            report = await worker.obey(order)
+            if isinstance(order, Drain):
+                await plane.purse.close()
+            await send_message(writer, report)
+
+    obeying = asyncio.get_running_loop().create_task(obey())
+    try:
+        while not obeying.done():
+            order = msgspec.msgpack.decode(await read_message(reader), type=Order)
+            if isinstance(order, Lend):
+                lender.answered(order)
+            elif isinstance(order, Recall):
+                plane.recall(order.accounts)
+            else:
+                orders.put_nowait(order)
+        obeying.result()
+    finally:
+        obeying.cancel()

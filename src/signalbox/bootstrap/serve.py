@@ -1,0 +1,152 @@
+"""A whole installation: the supervisor, its workers, shipper and console, from start to a clean end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import socket
+import time
+from collections.abc import Awaitable, Callable
+
+import uvloop
+
+from signalbox.bootstrap.admin import start_console
+from signalbox.bootstrap.clock import now_ms, today
+from signalbox.bootstrap.compiling import checked, compile_text
+from signalbox.bootstrap.data_plane import DataPlane
+from signalbox.bootstrap.options import ServeOptions, Started
+from signalbox.bootstrap.shipping import alarm, ship_order, shipping
+from signalbox.bootstrap.sockets import bind, shown_url
+from signalbox.bootstrap.sources import first_source
+from signalbox.bootstrap.storage import open_store
+from signalbox.control.keys import NewKey, create
+from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink
+from signalbox.control.office import KeyOffice
+from signalbox.control.state import StateDir, admin_secret
+from signalbox.control.storage import StoreThread
+from signalbox.control.supervisor import Supervisor
+from signalbox.control.treasury import Treasury, end_dead_leases
+from signalbox.core.errors import StoreError
+from signalbox.core.ports import Store
+from signalbox.core.secret import Secret
+from signalbox.ledger.journal import new_chain
+from signalbox.ledger.recover import recover
+from signalbox.policy.access import EVERY
+from signalbox.telemetry.log import Log
+
+
+def run_serve(options: ServeOptions) -> int:
+    """Serve until SIGTERM or SIGINT; 0 after a clean drain. Raises ConfigError when it cannot start."""
+    return uvloop.run(_serve(options))
+
+
+async def _serve(options: ServeOptions) -> int:
+    began = time.perf_counter()
+    stopping = _stopping()
+    log = Log("supervisor")
+    state = StateDir(options.state_dir)
+    source, found, simulator = await first_source(options)
+    text = source.read()
+    config = compile_text(text.content, text.name, 1).declared.config
+    url = config.store
+    store = StoreThread(lambda: open_store(state, url))
+    pepper = state.pepper()
+    admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
+    first_key = store.run_now(lambda opened: _first_key(opened, pepper))
+    listener = bind(options.host, options.port)
+    treasury = Treasury(
+        lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.recall(accounts)
+    )
+    supervisor = Supervisor(
+        source=source,
+        store=store,
+        pepper=pepper,
+        workers=options.workers,
+        spawn=_spawner(options, state, listener, log, treasury.lend),
+        recover=lambda: _recover(state, log, url),
+        check=checked,
+        shipping=shipping(ship_order(state, config), log),
+        stop_listening=listener.close,
+        today=today,
+        stopping=stopping,
+        log=log,
+    )
+    _obey_hangup(supervisor)
+    office = KeyOffice(store, admin, pepper, state.journal, now_ms)
+    console = await start_console(options, supervisor, office)
+    await supervisor.start()
+    options.greet(
+        Started(
+            url=shown_url(options.host, listener.getsockname()[1]),
+            admin_url=shown_url(options.admin_host, console.port),
+            workers=options.workers,
+            version=supervisor.checked.version,
+            admin_secret=admin.made,
+            first_key=first_key,
+            seconds=time.perf_counter() - began,
+            found=found,
+        )
+    )
+    await supervisor.run()
+    await console.stop()
+    if simulator is not None:
+        await simulator.stop()
+    treasury.close()
+    store.close()
+    return 0
+
+
+def _recover(state: StateDir, log: Log, url: Secret | None) -> int:
+    """Settles what dead processes left open, books what they had paid from their leases, tells what is damaged, and
+    returns how many attempts were settled."""
+    recovery = recover(state.journal, now_ms())
+    if recovery.findings:
+        alarm(log)(recovery.findings)
+    try:
+        with contextlib.closing(open_store(state, url)) as store:
+            end_dead_leases(store, state.journal)
+    except StoreError as error:
+        log.error("leases of dead processes stay as they are until the next start", reason=str(error))
+    return recovery.attempts
+
+
+def _first_key(store: Store, pepper: bytes) -> Secret | None:
+    """A key for the very first call, made when there is none at all."""
+    if store.list_keys():
+        return None
+    return create(store, NewKey("first", deployments=(EVERY,)), pepper, now_ms())[1]
+
+
+def _spawner(
+    options: ServeOptions, state: StateDir, listener: socket.socket, log: Log, lend: LendTo
+) -> Callable[[], Awaitable[Link]]:
+    """How a worker comes to be: in this process when there is one, else each in its own."""
+
+    async def local() -> Link:
+        plane = DataPlane(state, new_chain("single"), log, lend)
+        return LocalLink(plane.worker(listener).obey, plane.recall, plane.close)
+
+    async def process() -> Link:
+        return await ProcessLink.spawn(listener, ["--state-dir", str(options.state_dir)], lend)
+
+    return local if options.workers == 1 else process
+
+
+def _stopping() -> asyncio.Event:
+    """Set by SIGTERM or SIGINT, twice the same as once, from the first moment of the start on."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, lambda: None)
+    return stopping
+
+
+def _obey_hangup(supervisor: Supervisor) -> None:
+    """SIGHUP reloads."""
+
+    def reload() -> None:
+        supervisor.reload_wanted = True
+
+    asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reload)

@@ -1,0 +1,30 @@
+"""The listening sockets and how they are shown."""
+
+from __future__ import annotations
+
+import errno
+import socket
+
+from signalbox.core.errors import ConfigError
+
+BACKLOG = 2048
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """The data plane's listening socket, which every worker inherits."""
+    try:
+        family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        listener = socket.socket(family, kind, proto)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        fix = "Choose another --port, or stop what holds it." if error.errno == errno.EADDRINUSE else "Check --host."
+        raise ConfigError([f"{host}:{port}: cannot listen ({error.strerror}). {fix}"]) from None
+    return listener
+
+
+def shown_url(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+    return f"http://{shown}:{port}"
