@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from signalbox.core.errors import BadRequest
-from signalbox.wire.body import Edit, parse, splice, splice_model
+from signalbox.wire.body import Edit, parse, splice
 
 texts = st.text(max_size=12) | st.sampled_from(["model", '"model"', 'x"model', "\\", "store", "stream_options"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -144,7 +144,7 @@ def test_giant_integers_are_kept_exact() -> None:
 def test_the_model_and_nothing_else_changes(parts: tuple[str, str, str, dict[str, Any]], model: str) -> None:
     before, value, after, _ = parts
     body = (before + value + after).encode()
-    spliced = splice_model(body, parse(body), model).decode()
+    spliced = splice(body, parse(body), [Edit("model", model)]).decode()
     assert spliced.startswith(before)
     assert spliced.endswith(after)
     assert json.loads(spliced[len(before) : len(spliced) - len(after)]) == model
@@ -164,13 +164,12 @@ def test_the_model_and_nothing_else_changes(parts: tuple[str, str, str, dict[str
     ],
 )  # fmt: skip
 def test_the_right_model_is_found(body: bytes, after: bytes) -> None:
-    assert splice_model(body, parse(body), "NEW") == after
+    assert splice(body, parse(body), [Edit("model", "NEW")]) == after
 
 
 def test_a_model_that_is_only_deeper_down_is_left_alone() -> None:
     body = b'{"x":{"model":"a"}}'
-    with pytest.raises(BadRequest, match="no 'model'"):
-        splice_model(body, parse(body), "NEW")
+    assert splice(body, parse(body), [Edit("model", "NEW")]) == b'{"model":"NEW","x":{"model":"a"}}'
 
 
 @settings(max_examples=60, deadline=None)

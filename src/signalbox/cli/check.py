@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 import msgspec
 
 from signalbox.bootstrap.compiling import compile_declared
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, needed_config
 from signalbox.config.load import load
 from signalbox.core.errors import ConfigError
 from signalbox.policy.check import check
@@ -22,10 +21,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 without errors, 1 with a finding of level error, 2 when the file cannot be read as a configuration."""
-    path = config_path(options.config)
-    if path is None:
-        print("There is no signalbox.yaml here. Pass --config with its path.", file=sys.stderr)
-        return 2
+    path = needed_config(options.config)
     try:
         declared = load(path)
         compiled = compile_declared(declared, 1)

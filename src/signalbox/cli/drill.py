@@ -9,7 +9,7 @@ import sys
 import msgspec
 
 from signalbox.bootstrap.drills import run_drill, run_fault_drill
-from signalbox.cli.options import add_config, add_json, config_path
+from signalbox.cli.options import add_config, add_json, needed_config
 from signalbox.config.load import read_bytes
 from signalbox.control.drill import CALLS_MAX, Plan, Result
 from signalbox.control.drill_faults import FaultResult
@@ -29,10 +29,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 when nothing was found, 1 with a finding, 2 when there is nothing that could be drilled."""
-    path = config_path(options.config)
-    if path is None:
-        print("There is no signalbox.yaml here. Pass --config with its path.", file=sys.stderr)
-        return 2
+    path = needed_config(options.config)
     if not 1 <= options.calls <= CALLS_MAX:
         print(f"--calls must be between 1 and {CALLS_MAX}.", file=sys.stderr)
         return 2

@@ -8,7 +8,7 @@ import sys
 import msgspec
 
 from signalbox.bootstrap.compiling import explainer_for
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, needed_config
 from signalbox.config.load import load
 from signalbox.control.explain import Explanation, Finding, Question
 from signalbox.core.errors import CallError
@@ -31,10 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Reads the request from standard input. 0 when it would be sent, 1 when it would be refused, 2 when the request or
     the configuration cannot be read."""
-    path = config_path(options.config)
-    if path is None:
-        print("There is no signalbox.yaml here. Pass --config with its path.", file=sys.stderr)
-        return 2
+    path = needed_config(options.config)
     explainer = explainer_for(load(path))
     question = Question(
         request=msgspec.Raw(sys.stdin.buffer.read()),

@@ -36,6 +36,14 @@ def config_path(given: Path | None) -> Path | None:
     return DEFAULT_CONFIG if DEFAULT_CONFIG.exists() else None
 
 
+def needed_config(given: Path | None) -> Path:
+    """The configuration to use. Raises ConfigError when there is none."""
+    path = config_path(given)
+    if path is None:
+        raise ConfigError([f"There is no {DEFAULT_CONFIG} here. Pass --config with its path."])
+    return path
+
+
 def write(path: Path, content: bytes) -> None:
     """Raises ConfigError when the file cannot be written."""
     try:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from datetime import date
 
 import msgspec
 
 from signalbox.bootstrap.clock import today
-from signalbox.cli.options import add_config, add_json, config_path
+from signalbox.cli.options import add_config, add_json, needed_config
 from signalbox.config.load import load
 from signalbox.policy.register import Operator, Register
 
@@ -23,10 +22,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0, or 2 when there is no configuration; expired entries are `signalbox check`'s to judge."""
-    path = config_path(options.config)
-    if path is None:
-        print("There is no signalbox.yaml here. Pass --config with its path.", file=sys.stderr)
-        return 2
+    path = needed_config(options.config)
     now = date.fromisoformat(today())
     for operator in Register(load(path).config).operators():
         if options.json:

@@ -16,7 +16,6 @@ from signalbox.core.errors import BadRequest
 from signalbox.core.labels import LEVELS
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.detectors.found import RAISES, Found
-from signalbox.policy import rules
 from signalbox.policy.access import AUTO, EVERY, resolve
 from signalbox.policy.classify import Classifier, declared, kind_of
 from signalbox.policy.interlock import Interlock
@@ -195,16 +194,7 @@ class Explainer:
         return [one for text in (*texts, "\n".join(texts)) for one in scan(text) if one.confidence >= RAISES]
 
     def _refusals(self, call: Call) -> list[Refusal]:
-        placed, onward = call.pinned is None, bool(call.envelope.onward)
-        refused = rules.refusals(
-            self._snapshot,
-            call.workload,
-            call.labels,
-            onward,
-            call.api,
-            placed=placed,
-            caller=self._interlock.caller(call),
-        )
+        refused = self._interlock.refused(call)
         tool = (Reason("unknown-tool-type", "a tool type that this version does not know"),)
         found: list[Refusal] = []
         for one in self._snapshot.deployments:

@@ -35,7 +35,8 @@ SEAL_START = b'{"k":"seal"'
 
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")
 _SEGMENT_NAME = re.compile(r"([0-9]{8})\.log\Z")
-_TAIL = HASH_CHARS + 2  # TAB, hash, LF
+# What a line has besides its JSON: TAB, hash, LF.
+SEAL_BYTES = HASH_CHARS + 2
 _SEAL_BYTES_MAX = 512
 _HEX = re.compile(rb"[0-9a-f]{64}\Z")
 
@@ -70,15 +71,19 @@ ENTRY_DECODER: msgspec.json.Decoder[Entry] = msgspec.json.Decoder(Entry)
 _HEAD_DECODER = msgspec.json.Decoder(Head)
 
 
+def hash_of(prev: bytes, json: bytes) -> bytes:
+    return hexlify(sha256(prev + json).digest())
+
+
 def seal_line(prev: bytes, json: bytes) -> tuple[bytes, bytes]:
     """(the whole line, its hash) for a record's JSON that follows the line whose hash is `prev`."""
-    digest = hexlify(sha256(prev + json).digest())
+    digest = hash_of(prev, json)
     return b"".join((json, b"\t", digest, b"\n")), digest
 
 
 def split_line(line: bytes) -> tuple[bytes, bytes] | None:
     """(json, hash) of a whole line as read from a segment, or None when it has not the shape of one."""
-    at = len(line) - _TAIL
+    at = len(line) - SEAL_BYTES
     if at < 2 or line[-1] != 10 or line[at] != 9:
         return None
     digest = line[at + 1 : -1]
@@ -88,13 +93,9 @@ def split_line(line: bytes) -> tuple[bytes, bytes] | None:
 def follow(prev: bytes, line: bytes) -> tuple[bytes, bytes] | None:
     """(json, hash) of a line that follows the one whose hash is `prev`; None when it does not, whatever the reason.
     The quick way for what is nearly always the case."""
-    json = line[:-_TAIL]
-    digest = hexlify(sha256(prev + json).digest())
-    return (json, digest) if line[-_TAIL:] == b"\t%b\n" % digest else None
-
-
-def hash_of(prev: bytes, json: bytes) -> bytes:
-    return hexlify(sha256(prev + json).digest())
+    json = line[:-SEAL_BYTES]
+    digest = hash_of(prev, json)
+    return (json, digest) if line[-SEAL_BYTES:] == b"\t%b\n" % digest else None
 
 
 def segment_path(chain_directory: Path, segment: int) -> Path:
@@ -129,7 +130,7 @@ def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     can be comes in pieces, none of which has the shape of a line."""
     with path.open("rb", buffering=1 << 18) as file:
         file.seek(offset)
-        while line := file.readline(LINE_BYTES_MAX + _TAIL):
+        while line := file.readline(LINE_BYTES_MAX + SEAL_BYTES):
             yield offset, line
             offset += len(line)
 

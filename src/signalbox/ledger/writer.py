@@ -5,10 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from binascii import hexlify
 from collections import deque
 from collections.abc import Sequence
-from hashlib import sha256
 from pathlib import Path
 from typing import NoReturn
 
@@ -18,13 +16,14 @@ from signalbox.ledger.chain import (
     ENCODER,
     FORMAT_VERSION,
     GENESIS,
-    HASH_CHARS,
     LINE_BYTES_MAX,
+    SEAL_BYTES,
     ChainLock,
     Head,
     Seal,
     Tail,
     check_chain_name,
+    hash_of,
     read_tail,
     seal_line,
     segment_numbers,
@@ -33,8 +32,6 @@ from signalbox.ledger.chain import (
 
 _CHUNK_BYTES = 1 << 18
 _CHUNK_LINES = 256
-# What a line has besides its JSON: TAB, hash, LF.
-_SEAL_BYTES = HASH_CHARS + 2
 _LOCK_TRIES = 20
 _LOCK_WAIT_S = 0.01
 
@@ -121,7 +118,7 @@ class ChainWriter:
         done, count = 0, len(items)
         while done < count:
             try:
-                done += self._put_chunk(items[done : done + _CHUNK_LINES] if count > _CHUNK_LINES else items[done:])
+                done += self._put_chunk(items[done : done + _CHUNK_LINES])
             except PartlyWritten as error:
                 raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
@@ -130,17 +127,15 @@ class ChainWriter:
 
     def _put_chunk(self, items: Sequence[tuple[bytes, Record]]) -> int:
         """Writes as many of these as fit, at least one, and returns how many."""
-        first = len(items[0][0]) + _SEAL_BYTES
-        if self._dirty_tail or self.size + first > self._segment_bytes_max:
-            self._make_room(first)
+        self._make_room(len(items[0][0]) + SEAL_BYTES)
         room = min(_CHUNK_BYTES, self._segment_bytes_max - self.size)
         pieces: list[bytes] = []
         digest, length = self.digest, 0
         for json, _ in items:
-            length += len(json) + _SEAL_BYTES
+            length += len(json) + SEAL_BYTES
             if length > room and pieces:
                 break
-            digest = hexlify(sha256(digest + json).digest())
+            digest = hash_of(digest, json)
             pieces += (json, b"\t", digest, b"\n")
         block = b"".join(pieces)
         count = len(pieces) // 4
@@ -158,10 +153,10 @@ class ChainWriter:
         """Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already."""
         done = 0
         for json, record in items:
-            written -= len(json) + _SEAL_BYTES
+            written -= len(json) + SEAL_BYTES
             if written < 0:
                 break
-            self.size += len(json) + _SEAL_BYTES
+            self.size += len(json) + SEAL_BYTES
             self.seq += 1
             self.digest = pieces[4 * done + 2]
             self._note(record)

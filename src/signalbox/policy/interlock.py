@@ -70,6 +70,13 @@ class Interlock:
             raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
         return Permit(attempt_id, deployment, api, body, labels, call.reason)
 
+    def refused(self, call: Call) -> dict[str, list[tuple[str, str]]]:
+        """The rules that forbid each deployment that this call may not go to, as rules.refusals tells them."""
+        placed, onward = call.pinned is None, bool(call.envelope.onward)
+        return rules.refusals(
+            self._snapshot, call.workload, call.labels, onward, call.api, placed=placed, caller=self.caller(call)
+        )
+
     def refusal(self, call: Call) -> BadRequest:
         """Why nothing is permitted, naming the rules that forbid and what they cite."""
         if _unknown_tools(call, call.labels):
@@ -79,16 +86,7 @@ class Interlock:
                 param="tools",
                 code="unknown_tool_type",
             )
-        onward = bool(call.envelope.onward)
-        refused = rules.refusals(
-            self._snapshot,
-            call.workload,
-            call.labels,
-            onward,
-            call.api,
-            placed=call.pinned is None,
-            caller=self.caller(call),
-        )
+        refused = self.refused(call)
         if call.pinned is not None:
             refused = {call.pinned.name: refused.get(call.pinned.name, [])}
         cited = sorted({_cited(rule, source) for found in refused.values() for rule, source in found})

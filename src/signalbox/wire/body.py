@@ -118,20 +118,6 @@ class Edit(msgspec.Struct, frozen=True):
     value: Any
 
 
-def splice_model(body: bytes, doc: dict[str, Any], model: str) -> bytes:
-    """The body with another top-level `model` and every other byte as it was. `doc` is what parse(body) returned."""
-    if "model" not in doc:
-        raise BadRequest("The request body has no 'model'.", param="model")
-    at = body.find(b'"model"')
-    if at >= 0 and body.find(b'"model"', at + 7) < 0 and (b"\\" not in body or b"\\u00" not in body):
-        # Written once, and no letter anywhere is spelled as an escape: this is the key itself.
-        value = _match_plain_string(body, at + 7)
-        if value is not None:
-            return b"%b%b%b" % (body[: value.start(1)], _encode(model), body[value.end(1) :])
-    start, end = _locate(body, "model", b'"model"')
-    return b"%b%b%b" % (body[:start], _encode(model), body[end:])
-
-
 def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     """The body with each edit done as one splice: a member's value replaced, or a member put first in its object.
 
@@ -139,8 +125,6 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     object nor null, and ValueError when two edits would touch the same top-level member.
     """
     if len(edits) == 1:
-        if edits[0].name == "model" and "model" in doc:  # the usual case
-            return splice_model(body, doc, edits[0].value)
         start, end, new = _span(body, doc, edits[0])
         return b"%b%b%b" % (body[:start], new, body[end:])
     if len({edit.name.partition(".")[0] for edit in edits}) != len(edits):
@@ -191,16 +175,20 @@ def _locate(body: bytes, key: str, quoted: bytes) -> tuple[int, int]:
     The short way needs no scan: when the quoted name occurs once and no ASCII letter anywhere is spelled as an
     escape, that occurrence must be the key itself, since the document is known to have it.
     """
-    if (
-        body.count(quoted) == 1
-        and (b"\\" not in body or b"\\u00" not in body)
-        and key.replace("_", "").isalnum()
-        and key.isascii()
-    ):
-        colon = _match_colon(body, body.index(quoted) + len(quoted))
+    at = body.find(quoted)
+    after = at + len(quoted)
+    if at >= 0 and body.find(quoted, after) < 0 and (b"\\" not in body or b"\\u00" not in body) and _plain(key):
+        text = _match_plain_string(body, after)  # as a model's name is
+        if text is not None:
+            return text.span(1)
+        colon = _match_colon(body, after)
         if colon is not None:
             return colon.end(), _value_end(body, colon.end())
     return _scan(body, 0, key)
+
+
+def _plain(key: str) -> bool:
+    return key.isascii() and key.replace("_", "").isalnum()
 
 
 def _scan(body: bytes, at: int, key: str) -> tuple[int, int]:
