@@ -1,0 +1,183 @@
+"""What an answer shows of itself: form, sums, refusals, agreement; and a head that is learnt from judged answers."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.routing import answer_fit
+from signalbox.routing.answer_schema import faults
+from signalbox.routing.answers import FEATURES, PRIOR, Answered, Asked, Head, conclusion, features
+from signalbox.routing.arithmetic import equations
+
+SCHEMA = {
+    "type": "object",
+    "required": ["city", "days"],
+    "properties": {
+        "city": {"type": "string", "minLength": 1},
+        "days": {"type": "integer", "minimum": 1},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+        "more": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/more"}]},
+    },
+    "additionalProperties": False,
+    "$defs": {"more": {"type": "object", "required": ["x"]}},
+}
+
+
+def feature(name: str, asked: Asked, answered: Answered) -> float:
+    return features(asked, answered)[FEATURES.index(name)]
+
+
+@pytest.mark.parametrize(
+    ("value", "good"),
+    [
+        ({"city": "Bonn", "days": 3}, True),
+        ({"city": "Bonn", "days": 3.0}, True),
+        ({"city": "Bonn", "days": 3, "tags": ["a"], "more": {"x": 1}}, True),
+        ({"city": "Bonn", "days": 3, "more": None}, True),
+        ({"city": "Bonn"}, False),
+        ({"city": "", "days": 3}, False),
+        ({"city": "Bonn", "days": True}, False),
+        ({"city": "Bonn", "days": 0}, False),
+        ({"city": "Bonn", "days": 3, "tags": ["c"]}, False),
+        ({"city": "Bonn", "days": 3, "more": {}}, False),
+        ({"city": "Bonn", "days": 3, "else": 1}, False),
+        ([], False),
+    ],
+)
+def test_an_answer_is_held_against_its_schema(value: Any, good: bool) -> None:
+    assert (faults(value, SCHEMA) == 0) is good
+    asked = Asked(json=True, schema=SCHEMA)
+    assert (feature("schema_faults", asked, Answered(json.dumps(value))) == 0.0) is good
+
+
+def test_a_schema_that_refers_to_itself_ends() -> None:
+    schema: dict[str, Any] = {"$ref": "#"}
+    assert faults({"a": [1] * 1000}, schema) == 0
+    schema = {"type": "object", "additionalProperties": {"$ref": "#"}}
+    assert faults({"a": {"b": {"c": 1}}}, schema) == 1
+    schema = {"anyOf": [{"allOf": [{"$ref": "#"}] * 8}] * 8}
+    assert faults(1, schema) >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "held"),
+    [
+        ("He runs 3 x 60 = 180 meters.", [True]),
+        ("He runs 3 x 60 = 190 meters.", [False]),
+        ("That is 3 x 60 = <<3*60=180>>180.", [True]),
+        ("It costs $3.20 - $2 = $1.20 each, and 5*4=21.", [True, False]),
+        ("He bought 5. 3*60 = 180", [True]),
+        ("2/3 of it, so 2/3 = 0.67 and 40% * 200 = 80", [True, True]),
+        ("1,200 + 300 = 1,500", [True]),
+        ("(2 + 3) * 4 = 20 and -(2) * 3 = -6", [True, True]),
+        ("1 / 0 = 5", []),
+        ("x = 5 and f(x) = 7, 12 = 12", []),
+        ("= = = == (((((((((((((((((((1+1))))) = 2", []),
+    ],
+)
+def test_sums_are_reckoned_again(text: str, held: list[bool]) -> None:
+    assert list(equations(text)) == held
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("So it is 7.\n#### 1,200", "1200"),
+        ("Thus \\boxed{42}.", "42"),
+        ("The answer is (B).", "B"),
+        ("(C) because of that", "C"),
+        ("Long thoughts.\nParis", "paris"),
+        ("", ""),
+    ],
+)
+def test_what_an_answer_comes_to(text: str, told: str) -> None:
+    assert conclusion(text) == told
+
+
+def test_agreement_is_of_conclusions_and_not_of_words() -> None:
+    same = Answered("We add them.\n#### 12", others=("The answer is 12.", "12"))
+    other = Answered("We add them.\n#### 12", others=("The answer is 12.", "13"))
+    assert feature("others_disagree", Asked("?"), same) == 0.0
+    assert feature("others_disagree", Asked("?"), other) == 0.5
+    assert feature("others_given", Asked("?"), Answered("12")) == 0.0
+
+
+DOUBTFUL = [
+    (Asked("Hi"), Answered("")),
+    (Asked("Hi"), Answered("I'm sorry, but I can't help with that.")),
+    (Asked("Hi"), Answered("Hello", refused=True)),
+    (Asked("Write"), Answered("Once upon a", finish="length")),
+    (Asked("Go", json=True), Answered("Sure! {")),
+    (Asked("Go", json=True, schema=SCHEMA), Answered("{}")),
+    (Asked("Go", tools={"f": {}}), Answered("", calls=(("g", "{}"),))),
+    (Asked("Go", tools={"f": {"type": "object", "required": ["x"]}}), Answered("", calls=(("f", "{}"),))),
+    (Asked("Go", tools={"f": {}}, calls=True), Answered("I would call f.")),
+    (Asked("How many?"), Answered("3 * 4 = 13", others=())),
+    (Asked("How many?"), Answered("12", others=("13", "14"))),
+]
+
+
+@pytest.mark.parametrize(("asked", "answered"), DOUBTFUL)
+def test_without_a_fit_one_failed_check_is_doubt(asked: Asked, answered: Answered) -> None:
+    assert PRIOR.trust(features(asked, answered)) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("asked", "answered"),
+    [
+        (Asked("Hi"), Answered("Hello, how can I help you?")),
+        (Asked("How many?"), Answered("3 * 4 = 12", others=("12",))),
+        (Asked("Go", json=True, schema=SCHEMA), Answered('{"city":"Bonn","days":2}')),
+        (Asked("Go", tools={"f": {"required": ["x"]}}), Answered("", "tool_calls", calls=(("f", '{"x":1}'),))),
+        (Asked("Hi"), Answered("Sure.", logprobs=(-0.1, -0.2))),
+    ],
+)
+def test_without_a_fit_what_passes_every_check_is_trusted(asked: Asked, answered: Answered) -> None:
+    assert PRIOR.trust(features(asked, answered)) > 0.8
+
+
+@given(st.text(), st.text(), st.sampled_from(["stop", "length", "error"]), st.lists(st.text(), max_size=3))
+@settings(max_examples=150, deadline=None)
+def test_any_text_has_finite_features(prompt: str, text: str, finish: str, others: list[str]) -> None:
+    asked = Asked(prompt, json=True, schema=SCHEMA, tools={"f": SCHEMA})
+    found = features(asked, Answered(text, finish, calls=(("f", text),), others=tuple(others)))
+    assert len(found) == len(FEATURES)
+    assert all(math.isfinite(value) for value in found)
+    assert 0.0 <= PRIOR.trust(found) <= 1.0
+
+
+def test_a_long_answer_costs_what_its_ends_cost() -> None:
+    for text in ("1" * 2_000_000, "1 + " * 500_000 + "= 3", "=" * 1_000_000, "a.\n" * 500_000, "i cannot " * 200_000):
+        found = features(Asked(text), Answered(text))
+        assert all(math.isfinite(value) for value in found)
+
+
+def test_a_head_is_learnt_from_judged_answers() -> None:
+    asked = Asked("What is 6 times 7?")
+    good = [Answered(f"6 * 7 = 42. Take {n}.\n#### 42") for n in range(40)]
+    bad = [Answered(f"6 * 7 = 4{n % 2}, perhaps, I think. Take {n}.") for n in range(40)]
+    rows = [features(asked, one) for one in (*good, *bad)]
+    head = answer_fit.fit(rows, [True] * 40 + [False] * 40, ridge=1.0)
+    assert head.fits()
+    assert min(head.trust(row) for row in rows[:40]) > max(head.trust(row) for row in rows[40:])
+
+
+def test_nothing_is_learnt_from_nothing() -> None:
+    row = features(Asked("?"), Answered("!"))
+    with pytest.raises(ValueError, match="at least"):
+        answer_fit.fit([row] * 5, [True] * 5)
+    with pytest.raises(ValueError, match="alike"):
+        answer_fit.fit([row] * 50, [True] * 50)
+
+
+def test_a_head_of_other_features_is_noticed() -> None:
+    assert PRIOR.fits()
+    assert not Head(("a",), (0.0,), (1.0,), (1.0,), 0.0).fits()
+    assert not Head(FEATURES, PRIOR.mean, (0.0,) * len(FEATURES), PRIOR.weights, 0.0).fits()
+    assert not Head(FEATURES, PRIOR.mean, PRIOR.scale, PRIOR.weights, math.nan).fits()
