@@ -16,6 +16,10 @@ DIALECT = "https://json-schema.org/draft/2020-12/schema"
 def json_schema() -> dict[str, Any]:
     """JSON Schema of signalbox.yaml."""
     schema = msgspec.json.schema(Config, schema_hook=_secret)
+    for entry in schema["$defs"].values():
+        for setting in entry.get("properties", {}).values():
+            # Only what tells mappings of one list apart is generated, and has no sentence of its own.
+            setting.setdefault("description", "Which one it is.")
     return {"$schema": DIALECT, "title": "signalbox.yaml", **cast("dict[str, Any]", _with_numbers(schema))}
 
 

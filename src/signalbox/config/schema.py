@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from signalbox.config.schema_guards import GuardSetting
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
@@ -737,6 +738,10 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=Defaults
     )
     facts: Annotated[Facts, Meta(description="What obligations of rules ask for.")] = field(default_factory=Facts)
+    guards: Annotated[
+        list[GuardSetting],
+        Meta(max_length=16, description="What is done to content on its way out and back: names, or settings by name."),
+    ] = []
     budget: Annotated[Budget | None, Meta(description="What its calls may use.")] = None
 
 

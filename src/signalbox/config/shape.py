@@ -74,6 +74,8 @@ class Shape:
         for key, (line, child) in node.entries.items():
             at = (*path, key)
             self._problems.lines[at] = line
+            if key == info.tag_field:
+                continue
             field = fields.get(key)
             if field is None:
                 self._problems.add(at, "unknown key", did_you_mean(key, fields, otherwise="Known keys"))
@@ -131,7 +133,22 @@ class Shape:
             members, declared = [member for member in members if _form(member) is form], members
             if not members:
                 return self._wrong(path, f"cannot be {_seen(node)}", f"Write {_alternatives(declared)}")
+        if isinstance(members[0], inspect.StructType) and members[0].tag_field:
+            return self._tagged(cast(Mapping, node), members, path)
         return self._value(node, members[0], path, extra)
+
+    def _tagged(self, node: Mapping, members: list[inspect.Type], path: Path) -> Any:
+        """One of several mappings: the one that its tag names."""
+        kinds = {str(info.tag): info for info in members if isinstance(info, inspect.StructType)}
+        key = next(str(info.tag_field) for info in kinds.values())
+        if key not in node.entries:
+            return self._wrong((*path, key), "is missing", f"Add `{key}`: one of {', '.join(kinds)}")
+        line, child = node.entries[key]
+        self._problems.lines[(*path, key)] = line
+        named = child.text if isinstance(child, Scalar) else ""
+        if named not in kinds:
+            return self._wrong((*path, key), f"{shown(named)} is not one of its values", did_you_mean(named, kinds))
+        return self._struct(node, kinds[named], path)
 
     # --- single values ---
 

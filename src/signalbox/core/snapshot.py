@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.budgets import Budget
+from signalbox.core.guards import GuardUse
 from signalbox.core.labels import Labels
 from signalbox.core.secret import Secret
 from signalbox.core.usage import Rates, Tariff
@@ -174,6 +175,7 @@ class Workload(msgspec.Struct, frozen=True):
     spill_share_max: float = 1.0
     hedge_ns: int = 0
     criticality: int = 0
+    guards: tuple[GuardUse, ...] = ()
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -8,7 +8,9 @@ from datetime import date
 
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target, operator_of
+from signalbox.config.schema_guards import GuardSetting, settings_of
 from signalbox.core.call import Principal
+from signalbox.core.guards import GuardUse
 from signalbox.core.labels import LEVELS, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import (
     ANYONE,
@@ -266,7 +268,13 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         spill_share_max=entry.overflow.spill_share_max,
         hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
         criticality=CRITICALITIES.index(entry.criticality),
+        guards=tuple(_guard(one) for one in entry.guards),
     )
+
+
+def _guard(entry: GuardSetting) -> GuardUse:
+    name, settings = settings_of(entry)
+    return GuardUse(name, settings, settings.fail == "open", settings.timeout_ms / 1000)
 
 
 def _retries(entry: schema.Retries) -> Retries:

@@ -1,0 +1,50 @@
+"""The settings of guards: one struct for each, told apart by its name."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
+
+Fail = Literal["closed", "open"]
+Hit = Literal["flag", "redact", "cut"]
+Words = Annotated[str, Meta(min_length=1, max_length=500)]
+
+
+class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True, tag_field="name"):
+    """What every guard has."""
+
+    fail: Annotated[
+        Fail,
+        Meta(description="When the guard itself fails: closed ends the call, open goes on without it and says so."),
+    ] = "closed"
+    timeout_ms: Annotated[
+        int,
+        Meta(ge=0, le=60_000, description="Looking at a request longer than this counts as failing; 0 for no limit."),
+    ] = 0
+
+
+class ForbiddenText(GuardSettings, frozen=True, tag="forbidden-text"):
+    """Guard `forbidden-text`: strings and patterns that no answer may contain."""
+
+    strings: Annotated[list[Words], Meta(max_length=1000, description="Strings, upper and lower case alike.")] = []
+    patterns: Annotated[
+        dict[Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9-]{0,63}$")], Words],
+        Meta(max_length=100, description="Regular expressions of bounded length, each by a name for the records."),
+    ] = {}
+    action: Annotated[Hit, Meta(description="What happens: nothing but a record, a mark, or an end.")] = "redact"
+
+
+GuardName = Literal["forbidden-text"]
+GuardSetting = GuardName | ForbiddenText
+# Every guard's settings by its name; a test holds it, GuardName and guard.table.GUARDS equal.
+GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
+    "forbidden-text": ForbiddenText,
+}
+
+
+def settings_of(declared: GuardSetting) -> tuple[str, GuardSettings]:
+    """A guard's name and settings, however it is written."""
+    if isinstance(declared, str):
+        return declared, GUARD_SETTINGS[declared]()
+    return next(name for name, kind in GUARD_SETTINGS.items() if type(declared) is kind), declared

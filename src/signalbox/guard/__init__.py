@@ -1,0 +1,1 @@
+"""Guards: what is done to content on its way to a model and back."""

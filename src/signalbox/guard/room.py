@@ -1,0 +1,43 @@
+"""The guards of one snapshot, ready to work, by workload."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from signalbox.core.guards import FLAG, SKIPPED, Guarded, Verdict
+from signalbox.core.snapshot import Snapshot
+from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard
+from signalbox.guard.table import GUARDS
+
+
+class GuardSet:
+    """The guards of one workload: those that look at requests, in the order of the file, and those that look at
+    answers, in the order in which answers pass them."""
+
+    __slots__ = ("answers", "requests")
+
+    def __init__(self, guards: list[Guard]) -> None:
+        self.requests: list[tuple[Guard, RequestGuard]] = [(one, one.request) for one in guards if one.request]
+        ordered = sorted(guards, key=lambda one: one.order)
+        self.answers: list[tuple[Guard, AnswerGuard]] = [(one, one.answer) for one in ordered if one.answer]
+
+
+class GuardRoom:
+    """Made once for each snapshot. Raises ConfigError for settings with which a guard cannot work."""
+
+    __slots__ = ("_by_workload",)
+
+    def __init__(self, snapshot: Snapshot, vault: Any = None) -> None:
+        self._by_workload: dict[str, GuardSet] = {}
+        for workload in snapshot.workloads.values():
+            if workload.guards:
+                means = Means(workload, vault)
+                self._by_workload[workload.name] = GuardSet([GUARDS[use.name](use, means) for use in workload.guards])
+
+    def of(self, workload: str) -> GuardSet:
+        return self._by_workload[workload]
+
+
+def skipped(guard: Guard, where: str, record: Guarded) -> None:
+    """On record that a guard failed and the call went on without it."""
+    record.note([Verdict(guard.use.name, "failed", SKIPPED if guard.use.fail_open else FLAG, where)])

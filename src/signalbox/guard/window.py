@@ -1,0 +1,99 @@
+"""Windows on streamed text: what cannot be part of a match goes on at once, what may become one waits.
+
+The same class serves every filter; what it looks for is a `Finder`. Whole texts go through the same code as streams,
+so that an answer is the same however it is asked for.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Protocol
+
+from signalbox.core.guards import CUT, FLAG, REPLACE, Channel, Verdict
+
+
+class Hit(NamedTuple):
+    """A match from start to end, and the rule it is of."""
+
+    start: int
+    end: int
+    rule: str
+
+
+class Finder(Protocol):
+    """What a window looks for. context_chars: how much of what was already shown it wants to see before the rest.
+    hold_chars_max: more than this it never leaves open."""
+
+    context_chars: int
+    hold_chars_max: int
+
+    def find(self, text: str, at: int, last: bool) -> Hit | None:
+        """The first match that begins at or after `at`. last: nothing follows this text."""
+        ...
+
+    def open_from(self, text: str, at: int) -> int:
+        """Where, at or after `at`, something begins that more text may turn into a match or into another match; the
+        length of the text where nothing does."""
+        ...
+
+
+# What stands in an answer in place of what was taken out of it.
+def mark(rule: str) -> str:
+    return f"[{rule} removed]"
+
+
+ACTION_OF = {"flag": FLAG, "redact": REPLACE, "cut": CUT}
+
+
+class TextWindow:
+    """One channel. action: of core.guards. After a cut nothing comes out any more."""
+
+    __slots__ = ("_action", "_before", "_cut", "_finder", "_guard", "_held", "_where")
+
+    def __init__(self, guard: str, finder: Finder, action: str, channel: Channel) -> None:
+        self._guard = guard
+        self._finder = finder
+        self._action = action
+        self._where = channel.kind
+        self._before = ""
+        self._held = ""
+        self._cut = False
+
+    def feed(self, text: str) -> tuple[str, Verdict | None]:
+        return self._pass(text, last=False)
+
+    def end(self) -> tuple[str, Verdict | None]:
+        return self._pass("", last=True)
+
+    def _pass(self, new: str, *, last: bool) -> tuple[str, Verdict | None]:
+        if self._cut or not (new or self._held):
+            return "", None
+        finder, before = self._finder, self._before
+        text = f"{before}{self._held}{new}"
+        at = len(before)
+        out: list[str] = []
+        rule, hits = "", 0
+        until = len(text) if last else self._open_from(text, at)
+        while at < len(text):
+            hit = finder.find(text, at, last)
+            if hit is None or hit.start >= until:
+                break
+            rule, hits = rule or hit.rule, hits + 1
+            out.append(text[at : hit.start])
+            if self._action == CUT:
+                self._cut = True
+                self._held = ""
+                return "".join(out), Verdict(self._guard, hit.rule, CUT, self._where)
+            out.append(text[hit.start : hit.end] if self._action == FLAG else mark(hit.rule))
+            at = hit.end
+            if at > until and not last:
+                until = self._open_from(text, at)
+        shown = max(at, until)
+        if at < until:
+            out.append(text[at:until])
+        self._held = text[shown:]
+        self._before = text[max(0, shown - finder.context_chars) : shown] if finder.context_chars else ""
+        return "".join(out), Verdict(self._guard, rule, self._action, self._where, hits) if hits else None
+
+    def _open_from(self, text: str, at: int) -> int:
+        """What is open longer than anything looked for can be, is none of it."""
+        return max(self._finder.open_from(text, at), len(text) - self._finder.hold_chars_max)
