@@ -43,8 +43,9 @@ class Installation:
 
     # --- the gateway ---
 
-    def configure(self, models: dict[str, str], server: dict[str, Any] | None = None) -> None:
-        """models: name of a workload with one deployment -> one of DEPLOYMENTS and its model, as `chat/sim-small`."""
+    def configure(self, models: dict[str, str], server: dict[str, Any] | None = None, **more: Any) -> None:
+        """models: name of a workload with one deployment -> one of DEPLOYMENTS and its model, as `chat/sim-small`.
+        more: further sections, such as `store`."""
         prices = self.ask_simulator("/sim/prices")["prices"]
         deployments: dict[str, Any] = {}
         for name, target in models.items():
@@ -69,6 +70,7 @@ class Installation:
             "deployments": deployments,
             "workloads": {name: {"placements": [f"{name}-d"]} for name in models},
             "server": server or {},
+            **more,
         }
         (self.root / "signalbox.yaml").write_text(json.dumps(config))
 
@@ -95,6 +97,13 @@ class Installation:
         assert self.gateway is not None
         os.killpg(self.gateway.pid, signal.SIGKILL)
         self.gateway.wait()
+
+    def workers(self) -> list[int]:
+        """The processes of the data plane, where there are several."""
+        assert self.gateway is not None
+        parent = self.gateway.pid
+        children = Path(f"/proc/{parent}/task/{parent}/children").read_text().split()
+        return [int(pid) for pid in children if b"\0_worker\0" in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
     def stop(self) -> int:
         """SIGTERM; the exit code."""
@@ -150,7 +159,8 @@ class Installation:
 
     def cli(self, *words: str) -> list[Any]:
         """A verb's JSON lines; raises when it finds something wrong."""
-        command = [*COMMAND, *words, "--state-dir", str(self.state), "--json"]
+        where = ["--config", str(self.root / "signalbox.yaml"), "--state-dir", str(self.state)]
+        command = [*COMMAND, *words, *where, "--json"]
         done = subprocess.run(command, capture_output=True, check=True)
         return [json.loads(line) for line in done.stdout.splitlines()]
 

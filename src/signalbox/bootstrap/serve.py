@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import signal
 import socket
 import time
@@ -27,7 +26,6 @@ from signalbox.control.state import StateDir, admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
 from signalbox.control.treasury import Treasury, end_dead_leases
-from signalbox.core.errors import StoreError
 from signalbox.core.ports import Store
 from signalbox.core.secret import Secret
 from signalbox.ledger.journal import new_chain
@@ -64,7 +62,8 @@ async def _serve(options: ServeOptions) -> int:
         pepper=pepper,
         workers=options.workers,
         spawn=_spawner(options, state, listener, log, treasury.lend),
-        recover=lambda: _recover(state, log, url),
+        recover=lambda: _recover(state, log),
+        end_leases=lambda opened: end_dead_leases(opened, state.journal),
         check=checked,
         shipping=shipping(ship_order(state, config), log),
         stop_listening=listener.close,
@@ -97,17 +96,11 @@ async def _serve(options: ServeOptions) -> int:
     return 0
 
 
-def _recover(state: StateDir, log: Log, url: Secret | None) -> int:
-    """Settles what dead processes left open, books what they had paid from their leases, tells what is damaged, and
-    returns how many attempts were settled."""
+def _recover(state: StateDir, log: Log) -> int:
+    """Settles what dead processes left open, tells what is damaged, and returns how many attempts were settled."""
     recovery = recover(state.journal, now_ms())
     if recovery.findings:
         alarm(log)(recovery.findings)
-    try:
-        with contextlib.closing(open_store(state, url)) as store:
-            end_dead_leases(store, state.journal)
-    except StoreError as error:
-        log.error("leases of dead processes stay as they are until the next start", reason=str(error))
     return recovery.attempts
 
 

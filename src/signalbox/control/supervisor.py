@@ -13,9 +13,9 @@ from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
 from signalbox.core.budgets import Balance
-from signalbox.core.errors import ConfigError
+from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen, Stop
-from signalbox.core.ports import VirtualKey
+from signalbox.core.ports import Store, VirtualKey
 from signalbox.ledger.ship import ShipperStats
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Export, Metrics, counters, merge
@@ -56,8 +56,8 @@ class Shipping(Protocol):
 class Supervisor:
     """Runs until `stopping` is set.
 
-    spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). check:
-    raises ConfigError for a text that cannot be put in force. stop_listening: lets go of this process's hold on the
+    spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). end_leases:
+    books then what they had paid from their leases; until the store has taken that, it is owed. check: raises ConfigError for a text that cannot be put in force. stop_listening: lets go of this process's hold on the
     workers' socket, so that new connections are refused once they have closed theirs. today: the UTC date, ISO.
     """
 
@@ -70,6 +70,7 @@ class Supervisor:
         workers: int,
         spawn: Callable[[], Awaitable[Link]],
         recover: Callable[[], int],
+        end_leases: Callable[[Store], int],
         check: Callable[[Text, int], Checked],
         shipping: Shipping,
         stop_listening: Callable[[], None],
@@ -84,6 +85,8 @@ class Supervisor:
         self._workers_wanted = workers
         self._spawn = spawn
         self._recover = recover
+        self._end_leases = end_leases
+        self._owes_leases = True
         self._check = check
         self._shipping = shipping
         self._stop_listening = stop_listening
@@ -99,6 +102,9 @@ class Supervisor:
         self._turn = asyncio.Lock()
         self.generation = 0
         self.reload_failures = 0
+        # How often in a row the store could not be read.
+        self.store_failures = 0
+        self._asking: asyncio.Task[None] | None = None
         self.last_error = ""
         self.reload_wanted = False
         self.stopping = stopping
@@ -117,6 +123,7 @@ class Supervisor:
         self.checked = self._check(text, 1)
         self._text, self.generation = text, 1
         await self._load_keys()
+        await self._pay_leases()
         async with self._turn:
             self._links += await asyncio.gather(*(self._start_worker() for _ in range(self._workers_wanted)))
         await self._shipping.start()
@@ -135,8 +142,24 @@ class Supervisor:
         if self.reload_wanted or self._source.changed(self.checked.files) or self._lapsed():
             self.reload_wanted = False
             await self.reload()
-        await self._load_keys()
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._ask_store())
         await self._revive()
+
+    async def _ask_store(self) -> None:
+        """Beside everything else: a store that hangs, restarts or is gone holds up no reload and no worker's return.
+        Keys stay as they were last read until it answers again."""
+        try:
+            await self._load_keys()
+            await self._pay_leases()
+        except StoreError as error:
+            if not self.store_failures:
+                self._log.error("the store cannot be read; keys stay as they are", reason=str(error)[:500])
+            self.store_failures += 1
+        else:
+            if self.store_failures:
+                self._log.info("the store can be read again", failures=self.store_failures)
+            self.store_failures = 0
 
     def _lapsed(self) -> bool:
         """A fact that was compiled in, such as an attestation, no longer holds today."""
@@ -144,6 +167,8 @@ class Supervisor:
 
     async def _stop(self) -> None:
         self._log.info("draining", grace_s=self.checked.grace_s)
+        if self._asking is not None:
+            self._asking.cancel()
         self._stop_listening()
         await asyncio.gather(*(self._drain(link) for link in self._links))
         for link in self._links:
@@ -203,6 +228,16 @@ class Supervisor:
         self._log.error("configuration refused, the last good one stays in force", reason=why[:2000])
         return why
 
+    async def _pay_leases(self) -> None:
+        """Raises StoreError, and then it is tried again with the next turn."""
+        if self._owes_leases:
+            self._owes_leases = False
+            try:
+                await self._store.run(self._end_leases)
+            except StoreError:
+                self._owes_leases = True
+                raise
+
     # --- keys ---
 
     async def _load_keys(self) -> None:
@@ -246,6 +281,7 @@ class Supervisor:
             self._forget(link)
             await link.stop()
         recovered = await asyncio.to_thread(self._recover)
+        self._owes_leases = True
         self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
         # With the turn held no reload comes between: it would miss the workers that are being started.
         async with self._turn:

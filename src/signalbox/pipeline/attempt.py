@@ -170,7 +170,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
             stream=envelope.stream,
             in_max=this.reserved_in,
             out_max=this.limit * envelope.n,
-            rates=deployment.rates,
+            rates=deployment.rates if deployment.tariff is None else money.rates_bound(this, permit.body),
             body_bytes=body_bytes,
             found=call.found,
             user=call.for_whom.user,

@@ -7,10 +7,11 @@ from typing import cast
 from signalbox.core.budgets import CONCURRENCY, REQUESTS, TOKENS, USD
 from signalbox.core.call import Call
 from signalbox.core.errors import BudgetExhausted, Unpriced
-from signalbox.core.usage import Usage
+from signalbox.core.usage import Rates, Usage
 from signalbox.ledger.estimate import Calibration
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
 from signalbox.wire.limit import limit_edits
 
@@ -92,8 +93,7 @@ def _amounts(
         tokens_in = max(tokens_in, deployment.context_tokens or REFERRED_TOKENS)
     fixed[TOKENS], per_out[TOKENS] = tokens_in, 1
     if dollars:
-        tiered = b'"service_tier"' in body or b'"speed"' in body or b'"inference_geo"' in body
-        price = stages.budgets.price(deployment, tiered=tiered)
+        price = stages.budgets.price(deployment, tiered=may_be_tiered(body))
         if not deployment.rates.priced:
             raise Unpriced(
                 f"The model of {deployment.name!r} has no price, and a budget in dollars is in force.", param="model"
@@ -102,6 +102,19 @@ def _amounts(
             rate = price.worst_in if b'"cache_control"' in body else price.plain_in
             fixed[USD], per_out[USD] = price.fixed + tokens_in * rate, price.out
     return fixed, per_out
+
+
+def may_be_tiered(body: bytes) -> bool:
+    """Whether a body speaks of a service tier that has prices of its own."""
+    return b'"service_tier"' in body or b'"speed"' in body or b'"inference_geo"' in body
+
+
+def rates_bound(this: Attempt, body: bytes) -> Rates:
+    """What an attempt without an end that is known is priced at."""
+    deployment = this.deployment
+    if deployment.tariff is None:
+        return deployment.rates
+    return dearest(deployment.rates, deployment.tariff, this.opened_ms, tiered=may_be_tiered(body))
 
 
 def _hides(call: Call, api: str, meter: Calibration) -> bool:

@@ -11,6 +11,7 @@ from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
 from signalbox.pipeline import money
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.pricing.cost import cost
 from signalbox.pricing.tariff import charge
 from signalbox.upstream.transport import UpstreamResponse
 
@@ -26,7 +27,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     now_ns = stages.now_ns()
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
     if usage is not this.usage or this.cost_pico is None:
-        this.cost_pico = charge(usage, this.deployment.rates, this.deployment.tariff, this.opened_ms)
+        this.cost_pico = _cost(this, usage, source)
     this.call.spent_pico += this.cost_pico or 0
     if this.hold is not None:
         money.settle(this, usage)
@@ -51,6 +52,14 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
 def spent_beside(call: Call, pico: int) -> None:
     """Adds what an errand of ours cost to the call that it was for. Each of its attempts is booked already."""
     call.spent_pico += pico
+
+
+def _cost(this: Attempt, usage: Usage, source: str) -> int | None:
+    """Whose tier nobody told costs what the dearest that it asked for does."""
+    deployment = this.deployment
+    if source == "estimated" and deployment.tariff is not None and not usage.tier and this.permit is not None:
+        return cost(usage, money.rates_bound(this, this.permit.body))
+    return charge(usage, deployment.rates, deployment.tariff, this.opened_ms)
 
 
 def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) -> tuple[Usage, str]:

@@ -61,7 +61,7 @@ def cost(usage: Usage, rates: Rates) -> int | None:
     if not rates.priced:
         return None
     if rates.tiers:
-        rates = _tier(usage.input_total, rates)
+        rates = at_length(usage.input_total, rates)
     total = rates.request
     for tokens, rate in (
         (usage.tokens_in, rates.tokens_in),
@@ -99,7 +99,7 @@ def _rare_rate(name: str, rates: Rates) -> int:
     return int(getattr(rates, rare.falls_back))
 
 
-def _tier(input_tokens: int, rates: Rates) -> Rates:
+def at_length(input_tokens: int, rates: Rates) -> Rates:
     """The rates of the highest tier whose threshold is exceeded; they hold for all tokens of the call."""
     found = rates
     for above, tier in rates.tiers:

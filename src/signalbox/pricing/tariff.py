@@ -11,7 +11,7 @@ import msgspec
 
 from signalbox.core.usage import Rates, Tariff, Usage, Window
 from signalbox.pricing import catalogue
-from signalbox.pricing.cost import cost
+from signalbox.pricing.cost import at_length, cost
 
 MINUTES_PER_DAY = 1440
 _MINUTE_MS = 60_000
@@ -22,6 +22,17 @@ TIERS: dict[str, tuple[dict[str, str], ...]] = {
     "batch": ({"processing": "batch"},),
     "fast": ({"speed": "fast"}, {"service_tier": "fast"}),
 }
+_PRICED = (
+    "tokens_in",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "tokens_out",
+    "reasoning",
+    "audio_in",
+    "audio_out",
+    "request",
+)
 # Anthropic: inference in the United States only costs 1.1 times every other price
 # (platform.claude.com/docs/en/about-claude/pricing, "Data residency pricing").
 US_ONLY: tuple[int, int] = (11, 10)
@@ -62,6 +73,50 @@ def rates_of(tier: str, rates: Rates, tariff: Tariff | None, time_ms: int) -> Ra
             return None
         rates = times(rates, shares[part])
     return rates
+
+
+def dearest(rates: Rates, tariff: Tariff | None, time_ms: int, *, tiered: bool) -> Rates:
+    """Rates that bound what an attempt begun at `time_ms` can be billed at, whoever serves it under which tier.
+
+    tiered: its body speaks of a tier, so that any of them may hold; otherwise the standard one of that moment does.
+    """
+    if tariff is None:
+        return rates
+    plain = rates_of("", rates, tariff, time_ms)
+    assert plain is not None
+    if not tiered:
+        return plain
+    named = [found for tier in tariff.tiers if (found := rates_of(tier, rates, tariff, time_ms)) is not None]
+    every = [plain, *named]
+    every += [times(one, share) for one in every for share in tariff.shares.values()]
+    return _worst(every)
+
+
+def _worst(every: list[Rates]) -> Rates:
+    """The highest price of each class, at each length of the input; fractions are rounded up here."""
+    lengths = sorted({above for rates in every for above, _ in rates.tiers})
+    whole = [_plain(rates) for rates in every]
+    tiers = tuple((above, _highest([_plain(at_length(above + 1, rates)) for rates in every])) for above in lengths)
+    return msgspec.structs.replace(_highest(whole), tiers=tiers)
+
+
+def _highest(every: list[Rates]) -> Rates:
+    rare: dict[str, int] = {}
+    for rates in every:
+        for name, rate in rates.rare:
+            rare[name] = max(rate, rare.get(name, rate))
+    highest = {name: max(getattr(rates, name) for rates in every) for name in _PRICED}
+    return msgspec.structs.replace(
+        every[0], **highest, priced=all(rates.priced for rates in every), rare=tuple(rare.items())
+    )
+
+
+def _plain(rates: Rates) -> Rates:
+    """Without long inputs, and its fraction multiplied in."""
+    top, bottom = rates.share or (1, 1)
+    scaled = {name: -(-getattr(rates, name) * top // bottom) for name in _PRICED if getattr(rates, name) > 0}
+    rare = tuple((name, -(-rate * top // bottom) if rate > 0 else rate) for name, rate in rates.rare)
+    return msgspec.structs.replace(rates, **scaled, rare=rare, tiers=(), share=None)
 
 
 def _within(minute: int, since: int, until: int) -> bool:
