@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash budget proof soak-proof conformance docs engine scenarios soak-faults clean
+.PHONY: serve test check tidy bench soak crash budget abuse proof soak-proof conformance docs engine scenarios soak-faults clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -83,6 +83,10 @@ crash: $(VENV)/.installed
 budget: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.budget $(ARGS)
 	$(BIN)/python -m benchmarks.budget --pause 10 $(ARGS)
+
+# 10,000 calls over four processes: one killed, the database restarted twice, a tenth of the clients gone.
+abuse: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.abuse --seed $(SEED) $(ARGS)
 
 # Every fault of a provider × endpoint × streaming × primary and fallback, and the published sixteen at full length.
 scenarios: $(VENV)/.installed

@@ -4,8 +4,9 @@ Run: python -m benchmarks.abuse [--calls 10000] [--workers 4] [--parallel 200] [
 exits with 1 when an attempt has no row or two, the ledger differs from the simulator's bill where the end is known, a
 bound is below the truth or all bounds of one kind together are more than a tenth above it, or a budget stays leased.
 
-A closed loop over the calls of benchmarks/crash.py, all under a hard budget in a PostgreSQL database. It is restarted (immediately, as after a crash) after a quarter and after five eighths of the
-calls; half-way one worker is killed with SIGKILL. One client in ten leaves at a moment of its own.
+A closed loop of the calls of benchmarks/crash.py, all under a hard budget in a PostgreSQL database. That is restarted
+(at once, as after a crash) after a quarter and after five eighths of the calls; half-way one worker is killed with
+SIGKILL. One client in ten leaves at a moment of its own.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ import uvloop
 
 from benchmarks.crash import PACE, PATHS, prompt
 from benchmarks.installation import Installation
-from signalbox.bootstrap import open_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.control.state import StateDir
 from signalbox.core.secret import Secret
 from signalbox.core.usage import PICO
@@ -158,8 +159,12 @@ def warm(installation: Installation, key: str, calls: int, seed: int) -> None:
 class Books:
     """Ledger against bill."""
 
-    def __init__(self, rows: list[dict[str, Any]], bill: dict[str, dict[str, Any]], answered: list[str]) -> None:
+    def __init__(
+        self, rows: list[dict[str, Any]], bill: dict[str, dict[str, Any]], answered: list[str], *, bounds: bool
+    ) -> None:
+        """bounds: whether those of what was cut are judged, or only told."""
         self.wrong: list[str] = []
+        self._bounds_judged = bounds
         self.figures: dict[str, Any] = {"rows": len(rows), "billed": len(bill)}
         by_id = {row["attempt_id"]: row for row in rows}
         self._say(len(rows) - len(by_id), "attempts have more than one row")
@@ -180,10 +185,13 @@ class Books:
         truth = {row["attempt_id"]: bill.get(row["attempt_id"], {}).get("cost_pico", 0) for row in cut}
         below = [row for row in cut if _pico(row) < truth[row["attempt_id"]]]
         short = max((truth[row["attempt_id"]] / max(1, _pico(row)) - 1 for row in below), default=0)
-        self._say(len(below), f"bounds of {name} rows are below the truth, by up to {short:.2%}, such as {below[:1]}")
+        self._say(
+            len(below) if self._bounds_judged else 0,
+            f"bounds of {name} rows are below the truth, by up to {short:.2%}, such as {below[:1]}",
+        )
         bounds, truths = sum(map(_pico, cut)), sum(truth.values())
         over = Decimal(bounds) / Decimal(truths) - 1 if truths else Decimal(0)
-        if over > OVER_MAX:
+        if over > OVER_MAX and self._bounds_judged:
             self.wrong.append(f"the bounds of {name} rows are {over:.1%} above the truth in sum")
         self.figures[name] = {
             "rows": len(cut),
@@ -233,7 +241,7 @@ def run(folder: Path, words: argparse.Namespace) -> dict[str, Any]:
         time.sleep(2.0)
         code = installation.stop()
         rows = installation.cli("ledger", "query")
-        books = Books(rows, installation.bill(), load.answered)
+        books = Books(rows, installation.bill(), load.answered, bounds=not words.books_only)
         verified = installation.cli("ledger", "verify")[0]
         with closing(open_store(StateDir(installation.state), Secret(database.url))) as store:
             leased = len(store.leases())
@@ -261,6 +269,11 @@ def main() -> int:
     parser.add_argument("--parallel", type=int, default=200)
     parser.add_argument("--workers", type=int, default=4)
     parser.add_argument("--warm", type=int, default=WARM_CALLS, help="calls for each worker before it begins")
+    parser.add_argument(
+        "--books-only",
+        action="store_true",
+        help="do not judge the bounds: where other work holds up gateway and simulator, both close late",
+    )
     parser.add_argument("--seed", type=int, default=1)
     words = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="signalbox-abuse-") as folder:

@@ -57,8 +57,9 @@ class Supervisor:
     """Runs until `stopping` is set.
 
     spawn: starts one worker. recover: settles what dead processes left open in their journals (blocking). end_leases:
-    books then what they had paid from their leases; until the store has taken that, it is owed. check: raises ConfigError for a text that cannot be put in force. stop_listening: lets go of this process's hold on the
-    workers' socket, so that new connections are refused once they have closed theirs. today: the UTC date, ISO.
+    books then what they had paid from their leases; until the store has taken that, it is owed. check: raises
+    ConfigError for a text that cannot be put in force. stop_listening: lets go of this process's hold on the workers'
+    socket, so that new connections are refused once they have closed theirs. today: the UTC date, ISO.
     """
 
     def __init__(

@@ -12,7 +12,7 @@ from typing import TypeVar
 from signalbox.core.budgets import Lease, LeaseAsk, Lent
 from signalbox.core.errors import LeaseUnavailable, StoreError
 from signalbox.core.ports import Store
-from signalbox.ledger.chain import is_locked
+from signalbox.ledger.chain import is_locked, is_sealed
 from signalbox.ledger.paid import paid_by
 
 # How often, and how far apart, those who hold something idle are asked to give it back before a call is refused.
@@ -104,13 +104,17 @@ def end_dead_leases(store: Store, journals: Path) -> int:
     """Books what dead processes of this machine had paid from their leases, as their journals say, and frees the rest;
     returns how many leases ended. Leases of other machines stay: their own supervisor knows what was paid from them.
 
-    Blocking; call it when what the dead left open is settled in their journals.
+    Blocking. A journal that is not sealed yet still has open attempts: its leases end once it is recovered.
     """
     by_holder: dict[str, list[Lease]] = {}
     for lease in store.leases():
         by_holder.setdefault(lease.holder, []).append(lease)
-    dead = [holder for holder in by_holder if (journals / holder).is_dir() and not is_locked(journals / holder)]
+    dead = [holder for holder in by_holder if _is_over(journals / holder)]
     for holder in dead:
         paid = paid_by(journals, holder)
         store.end_leases([(lease, paid.get(lease.mark, 0)) for lease in by_holder[holder]])
     return sum(len(by_holder[holder]) for holder in dead)
+
+
+def _is_over(chain: Path) -> bool:
+    return chain.is_dir() and not is_locked(chain) and is_sealed(chain)

@@ -86,7 +86,8 @@ def dearest(rates: Rates, tariff: Tariff | None, time_ms: int, *, tiered: bool) 
     assert plain is not None
     if not tiered:
         return plain
-    named = [found for tier in tariff.tiers if (found := rates_of(tier, rates, tariff, time_ms)) is not None]
+    names = {*tariff.tiers, *(name for window in tariff.windows for name in window.tiers)}
+    named = [found for tier in names if (found := rates_of(tier, rates, tariff, time_ms)) is not None]
     every = [plain, *named]
     every += [times(one, share) for one in every for share in tariff.shares.values()]
     return _worst(every)
