@@ -26,7 +26,7 @@ from signalbox.gateway.headers import HEADERS
 from signalbox.routing.router import TRANSLATIONS
 from signalbox.simulator import answers, faults
 from signalbox.simulator.settings import default_providers
-from signalbox.telemetry.metrics import METRICS, SECONDS_BUCKETS
+from signalbox.telemetry.metric_table import METRICS, SECONDS_BUCKETS
 from signalbox.wire.table import DIALECTS
 
 ROOT = Path(__file__).resolve().parent.parent

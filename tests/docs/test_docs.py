@@ -25,7 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from signalbox.config.discover import discover
-from signalbox.telemetry.metrics import METRICS
+from signalbox.telemetry.metric_table import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent

@@ -86,6 +86,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path, after_lines: int) -> None:
     assert sorted(opened) == sorted(ends) == sorted(set(opened))
     unknown = [entry for entry in entries if isinstance(entry, Settled) and entry.state == "unknown"]
     assert len(unknown) == result.attempts
+    assert [ended.end for ended in result.ended] == unknown
     assert all(end.source == "estimated" and end.usage.tokens_in == 100 for end in unknown)
     assert result.cost_pico == sum(end.cost_pico or 0 for end in unknown)
     report = verify(tmp_path)
@@ -93,7 +94,7 @@ def test_kill_nine_loses_nothing(tmp_path: Path, after_lines: int) -> None:
     assert report.chains[0].sealed
     # Twice is once.
     assert recover(tmp_path, 1) == msgspec.structs.replace(
-        result, chains=0, attempts=0, cost_pico=0, unpriced=0, torn_bytes=0, findings=(), finding_count=0
+        result, chains=0, attempts=0, cost_pico=0, unpriced=0, torn_bytes=0, findings=(), finding_count=0, ended=()
     )
 
 

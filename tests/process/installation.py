@@ -59,6 +59,9 @@ class Stream:
         self._writer.close()
         return self.data
 
+    def hang_up(self) -> None:
+        self._writer.transport.abort()
+
 
 class Served:
     """One installation: its state directory, its configuration file, and the process while it runs."""

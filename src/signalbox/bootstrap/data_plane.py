@@ -48,7 +48,8 @@ from signalbox.policy.sticky import Conversations, key_from
 from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
 from signalbox.telemetry.log import Log
-from signalbox.telemetry.metrics import Metrics
+from signalbox.telemetry.metrics import Metrics, Region
+from signalbox.telemetry.process import usage_now
 from signalbox.upstream.transport import Transport
 
 # The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
@@ -60,8 +61,11 @@ SWITCH_S = 0.0005
 class DataPlane:
     """What lives as long as one data-plane process, and the worker over it."""
 
-    def __init__(self, state: StateDir, chain: str, log: Log, lend: LendTo | None = None) -> None:
-        """lend: from whom to have leases on budgets; without it this process lends to itself."""
+    def __init__(
+        self, state: StateDir, chain: str, log: Log, lend: LendTo | None = None, metrics: Metrics | None = None
+    ) -> None:
+        """lend: from whom to have leases on budgets; without it this process lends to itself. metrics: where to count,
+        for a process apart from its supervisor."""
         self._state = state
         self._chain = chain
         self._log = log
@@ -79,7 +83,8 @@ class DataPlane:
         self._transport = Transport()
         self._limits = Limits()
         self._metering = Metering()
-        self._metrics = Metrics()
+        self._metrics = metrics or Metrics()
+        self._apart = metrics is not None
         self._fleets = Fleets(random.random)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
@@ -205,19 +210,27 @@ class DataPlane:
             stats = self._journal.stats()
             metrics.set(("signalbox_journal_bytes_total",), stats.bytes_written)
             metrics.set(("signalbox_journal_errors_total",), stats.refused)
+            metrics.set(("signalbox_journals_unhealthy",), int(not self._journal.healthy()))
+            metrics.set(("signalbox_journal_sync_seconds_max",), stats.fsync_ms_max / 1000)
+        if self._apart:
+            metrics.set(("signalbox_log_lines_dropped_total",), self._log.dropped)
+            used = usage_now()
+            metrics.set(("signalbox_memory_bytes", "workers"), used.memory_bytes)
+            metrics.set(("signalbox_cpu_seconds_total", "workers"), used.cpu_s)
 
 
-def run_worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, state_dir: Path) -> int:
     """A worker process: serve until the supervisor says drain, or is gone."""
-    return uvloop.run(_worker(listen_fd, link_fd, state_dir))
+    return uvloop.run(_worker(listen_fd, link_fd, metrics_fd, state_dir))
 
 
-async def _worker(listen_fd: int, link_fd: int, state_dir: Path) -> int:
+async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, state_dir: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
     lender = RemoteLender()
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend)
+    metrics = Metrics(Region(metrics_fd))
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics)
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     worker = plane.worker(listener)

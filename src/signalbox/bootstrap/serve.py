@@ -29,7 +29,7 @@ from signalbox.control.treasury import Treasury, end_dead_leases
 from signalbox.core.ports import Store
 from signalbox.core.secret import Secret
 from signalbox.ledger.journal import new_chain
-from signalbox.ledger.recover import recover
+from signalbox.ledger.recover import Recovery, recover
 from signalbox.policy.access import EVERY
 from signalbox.telemetry.log import Log
 
@@ -96,12 +96,12 @@ async def _serve(options: ServeOptions) -> int:
     return 0
 
 
-def _recover(state: StateDir, log: Log) -> int:
-    """Settles what dead processes left open, tells what is damaged, and returns how many attempts were settled."""
+def _recover(state: StateDir, log: Log) -> Recovery:
+    """Settles what dead processes left open, and tells what is damaged."""
     recovery = recover(state.journal, now_ms())
     if recovery.findings:
         alarm(log)(recovery.findings)
-    return recovery.attempts
+    return recovery
 
 
 def _first_key(store: Store, pepper: bytes) -> Secret | None:

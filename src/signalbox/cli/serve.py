@@ -11,6 +11,7 @@ import msgspec
 from signalbox.bootstrap.options import ServeOptions, Started
 from signalbox.bootstrap.serve import run_serve
 from signalbox.cli.options import add_config, add_state_dir, config_path
+from signalbox.telemetry.log import FORMAT_VARIABLE, FORMATS
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +22,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--admin-host", default="127.0.0.1", help="address of the control plane (default: %(default)s)")
     parser.add_argument("--admin-port", type=int, default=8701, help="its port (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="data-plane processes (default: %(default)s)")
+    parser.add_argument(
+        "--log-format",
+        choices=FORMATS,
+        help=f"form of log lines on standard error (default: {FORMAT_VARIABLE}, or json)",
+    )
     parser.add_argument("--json", action="store_true", help="print what is shown at start as one JSON object")
 
 
@@ -28,6 +34,8 @@ def run(options: argparse.Namespace) -> int:
     if not 1 <= options.workers <= 256:
         print("--workers must be between 1 and 256.", file=sys.stderr)
         return 2
+    if options.log_format is not None:
+        os.environ[FORMAT_VARIABLE] = options.log_format  # workers and the shipper inherit it
     return run_serve(
         ServeOptions(
             config=config_path(options.config),

@@ -22,7 +22,7 @@ from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
 from signalbox.core.link import Stop
-from signalbox.telemetry.metrics import render
+from signalbox.telemetry.prometheus import CONTENT_TYPE, render
 
 EXPLAIN_BYTES_MAX = 32 * 1024 * 1024
 
@@ -82,7 +82,7 @@ class Console:
 
     async def open_metrics(self, request: Request) -> Response:
         text = render(await self._supervisor.metrics())
-        return PlainTextResponse(text, media_type="text/plain; version=0.0.4; charset=utf-8")
+        return PlainTextResponse(text, media_type=CONTENT_TYPE)
 
     async def status(self, request: Request, actor: Actor) -> Response:
         supervisor = self._supervisor

@@ -17,6 +17,7 @@ import msgspec
 from signalbox.core.budgets import LeaseAsk, Lent
 from signalbox.core.errors import LeaseUnavailable
 from signalbox.core.link import MESSAGE_BYTES_MAX, AskLeases, Lend, Order, Recall, Report, Serving
+from signalbox.telemetry.metrics import Export, Metrics, Region, shared_region
 
 _HEAD_BYTES = 4
 ANSWER_S = 30.0
@@ -35,6 +36,10 @@ class Link(Protocol):
 
     @property
     def alive(self) -> bool: ...
+
+    def counted(self) -> Export | None:
+        """What a process of its own counted up to its end; None for one that shares this process."""
+        ...
 
     def recall(self, accounts: list[str]) -> None: ...
 
@@ -76,6 +81,9 @@ class LocalLink:
         self._recall = recall
         self.alive = True
 
+    def counted(self) -> Export | None:
+        return None
+
     def recall(self, accounts: list[str]) -> None:
         self._recall(accounts)
 
@@ -96,8 +104,10 @@ class ProcessLink:
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         lend: LendTo,
+        region: Region,
     ) -> None:
         self._process = process
+        self._region = region
         self._reader = reader
         self._writer = writer
         self._turn = asyncio.Lock()
@@ -112,15 +122,18 @@ class ProcessLink:
     async def spawn(cls, listener: socket.socket, arguments: list[str], lend: LendTo) -> ProcessLink:
         """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else."""
         ours, theirs = socket.socketpair()
+        region = shared_region()
         command = [sys.executable, "-m", "signalbox", "_worker", "--listen-fd", str(listener.fileno())]
-        command += ["--link-fd", str(theirs.fileno()), *arguments]
+        command += ["--link-fd", str(theirs.fileno()), "--metrics-fd", str(region), *arguments]
         process = subprocess.Popen(  # noqa: S603, ASYNC220  (our own interpreter; polled, never waited for)
-            command, pass_fds=(listener.fileno(), theirs.fileno()), stdin=subprocess.DEVNULL
+            command, pass_fds=(listener.fileno(), theirs.fileno(), region), stdin=subprocess.DEVNULL
         )
         theirs.close()
+        mapped = Region(region)
+        os.close(region)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        return cls(process, reader, writer, lend)
+        return cls(process, reader, writer, lend, mapped)
 
     @property
     def alive(self) -> bool:
@@ -145,6 +158,9 @@ class ProcessLink:
         if isinstance(report, Serving):
             self.chain = report.chain
         return report
+
+    def counted(self) -> Export | None:
+        return Metrics(self._region).export()
 
     def recall(self, accounts: list[str]) -> None:
         """Ask for what the worker does not use of these accounts."""

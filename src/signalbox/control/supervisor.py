@@ -8,6 +8,7 @@ from typing import Protocol
 
 import msgspec
 
+from signalbox import __version__
 from signalbox.control.keys import usable
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
@@ -16,9 +17,11 @@ from signalbox.core.budgets import Balance
 from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen, Stop
 from signalbox.core.ports import Store, VirtualKey
+from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Export, Metrics, counters, merge
+from signalbox.telemetry.process import usage_now
 
 WATCH_S = 0.25
 STOPS_MAX = 1000
@@ -70,7 +73,7 @@ class Supervisor:
         pepper: bytes,
         workers: int,
         spawn: Callable[[], Awaitable[Link]],
-        recover: Callable[[], int],
+        recover: Callable[[], Recovery],
         end_leases: Callable[[Store], int],
         check: Callable[[Text, int], Checked],
         shipping: Shipping,
@@ -109,15 +112,15 @@ class Supervisor:
         self.last_error = ""
         self.reload_wanted = False
         self.stopping = stopping
-        # What workers that are gone had counted when they were last asked, so that no counter ever falls.
+        # What this process counts itself, and what workers that are gone had counted, so that no counter ever falls.
+        self._own = Metrics()
         self._counted: dict[Link, Export] = {}
-        self._gone = Metrics()
 
     # --- life ---
 
     async def start(self) -> None:
         """Everything up to accepting calls. Raises ConfigError when the first configuration is wrong."""
-        recovered = await asyncio.to_thread(self._recover)
+        recovered = await self._settle_dead()
         if recovered:
             self._log.warning("recovered open attempts of a dead process", attempts=recovered)
         text = self._source.read()
@@ -281,7 +284,8 @@ class Supervisor:
             self._links.remove(link)
             self._forget(link)
             await link.stop()
-        recovered = await asyncio.to_thread(self._recover)
+        self._own.add(("signalbox_worker_restarts_total",), len(dead))
+        recovered = await self._settle_dead()
         self._owes_leases = True
         self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
         # With the turn held no reload comes between: it would miss the workers that are being started.
@@ -294,6 +298,16 @@ class Supervisor:
                     self._links.append(DeadLink())
         self._restart_s = min(max(0.1, self._restart_s * 2), RESTART_S_MAX)
         self._restart_at = now + self._restart_s
+
+    async def _settle_dead(self) -> int:
+        """Ends what dead processes left open; it counts like every other end."""
+        recovery = await asyncio.to_thread(self._recover)
+        for ended in recovery.ended:
+            end = ended.end
+            duration_ns = end.duration_ms * 1_000_000
+            self._own.attempt(ended.deployment, ended.workload, end.state, end.usage, end.cost_pico, duration_ns)
+        self._own.add(("signalbox_journal_findings_total",), recovery.finding_count)
+        return recovery.attempts
 
     # --- what others read ---
 
@@ -332,7 +346,7 @@ class Supervisor:
             if isinstance(answer, Exported) and answer.export:
                 self._counted[link] = msgspec.msgpack.decode(answer.export, type=Export)
         alive = [export for link, export in self._counted.items() if link in self._links]
-        total = merge([self._gone.export(), *alive])
+        total = merge([self._own.export(), *alive])
         total.set(("signalbox_workers",), self.workers_alive)
         total.set(("signalbox_config_generation",), self.generation)
         total.set(("signalbox_keys",), len(self._keys))
@@ -341,19 +355,31 @@ class Supervisor:
         total.set(("signalbox_ledger_records_shipped_total",), shipped.records)
         total.set(("signalbox_ledger_ship_failures_total",), shipped.failures)
         total.set(("signalbox_ledger_lag_seconds",), shipped.lag_s)
+        total.add(("signalbox_journal_findings_total",), shipped.findings)
+        total.add(("signalbox_log_lines_dropped_total",), self._log.dropped)
+        total.set(("signalbox_build_info", __version__), 1)
+        for about, count in self.checked.due_counts.items():
+            total.set(("signalbox_due", about), count)
+        own = usage_now()
+        total.set(("signalbox_memory_bytes", "supervisor"), own.memory_bytes)
+        total.set(("signalbox_cpu_seconds_total", "supervisor"), own.cpu_s)
         return total
 
     def _forget(self, link: Link) -> None:
-        """Keeps a dead worker's counters as they were when last asked for; its gauges died with it."""
-        counted = self._counted.pop(link, None)
+        """Keeps a dead worker's counters as they were at its end; its gauges died with it."""
+        told = self._counted.pop(link, None)
+        counted = link.counted() or told
         if counted is not None:
-            self._gone = merge([self._gone.export(), counters(counted)])
+            self._own.absorb(counters(counted))
 
 
 class DeadLink:
     """Stands for a worker that could not be started, until the next try."""
 
     alive = False
+
+    def counted(self) -> None:
+        return None
 
     async def ask(self, order: object) -> Applied:
         raise LinkLost("not started")

@@ -29,9 +29,18 @@ ERROR = "process_died"
 _SEGMENT_BYTES_MAX = 64 << 20
 
 
+class Ended(msgspec.Struct, frozen=True):
+    """One attempt that recovery ended."""
+
+    deployment: str
+    workload: str
+    end: Settled
+
+
 class Recovery(msgspec.Struct, frozen=True):
-    """What recovery did. chains: those it had to read. attempts: those it ended. cost_pico: the sum of their upper
-    bounds; unpriced: how many have none. torn_bytes: moved aside behind the last whole line of a segment."""
+    """What recovery did. chains: those it had to read. attempts: those it ended, one by one in `ended`. cost_pico: the
+    sum of their upper bounds; unpriced: how many have none. torn_bytes: moved aside behind the last whole line of a
+    segment."""
 
     chains: int
     attempts: int
@@ -40,12 +49,14 @@ class Recovery(msgspec.Struct, frozen=True):
     torn_bytes: int
     findings: tuple[Finding, ...]
     finding_count: int
+    ended: tuple[Ended, ...] = ()
 
 
 class _Totals:
     def __init__(self) -> None:
         self.chains = self.attempts = self.cost_pico = self.unpriced = self.torn_bytes = 0
         self.findings = Findings()
+        self.ended: list[Ended] = []
 
 
 def recover(journal_directory: Path, time_ms: int) -> Recovery:
@@ -75,6 +86,7 @@ def recover(journal_directory: Path, time_ms: int) -> Recovery:
         torn_bytes=totals.torn_bytes,
         findings=tuple(totals.findings.kept),
         finding_count=totals.findings.count,
+        ended=tuple(totals.ended),
     )
 
 
@@ -99,7 +111,8 @@ def _recover_chain(journal_directory: Path, chain: str, tail: Tail, time_ms: int
     finally:
         writer.release()
     totals.attempts += len(ends)
-    for end in ends:
+    for (opened, _), end in zip(owed.values(), ends, strict=True):
+        totals.ended.append(Ended(opened.deployment, opened.workload, end))
         totals.cost_pico += end.cost_pico or 0
         totals.unpriced += end.cost_pico is None
 

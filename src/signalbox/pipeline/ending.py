@@ -110,6 +110,7 @@ def _put_on_record(call: Call, error: CallError, stages: Stages) -> None:
             found=call.found,
         )
     )
+    stages.metrics.add(("signalbox_refused_calls_total", call.workload.name, error.code))
 
 
 def _of_fault(fault: UpstreamFault, pursuit: Pursuit) -> CallError:

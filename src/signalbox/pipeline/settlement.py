@@ -46,7 +46,15 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
             duration_ms=(now_ns - this.started_ns) // 1_000_000,
         )
     )
-    stages.metrics.attempt(this.deployment.name, state, usage, this.cost_pico, now_ns - this.started_ns)
+    stages.metrics.attempt(
+        this.deployment.name,
+        this.call.workload.name,
+        state,
+        usage,
+        this.cost_pico,
+        now_ns - this.started_ns,
+        this.ttft_ns - this.started_ns if this.ttft_ns else 0,
+    )
 
 
 def spent_beside(call: Call, pico: int) -> None:

@@ -1,26 +1,35 @@
-"""Prometheus metrics with stable names and labels bounded by the configuration, mergeable over processes.
+"""The numbers behind the metrics: cheap to add to, readable after their process was killed, mergeable over processes.
 
-Every series lives in one flat mapping from (name, label values) to a number, so that workers can send theirs to the
-supervisor, which adds them up.
+Every series has a slot in one block of memory. A worker's block belongs to its supervisor, so that what the worker
+counted up to the moment of a `kill -9` is still there. The declarations are in metric_table.py.
 """
 
 from __future__ import annotations
 
+import mmap
+import os
+import tempfile
 from bisect import bisect_left
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 
 import msgspec
 
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN
 from signalbox.core.usage import PICO, Usage
+from signalbox.telemetry.metric_table import BY_NAME, SECONDS_BUCKETS
 
-SECONDS_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
-SERIES_MAX = 50_000
+SLOTS_MAX = 65_536
+NAMES_BYTES_MAX = 8 << 20
+_HEAD_BYTES = 4096
+_VALUES_AT = _HEAD_BYTES + NAMES_BYTES_MAX
+_REGION_BYTES = _VALUES_AT + 8 * SLOTS_MAX
+# A histogram's slots: its buckets, then +Inf, then the sum.
+_WIDTH = len(SECONDS_BUCKETS) + 2
 
 # A metric's name, then its label values in declared order.
 Key = tuple[str, ...]
-Series = dict[Key, float]
 HistogramRow = tuple[tuple[str, ...], list[float]]
+_DROPPED: Key = ("signalbox_dropped_series_total",)
 
 
 class Export(msgspec.Struct, frozen=True):
@@ -30,126 +39,169 @@ class Export(msgspec.Struct, frozen=True):
     histograms: list[HistogramRow]
 
 
-class Metric(msgspec.Struct, frozen=True):
-    """One metric's declaration. kind: counter, gauge or histogram. labels: names, in the order of the values."""
+class Region:
+    """A block of memory with the names of series and their values. Pages that were never touched cost nothing."""
 
-    name: str
-    kind: str
-    help: str
-    labels: tuple[str, ...] = ()
+    __slots__ = ("_bytes", "_length", "values")
 
+    def __init__(self, descriptor: int = -1) -> None:
+        """descriptor: from `shared_region`; without one the memory is the process's own."""
+        self._bytes = mmap.mmap(descriptor, _REGION_BYTES)
+        view = memoryview(self._bytes)
+        self._length = view[:8].cast("Q")
+        self.values = view[_VALUES_AT:].cast("d")
 
-METRICS: tuple[Metric, ...] = (
-    Metric("signalbox_requests_total", "counter", "Requests answered, by endpoint and status.", ("endpoint", "status")),
-    Metric("signalbox_request_seconds", "histogram", "Time from request to end of answer.", ("endpoint",)),
-    Metric("signalbox_attempts_total", "counter", "Attempts ended, by deployment and state.", ("deployment", "state")),
-    Metric("signalbox_attempt_seconds", "histogram", "Time of one attempt.", ("deployment",)),
-    Metric("signalbox_tokens_total", "counter", "Tokens, by deployment and class.", ("deployment", "class")),
-    Metric("signalbox_cost_usd_total", "counter", "Cost of attempts in US dollars.", ("deployment",)),
-    Metric("signalbox_unpriced_attempts_total", "counter", "Attempts whose cost is unknown.", ("deployment",)),
-    Metric("signalbox_unknown_usage_fields_total", "counter", "Usage fields nobody has classified.", ("deployment",)),
-    Metric("signalbox_retries_total", "counter", "Attempts repeated at the same deployment.", ("deployment",)),
-    Metric("signalbox_retries_refused_total", "counter", "Retries that a budget did not allow.", ("deployment",)),
-    Metric("signalbox_fallovers_total", "counter", "Calls answered after a failure, by who did.", ("deployment",)),
-    Metric("signalbox_overflows_total", "counter", "Calls sent on from a full deployment.", ("workload", "reason")),
-    Metric("signalbox_hedges_total", "counter", "Second attempts beside slow ones, by who won.", ("workload", "won")),
-    Metric("signalbox_quarantined_total", "counter", "Bodies held back because they broke several deployments."),
-    Metric("signalbox_replicas_out_of_use", "gauge", "Replicas that get no calls now.", ("deployment",)),
-    Metric(
-        "signalbox_stream_rescues_total",
-        "counter",
-        "Streams that died on the way, by what became of them.",
-        ("outcome",),
-    ),
-    Metric("signalbox_in_flight", "gauge", "Calls in flight."),
-    Metric("signalbox_shed_total", "counter", "Calls turned away because there was too much to do.", ("criticality",)),
-    Metric("signalbox_loop_lag_seconds", "gauge", "How long ready work waits for its turn, of late."),
-    Metric("signalbox_client_connections", "gauge", "Open client connections."),
-    Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),
-    Metric("signalbox_journal_bytes_total", "counter", "Bytes appended to the journal."),
-    Metric("signalbox_journal_errors_total", "counter", "Records the journal refused."),
-    Metric("signalbox_ledger_records_shipped_total", "counter", "Journal records moved into the store."),
-    Metric("signalbox_ledger_ship_failures_total", "counter", "Passes in which the store could not be written."),
-    Metric("signalbox_ledger_lag_seconds", "gauge", "Time since the store last held all that the journals held."),
-    Metric("signalbox_config_generation", "gauge", "Generation of the configuration in force."),
-    Metric("signalbox_config_reload_failures_total", "counter", "Configurations refused at reload."),
-    Metric("signalbox_keys", "gauge", "Virtual keys loaded."),
-    Metric("signalbox_workers", "gauge", "Worker processes alive."),
-    Metric("signalbox_dropped_series_total", "counter", "Metric updates dropped because of the series bound."),
-)
-BY_NAME = {metric.name: metric for metric in METRICS}
+    def add_name(self, key: Key) -> bool:
+        """Puts the next series' name on record; False when there is no room. It is readable before its value is."""
+        line = msgspec.json.encode(key) + b"\n"
+        start = _HEAD_BYTES + self._length[0]
+        if start + len(line) > _VALUES_AT:
+            return False
+        self._bytes[start : start + len(line)] = line
+        self._length[0] += len(line)
+        return True
+
+    def names(self) -> list[Key]:
+        written = self._bytes[_HEAD_BYTES : _HEAD_BYTES + self._length[0]]
+        return [msgspec.json.decode(line, type=Key) for line in written.splitlines()]
 
 
-class _Keys:
-    """The series of one deployment that every attempt touches, spelled once."""
+def shared_region() -> int:
+    """The descriptor of a new region, for a process that inherits it: in memory where the system can do that, else in
+    a file without a name."""
+    if hasattr(os, "memfd_create"):
+        descriptor = os.memfd_create("signalbox-metrics")
+    else:
+        with tempfile.TemporaryFile() as file:
+            descriptor = os.dup(file.fileno())
+    os.ftruncate(descriptor, _REGION_BYTES)
+    return descriptor
 
-    __slots__ = ("cost", "input", "output", "seconds", "state")
 
-    def __init__(self, deployment: str) -> None:
-        self.state: dict[str, Key] = {
-            state: ("signalbox_attempts_total", deployment, state) for state in (SETTLED, FAILED, CANCELLED, UNKNOWN)
+class _Slots:
+    """Where the numbers of one deployment lie that every attempt touches."""
+
+    __slots__ = ("cost", "first", "input", "output", "pace", "seconds", "state")
+
+    def __init__(self, deployment: str, slot_of: Callable[[Key], int]) -> None:
+        self.state = {
+            state: slot_of(("signalbox_attempts_total", deployment, state))
+            for state in (SETTLED, FAILED, CANCELLED, UNKNOWN)
         }
-        self.seconds: Key = ("signalbox_attempt_seconds", deployment)
-        self.input: Key = ("signalbox_tokens_total", deployment, "input")
-        self.output: Key = ("signalbox_tokens_total", deployment, "output")
-        self.cost: Key = ("signalbox_cost_usd_total", deployment)
+        self.seconds = slot_of(("signalbox_attempt_seconds", deployment))
+        self.first = slot_of(("signalbox_first_token_seconds", deployment))
+        self.pace = slot_of(("signalbox_output_token_seconds", deployment))
+        self.input = slot_of(("signalbox_tokens_total", deployment, "input"))
+        self.output = slot_of(("signalbox_tokens_total", deployment, "output"))
+        self.cost = slot_of(("signalbox_cost_usd_total", deployment))
 
 
 class Metrics:
     """This process's counters and histograms; gauges are set when the page is read."""
 
-    __slots__ = ("_endpoints", "_histograms", "_keys", "_series")
+    __slots__ = ("_deployments", "_endpoints", "_next", "_region", "_slots", "_values", "_workloads")
 
-    def __init__(self) -> None:
-        self._keys: dict[str, _Keys] = {}
-        self._endpoints: dict[tuple[str, int], tuple[Key, Key]] = {}
-        self._series: Series = {}
-        self._histograms: dict[tuple[str, ...], list[float]] = {}
+    def __init__(self, region: Region | None = None) -> None:
+        self._region = region or Region()
+        self._values = self._region.values
+        self._slots: dict[Key, int] = {}
+        self._next = 0
+        self._deployments: dict[str, _Slots] = {}
+        self._workloads: dict[str, tuple[int, int]] = {}
+        self._endpoints: dict[tuple[str, int], tuple[int, int]] = {}
+        if region is None or not region.names():
+            self._slot(_DROPPED)
+        else:
+            for key in region.names():
+                self._slots[key] = self._next
+                self._next += _width(key)
+
+    # --- writing ---
 
     def add(self, key: tuple[str, ...], value: float = 1) -> None:
         """key: metric name, then its label values in declared order."""
-        series = self._series
-        if key in series:
-            series[key] += value
-        elif len(series) < SERIES_MAX:
-            series[key] = value
-        else:
-            dropped = ("signalbox_dropped_series_total",)
-            series[dropped] = series.get(dropped, 0) + 1
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slot(key)
+        if slot >= 0:
+            self._values[slot] += value
 
     def set(self, key: tuple[str, ...], value: float) -> None:
-        if key in self._series or len(self._series) < SERIES_MAX:
-            self._series[key] = value
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slot(key)
+        if slot >= 0:
+            self._values[slot] = value
 
     def observe(self, key: tuple[str, ...], seconds: float) -> None:
-        histogram = self._histograms.get(key)
-        if histogram is None:
-            if len(self._histograms) >= SERIES_MAX // len(SECONDS_BUCKETS):
-                return
-            # Buckets, then +Inf, then the sum.
-            histogram = self._histograms[key] = [0.0] * (len(SECONDS_BUCKETS) + 2)
-        histogram[bisect_left(SECONDS_BUCKETS, seconds)] += 1
-        histogram[-1] += seconds
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._slot(key)
+        self._observe(slot, seconds)
 
-    def attempt(self, deployment: str, state: str, usage: Usage, cost_pico: int | None, duration_ns: int) -> None:
-        """One attempt ended."""
-        keys = self._keys.get(deployment)
-        if keys is None:
-            keys = self._keys[deployment] = _Keys(deployment)
-        add = self.add
-        add(keys.state[state])
-        self.observe(keys.seconds, duration_ns / 1e9)
+    def _observe(self, slot: int, seconds: float) -> None:
+        if slot >= 0:
+            values = self._values
+            values[slot + bisect_left(SECONDS_BUCKETS, seconds)] += 1
+            values[slot + _WIDTH - 1] += seconds
+
+    def _slot(self, key: Key) -> int:
+        """The place of a series, a new one if need be; -1 when there is no room, which is counted."""
+        slot = self._slots.get(key)
+        if slot is not None:
+            return slot
+        width = _width(key)
+        if self._next + width > SLOTS_MAX or not self._region.add_name(key):
+            self._values[self._slots[_DROPPED]] += 1
+            return -1
+        slot = self._slots[key] = self._next
+        self._next += width
+        return slot
+
+    def attempt(
+        self,
+        deployment: str,
+        workload: str,
+        state: str,
+        usage: Usage,
+        cost_pico: int | None,
+        duration_ns: int,
+        first_ns: int = 0,
+    ) -> None:
+        """One attempt ended. duration_ns: 0 when nobody knows. first_ns: from its start to the first content of its
+        stream, 0 for none."""
+        slots = self._deployments.get(deployment)
+        if slots is None:
+            slots = self._deployments[deployment] = _Slots(deployment, self._slot)
+        of_workload = self._workloads.get(workload)
+        if of_workload is None:
+            names = ("signalbox_workload_attempts_total", "signalbox_workload_cost_usd_total")
+            of_workload = (self._slot((names[0], workload)), self._slot((names[1], workload)))
+            self._workloads[workload] = of_workload
+        self._count(slots.state[state], 1)
+        self._count(of_workload[0], 1)
+        if duration_ns:
+            self._observe(slots.seconds, duration_ns / 1e9)
+        if first_ns:
+            self._observe(slots.first, first_ns / 1e9)
+            if state == SETTLED and usage.output_total > 1:
+                self._observe(slots.pace, (duration_ns - first_ns) / 1e9 / (usage.output_total - 1))
         if usage.tokens_in:
-            add(keys.input, usage.tokens_in)
+            self._count(slots.input, usage.tokens_in)
         if usage.tokens_out:
-            add(keys.output, usage.tokens_out)
+            self._count(slots.output, usage.tokens_out)
         if cost_pico:
-            add(keys.cost, cost_pico / PICO)
+            self._count(slots.cost, cost_pico / PICO)
+            self._count(of_workload[1], cost_pico / PICO)
         elif cost_pico is None:
-            add(("signalbox_unpriced_attempts_total", deployment))
+            self.add(("signalbox_unpriced_attempts_total", deployment))
         rare = usage.output_total + usage.input_total - usage.tokens_in - usage.tokens_out
         if rare or usage.unknown or usage.rare:
             self._rare(deployment, usage)
+
+    def _count(self, slot: int, value: float) -> None:
+        if slot >= 0:
+            self._values[slot] += value
 
     def _rare(self, deployment: str, usage: Usage) -> None:
         for name, tokens in (
@@ -166,87 +218,75 @@ class Metrics:
             self.add(("signalbox_unknown_usage_fields_total", deployment))
 
     def request(self, endpoint: str, status: int, duration_ns: int) -> None:
-        """One request was answered. Endpoints and statuses are few: their keys are made once."""
-        keys = self._endpoints.get((endpoint, status))
-        if keys is None:
-            keys = (("signalbox_requests_total", endpoint, str(status)), ("signalbox_request_seconds", endpoint))
-            self._endpoints[(endpoint, status)] = keys
-        self.add(keys[0])
-        self.observe(keys[1], duration_ns / 1e9)
+        """One request was answered. Endpoints and statuses are few: their places are looked up once."""
+        slots = self._endpoints.get((endpoint, status))
+        if slots is None:
+            counted = self._slot(("signalbox_requests_total", endpoint, str(status)))
+            slots = (counted, self._slot(("signalbox_request_seconds", endpoint)))
+            self._endpoints[(endpoint, status)] = slots
+        self._count(slots[0], 1)
+        self._observe(slots[1], duration_ns / 1e9)
 
-    def add_histogram(self, key: tuple[str, ...], values: list[float]) -> None:
-        mine = self._histograms.setdefault(key, [0.0] * (len(SECONDS_BUCKETS) + 2))
-        for index, value in enumerate(values[: len(mine)]):
-            mine[index] += value
+    # --- reading ---
 
-    def by_name(self) -> tuple[dict[str, list[tuple[tuple[str, ...], float]]], dict[str, list[HistogramRow]]]:
-        """Series and histograms grouped by metric name, label values sorted."""
-        series: dict[str, list[tuple[tuple[str, ...], float]]] = {}
-        for (name, *labels), value in sorted(self._series.items()):
-            series.setdefault(name, []).append((tuple(labels), value))
-        histograms: dict[str, list[HistogramRow]] = {}
-        for (name, *labels), values in sorted(self._histograms.items()):
-            histograms.setdefault(name, []).append((tuple(labels), values))
-        return series, histograms
+    def rows(self) -> Iterator[tuple[Key, list[float]]]:
+        """Every series with its numbers: one, or those of a histogram."""
+        values = self._values
+        for key, slot in self._slots.items():
+            yield key, [float(value) for value in values[slot : slot + _width(key)]]
+
+    def by_name(self) -> dict[str, list[tuple[Key, list[float]]]]:
+        """Series grouped by metric, as (label values, numbers), label values sorted."""
+        found: dict[str, list[tuple[Key, list[float]]]] = {}
+        for (name, *labels), values in sorted(self.rows()):
+            found.setdefault(name, []).append((tuple(labels), values))
+        return found
 
     def export(self) -> Export:
         """Everything as plain data, for the supervisor."""
-        return Export(list(self._series.items()), list(self._histograms.items()))
+        series: list[tuple[Key, float]] = []
+        histograms: list[HistogramRow] = []
+        for key, values in self.rows():
+            if len(values) == 1:
+                series.append((key, values[0]))
+            else:
+                histograms.append((key, values))
+        return Export(series, histograms)
+
+    def absorb(self, export: Export) -> None:
+        """Adds another process's numbers to these; of gauges that say so, the larger one stays."""
+        for key, value in export.series:
+            metric = BY_NAME.get(key[0])
+            if metric is not None and metric.merge == "max":
+                slot = self._slot(key)
+                self.set(key, max(value, self._values[slot] if slot >= 0 else value))
+            else:
+                self.add(key, value)
+        for key, values in export.histograms:
+            slot = self._slot(key)
+            if slot >= 0:
+                for index, value in enumerate(values[:_WIDTH]):
+                    self._values[slot + index] += value
+
+
+def _width(key: Key) -> int:
+    metric = BY_NAME.get(key[0])
+    return _WIDTH if metric is not None and metric.kind == "histogram" else 1
 
 
 def merge(exports: Iterable[Export]) -> Metrics:
-    """The sum over processes. Gauges are added too: each process exports its own share."""
+    """The sum over processes. Gauges are added too, since each process exports its own share, or the worst is kept."""
     total = Metrics()
     for export in exports:
-        for key, value in export.series:
-            total.add(key, value)
-        for key, values in export.histograms:
-            total.add_histogram(key, values)
+        total.absorb(export)
     return total
 
 
 def counters(export: Export) -> Export:
     """An export without its gauges."""
-    kept = [(key, value) for key, value in export.series if BY_NAME[key[0]].kind == "counter"]
-    return Export(kept, export.histograms)
+    return Export([(key, value) for key, value in export.series if _lasts(key)], export.histograms)
 
 
-def render(metrics: Metrics) -> str:
-    """The Prometheus text format, version 0.0.4."""
-    lines: list[str] = []
-    series, histograms = metrics.by_name()
-    for metric in METRICS:
-        if metric.kind == "histogram":
-            rows = [line for key, values in histograms.get(metric.name, []) for line in _buckets(metric, key, values)]
-        else:
-            found = series.get(metric.name, [])
-            rows = [f"{metric.name}{_labels(metric.labels, key)} {_number(value)}" for key, value in found]
-        if rows:
-            lines += [f"# HELP {metric.name} {metric.help}", f"# TYPE {metric.name} {metric.kind}", *rows]
-    return "\n".join(lines) + "\n"
-
-
-def _buckets(metric: Metric, key: tuple[str, ...], values: list[float]) -> list[str]:
-    lines: list[str] = []
-    total = 0.0
-    for bound, count in zip([*map(str, SECONDS_BUCKETS), "+Inf"], values[:-1], strict=True):
-        total += count
-        lines.append(f"{metric.name}_bucket{_labels((*metric.labels, 'le'), (*key, bound))} {_number(total)}")
-    lines.append(f"{metric.name}_sum{_labels(metric.labels, key)} {_number(values[-1])}")
-    lines.append(f"{metric.name}_count{_labels(metric.labels, key)} {_number(total)}")
-    return lines
-
-
-def _labels(names: tuple[str, ...], values: tuple[str, ...]) -> str:
-    if not names:
-        return ""
-    pairs = ",".join(f'{name}="{_escape(value)}"' for name, value in zip(names, values, strict=True))
-    return "{" + pairs + "}"
-
-
-def _escape(value: str) -> str:
-    return value.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
-
-
-def _number(value: float) -> str:
-    return str(int(value)) if value == int(value) else repr(value)
+def _lasts(key: Key) -> bool:
+    metric = BY_NAME.get(key[0])
+    return metric is not None and metric.kind == "counter"
