@@ -468,9 +468,11 @@ class Proof:
         stated = beyond(whole, set(oracle.doc["workloads"][place.workload].get("data", [])) | set(caller.data))
         least, most = self.memory.labels(sent, caller, flight.force.keys[sent.caller], stated, whole)
         names = self._told(call, oracle, number, about, flight)
+        # Answered without a record (a count that is estimated): the labels it was decided by are not told, and where a
+        # conversation may hold any of them nobody can say what was due.
+        anything = names is None and EVERY_LABEL.issubset(most)
         if names is None:
-            # Answered without a record (a count that is estimated): the labels it was decided by are not told.
-            names = set(least if EVERY_LABEL.issubset(most) else most)
+            names = set(least if anything else most)
         if not within(least, names):
             due = sorted(told_by(least))
             self._find("escapes", number, f"labels lost, {due} were due, not {sorted(names)}: {about}")
@@ -479,7 +481,8 @@ class Proof:
         permitted = oracle.permitted(place, caller, sent.facts, least | names)
         for attempt in left:
             self._attempt(attempt, oracle, permitted, sent, number, about)
-        self._outcome(left, status, reason, place, permitted, flight, number, about)
+        due = frozenset[str]() if anything else permitted
+        self._outcome(left, status, reason, place, due, flight, number, about)
 
     def _told(self, call: str, oracle: Oracle, number: int, about: str, flight: Flight) -> set[str] | None:
         """The labels on record for this call; records agree with each other and with the version in force."""
