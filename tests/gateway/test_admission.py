@@ -55,6 +55,24 @@ async def test_the_least_urgent_are_turned_away_first(tmp_path: Path) -> None:
         assert not any(row["state"] == "open" for row in box.rows())
 
 
+@pytest.mark.parametrize(
+    ("of_key", "workload", "rank"),
+    [("", "agent", 1), ("eval", "interactive", 3), ("batch", "eval", 3), ("interactive", "batch", 2)],
+)
+async def test_a_key_makes_calls_less_urgent_and_never_more(
+    tmp_path: Path, of_key: str, workload: str, rank: int
+) -> None:
+    async with running(tmp_path / "state", {"workloads": _workloads()}) as box:
+        assert box.worker.gateway is not None
+        limits = box.worker.gateway.stages.limits
+        key = await box.new_key(criticality=of_key)
+        body = {"model": workload, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+        for admitted in range(len(CRITICALITIES)):
+            limits.press(SHARES[admitted])  # this rank and those after it have no room
+            answer = await box.request(CHAT, body, key=key)
+            assert answer.status == (200 if rank < admitted else 503), (admitted, answer.body)
+
+
 @given(st.floats(0, 2), st.integers(0, 3))
 def test_pressure_turns_away_from_the_end(pressure: float, rank: int) -> None:
     limits = Limits(chance=lambda: 0.5)

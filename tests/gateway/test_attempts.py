@@ -317,3 +317,37 @@ async def test_a_stored_answer_is_asked_for_where_it_lies(tmp_path: Path, stream
         box.sim.log.clear()
         await ask(box, "/v1/responses", "stored", input="and then?", previous_response_id=previous)
         assert asked(box)[0] == "edge"
+
+
+FILES = {
+    "chat": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}],
+    "responses": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}],
+    "messages": [
+        {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file-1"}}]}
+    ],
+}
+
+
+@pytest.mark.parametrize("api", list(FILES))
+async def test_a_file_is_asked_for_where_it_was_found(tmp_path: Path, api: str) -> None:
+    """The first placement does not know it and says so; from then on the other one comes first, for this tenant."""
+    path = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}[api]
+    async with running(tmp_path / "state") as box:
+        config = simulated_config(box.sim)
+        first = config["deployments"][api]
+        config["deployments"]["second"] = {**first, "base_url": box.sim.base_url("edge", first["protocol"])}
+        config["workloads"]["filed"] = {"placements": [api, "second"]}
+        config["rules"] = [{"id": "all", "allow": {"kind": ["cloud", "private-cloud"]}, "onward": "allow"}]
+        assert not await box.configure(config)
+        owner = first["environment"].removesuffix("-env")
+        box.sim.fault("404", provider=owner)
+        content = {"input" if api == "responses" else "messages": FILES[api]}
+        assert (await ask(box, path, "filed", **content)).status == 200
+        assert asked(box) == [owner, "edge"]
+        box.sim.log.clear()
+        assert (await ask(box, path, "filed", **content)).status == 200
+        assert asked(box) == ["edge"]
+        box.sim.log.clear()
+        other = await box.new_key(tenant="other", deployments=("*",))
+        answer = await box.request(path, {**ASK[path], "model": "filed", **content}, key=other)
+        assert (answer.status, asked(box)) == (200, [owner, "edge"])

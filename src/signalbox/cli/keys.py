@@ -20,6 +20,7 @@ from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.records import Action
 from signalbox.core.secret import Secret
 from signalbox.ledger.actions import record
+from signalbox.policy.limits import CRITICALITIES
 
 DAY_MS = 86_400_000
 
@@ -44,6 +45,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     made.add_argument("--model", action="append", default=[], metavar="M", help="a model or deployment it may reach")
     made.add_argument("--network", action="append", default=[], metavar="CIDR", help="a network it may be used from")
     made.add_argument("--role", default="", choices=("", *ROLES), help="a role on the admin API instead of calls")
+    made.add_argument(
+        "--criticality", default="", choices=("", *CRITICALITIES), help="its calls are never more urgent than this"
+    )
     made.add_argument("--budget-usd", type=_amount, help="what it may spend in all, never exceeded")
     made.add_argument("--expires-days", type=float, help="days until it stops working")
     listed = verbs.add_parser("list", help="all keys, without their secrets")
@@ -94,6 +98,7 @@ def _create(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         apis=tuple(options.api),
         models=tuple(options.model),
         networks=tuple(options.network),
+        criticality=options.criticality,
         creator="cli",
     )
     try:
@@ -148,6 +153,7 @@ def _shown(row: VirtualKey) -> dict[str, object]:
         "apis": list(row.apis) if row.apis is not None else None,
         "models": list(row.models) if row.models is not None else None,
         "networks": list(row.networks) if row.networks is not None else None,
+        "criticality": row.criticality or None,
         "created": _time(row.created_ms),
         "expires": _time(row.expires_ms),
         "state": "active" if row.revoked_ms is None else "revoked",

@@ -14,6 +14,7 @@ from signalbox.core.labels import labels_of
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import APIS
+from signalbox.policy.limits import CRITICALITIES
 
 DEFAULT_TENANT = "default"
 NAMES_MAX = 1000
@@ -22,7 +23,8 @@ EVERY = "*"
 
 class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What is asked for. workloads, apis, models, networks: empty for no limit. role: empty for a key that calls
-    models. creator: who makes it, for the record."""
+    models. creator: who makes it, for the record. criticality: the most urgent that its calls may be; empty for as
+    urgent as their workload."""
 
     name: str
     tenant: str = DEFAULT_TENANT
@@ -37,6 +39,7 @@ class NewKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     models: tuple[str, ...] = ()
     networks: tuple[str, ...] = ()
     creator: str = ""
+    criticality: str = ""
 
 
 class TooBroad(Exception):
@@ -67,6 +70,7 @@ def make(wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[VirtualKey, Secret
         apis=wanted.apis or None,
         models=wanted.models or None,
         networks=wanted.networks or None,
+        criticality=wanted.criticality,
     )
     return row, Secret(key)
 
@@ -84,6 +88,8 @@ def _check(wanted: NewKey, now_ms: int) -> None:
         raise ValueError("the expiry is in the past")
     if wanted.role and wanted.role not in keys.ROLES:
         raise ValueError(f"unknown role {wanted.role!r}; there are {', '.join(keys.ROLES)}")
+    if wanted.criticality and wanted.criticality not in CRITICALITIES:
+        raise ValueError(f"unknown criticality {wanted.criticality!r}; there are {', '.join(CRITICALITIES)}")
     unknown = [api for api in wanted.apis if api not in APIS]
     if unknown:
         raise ValueError(f"unknown endpoint {unknown[0]!r}; there are {', '.join(APIS)}")
@@ -134,6 +140,7 @@ def _again(row: VirtualKey) -> NewKey:
         models=row.models or (),
         networks=row.networks or (),
         creator=row.creator,
+        criticality=row.criticality,
     )
 
 
@@ -161,6 +168,7 @@ def narrowed(wanted: NewKey, creator: VirtualKey) -> NewKey:
         apis=_subset("endpoints", wanted.apis, creator.apis),
         models=_subset("models", wanted.models, creator.models),
         networks=_within(wanted.networks, creator.networks),
+        criticality=_no_more_urgent(wanted.criticality, creator.criticality),
     )
 
 
@@ -184,6 +192,12 @@ def _least(what: str, wanted: Decimal | int | None, held: Decimal | int | None) 
     if held is not None and wanted is not None and wanted > held:
         raise TooBroad(f"{what}: more than the creator's own")
     return held if wanted is None else wanted
+
+
+def _no_more_urgent(wanted: str, held: str) -> str:
+    if held and wanted and CRITICALITIES.index(wanted) < CRITICALITIES.index(held):
+        raise TooBroad("criticality: more urgent than the creator's own")
+    return wanted or held
 
 
 def _within(wanted: tuple[str, ...], held: tuple[str, ...] | None) -> tuple[str, ...]:

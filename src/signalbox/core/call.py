@@ -32,6 +32,7 @@ class Principal(msgspec.Struct, frozen=True):
     apis: frozenset[str] | None = None
     models: frozenset[str] | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] | None = None
+    criticality: int = 0
 
     @property
     def scoped(self) -> bool:

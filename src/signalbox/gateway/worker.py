@@ -33,6 +33,7 @@ from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.pipeline.stages import Stages
+from signalbox.policy.limits import CRITICALITIES
 
 
 class Worker:
@@ -131,4 +132,5 @@ def principal_of(row: VirtualKey) -> Principal:
         apis=frozenset(row.apis) if row.apis is not None else None,
         models=frozenset(row.models) if row.models is not None else None,
         networks=tuple(map(ip_network, row.networks)) if row.networks is not None else None,
+        criticality=CRITICALITIES.index(row.criticality) if row.criticality else 0,
     )

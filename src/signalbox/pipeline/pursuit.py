@@ -33,6 +33,8 @@ POISONED_MIN = 2
 OVERFLOW = "overflow"
 # Whose answers may hold signatures or encrypted reasoning that only their maker can read.
 BOUND_APIS = frozenset(("messages", "responses"))
+# Of the names of provider-kept things in one body, so many are remembered.
+NAMES_TIED_MAX = 64
 # What a caller is told to wait where nobody knows better.
 RETRY_AFTER_S = 2.0
 
@@ -208,8 +210,12 @@ class Pursuit:
         kept = self._bond.key if self._bond is not None else key
         if call.answer_id:
             bonds.tie(call.principal.tenant, call.answer_id, name, kept, now_ns)
-        if self._position > 1 and call.api in BOUND_APIS:
-            bonds.tie(call.principal.tenant, key, name, kept, now_ns)
+        if self._position > 1:
+            # Found where the usual order does not lead first: a file, a batch, a stored answer that is kept there.
+            for kept_there in call.envelope.stateful[:NAMES_TIED_MAX]:
+                bonds.tie(call.principal.tenant, kept_there, name, kept, now_ns)
+            if call.api in BOUND_APIS:
+                bonds.tie(call.principal.tenant, key, name, kept, now_ns)
 
     def _affinity(self, group: Group) -> int:
         """What keeps calls with the same beginning on the same replica, whose prompt cache knows it."""

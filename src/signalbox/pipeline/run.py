@@ -16,7 +16,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
     By law first (1 to 3), then by quality and cost (5); every attempt (6) asks the interlock again for its own bytes,
     is in the journal before they leave, and settles (7) however it ends.
     """
-    stages.limits.admit(call.workload.criticality)
+    stages.limits.admit(max(call.workload.criticality, call.principal.criticality))
     with stages.limits:  # 1 admit
         classified = await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found

@@ -151,6 +151,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ),
     ("spend by hour", (hours.create("spend_hours"), hours.fill("spend_hours", "state <> 'open'"))),
     ("spend by day", (hours.create("spend_days"), hours.fill("spend_days", "state <> 'open'"))),
+    ("how urgent a key is", ("ALTER TABLE virtual_keys ADD COLUMN criticality TEXT NOT NULL DEFAULT ''",)),
 )
 
 

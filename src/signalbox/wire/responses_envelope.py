@@ -247,3 +247,5 @@ def _part(part: dict[str, Any], where: str, scan: _Scan) -> None:
         value = part.get(name)
         if value and not (isinstance(value, str) and value[:5].lower() == "data:"):
             scan.onward[name] = None
+            if name == "file_id" and isinstance(value, str):
+                scan.stateful[value] = None
