@@ -66,7 +66,8 @@ def _print(told: Explanation) -> None:
         print(f"          and {told.findings_total - _SHOWN_MAX} more (--json shows {len(told.findings)})")
     for place, choice in enumerate(told.choices, start=1):
         how = "" if choice.api == told.api else f", translated to {choice.api}"
-        print(f"choice {place}  {choice.deployment}@{choice.environment}{how}  ({told.reason})")
+        short = f", {'; '.join(choice.short)}" if choice.short else ""
+        print(f"choice {place}  {choice.deployment}@{choice.environment}{how}{short}  ({told.reason})")
     for name in told.unable:
         print(f"unable    {name}: permitted, but cannot do what the request asks for")
     for refusal in told.refused:

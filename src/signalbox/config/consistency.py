@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from signalbox.config.allowances import check_budgets
+from signalbox.config.choosing import check_choosing
 from signalbox.config.declared import operator_of
 from signalbox.config.prices import check_prices
 from signalbox.config.problems import Path, Problems, did_you_mean
@@ -126,6 +127,7 @@ def _check_workload(name: str, workload: Workload, config: Config, problems: Pro
     for custom, declared in workload.classify.custom.items():
         _check_custom((*path, "classify", "custom", custom), declared, problems)
     _check_listed((*path, "placements"), workload.placements, ("deployments",), problems)
+    check_choosing(path, workload, config, problems)
     for position, placement in enumerate(workload.placements):
         if placement in workload.placements[:position]:
             problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")

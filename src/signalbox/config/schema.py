@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.core.secret import Secret
 
@@ -30,7 +31,7 @@ RESERVED_NAMES = frozenset(("auto",))
 Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
-Strategy = Literal["fixed", "cheapest", "overflow", "edge-first"]
+Strategy = Literal["fixed", "cheapest", "fastest", "weighted", "cascade", "overflow", "edge-first"]
 Criticality = Literal["interactive", "agent", "batch", "eval"]
 Level = Literal["public", "internal", "confidential", "restricted"]
 DetectorName = Literal[
@@ -471,6 +472,9 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
     context_tokens: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description="Tokens of context, input and output together; 0 when unknown.")
     ] = 0
+    quality: Annotated[
+        Quality | None, Meta(description="How good its answers are, 0 to 1, by evaluations; for `quality_min`.")
+    ] = None
     price: Annotated[
         Literal["catalogue", "free"] | Price | list[Price] | None,
         Meta(
@@ -692,17 +696,46 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         list[str], Meta(description="Floor of its data classes, levels and tags mixed; detection can only raise it.")
     ] = []
     regulations: Annotated[list[Word], Meta(description="Regulations it falls under, as rules name them.")] = []
-    quality_min: Annotated[float, Meta(ge=0, le=1, description="Lowest acceptable quality score, 0 to 1.")] = 0.0
+    quality_min: Annotated[
+        float,
+        Meta(
+            ge=0,
+            le=1,
+            description="Lowest acceptable quality, 0 to 1. A deployment below it, or whose quality nobody stated, "
+            "serves only where no better one does.",
+        ),
+    ] = 0.0
     ttft_p95_ms: Annotated[
-        int, Meta(ge=0, le=3_600_000, description="Wanted 95th percentile of time to first token; 0 for none.")
+        int,
+        Meta(
+            ge=0,
+            le=3_600_000,
+            description="Wanted 95th percentile of time to first token; 0 for none. A deployment seen to be slower "
+            "serves only where no faster one does.",
+        ),
     ] = 0
     strategy: Annotated[
         Strategy,
         Meta(
             description="How to choose among permitted deployments: fixed, in the order of `placements`; cheapest, by "
-            "price; overflow, in their order but past those that are full; edge-first, edge and on-prem before clouds."
+            "what the call costs there; fastest, by the time to first content of late; weighted, by `weights`; "
+            "cascade, a weak model first and the strong one where its answer is doubtful; overflow, in their order but "
+            "past those that are full; edge-first, edge and on-prem before clouds."
         ),
     ] = "fixed"
+    weights: Annotated[
+        dict[Name, Weight],
+        Meta(description="Strategy `weighted`: share of calls of each deployment; one without is a fallback only."),
+    ] = {}
+    sticky: Annotated[
+        bool,
+        Meta(description="Keep a conversation where it was answered before, as long as that is permitted and well."),
+    ] = False
+    quality: Annotated[
+        dict[Name, Quality],
+        Meta(description="Quality of deployments at this task, 0 to 1, where it is not the deployment's own."),
+    ] = {}
+    cascade: Annotated[Cascade | None, Meta(description="What strategy `cascade` does.")] = None
     placements: Annotated[
         list[Name], Meta(description="Deployments it may use, best first; empty for any permitted.")
     ] = []

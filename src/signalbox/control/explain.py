@@ -21,7 +21,7 @@ from signalbox.policy.classify import Classifier, declared, kind_of
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.parts import parts, pointers
 from signalbox.policy.relax import Relaxation, relaxation
-from signalbox.routing.router import Router, needs, serves, target_api
+from signalbox.routing.router import Router, serves, target_api
 from signalbox.wire import body as wire_body
 from signalbox.wire.table import DIALECTS
 
@@ -65,11 +65,13 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Choice(msgspec.Struct, frozen=True):
-    """One deployment of the ranked list. api: in which it would be called; another one than asked is a translation."""
+    """One deployment of the ranked list. api: in which it would be called; another one than asked is a translation.
+    short: why it comes behind others that are not short of that."""
 
     deployment: str
     environment: str
     api: str
+    short: tuple[str, ...] = ()
 
 
 class Explanation(msgspec.Struct, frozen=True):
@@ -111,7 +113,9 @@ class Explainer:
         classified = self._classifier.classify_now(call)
         call.labels, call.found = classified.labels, classified.found
         call.permitted = self._interlock.permitted(call)
-        decision = self._router.decide(call.workload, call.permitted, needs(call), call.pinned)
+        demanded = self._router.needs_of(call)
+        decision = self._router.decide(call.workload, call.permitted, demanded, call.pinned)
+        short = self._router.fit(call.workload, call.permitted, demanded).short if call.pinned is None else {}
         findings, total = self._findings(call)
         permitted = [one for one in self._snapshot.deployments if call.permitted >> one.index & 1]
         nothing = not permitted
@@ -125,9 +129,9 @@ class Explainer:
             findings=tuple(findings),
             findings_total=total,
             permitted=tuple(one.name for one in permitted),
-            unable=tuple(one.name for one in permitted if not serves(one, needs(call))),
+            unable=tuple(one.name for one in permitted if not serves(one, demanded)),
             refused=tuple(self._refusals(call)),
-            choices=tuple(_choice(call, one) for one in decision.choices),
+            choices=tuple(_choice(call, one, short) for one in decision.choices),
             reason=decision.reason,
             verdict=self._verdict(call, decision.choices),
             relaxation=self._relaxation(call) if nothing and not self._forbids_tools(call) else None,
@@ -231,9 +235,15 @@ class Explainer:
         )
 
 
+_SHORT = {
+    "context": "its context window is too small for this call",
+    "quality": "its quality is below quality_min",
+    "quality?": "nobody stated its quality",
+}
 # What `found` names besides findings.
 _SOURCES = frozenset(("key", "header", "opaque", "conversation"))
 
 
-def _choice(call: Call, one: Deployment) -> Choice:
-    return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api)
+def _choice(call: Call, one: Deployment, short: dict[int, tuple[str, ...]]) -> Choice:
+    why = tuple(_SHORT[what] for what in short.get(one.index, ()))
+    return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api, why)

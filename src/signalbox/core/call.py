@@ -89,6 +89,8 @@ class Call:
 
     detour: why it goes past the first choice or to another one beside it (overflow, hedge); pipeline/pursuit sets it.
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
+    trail: number under which it is remembered where its conversation was answered, 0 for not at all; pipeline/deciding
+    sets it.
     patience_ns: how long its client waits, from received_ns on.
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
@@ -131,6 +133,7 @@ class Call:
         "sessions",
         "snapshot",
         "spent_pico",
+        "trail",
         "ttfb_us",
         "workload",
     )
@@ -190,6 +193,7 @@ class Call:
         self.spent_pico = 0
         self.answer_id = ""
         self.rescued = False
+        self.trail = 0
         self.queue_us = 0
         self.connect_us = 0
         self.ttfb_us = 0

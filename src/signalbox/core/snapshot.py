@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.budgets import Budget
+from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import Labels
 from signalbox.core.secret import Secret
@@ -176,6 +177,8 @@ class Workload(msgspec.Struct, frozen=True):
     hedge_ns: int = 0
     criticality: int = 0
     guards: tuple[GuardUse, ...] = ()
+    choosing: Choosing = Choosing()
+    cascade: Cascade | None = None
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

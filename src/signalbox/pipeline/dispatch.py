@@ -13,10 +13,10 @@ from signalbox.core.labels import NONE
 from signalbox.core.ports import Errand, Fetched
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
+from signalbox.pipeline.deciding import decide
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.settlement import spent_beside
 from signalbox.pipeline.stages import Stages
-from signalbox.routing.router import needs
 from signalbox.wire.table import DIALECTS
 
 # What a cancelled errand's attempt says of its end in the ledger.
@@ -42,7 +42,7 @@ class Dispatcher:
         classified = await stages.classifier.classify(own)
         own.labels, own.found = classified.labels | call.labels, {**call.found, **classified.found}
         own.permitted = stages.interlock.permitted(own)
-        decided = stages.router.decide(own.workload, own.permitted, needs(own), own.pinned)
+        decided = decide(own, stages)
         own.decision = Decision(decided.choices, f"{errand.purpose} {decided.reason}")
         own.decided_ns = stages.now_ns()
         collected = _Collected()

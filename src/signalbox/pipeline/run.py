@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import deadline, rescue
+from signalbox.pipeline import deadline, deciding, rescue
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import of_models
-from signalbox.routing.router import needs
 
 
 async def handle(call: Call, reply: Reply, stages: Stages) -> None:
@@ -23,7 +22,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         if call.principal.models is not None:
             call.permitted &= of_models(call.snapshot, call.principal.models)
-        call.decision = stages.router.decide(call.workload, call.permitted, needs(call), call.pinned)  # 5 decide
+        call.decision = deciding.decide(call, stages)  # 5 decide
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)
         reply = rescue.through(call, reply, stages)

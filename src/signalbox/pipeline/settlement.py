@@ -31,6 +31,8 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     this.call.spent_pico += this.cost_pico or 0
     if this.hold is not None:
         money.settle(this, usage)
+    if this.call.trail and state == SETTLED and this.usage is not None:
+        stages.fleet.trails.follow(this.call.trail, this.deployment, this.usage, now_ns)
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(

@@ -30,6 +30,7 @@ from signalbox.core.snapshot import (
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
 from signalbox.policy.allowances import declared_budgets
+from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of
 from signalbox.policy.limits import CRITICALITIES
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
@@ -167,9 +168,11 @@ def compile_snapshot(
     rules = tuple(
         _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
     )
-    workloads = {name: _workload(name, entry, by_name) for name, entry in config.workloads.items()}
+    quality = {name: one.quality for name, one in config.deployments.items() if one.quality is not None}
+    workloads = {name: _workload(name, entry, by_name, quality) for name, entry in config.workloads.items()}
     if not workloads:
-        workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name)
+        workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name, quality)
+    check_prices_of_cascades(declared, workloads, deployments)
     names = dict.fromkeys(config.aliases, "alias") | dict.fromkeys(by_name, "deployment")
     return Snapshot(
         version=_version(declared),
@@ -250,7 +253,9 @@ def _deployment(
     )
 
 
-def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deployment]) -> Workload:
+def _workload(
+    name: str, entry: schema.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]
+) -> Workload:
     return Workload(
         name=name,
         labels=labels_of(entry.data),
@@ -267,6 +272,8 @@ def _workload(name: str, entry: schema.Workload, by_name: Mapping[str, Deploymen
         rescue=_rescue(entry.stream_rescue),
         spill_share_max=entry.overflow.spill_share_max,
         hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
+        choosing=choosing_of(entry, by_name, quality),
+        cascade=cascade_of(entry, by_name),
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
     )

@@ -18,6 +18,8 @@ from signalbox.routing.pace import Pace
 from signalbox.routing.quarantine import Quarantine
 from signalbox.routing.retry import Budget
 from signalbox.routing.saturation import Gauge
+from signalbox.routing.strategies import UNTIMED, Paces
+from signalbox.routing.trails import Trails
 
 SECOND_NS = 1_000_000_000
 # A credential that was refused, or whose quota is used up, is left alone for so long.
@@ -260,7 +262,7 @@ class Credential:
 class Group:
     """One deployment: its replicas, its credential, its retries. attempts: first ones so far, retries apart. active:
     attempts under way. cool_ns: left alone until then because of what only its configuration can mend. asleep: it
-    scales to zero, and is there."""
+    scales to zero, and is there. timed: choices depend on how fast it is, which paces tells as of a second ago."""
 
     __slots__ = (
         "_chance",
@@ -273,7 +275,9 @@ class Group:
         "credential",
         "enabled",
         "gauge",
+        "paces",
         "replicas",
+        "timed",
     )
 
     def __init__(self, replicas: list[Replica], credential: Credential, chance: Callable[[], float]) -> None:
@@ -284,6 +288,8 @@ class Group:
         self.gauge: Gauge | None = None
         self.enabled = True
         self.asleep = False
+        self.timed = False
+        self.paces = UNTIMED
         self._chance = chance
 
     @property
@@ -338,6 +344,8 @@ class Group:
         """Once a second: ejects replicas that are much worse than the rest, unless that would be too many."""
         for replica in self.replicas:
             replica.forget(now_ns)
+        if self.timed:
+            self.paces = _paces(self.replicas)
         if self.gauge is not None:
             self.gauge.forget()
         if len(self.replicas) < 3 or not self.enabled:
@@ -366,6 +374,19 @@ class Group:
         usual = median(paces)
         mine = replica.first_token.average_ns
         return mine > OUTLIER_TIMES_SLOWER * usual and mine > usual + OUTLIER_SLOWER_NS
+
+
+def _paces(replicas: list[Replica]) -> Paces:
+    """Of all replicas, by the one in the middle: calls are spread over them."""
+    streamed = [replica.first_token for replica in replicas if replica.first_token.samples]
+    whole = [replica.whole for replica in replicas if replica.whole.samples]
+    return Paces(
+        round(median([pace.quantile_ns(0.5) for pace in streamed])) if streamed else 0,
+        round(median([pace.quantile_ns(0.95) for pace in streamed])) if streamed else 0,
+        sum([pace.samples for pace in streamed]),
+        round(median([pace.quantile_ns(0.5) for pace in whole])) if whole else 0,
+        sum([pace.samples for pace in whole]),
+    )
 
 
 def _load(replica: Replica) -> float:
@@ -398,7 +419,12 @@ class Fleet(msgspec.Struct, frozen=True):
     groups: tuple[Group, ...]
     quarantine: Quarantine
     bonds: Bonds
+    trails: Trails
     chance: Callable[[], float]
+
+    def paces(self, index: int) -> Paces:
+        """How fast the deployment with this index is, as of a second ago."""
+        return self.groups[index].paces
 
     def of(self, deployment: Deployment) -> Group:
         return self.groups[deployment.index]
@@ -419,12 +445,14 @@ class Fleets:
         self._groups: dict[str, Group] = {}
         self._quarantine = Quarantine()
         self._bonds = Bonds()
+        self._trails = Trails()
 
     def adopt(self, snapshot: Snapshot) -> Fleet:
         """The fleet of a snapshot. What it no longer names is forgotten; a changed credential begins anew."""
         replicas: dict[tuple[str, Origin], Replica] = {}
         credentials: dict[object, Credential] = {}
         groups: dict[str, Group] = {}
+        timed = any(one.strategy == "fastest" or one.ttft_p95_ms for one in snapshot.workloads.values())
         for deployment in snapshot.deployments:
             name, settings = deployment.name, deployment.health
             mine: list[Replica] = []
@@ -445,10 +473,11 @@ class Fleets:
             group.concurrency = deployment.concurrency
             group.enabled = settings.enabled
             group.gauge = _gauge(deployment.saturation, group.gauge)
+            group.timed = timed
             groups[name] = group
         self._replicas, self._credentials, self._groups = replicas, credentials, groups
         listed = tuple(groups[deployment.name] for deployment in snapshot.deployments)
-        return Fleet(listed, self._quarantine, self._bonds, self._chance)
+        return Fleet(listed, self._quarantine, self._bonds, self._trails, self._chance)
 
     def groups(self) -> Iterable[tuple[str, Group]]:
         """By the name of the deployment, as in the newest snapshot."""

@@ -1,0 +1,59 @@
+"""What of a workload's choosing has to fit together: shares, qualities and cascades name deployments it may use."""
+
+from __future__ import annotations
+
+from signalbox.config.problems import Path, Problems, did_you_mean
+from signalbox.config.schema import Config, Workload
+
+
+def check_choosing(path: Path, workload: Workload, config: Config, problems: Problems) -> None:
+    for name in workload.weights:
+        _check_usable((*path, "weights", name), name, workload, config, problems)
+    for name in workload.quality:
+        if name not in config.deployments:
+            fix = did_you_mean(name, config.deployments)
+            problems.add((*path, "quality", name), f"there is no deployment {name[:64]!r}", fix)
+    if workload.strategy == "weighted":
+        if not any(workload.weights.values()) and problems.clean((*path, "weights")):
+            problems.add((*path, "weights"), "no deployment has a share", "Give at least one a share above 0")
+    elif workload.weights:
+        problems.add((*path, "weights"), "is for strategy weighted", "Write `strategy: weighted`, or leave it out")
+    if workload.strategy == "cascade":
+        _check_cascade(path, workload, config, problems)
+    elif workload.cascade is not None:
+        problems.add((*path, "cascade"), "is for strategy cascade", "Write `strategy: cascade`, or leave it out")
+
+
+def _check_cascade(path: Path, workload: Workload, config: Config, problems: Problems) -> None:
+    weak, strong = cascade_pair(workload)
+    if weak is None or strong is None:
+        problems.add(
+            path,
+            "its cascade names no weak and strong deployment",
+            "List two placements, the weak one first, or give `cascade: {weak: ..., strong: ...}`",
+        )
+        return
+    for key, name in (("weak", weak), ("strong", strong)):
+        _check_usable((*path, "cascade", key), name, workload, config, problems)
+    if weak == strong:
+        problems.add((*path, "cascade"), "weak and strong are the same deployment", "Name two")
+
+
+def _check_usable(path: Path, name: str, workload: Workload, config: Config, problems: Problems) -> None:
+    if name not in config.deployments:
+        if problems.names_of(("deployments",)) is not None:
+            problems.add(path, f"there is no deployment {name[:64]!r}", did_you_mean(name, config.deployments))
+    elif workload.placements and name not in workload.placements:
+        problems.add(path, f"{name!r} is not among the workload's placements", "Add it there, or take it away here")
+
+
+def cascade_pair(workload: Workload) -> tuple[str | None, str | None]:
+    """Names of the weak and the strong deployment: as stated, else the first two placements that are left."""
+    stated = workload.cascade
+    weak, strong = (stated.weak, stated.strong) if stated is not None else (None, None)
+    left = [name for name in workload.placements if name not in (weak, strong)]
+    if weak is None and left:
+        weak = left.pop(0)
+    if strong is None and left:
+        strong = left.pop(0)
+    return weak, strong

@@ -1,0 +1,80 @@
+"""How workloads choose, compiled: shares and qualities by deployment index, and cascades that are worth their price."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from signalbox.config import schema
+from signalbox.config.choosing import cascade_pair
+from signalbox.config.declared import Declared
+from signalbox.core.choosing import Cascade, Choosing
+from signalbox.core.errors import ConfigError
+from signalbox.core.snapshot import Deployment, Workload
+from signalbox.core.usage import Usage
+from signalbox.pricing.cost import cost
+
+# What a price ratio is measured by: input to output as 3 to 1, a common mix.
+_MIX = Usage(tokens_in=3000, tokens_out=1000)
+
+
+def choosing_of(entry: schema.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]) -> Choosing:
+    """quality: what deployments themselves state, by name."""
+    stated = {**quality, **entry.quality}
+    return Choosing(
+        weights=tuple((by_name[name].index, share) for name, share in entry.weights.items() if share > 0),
+        sticky=entry.sticky,
+        quality=tuple(stated.get(name) for name in by_name) if stated else (),
+    )
+
+
+def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment]) -> Cascade | None:
+    if entry.strategy != "cascade":
+        return None
+    weak, strong = cascade_pair(entry)
+    if weak is None or strong is None:
+        return None
+    stated = entry.cascade or schema.Cascade()
+    return Cascade(by_name[weak].index, by_name[strong].index, stated.threshold, stated.streams == "hold")
+
+
+def check_prices_of_cascades(
+    declared: Declared, workloads: Mapping[str, Workload], deployments: Sequence[Deployment]
+) -> None:
+    """Raises ConfigError for cascades that would cost more than they save: each doubtful answer is paid for twice."""
+    found = list(_unworthy(declared, workloads, deployments))
+    if found:
+        raise ConfigError(found)
+
+
+def _unworthy(
+    declared: Declared, workloads: Mapping[str, Workload], deployments: Sequence[Deployment]
+) -> Iterator[str]:
+    for name, workload in workloads.items():
+        pair = workload.cascade
+        if pair is None:
+            continue
+        stated = declared.config.workloads[name].cascade or schema.Cascade()
+        if not stated.price_ratio_min:
+            continue
+        weak, strong = deployments[pair.weak], deployments[pair.strong]
+        ratio = _ratio(weak, strong)
+        where = f"{declared.where(f'workloads.{name}')}: workloads.{name}"
+        if ratio is None:
+            yield (
+                f"{where}: it is not known what {weak.name!r} and {strong.name!r} cost, and so whether their cascade"
+                " saves anything. State both prices, or set cascade.price_ratio_min to 0."
+            )
+        elif ratio < stated.price_ratio_min:
+            yield (
+                f"{where}: {strong.name!r} is {ratio:.1f} times as dear as {weak.name!r}, and a cascade below"
+                f" {stated.price_ratio_min:g} times costs more than it saves. Choose a cheaper weak model, another"
+                " strategy, or lower cascade.price_ratio_min."
+            )
+
+
+def _ratio(weak: Deployment, strong: Deployment) -> float | None:
+    """How many times as dear the strong one is; None where one of the two has no price."""
+    low, high = cost(_MIX, weak.rates), cost(_MIX, strong.rates)
+    if low is None or high is None:
+        return None
+    return high / low if low else float("inf")
