@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -10,96 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from starlette.routing import Route
 
-from signalbox.bootstrap.compiling import checked, explainer_for
-from signalbox.bootstrap.storage import open_store
-from signalbox.config.load import load_text
-from signalbox.console.access import MAY
-from signalbox.console.app import Console
-from signalbox.control.keys import NewKey, make
-from signalbox.control.office import KeyOffice
-from signalbox.control.source import FixedSource, Text
-from signalbox.control.state import StateDir, admin_secret
-from signalbox.control.storage import StoreThread
-from signalbox.control.supervisor import Supervisor
+from console_desk import NOW_MS, SECRET, Browser, Desk
+from signalbox.console.access import MAY, OPEN
 from signalbox.core.keys import ROLES
 from signalbox.ledger import actions
-from signalbox.ledger.ship import Shipper
 from signalbox.ledger.verify import verify
-from signalbox.telemetry.log import Log
-
-TEXT = b"""
-environments: {e: {kind: on-prem}}
-deployments: {d: {environment: e, protocol: openai, base_url: "http://127.0.0.1:9/v1", model: m, price: free}}
-"""
-NOW_MS = 1_790_000_000_000
-SECRET = "an admin secret of some length"
-
-
-class Desk:
-    """The control plane of one installation, asked as ASGI; its store, journal and keys are real."""
-
-    def __init__(self, root: Path) -> None:
-        self.state = StateDir(root)
-        self.store = StoreThread(lambda: open_store(self.state))
-        self.pepper = self.state.pepper()
-        secret = self.store.run_now(lambda store: admin_secret(store, {"SIGNALBOX_ADMIN_SECRET": SECRET}))
-        self.office = KeyOffice(self.store, secret, self.pepper, self.state.journal, lambda: NOW_MS)
-        declared = load_text(TEXT, "f")
-        supervisor = Supervisor(
-            source=FixedSource(Text(TEXT, "f")), store=self.store, pepper=self.pepper, workers=1,
-            spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
-            end_leases=lambda store: 0, check=checked,
-            shipping=Shipper(lambda: open_store(self.state), self.state.journal),
-            stop_listening=lambda: None, today=lambda: "2026-11-20", stopping=asyncio.Event(), log=Log("test"),
-        )  # fmt: skip
-        self.app = Console(supervisor, self.office, False, lambda: explainer_for(declared)).app()
-
-    def key(self, **wanted: Any) -> tuple[str, str]:
-        """(id, key) of a key as an operator at the machine makes it."""
-        row, key = make(NewKey(**{"name": "k", **wanted}), self.pepper, NOW_MS - 1)
-        self.store.run_now(lambda store: store.insert_key(row))
-        return row.id, key.reveal()
-
-    async def ask(self, method: str, path: str, token: str = "", body: Any = None, raw: bytes = b"") -> tuple[int, Any]:
-        sent: list[dict[str, Any]] = []
-        data = raw or (b"" if body is None else json.dumps(body).encode())
-
-        async def receive() -> dict[str, Any]:
-            return {"type": "http.request", "body": data, "more_body": False}
-
-        async def send(message: Any) -> None:
-            sent.append(message)
-
-        headers = [(b"authorization", token.encode())] if token else []
-        scope = {
-            "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": b"",
-            "headers": headers, "root_path": "", "http_version": "1.1", "scheme": "http", "server": ("t", 1),
-        }  # fmt: skip
-        await self.app(scope, receive, send)
-        text = b"".join(message.get("body", b"") for message in sent)
-        return sent[0]["status"], json.loads(text) if text[:1] in (b"{", b"[") else text
 
 
 @pytest.fixture
 def desk(tmp_path: Path) -> Iterator[Desk]:
     made = Desk(tmp_path / "state")
     yield made
-    made.store.close()
+    made.close()
 
 
 def routes(desk: Desk) -> list[tuple[str, str]]:
-    return [
-        (method, route.path)
-        for route in desk.app.routes
-        if isinstance(route, Route)
-        for method in sorted((route.methods or set()) - {"HEAD"})
-    ]
+    return desk.routes()
 
 
 def test_the_table_and_the_router_name_the_same_routes(desk: Desk) -> None:
-    assert set(routes(desk)) == {*MAY, ("GET", "/healthz")}
+    assert set(routes(desk)) == {*MAY, *OPEN}
 
 
 async def test_every_route_with_every_role(desk: Desk) -> None:
@@ -108,7 +38,7 @@ async def test_every_route_with_every_role(desk: Desk) -> None:
     calling = desk.key()[1]
     forged = tokens["admin"][:-1] + ("0" if tokens["admin"][-1] != "0" else "1")
     for method, path in routes(desk):
-        if path == "/healthz":
+        if not path.startswith("/api/") and path != "/metrics":
             continue
         target = path.replace("{id}", "nobody")
         for token in ("", "Bearer ", "Basic x", f"Bearer {calling}", f"Bearer {forged}", "Bearer sb-' OR 1=1 --"):
@@ -123,6 +53,37 @@ async def test_every_route_with_every_role(desk: Desk) -> None:
             else:
                 assert status == 403, (method, path, role)
                 assert desk.store.run_now(lambda store: len(store.list_keys())) == before
+
+
+async def test_every_page_with_every_role(desk: Desk) -> None:
+    """A page sends strangers to the door, says 403 to a wrong role, and takes no form without its token."""
+    await desk.loaded()
+    pages = [(method, path) for method, path in MAY if not path.startswith("/api/") and path != "/metrics"]
+    assert len(pages) > 3
+    keys = {role: desk.key(role=role, tenant="*" if role == "admin" else "default") for role in ROLES}
+    for method, path in pages:
+        target = path.replace("{id}", "nobody").replace("{name}", "nobody")
+        for cookies in ({}, {"cookie": "signalbox_session=forged"}, {"authorization": f"Bearer {SECRET}"}):
+            answer = await desk.send(method, target, cookies)
+            assert (answer.status, answer.headers["location"].split("?")[0]) == (303, "/sign-in"), (path, cookies)
+        for role, (_, token) in keys.items():
+            browser = await desk.browser(token)
+            if method == "POST":
+                stale = browser.csrf
+                browser.csrf = "forged"
+                assert (await browser.post(target, {})).status == 403, (path, role)
+                browser.csrf = stale
+            answer = await (browser.get(target) if method == "GET" else browser.post(target, {}))
+            assert (answer.status == 403) == (role not in MAY[(method, path)]), (method, path, role, answer.text[-400:])
+            assert answer.status < 500, (method, path, role, answer.text)
+
+
+async def test_a_key_that_calls_models_opens_no_door(desk: Desk) -> None:
+    browser = Browser(desk)
+    for token in ("", "x", desk.key()[1], "sb-' OR 1=1 --", "<script>alert(1)</script>"):
+        answer = await browser.sign_in(token)
+        assert answer.status == 401, token
+        assert not any("signalbox_session" in one for one in answer.cookies)
 
 
 @pytest.mark.parametrize(

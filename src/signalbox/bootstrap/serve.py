@@ -73,7 +73,7 @@ async def _serve(options: ServeOptions) -> int:
     )
     _obey_hangup(supervisor)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
-    console = await start_console(options, supervisor, office)
+    console = await start_console(options, supervisor, office, lambda: open_store(state, url))
     await supervisor.start()
     options.greet(
         Started(

@@ -4,30 +4,63 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+import msgspec
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response
+from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from signalbox.console.forms import BadForm, read_form
+from signalbox.console.sessions import COOKIE, Session, Sessions, from_here, same
 from signalbox.control.office import Actor, KeyOffice
-from signalbox.core.errors import LedgerError, StoreError
+from signalbox.control.reading_room import RoomIsFull
+from signalbox.core.errors import ConfigError, LedgerError, StoreError
 from signalbox.core.keys import ROLES
+from signalbox.telemetry.log import Log
 
 Endpoint = Callable[[Request, Actor], Awaitable[Response]]
 
 EVERYBODY = frozenset(ROLES)
+WATCHERS = frozenset({"admin", "operator", "auditor"})
+OPERATORS = frozenset({"admin", "operator"})
 # (method, path) -> roles. Those of a developer see their own only; see control/office.py.
 MAY: dict[tuple[str, str], frozenset[str]] = {
-    ("GET", "/metrics"): frozenset({"admin", "operator", "auditor"}),
+    ("GET", "/metrics"): WATCHERS,
     ("GET", "/api/status"): EVERYBODY,
-    ("POST", "/api/reload"): frozenset({"admin", "operator"}),
-    ("POST", "/api/stop"): frozenset({"admin", "operator"}),
-    ("GET", "/api/budgets"): frozenset({"admin", "operator", "auditor"}),
+    ("POST", "/api/reload"): OPERATORS,
+    ("POST", "/api/stop"): OPERATORS,
+    ("GET", "/api/budgets"): WATCHERS,
     ("POST", "/api/explain"): EVERYBODY,
     ("GET", "/api/keys"): EVERYBODY,
     ("POST", "/api/keys"): frozenset({"admin", "developer"}),
     ("POST", "/api/keys/{id}/rotate"): frozenset({"admin", "developer"}),
     ("POST", "/api/keys/{id}/revoke"): frozenset({"admin", "operator", "developer"}),
     ("GET", "/api/actions"): frozenset({"admin", "auditor"}),
+    ("GET", "/api/overview"): EVERYBODY,
+    ("GET", "/api/requests"): EVERYBODY,
+    ("GET", "/api/requests/{id}"): EVERYBODY,
+    ("GET", "/"): EVERYBODY,
+    ("GET", "/requests"): EVERYBODY,
+    ("GET", "/requests/{id}"): EVERYBODY,
+    ("POST", "/sign-out"): EVERYBODY,
 }
+# What needs no credential at all.
+OPEN = frozenset({("GET", "/healthz"), ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in")})
+
+
+class Visit(msgspec.Struct, frozen=True):
+    """One request of somebody who is signed in. form: what was sent, its token checked."""
+
+    actor: Actor
+    session: Session
+    form: dict[str, str]
+
+    def may(self, method: str, path: str) -> bool:
+        """Whether a page should offer something."""
+        return self.actor.role in MAY.get((method, path), frozenset())
+
+
+# A page that says why there is none: (request, visit or None, status, title, sentence).
+Excuse = Callable[[Request, Visit | None, int, str, str], Response]
+Page = Callable[[Request, Visit], Awaitable[Response]]
 
 
 def guarded(office: KeyOffice, method: str, path: str, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
@@ -44,10 +77,76 @@ def guarded(office: KeyOffice, method: str, path: str, endpoint: Endpoint) -> Ca
             return refused(403, "forbidden", f"The role {actor.role} may not do this.")
         try:
             return await endpoint(request, actor)
+        except ConfigError as error:
+            return refused(400, "invalid_request", str(error))
         except (LedgerError, StoreError):
-            return refused(503, "unavailable", "The ledger or the store cannot be written; nothing was done.")
+            return refused(503, "unavailable", "The ledger or the store cannot be used; nothing was done.")
+        except RoomIsFull:
+            return refused(503, "busy", "Too many are reading; try again in a moment.", {"retry-after": "1"})
 
     return checked
+
+
+class Doors:
+    """Lets people with a session to pages. A form has to carry its session's token and come from a page of ours."""
+
+    def __init__(self, office: KeyOffice, sessions: Sessions, excuse: Excuse, log: Log) -> None:
+        self._office = office
+        self._sessions = sessions
+        self._excuse = excuse
+        self._log = log
+
+    def guarded(self, method: str, path: str, page: Page) -> Callable[[Request], Awaitable[Response]]:
+        roles = MAY.get((method, path), frozenset[str]())
+
+        async def checked(request: Request) -> Response:
+            visit: Visit | None = None
+            try:
+                visit = await self.visit(request)
+                if visit is None:
+                    return _to_sign_in(request)
+                if visit.actor.role not in roles:
+                    said = f"The role {visit.actor.role} may not see or do this."
+                    return self._excuse(request, visit, 403, "Not for this role", said)
+                if method == "POST":
+                    form = await read_form(request)
+                    if not from_here(request) or not same(form.pop("csrf", ""), visit.session.csrf):
+                        said = "This form is stale, or was not made by this console. Nothing was done; open it again."
+                        return self._excuse(request, visit, 403, "Form refused", said)
+                    visit = msgspec.structs.replace(visit, form=form)
+                return await page(request, visit)
+            except (ConfigError, BadForm) as error:
+                return self._excuse(request, visit, 400, "That cannot be read", str(error))
+            except (LedgerError, StoreError):
+                said = "Calls are not affected: the gateway writes its journal by itself. Try again in a moment."
+                return self._excuse(request, visit, 503, "The ledger does not answer", said)
+            except RoomIsFull:
+                return self._excuse(request, visit, 503, "Too many readers", "Try again in a moment.")
+            except Exception as error:
+                self._log.defect("a page failed", error, page=path)
+                return self._excuse(request, visit, 500, "A defect of ours", "The log says where it happened.")
+
+        return checked
+
+    async def visit(self, request: Request) -> Visit | None:
+        """Who asks. A key that was revoked or has expired since ends its session."""
+        token = request.cookies.get(COOKIE, "")
+        session = self._sessions.find(token) if token else None
+        if session is None:
+            return None
+        actor = await self._office.still(session.actor_id)
+        if actor is None:
+            self._sessions.end(token)
+            return None
+        return Visit(actor, session, {})
+
+
+def _to_sign_in(request: Request) -> Response:
+    """Back to where they wanted to go, once they have signed in; a form that was sent is not sent again."""
+    if request.headers.get("hx-request"):
+        return Response(status_code=401, headers={"hx-redirect": "/sign-in"})
+    wanted = request.url.path if request.method == "GET" else "/"
+    return RedirectResponse(f"/sign-in?to={wanted}" if wanted != "/" else "/sign-in", 303)
 
 
 def refused(status: int, code: str, message: str, headers: dict[str, str] | None = None) -> Response:

@@ -1,27 +1,37 @@
-"""The control plane as an ASGI application: every route but /healthz needs a role (console/access.py)."""
+"""The control plane as an ASGI application: every route but a few open ones needs a role (console/access.py)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
 from ipaddress import ip_address
 from typing import Annotated, Literal
 
 import msgspec
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from signalbox import __version__
-from signalbox.console.access import Endpoint, guarded
+from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
+from signalbox.console.desk import Desk
+from signalbox.console.headers import BrowserHeaders
 from signalbox.console.keys import KeyPages
-from signalbox.control.explain import Explainer, Question
+from signalbox.console.pages import Pages
+from signalbox.console.rendering import static
+from signalbox.console.sessions import Sessions
+from signalbox.console.sign_in import SignIn
+from signalbox.control.explain import Question
+from signalbox.control.in_force import Now
 from signalbox.control.office import Actor, KeyOffice
+from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
 from signalbox.core.link import Stop
+from signalbox.telemetry.log import Log
 from signalbox.telemetry.prometheus import CONTENT_TYPE, render
 
 EXPLAIN_BYTES_MAX = 32 * 1024 * 1024
@@ -37,42 +47,87 @@ class StopCalls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Console:
     """The endpoints over one supervisor. metrics_open: /metrics may be scraped without the secret (loopback only).
-    explainer: of the configuration in force; it may take a while to make."""
+    room: where the ledger is read. in_force: the configuration that holds."""
 
     def __init__(
-        self, supervisor: Supervisor, office: KeyOffice, metrics_open: bool, explainer: Callable[[], Explainer]
+        self,
+        supervisor: Supervisor,
+        office: KeyOffice,
+        metrics_open: bool,
+        in_force: Now,
+        room: ReadingRoom,
+        log: Log,
     ) -> None:
-        self._explainer = explainer
+        self._in_force = in_force
         self._supervisor = supervisor
         self._office = office
         self._keys = KeyPages(office)
         self._metrics_open = metrics_open
+        self._desk = Desk(supervisor, office, room, in_force, lambda: time.time_ns() // 1_000_000)
+        self._pages = Pages(self._desk)
+        self._sessions = Sessions(time.monotonic)
+        self._doors = Doors(office, self._sessions, self._desk.excuse, log)
 
     def app(self) -> Starlette:
-        routes = [Route("/healthz", self.healthz, methods=["GET"])]
-        if self._metrics_open:
-            routes.append(Route("/metrics", self.open_metrics, methods=["GET"]))
-        else:
-            routes.append(self._route("GET", "/metrics", self.metrics))
-        keys = self._keys
+        entrance = SignIn(self._office, self._sessions)
         return Starlette(
             routes=[
-                *routes,
-                self._route("GET", "/api/status", self.status),
-                self._route("POST", "/api/reload", self.reload),
-                self._route("POST", "/api/explain", self.explain),
-                self._route("POST", "/api/stop", self.stop),
-                self._route("GET", "/api/budgets", self.budgets),
-                self._route("GET", "/api/keys", keys.list),
-                self._route("POST", "/api/keys", keys.create),
-                self._route("POST", "/api/keys/{id}/rotate", keys.rotate),
-                self._route("POST", "/api/keys/{id}/revoke", keys.revoke),
-                self._route("GET", "/api/actions", keys.actions),
+                Route("/healthz", self.healthz, methods=["GET"]),
+                Route("/static/{name}", static, methods=["GET"]),
+                Route("/sign-in", entrance.show, methods=["GET"]),
+                Route("/sign-in", entrance.enter, methods=["POST"]),
+                self._page("POST", "/sign-out", entrance.leave),
+                *self._api(),
+                *self._shown(),
             ],
+            middleware=[Middleware(BrowserHeaders)],
+            exception_handlers={HTTPException: self._lost},
         )
+
+    def _api(self) -> list[Route]:
+        keys, pages = self._keys, self._pages
+        if self._metrics_open:
+            metrics = Route("/metrics", self.open_metrics, methods=["GET"])
+        else:
+            metrics = self._route("GET", "/metrics", self.metrics)
+        return [
+            metrics,
+            self._route("GET", "/api/status", self.status),
+            self._route("POST", "/api/reload", self.reload),
+            self._route("POST", "/api/explain", self.explain),
+            self._route("POST", "/api/stop", self.stop),
+            self._route("GET", "/api/budgets", self.budgets),
+            self._route("GET", "/api/keys", keys.list),
+            self._route("POST", "/api/keys", keys.create),
+            self._route("POST", "/api/keys/{id}/rotate", keys.rotate),
+            self._route("POST", "/api/keys/{id}/revoke", keys.revoke),
+            self._route("GET", "/api/actions", keys.actions),
+            self._route("GET", "/api/overview", pages.overview_json),
+            self._route("GET", "/api/requests", pages.requests_json),
+            self._route("GET", "/api/requests/{id}", pages.request_json),
+        ]
+
+    def _shown(self) -> list[Route]:
+        pages = self._pages
+        return [
+            self._page("GET", "/", pages.overview),
+            self._page("GET", "/requests", pages.requests),
+            self._page("GET", "/requests/{id}", pages.request),
+        ]
 
     def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
         return Route(path, guarded(self._office, method, path, endpoint), methods=[method])
+
+    def _page(self, method: str, path: str, page: Page) -> Route:
+        return Route(path, self._doors.guarded(method, path, page), methods=[method])
+
+    async def _lost(self, request: Request, error: Exception) -> Response:
+        """What no route answers: as JSON to programs, as a page to people."""
+        status = error.status_code if isinstance(error, HTTPException) else 500
+        said = "There is no such page." if status == 404 else "This address takes another method."
+        if "text/html" not in request.headers.get("accept", "") or request.url.path.startswith("/api/"):
+            return refused(status, "not_found" if status == 404 else "method_not_allowed", said)
+        return self._desk.excuse(request, await self._doors.visit(request), status, "Nothing here", said)
 
     async def healthz(self, request: Request) -> Response:
         return JSONResponse({"status": "ok"})
@@ -133,7 +188,7 @@ class Console:
                 return _error(413, "request_too_large", f"At most {EXPLAIN_BYTES_MAX} bytes are explained.")
         try:
             question = msgspec.json.decode(bytes(body), type=Question)
-            explanation = await asyncio.to_thread(lambda: self._explainer().explain(question))
+            explanation = await asyncio.to_thread(lambda: self._in_force().explainer.explain(question))
         except msgspec.MsgspecError as error:
             return _error(400, "invalid_request", f"The question cannot be read: {error}.")
         except CallError as error:

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
+from signalbox.control.readings.scope import Scope
 from signalbox.control.state import AdminSecret
 from signalbox.control.storage import StoreThread
 from signalbox.core import keys
@@ -38,6 +39,9 @@ class Actor(msgspec.Struct, frozen=True):
         return self.role != DEVELOPER or self.id in (row.id, row.creator)
 
 
+_ADMIN = Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
+
+
 class KeyOffice:
     """Every change is on record before it is made, and what was refused is on record too."""
 
@@ -56,7 +60,7 @@ class KeyOffice:
     async def actor(self, token: str) -> Actor | None:
         """Who holds this token; None for a wrong one, and for a key that calls models."""
         if self._secret.matches(token):
-            return Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
+            return _ADMIN
         parts = keys.split(token)
         if parts is None:
             return None
@@ -65,10 +69,27 @@ class KeyOffice:
         digest = self._digester.digest(parts[1])
         if not hmac.compare_digest(digest, row.secret_hmac if row is not None else bytes(32)) or row is None:
             return None
-        expired = row.expires_ms is not None and row.expires_ms <= self._now_ms()
-        if not row.role or row.revoked_ms is not None or expired:
+        return self._acting(row)
+
+    async def still(self, actor_id: str) -> Actor | None:
+        """Somebody who was let in before; None when their key no longer holds."""
+        if actor_id == _ADMIN.id:
+            return _ADMIN
+        return self._acting((await self._known()).get(actor_id))
+
+    def _acting(self, row: VirtualKey | None) -> Actor | None:
+        if row is None or not row.role or row.revoked_ms is not None:
+            return None
+        if row.expires_ms is not None and row.expires_ms <= self._now_ms():
             return None
         return Actor(row.id, row.role, row)
+
+    async def scope(self, actor: Actor) -> Scope:
+        """Which ledger rows an actor may read: a developer's are those of the keys that it made."""
+        tenant = None if actor.key.tenant == EVERY else actor.key.tenant
+        if actor.role != DEVELOPER:
+            return Scope(tenant)
+        return Scope(tenant, tuple(row.id for row in await self.list_keys(actor)))
 
     async def list_keys(self, actor: Actor) -> list[VirtualKey]:
         return [row for row in (await self._known()).values() if actor.sees(row)]

@@ -335,6 +335,16 @@ class Supervisor:
             link.recall(accounts)
 
     @property
+    def config_name(self) -> str:
+        """What the configuration was read from, as messages name it."""
+        return self._text.name if self._text is not None else ""
+
+    @property
+    def workers(self) -> int:
+        """How many there are to be."""
+        return self._workers_wanted
+
+    @property
     def workers_alive(self) -> int:
         return sum(link.alive for link in self._links)
 

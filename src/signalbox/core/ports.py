@@ -124,7 +124,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
 
 class AttemptFilter(msgspec.Struct, frozen=True):
     """Which attempts; every condition that is not None must hold. since_ms is included, until_ms is not.
-    include_open: also those whose end is not known yet."""
+    key_ids: of any of these keys. include_open: also those whose end is not known yet."""
 
     since_ms: int | None = None
     until_ms: int | None = None
@@ -136,7 +136,42 @@ class AttemptFilter(msgspec.Struct, frozen=True):
     environment: str | None = None
     label: str | None = None
     state: str | None = None
+    key_ids: tuple[str, ...] | None = None
     include_open: bool = False
+
+
+class Mark(msgspec.Struct, frozen=True):
+    """A place in the order of time: of a row with this time and id."""
+
+    time_ms: int
+    id: str
+
+
+class AttemptPage(msgspec.Struct, frozen=True):
+    """Rows, the newest first. older: from where to go on, None at the end. searched: no row beyond these was found in
+    as many as are looked at for one page; older ones may hold more."""
+
+    rows: list[AttemptRow]
+    older: Mark | None
+    searched: bool = False
+
+
+class RefusedPage(msgspec.Struct, frozen=True):
+    """The same for calls that were refused."""
+
+    rows: list[Refused]
+    older: Mark | None
+    searched: bool = False
+
+
+class LabelSum(msgspec.Struct, frozen=True):
+    """How many attempts with these labels went where. labels: all that one attempt had."""
+
+    labels: tuple[str, ...]
+    workload: str
+    environment: str
+    deployment: str
+    attempts: int
 
 
 # What attempts can be summed by, as `Store.sum_attempts` takes it. day: UTC date of the attempt. tag: the first one,
@@ -174,6 +209,17 @@ class AttemptSum(msgspec.Struct, frozen=True):
     unpriced: int
 
 
+# What grids of sums may have besides DIMENSIONS: the UTC hour, as the Unix time of its beginning in milliseconds.
+HOUR = "hour"
+
+
+class GridSum(msgspec.Struct, frozen=True):
+    """Sums over one group of several dimensions, in the order in which they were asked for."""
+
+    groups: tuple[str, ...]
+    sum: AttemptSum
+
+
 class Store(Protocol):
     """The database behind the gateway: ledger rows, virtual keys, small facts. Synchronous and safe to call from any
     thread, never from the event loop. Methods raise StoreError when the database cannot be used."""
@@ -194,6 +240,24 @@ class Store(Protocol):
     def sum_attempts(self, where: AttemptFilter, dimension: str | None) -> list[AttemptSum]:
         """Sums by one of DIMENSIONS, in order of the group's name; with None one sum over everything."""
         ...
+
+    def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
+        """Sums by several of DIMENSIONS and HOUR at a time."""
+        ...
+
+    def sum_labels(self, where: AttemptFilter) -> list[LabelSum]:
+        """Ended attempts by labels and place; tenant, workload, environment, deployment and whole days are asked."""
+        ...
+
+    def attempts_page(self, where: AttemptFilter, before: Mark | None, limit: int) -> AttemptPage:
+        """At most `limit` attempts before a place, newest first. However few match, it reads a bounded number."""
+        ...
+
+    def attempts_of(self, call_id: str) -> list[AttemptRow]:
+        """The attempts of one call, in their order."""
+        ...
+
+    def refused_page(self, where: AttemptFilter, before: Mark | None, limit: int) -> RefusedPage: ...
 
     def refused(self, where: AttemptFilter) -> Iterator[Refused]:
         """Calls for which nothing was permitted or alive; deployment, environment and state are not asked of them."""

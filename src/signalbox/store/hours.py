@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from signalbox.core.ports import AttemptFilter
+from signalbox.core.ports import HOUR, AttemptFilter
 from signalbox.store.rows import OPEN
 from signalbox.store.statements import Statements
 
@@ -31,6 +31,8 @@ SUMS = {
     "cost_rest": f"COALESCE(SUM(cost_pico % {MICRO}), 0)",
     "unpriced": "COUNT(*) - COUNT(cost_pico)",
 }
+# The hour of a time, in every database.
+HOUR_SQL = f"time_ms / {SPANS['spend_hours']} * {SPANS['spend_hours']}"
 # Dimensions that have too many values to be kept by hour, and what only attempts know.
 _OF_ATTEMPTS = frozenset({"user", "session", "tag"})
 
@@ -80,9 +82,16 @@ def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
 
 def table_for(where: AttemptFilter, dimension: str | None) -> str | None:
     """The shortest table that tells as much as the attempts themselves, None when only they do."""
-    if where.label is not None or where.include_open or where.state == OPEN or dimension in _OF_ATTEMPTS:
+    return table_for_all(where, () if dimension is None else (dimension,))
+
+
+def table_for_all(where: AttemptFilter, dimensions: Sequence[str]) -> str | None:
+    """The same for several dimensions at a time."""
+    if where.label is not None or where.include_open or where.state == OPEN or not _OF_ATTEMPTS.isdisjoint(dimensions):
         return None
     for table, span_ms in SPANS.items():
+        if HOUR in dimensions and span_ms > SPANS["spend_hours"]:
+            continue
         if not ((where.since_ms or 0) % span_ms or (where.until_ms or 0) % span_ms):
             return table
     return None

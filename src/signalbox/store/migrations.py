@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.errors import StoreError
-from signalbox.store import hours
+from signalbox.store import hours, label_days
 
 # Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -152,6 +152,8 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("spend by hour", (hours.create("spend_hours"), hours.fill("spend_hours", "state <> 'open'"))),
     ("spend by day", (hours.create("spend_days"), hours.fill("spend_days", "state <> 'open'"))),
     ("how urgent a key is", ("ALTER TABLE virtual_keys ADD COLUMN criticality TEXT NOT NULL DEFAULT ''",)),
+    ("where labels went, by day", (label_days.CREATE, label_days.fill("state <> 'open'"))),
+    ("pages of refusals", ("CREATE INDEX refused_time_call ON refused (time_ms, call_id)",)),
 )
 
 

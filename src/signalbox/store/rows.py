@@ -197,6 +197,9 @@ def where_clause(where: AttemptFilter, has_label: str, *, refused: bool = False)
         if value is not None:
             conditions.append(condition)
             values.append(value)
+    if where.key_ids is not None:
+        conditions.append(f"key_id IN ({_marks(len(where.key_ids))})" if where.key_ids else "1 = 0")
+        values += where.key_ids
     if not (refused or where.include_open or where.state is not None):
         conditions.append("state <> ?")
         values.append(OPEN)

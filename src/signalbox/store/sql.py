@@ -9,9 +9,22 @@ from typing import Any, ClassVar
 
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, ShipMark, VirtualKey
+from signalbox.core.ports import (
+    DIMENSIONS,
+    HOUR,
+    AttemptFilter,
+    AttemptPage,
+    AttemptRow,
+    AttemptSum,
+    GridSum,
+    LabelSum,
+    Mark,
+    RefusedPage,
+    ShipMark,
+    VirtualKey,
+)
 from signalbox.core.records import Opened, Record, Refused, Settled
-from signalbox.store import budget_rows, hours
+from signalbox.store import budget_rows, hours, label_days, pages
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     INSERT_KEY,
@@ -87,6 +100,7 @@ class SqlStore(ABC):
             connection.executemany(INSERT_OPENED, rows.opened)
             connection.executemany(INSERT_SETTLED, rows.settled)
             hours.add(connection, ending)
+            label_days.add(connection, ending)
             connection.executemany(INSERT_REFUSED, rows.refused)
             connection.execute(
                 "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
@@ -118,8 +132,40 @@ class SqlStore(ABC):
 
     def _expression(self, dimension: str) -> str:
         """What a dimension is in SQL, where it is not the column of its own name."""
-        named = {"config_version": "config", "user": "end_user", "day": self.day, "tag": self.tag}
+        named = {"config_version": "config", "user": "end_user", "day": self.day, "tag": self.tag, HOUR: hours.HOUR_SQL}
         return named.get(dimension, dimension)
+
+    def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
+        unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
+        if unknown or not dimensions:
+            raise ValueError(f"attempts cannot be summed by {unknown}; known: {', '.join((*DIMENSIONS, HOUR))}")
+        clause, values = where_clause(where, self.has_label)
+        table = hours.table_for_all(where, dimensions)
+        sums = list(hours.SUMS.values()) if table is None else [f"SUM({name})" for name in hours.SUMS]
+        groups = ", ".join(f"{self._expression(name)} AS g{place}" for place, name in enumerate(dimensions))
+        names = ", ".join(f"g{place}" for place in range(len(dimensions)))
+        source = f"{table or 'attempts'} {clause}"
+        sql = f"SELECT {groups}, {', '.join(sums)} FROM {source} GROUP BY {names} ORDER BY {names}"  # noqa: S608
+        with self._guard():
+            rows = self._connection().execute(sql, values).fetchall()
+        width = len(dimensions)
+        return [GridSum(tuple(map(str, row[:width])), _sum("", [int(value) for value in row[width:]])) for row in rows]
+
+    def sum_labels(self, where: AttemptFilter) -> list[LabelSum]:
+        with self._guard():
+            return label_days.sums(self._connection(), where)
+
+    def attempts_page(self, where: AttemptFilter, before: Mark | None, limit: int) -> AttemptPage:
+        with self._guard():
+            return pages.attempts(self._connection(), where, self.has_label, before, limit)
+
+    def attempts_of(self, call_id: str) -> list[AttemptRow]:
+        with self._guard():
+            return pages.attempts_of(self._connection(), call_id)
+
+    def refused_page(self, where: AttemptFilter, before: Mark | None, limit: int) -> RefusedPage:
+        with self._guard():
+            return pages.refused(self._connection(), where, self.has_label, before, limit)
 
     def refused(self, where: AttemptFilter) -> Iterator[Refused]:
         clause, values = where_clause(where, self.has_label, refused=True)

@@ -1,0 +1,89 @@
+"""What pages are made from: the parts of the installation that the console reads, and how a page is answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from signalbox import __version__
+from signalbox.console.access import MAY, Visit
+from signalbox.console.rendering import render
+from signalbox.control.in_force import InForce, Now
+from signalbox.control.office import KeyOffice
+from signalbox.control.reading_room import ReadingRoom
+from signalbox.control.readings.facts import Facts, gather
+from signalbox.control.supervisor import Supervisor
+from signalbox.core.ports import Store
+
+T = TypeVar("T")
+# (path, name) of the pages, in the order of the menu.
+MENU = (
+    ("/", "Overview"),
+    ("/requests", "Requests"),
+)
+Reading = Callable[[Store, InForce], T]
+
+
+class Desk:
+    """now_ms: the clock. in_force: the configuration that holds; compiled anew after a change, off the event loop."""
+
+    def __init__(
+        self, supervisor: Supervisor, office: KeyOffice, room: ReadingRoom, in_force: Now, now_ms: Callable[[], int]
+    ) -> None:
+        self.supervisor = supervisor
+        self.office = office
+        self.room = room
+        self.now_ms = now_ms
+        self._in_force = in_force
+
+    async def facts(self) -> Facts:
+        return await gather(self.supervisor, self.now_ms())
+
+    async def read(self, reading: Reading[T]) -> T:
+        """What a reading finds, in a thread of the reading room."""
+        return await self.room.run(lambda store: reading(store, self._in_force()))
+
+    async def page(self, request: Request, visit: Visit, template: str, reading: Reading[dict[str, Any]]) -> Response:
+        """A page from a reading. Reading and rendering both happen in the reading room: the event loop may be the one
+        that calls go through."""
+        around = self.around(request, visit)
+        html = await self.read(lambda store, in_force: render(template, **around, **reading(store, in_force)))
+        return Response(html, media_type="text/html")
+
+    def around(self, request: Request, visit: Visit | None) -> dict[str, Any]:
+        """What the frame of every page shows."""
+        role = visit.actor.role if visit is not None else ""
+        path = request.url.path
+        menu = [(to, name, _current(to, path)) for to, name in MENU if role in MAY.get(("GET", to), frozenset())]
+        return {
+            "menu": menu,
+            "role": role,
+            "who": visit.actor.key.name or visit.actor.id if visit is not None else "",
+            "csrf": visit.session.csrf if visit is not None else "",
+            "generation": self.supervisor.generation,
+            "trouble": bool(self.supervisor.last_error) or self.supervisor.workers_alive < self.supervisor.workers,
+            "version": __version__,
+            "now_ms": self.now_ms(),
+            "may": visit.may if visit is not None else _nothing,
+        }
+
+    def excuse(self, request: Request, visit: Visit | None, status: int, title: str, said: str) -> Response:
+        """A page that says why the wanted one is not there."""
+        html = render("excuse.html", **self.around(request, visit), title=title, said=said, status=status)
+        return Response(html, status, media_type="text/html")
+
+
+def _nothing(method: str, path: str) -> bool:
+    return False
+
+
+def _current(to: str, path: str) -> bool:
+    return path == to or (to != "/" and path.startswith(f"{to}/"))
+
+
+def json(document: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(document), status, media_type="application/json")

@@ -1,0 +1,87 @@
+"""How numbers, times and names are written on pages and in exports, so that nothing a caller names does anything."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from markupsafe import Markup
+
+from signalbox.core.usage import PICO, usd
+from signalbox.ledger.query import iso_time
+
+# Controls, and characters that are not seen but turn text around, join it or hide in it.
+_UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
+)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+
+
+def plain(value: object) -> object:
+    """Text with everything unseen spelled out; other values as they are. Applied to all that templates print."""
+    if isinstance(value, str) and not isinstance(value, Markup):
+        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return value
+
+
+def cell(value: object) -> str:
+    """A cell of a CSV file that no spreadsheet takes for a formula."""
+    if isinstance(value, bool | int | float | Decimal):
+        return str(value)
+    text = "" if value is None else str(plain(str(value)))
+    return f"'{text}" if text.startswith(_FORMULA) else text
+
+
+def money(pico: int | None) -> str:
+    """Dollars with as many digits as tell something: $1,234.56, $0.0421, $0.0000332."""
+    if pico is None:
+        return "unpriced"
+    amount = Decimal(pico) / PICO
+    if amount == 0:
+        return "$0"
+    if abs(amount) >= 1:
+        return f"${amount:,.2f}"
+    places = min(12, 2 - amount.adjusted())
+    return f"${amount:.{places}f}"
+
+
+def exact(pico: int | None) -> str:
+    return "unpriced" if pico is None else f"${usd(pico)}"
+
+
+def count(number: float) -> str:
+    """12,345, and 1.2 M from a million on."""
+    for size, unit in ((10**12, "T"), (10**9, "G"), (10**6, "M")):
+        if abs(number) >= size:
+            return f"{number / size:.1f} {unit}"
+    return f"{int(number):,}"
+
+
+def moment(time_ms: int) -> str:
+    """2026-11-21 00:05:17, UTC."""
+    return iso_time(time_ms)[:19].replace("T", " ")
+
+
+def ago(time_ms: int, now_ms: int) -> str:
+    seconds = max(0, (now_ms - time_ms) // 1000)
+    if seconds < 60:
+        return f"{seconds} s ago"
+    if seconds < 3600:
+        return f"{seconds // 60} min ago"
+    if seconds < 86_400 * 2:
+        return f"{seconds // 3600} h ago"
+    return f"{seconds // 86_400} d ago"
+
+
+def day_of(time_ms: int) -> str:
+    return (datetime(1970, 1, 1, tzinfo=UTC) + timedelta(milliseconds=time_ms)).date().isoformat()
+
+
+def share(part: float, whole: float) -> str:
+    """12.3 %, and nothing where there is no whole."""
+    return f"{part / whole:.1%}".replace("%", " %") if whole else "–"
+
+
+def took(ms: int) -> str:
+    return f"{ms} ms" if ms < 10_000 else f"{ms / 1000:.1f} s"

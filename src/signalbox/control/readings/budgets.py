@@ -1,0 +1,85 @@
+"""Budgets with what is spent and leased of them, and where they will be at the end of their window."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+
+import msgspec
+
+from signalbox.core.budgets import USD, Balance, Budget
+from signalbox.core.snapshot import Snapshot
+from signalbox.core.usage import PICO
+from signalbox.policy.windows import FOREVER_MS, period
+
+
+class BudgetUse(msgspec.Struct, frozen=True):
+    """One account in its present window. amount, spent, leased: pico-dollars, tokens or calls. share: of the amount
+    that is spent or leased. forecast: what will be spent at the window's end at the rate so far; None for one without
+    an end, or too young to tell. end_ms: None for one without an end."""
+
+    account: str
+    scope: str
+    subject: str
+    unit: str
+    window: str
+    hard: bool
+    amount: int
+    spent: int
+    leased: int
+    share: float
+    start_ms: int
+    end_ms: int | None
+    forecast: int | None
+
+
+def uses(
+    snapshot: Snapshot, keys: Sequence[tuple[str, Decimal]], balances: Sequence[Balance], now_ms: int
+) -> list[BudgetUse]:
+    """Every account that was used, and every budget with a name of its own, used or not; the fullest first.
+    keys: (id, amount) of keys with a budget."""
+    own = [Budget("key", key_id, USD, "total", int(amount * PICO)) for key_id, amount in keys]
+    by_account = {balance.account: balance for balance in balances}
+    found: list[BudgetUse] = []
+    for budget in (*snapshot.budgets, *own):
+        subjects = [budget.subject] if budget.subject else _subjects(budget, by_account)
+        found += [_use(budget, subject, by_account.get(budget.account(subject)), now_ms) for subject in subjects]
+    return sorted(found, key=lambda one: (-one.share, one.account))
+
+
+def _subjects(budget: Budget, balances: dict[str, Balance]) -> list[str]:
+    """Those that used a budget which each one of a kind has for itself."""
+    start, end = f"{budget.scope}/", f"/{budget.unit}/{budget.window}"
+    named = [account for account in balances if account.startswith(start) and account.endswith(end)]
+    return [account[len(start) : -len(end)] for account in named]
+
+
+def _use(budget: Budget, subject: str, balance: Balance | None, now_ms: int) -> BudgetUse:
+    start_ms, end_ms = period(budget.window, budget.zone, now_ms)
+    spent = leased = 0
+    if balance is not None:
+        spent, leased = balance.spent + balance.used, balance.leased - balance.used
+    taken = spent + leased
+    return BudgetUse(
+        account=budget.account(subject),
+        scope=budget.scope,
+        subject=subject,
+        unit=budget.unit,
+        window=budget.window,
+        hard=budget.hard,
+        amount=budget.amount,
+        spent=spent,
+        leased=leased,
+        share=taken / budget.amount if budget.amount else float(taken > 0),
+        start_ms=start_ms,
+        end_ms=None if end_ms >= FOREVER_MS else end_ms,
+        forecast=_forecast(spent, start_ms, end_ms, now_ms),
+    )
+
+
+def _forecast(spent: int, start_ms: int, end_ms: int, now_ms: int) -> int | None:
+    """At the mean rate of the window so far, once a twentieth of it is over."""
+    if end_ms >= FOREVER_MS:
+        return None
+    past, whole = now_ms - start_ms, end_ms - start_ms
+    return None if past * 20 < whole else spent * whole // past

@@ -1,0 +1,60 @@
+"""What the supervisor knows at this moment, gathered once for whoever reads it."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.control.supervisor import Supervisor
+from signalbox.core.budgets import Balance
+from signalbox.core.errors import StoreError
+from signalbox.telemetry.metrics import Metrics
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """now_ms: when. due: what runs out or is owed. balances: None when the store does not answer. config_file: what the
+    configuration was read from, as messages name it."""
+
+    now_ms: int
+    version: str
+    generation: int
+    workers_alive: int
+    workers: int
+    reload_failures: int
+    last_error: str
+    due: tuple[str, ...]
+    metrics: Metrics
+    balances: tuple[Balance, ...] | None
+    config_file: str
+
+    def gauge(self, name: str) -> float:
+        """The sum of one metric over all of its labels."""
+        series, _ = self.metrics.by_name()
+        return sum(value for _, value in series.get(name, []))
+
+    def by_label(self, name: str) -> dict[str, float]:
+        """One metric by its first label."""
+        series, _ = self.metrics.by_name()
+        found: dict[str, float] = {}
+        for labels, value in series.get(name, []):
+            found[labels[0]] = found.get(labels[0], 0) + value
+        return found
+
+
+async def gather(supervisor: Supervisor, now_ms: int) -> Facts:
+    try:
+        balances = tuple(await supervisor.balances(now_ms))
+    except StoreError:
+        balances = None
+    return Facts(
+        now_ms=now_ms,
+        version=supervisor.checked.version,
+        generation=supervisor.generation,
+        workers_alive=supervisor.workers_alive,
+        workers=supervisor.workers,
+        reload_failures=supervisor.reload_failures,
+        last_error=supervisor.last_error,
+        due=supervisor.checked.due,
+        metrics=await supervisor.metrics(),
+        balances=balances,
+        config_file=supervisor.config_name,
+    )

@@ -1,0 +1,65 @@
+"""Where content of which data classes went, by day: so that "where did every restricted request go" walks no attempts.
+
+Kept as store/hours.py keeps spend: an attempt is added in the transaction that stores its end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from signalbox.core.ports import AttemptFilter, LabelSum
+from signalbox.store.rows import names_of
+from signalbox.store.statements import Statements
+
+DAY_MS = 86_400_000
+_IDS_AT_ONCE = 5000
+_NAMES = ("tenant", "workload", "environment", "deployment", "labels")
+_KEY = ", ".join(("time_ms", *_NAMES))
+_DAY = f"time_ms / {DAY_MS} * {DAY_MS}"
+_GROUP = ", ".join((_DAY, *_NAMES))
+
+CREATE = (
+    f"CREATE TABLE label_days (time_ms INTEGER NOT NULL, {', '.join(f'{name} TEXT NOT NULL' for name in _NAMES)},"
+    f" attempts INTEGER NOT NULL, PRIMARY KEY ({_KEY})) STRICT, WITHOUT ROWID"
+)
+
+
+def fill(which: str) -> str:
+    """The statement that adds the attempts for which `which` holds to an empty table."""
+    return (
+        f"INSERT INTO label_days ({_KEY}, attempts) SELECT {_GROUP}, COUNT(*)"  # noqa: S608
+        f" FROM attempts WHERE {which} GROUP BY {_GROUP} ORDER BY {_GROUP}"
+    )
+
+
+def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
+    """Adds attempts that have just got their end."""
+    for start in range(0, len(attempt_ids), _IDS_AT_ONCE):
+        part = attempt_ids[start : start + _IDS_AT_ONCE]
+        marks = ", ".join("?" * len(part))
+        more = "attempts = label_days.attempts + excluded.attempts"
+        connection.execute(f"{fill(f'attempt_id IN ({marks})')} ON CONFLICT ({_KEY}) DO UPDATE SET {more}", part)
+
+
+def sums(connection: Statements, where: AttemptFilter) -> list[LabelSum]:
+    """By labels and place. Days are taken whole: the one that holds `since_ms` is included."""
+    conditions: list[str] = []
+    values: list[object] = []
+    since_ms = None if where.since_ms is None else where.since_ms // DAY_MS * DAY_MS
+    asked = (
+        ("time_ms >= ?", since_ms),
+        ("time_ms < ?", where.until_ms),
+        ("tenant = ?", where.tenant),
+        ("workload = ?", where.workload),
+        ("environment = ?", where.environment),
+        ("deployment = ?", where.deployment),
+    )
+    for condition, value in asked:
+        if value is not None:
+            conditions.append(condition)
+            values.append(value)
+    clause = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+    names = "labels, workload, environment, deployment"
+    sql = f"SELECT {names}, SUM(attempts) FROM label_days {clause} GROUP BY {names} ORDER BY {names}"  # noqa: S608
+    rows = connection.execute(sql, values).fetchall()
+    return [LabelSum(names_of(row[0]), row[1], row[2], row[3], int(row[4])) for row in rows]
