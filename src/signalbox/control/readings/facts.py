@@ -28,15 +28,13 @@ class Facts(msgspec.Struct, frozen=True):
 
     def gauge(self, name: str) -> float:
         """The sum of one metric over all of its labels."""
-        series, _ = self.metrics.by_name()
-        return sum(value for _, value in series.get(name, []))
+        return sum(values[0] for _, values in self.metrics.by_name().get(name, []))
 
     def by_label(self, name: str) -> dict[str, float]:
         """One metric by its first label."""
-        series, _ = self.metrics.by_name()
         found: dict[str, float] = {}
-        for labels, value in series.get(name, []):
-            found[labels[0]] = found.get(labels[0], 0) + value
+        for labels, values in self.metrics.by_name().get(name, []):
+            found[labels[0]] = found.get(labels[0], 0) + values[0]
         return found
 
 
