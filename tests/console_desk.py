@@ -69,7 +69,8 @@ class Desk:
         self.supervisor = Supervisor(
             source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=1,
             spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
-            end_leases=lambda store: 0, check=checked, shipping=Shipper(lambda: open_store(self.state), self.state.journal),
+            end_leases=lambda store: 0, check=checked,
+            shipping=Shipper(lambda: open_store(self.state), self.state.journal),
             stop_listening=lambda: None, today=lambda: "2026-11-20", stopping=asyncio.Event(), log=Log("test"),
         )  # fmt: skip
         self.room = ReadingRoom(lambda: open_store(self.state))
