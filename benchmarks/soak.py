@@ -122,7 +122,8 @@ class Mix:
                 self._ask(path, {"model": "nobody", "messages": [], "input": ""}, frozenset({400, 404})),
                 self._ask(path, {"model": "chat"}, frozenset({400})),
                 self._ask("/v1/nowhere", {}, frozenset({404})),
-                self._ask(path, {"model": "chat"}, frozenset({401}), key="sb-wrong"),
+                # After two in a second for a minute, their source is told to wait.
+                self._ask(path, {"model": "chat"}, frozenset({401, 429}), key="sb-wrong"),
             ]
         )
 

@@ -237,6 +237,52 @@ async def test_a_silent_replica_is_probed_free_of_charge_before_a_call_tries_it(
         raise AssertionError("it is not used again")
 
 
+async def test_a_paid_probe_brings_a_replica_back_and_is_booked_to_infra(tmp_path: Path) -> None:
+    """It is in use again before any call has tried it; what it cost stands in the ledger, and stops at the cap."""
+    async with running(tmp_path / "state", settings=SimulatorSettings()) as box:
+        config = simulated_config(box.sim)
+        chat = config["deployments"]["chat"]
+        chat["timeouts"] = {"first_token_s": 0.3, "headers_s": 0.3}
+        chat["health"] = {"failures": 2, "open_s": 0.3, "open_s_max": 0.3, "probe": "paid"}
+        config["rules"] = [{"id": "not-there", "when": {"data": ["phi"]}, "allow": {"kind": ["on-prem"]}}]
+        assert not await box.configure(config)
+        box.sim.fault("hang", provider="openai")
+        for number in range(3):
+            assert at("local")(await ask(box, "w-fallback", messages=[{"role": "user", "content": str(number)}]))
+        box.sim.faults.clear()
+        for _ in range(300):
+            probes = [row for row in box.rows() if row["workload"] == "infra" and row["state"] == "settled"]
+            if probes:
+                break
+            await asyncio.sleep(0.05)
+        assert at("chat")(await ask(box, "w-fallback"))
+        assert probes[0]["reason"] == "probe:chat"
+        assert (probes[0]["tenant"], probes[0]["deployment"]) == ("infra", "chat")
+        billed = {row.client_request_id: row.cost_pico for row in box.bill()}
+        assert billed[probes[0]["attempt_id"]] > 0
+        assert Decimal(probes[0]["cost_usd"]) == Decimal(billed[probes[0]["attempt_id"]]) / 10**12
+        assert not any(entry.path.endswith("/models") for entry in box.sim.log.entries)
+        assert box.chain_is_whole()
+
+
+async def test_a_paid_probe_without_money_left_is_a_free_one(tmp_path: Path) -> None:
+    async with running(tmp_path / "state", settings=SimulatorSettings()) as box:
+        config = simulated_config(box.sim)
+        chat = config["deployments"]["chat"]
+        chat["timeouts"] = {"first_token_s": 0.3, "headers_s": 0.3}
+        chat["health"] = {"failures": 2, "open_s": 0.3, "open_s_max": 0.3, "probe": "paid", "probe_usd_per_day": 0}
+        assert not await box.configure(config)
+        box.sim.fault("hang", provider="openai")
+        for number in range(3):
+            assert at("local")(await ask(box, "w-fallback", messages=[{"role": "user", "content": str(number)}]))
+        for _ in range(300):
+            if any(entry.path.endswith("/models") for entry in box.sim.log.entries):
+                break
+            await asyncio.sleep(0.05)
+        assert any(entry.path.endswith("/models") for entry in box.sim.log.entries)
+        assert not any(row["workload"] == "infra" for row in box.rows())
+
+
 async def asleep(box: Box, **workload: Any) -> Any:
     """The local deployment behind a port of its own, which is down: workload `zero` wants it."""
     port = await box.sim.start_provider_port("vllm")

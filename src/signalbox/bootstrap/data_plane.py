@@ -139,10 +139,9 @@ class DataPlane:
         assert self._open is not None
         classifier = self._classifier_for(snapshot)
         fleet = self._fleets.adopt(snapshot)
-        self._watch.adopt(snapshot, fleet)
         self._limits.resize(self._server.calls_max)
         self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
-        return Stages(
+        stages = Stages(
             snapshot=snapshot,
             router=Router(snapshot),
             fleet=fleet,
@@ -160,6 +159,8 @@ class DataPlane:
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
         )
+        self._watch.adopt(stages)
+        return stages
 
     def _classifier_for(self, snapshot: Snapshot) -> Classifier:
         """The process's one classifier, ready for a snapshot."""

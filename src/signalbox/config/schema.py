@@ -26,7 +26,8 @@ TRANSFORMS: tuple[str, ...] = ()
 # Where a name is used as text by clients, in headers and in the ledger, it has to be this plain.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 # Names that mean something to clients already.
-RESERVED_NAMES = frozenset(("auto",))
+# `infra` is the workload under which the gateway books what it spends by itself.
+RESERVED_NAMES = frozenset(("auto", "infra"))
 
 Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
@@ -349,12 +350,17 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True):
     ] = 2.0
     open_s_max: Annotated[Seconds, Meta(description="The longest it is out of use before a call tries it.")] = 15.0
     probe: Annotated[
-        Literal["off", "models"],
+        Literal["off", "models", "paid"],
         Meta(
             description="models: one that failed slowly (no connection, silence) is asked for its list of models, "
-            "which costs nothing, before a call tries it. off: calls alone find out."
+            "which costs nothing, before a call tries it. paid: it is asked for one token, booked to the workload "
+            "`infra`. off: calls alone find out."
         ),
     ] = "models"
+    probe_usd_per_day: Annotated[
+        float,
+        Meta(ge=0, le=1_000_000, description="What each worker's paid probes of it may cost a UTC day; then `models`."),
+    ] = 0.05
     adaptive_concurrency: Annotated[
         bool,
         Meta(

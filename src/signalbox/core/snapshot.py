@@ -45,14 +45,15 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 class Health(msgspec.Struct, frozen=True):
-    """When a replica is taken out of use, and how it comes back. failures: in a row, 0 for never. probe: off or
-    models."""
+    """When a replica is taken out of use, and how it comes back. failures: in a row, 0 for never. probe: off,
+    models or paid, which may cost so much a UTC day."""
 
     enabled: bool = True
     failures: int = 5
     open_s: float = 2.0
     open_s_max: float = 15.0
     probe: str = "models"
+    probe_usd_per_day: float = 0.05
     adaptive_concurrency: bool = False
 
 
@@ -246,6 +247,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     compiled in no longer holds, such as an attestation, or on which a warning about it is due; it must be
     compiled anew on that day. day: the UTC date (ISO) for which it was compiled. permitted:
     remembered answers of policy/rules.permitted, bounded by it; no part of the configuration. index: of rules.
+    infra: the workload of calls that the gateway makes for itself; no client can name it.
     """
 
     version: str
@@ -261,6 +263,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     index: RuleIndex
     body_bytes_max: int
     heartbeat_after_s: float
+    infra: Workload
     created_s: int = 0
     conversation_lifetime_s: int = 86_400
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)

@@ -45,7 +45,7 @@ class Dispatcher:
         decided = decide(own, stages)
         own.decision = Decision(decided.choices, f"{errand.purpose} {decided.reason}")
         own.decided_ns = stages.now_ns()
-        collected = _Collected()
+        collected = Collected()
         pursuing = asyncio.ensure_future(pursue(own, collected, stages))
         try:
             done, _ = await asyncio.wait((pursuing,), timeout=errand.within_s)
@@ -103,7 +103,7 @@ def _cancelling() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-class _Collected:
+class Collected:
     """Implements core.call.Reply: takes one whole answer."""
 
     __slots__ = ("_answer", "_refused")

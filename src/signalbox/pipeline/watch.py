@@ -9,14 +9,17 @@ from time import perf_counter_ns
 from typing import Any
 
 from signalbox.core.errors import UpstreamFault
-from signalbox.core.snapshot import Deployment, Snapshot
-from signalbox.routing.health import SECOND_NS, Fleet, Replica
+from signalbox.core.snapshot import Deployment
+from signalbox.pipeline.paid_probe import PaidProbes
+from signalbox.pipeline.stages import Stages
+from signalbox.routing.health import SECOND_NS, Replica
 from signalbox.routing.saturation import Gauge, Reading, read
 from signalbox.upstream.origin import METRICS
 from signalbox.upstream.providers import MODELS, PROVIDERS
 from signalbox.upstream.transport import Transport
 
 TICK_S = 0.25
+PAID = "paid"
 # A probe that took longer than this would keep callers waiting as well.
 PROBE_S = 5.0
 # Probes under way at a time, over everything.
@@ -27,21 +30,22 @@ ANSWER_BYTES_MAX = 1024 * 1024
 
 class Watch:
     """Cares for health once a second, probes replicas that were silent before the next call may try them, and reads
-    how full self-hosted engines are. Nothing it sends carries anything of a call, and nothing of it is billed."""
+    how full self-hosted engines are. Nothing it sends carries anything of a call, and nothing of it is billed where the
+    configuration does not ask for that."""
 
     def __init__(self, transport: Transport, now_ns: Callable[[], int] = perf_counter_ns) -> None:
         self._transport = transport
         self._now_ns = now_ns
-        self._snapshot: Snapshot | None = None
-        self._fleet: Fleet | None = None
+        self._stages: Stages | None = None
+        self._paid = PaidProbes()
         self._ticker: asyncio.TimerHandle | None = None
         self._cared_ns = 0
         self._read_ns: dict[tuple[str, int], int] = {}
         self._running: dict[object, asyncio.Task[None]] = {}
 
-    def adopt(self, snapshot: Snapshot, fleet: Fleet) -> None:
+    def adopt(self, stages: Stages) -> None:
         """The configuration to watch from now on; begins on the running event loop when it is the first one."""
-        self._snapshot, self._fleet = snapshot, fleet
+        self._stages = stages
         self._read_ns.clear()
         if self._ticker is None:
             self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
@@ -57,17 +61,18 @@ class Watch:
     def _tick(self) -> None:
         now_ns = self._now_ns()
         self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
-        snapshot, fleet = self._snapshot, self._fleet
-        if snapshot is None or fleet is None:
+        stages = self._stages
+        if stages is None:
             return
+        fleet = stages.fleet
         if now_ns - self._cared_ns >= SECOND_NS:
             self._cared_ns = now_ns
             fleet.care(now_ns)
-        for deployment in snapshot.deployments:
+        for deployment in stages.snapshot.deployments:
             group = fleet.of(deployment)
             for index, replica in enumerate(group.replicas):
                 if replica.slow_to_fail and now_ns >= replica.open_ns:
-                    self._start((deployment.name, index), self._probe(deployment, replica))
+                    self._start((deployment.name, index), self._probe(deployment, replica, stages))
             if group.gauge is not None and deployment.saturation.metrics:
                 self._read(deployment, group.gauge, group.replicas, now_ns)
 
@@ -88,9 +93,12 @@ class Watch:
         self._running[key] = task
         task.add_done_callback(lambda _: self._running.pop(key, None))
 
-    async def _probe(self, deployment: Deployment, replica: Replica) -> None:
-        """Whatever it answers, it answers: whether it can serve, the next call finds out."""
+    async def _probe(self, deployment: Deployment, replica: Replica, stages: Stages) -> None:
+        """Whatever it answers, it answers: whether it can serve, the next call finds out, unless that was paid for."""
         alive = False
+        if deployment.health.probe == PAID and self._paid.affordable(deployment, stages):
+            await self._paid.ask(deployment, replica, stages)
+            return
         with contextlib.suppress(UpstreamFault, TimeoutError, ValueError):
             await self._get(deployment, replica, MODELS[deployment.protocol], ANSWER_BYTES_MAX)
             alive = True

@@ -38,6 +38,7 @@ from signalbox.policy.prices import ChangesAfter, RatesFor, TariffFor, never, ne
 from signalbox.policy.register import Register, stale_on
 
 DEFAULT_WORKLOAD = "default"
+INFRA = "infra"
 PLACEMENTS = "placements"
 MEMO_MAX = 4096
 
@@ -173,6 +174,7 @@ def compile_snapshot(
     if not workloads:
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name, quality)
     check_prices_of_cascades(declared, workloads, deployments)
+    infra = _workload(INFRA, schema.Workload(), by_name, quality)
     names = dict.fromkeys(config.aliases, "alias") | dict.fromkeys(by_name, "deployment")
     return Snapshot(
         version=_version(declared),
@@ -184,7 +186,7 @@ def compile_snapshot(
         names=names | dict.fromkeys(workloads, "workload"),
         deployment_by_name=by_name,
         rules=rules,
-        index=rule_index.index_of(rules, workloads, len(deployments)),
+        index=rule_index.index_of(rules, {**workloads, INFRA: infra}, len(deployments)),
         body_bytes_max=config.server.body_bytes_max,
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
@@ -193,6 +195,7 @@ def compile_snapshot(
         budgets=declared_budgets(config),
         stale_on=_first(stale_on(config, today), next_change(declared, today, changes_after)),
         day=now_date,
+        infra=infra,
     )
 
 
