@@ -39,6 +39,8 @@ CALLERS = 24
 TEXTS = 40
 LEAVE_SHARE = 0.08
 WARM_S = 25.0
+# Caches and pools fill up meanwhile; what grows after that is a leak. The soak of a million counts from there as well.
+WARM_SHARE = 0.10
 ANSWER_S = 60.0
 GROWTH_MAX = 0.05
 # Below this, five per cent is less than what an allocator or a pool moves by.
@@ -111,9 +113,11 @@ class FaultSoak:
             text = f"number {number} [[tokens:{30 + number % 10}]][[delay_ms:{self._chance.choice((2, 4, 8))}]]"
             status, data = await self._ask("chat", body_of("chat", "well-chat", text, stream=False))
             self._canonical[text] = read("chat", status, data, stream=False).text
-        await self._for(WARM_S)
+        seconds = self._words.minutes * 60
+        warm_s = max(WARM_S, WARM_SHARE * seconds)
+        await self._for(warm_s)
         await asyncio.to_thread(self.rest, "warm")
-        await self._for(max(0.0, self._words.minutes * 60 - WARM_S))
+        await self._for(max(0.0, seconds - warm_s))
         await asyncio.to_thread(self.rest, "end")
 
     async def _for(self, seconds: float) -> None:

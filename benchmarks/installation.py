@@ -161,7 +161,10 @@ class Installation:
         """A verb's JSON lines; raises when it finds something wrong."""
         where = ["--config", str(self.root / "signalbox.yaml"), "--state-dir", str(self.state)]
         command = [*COMMAND, *words, *where, "--json"]
-        done = subprocess.run(command, capture_output=True, check=True)
+        done = subprocess.run(command, capture_output=True, check=False)
+        if done.returncode:
+            said = (done.stdout[-4000:] + done.stderr[-4000:]).decode(errors="replace")
+            raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {said}")
         return [json.loads(line) for line in done.stdout.splitlines()]
 
 
