@@ -19,6 +19,8 @@ import uvloop
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.compiling import compile_text
 from signalbox.bootstrap.storage import open_store
+from signalbox.cache.exact import ExactCache
+from signalbox.cache.shelf import secret_from
 from signalbox.config import schema
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, LinkLost, framed, read_message, send_message
@@ -86,6 +88,7 @@ class DataPlane:
         self._metrics = metrics or Metrics()
         self._apart = metrics is not None
         self._fleets = Fleets(random.random)
+        self._cache = ExactCache(state.cache, secret_from(state.pepper()), now_ms)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
 
@@ -116,10 +119,13 @@ class DataPlane:
             await self._journal.close()
         if self._conversations is not None:
             self._conversations.close()
+        self._cache.close()
 
     def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
         compiled = compile_text(content, name, generation)
         self._server = compiled.declared.config.server
+        caches = compiled.declared.config.caches
+        self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
         if self._journal is None:
             settings = compiled.declared.config.journal
             self._durable = settings.fsync == "always"
@@ -155,6 +161,7 @@ class DataPlane:
             transport=self._transport,
             metering=self._metering,
             metrics=self._metrics,
+            cache=self._cache,
             durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
@@ -204,6 +211,8 @@ class DataPlane:
         for name, group in self._fleets.groups():
             out = sum(not replica.usable(now_ns, resting=True) for replica in group.replicas)
             metrics.set(("signalbox_replicas_out_of_use", name), len(group.replicas) if group.cold(now_ns) else out)
+        metrics.set(("signalbox_cache_entries",), self._cache.entries)
+        metrics.set(("signalbox_cache_bytes",), self._cache.bytes_held)
         pools = self._transport.stats()
         for state in ("idle", "in_flight"):
             metrics.set(("signalbox_upstream_connections", state), sum(getattr(pool, state) for pool in pools))

@@ -23,6 +23,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "keys": ("signalbox.cli.keys", "create, list and revoke virtual keys"),
     "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
+    "cache": ("signalbox.cli.cache", "what kept answers did, and how to end them"),
     "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
     "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
     "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from signalbox.config.schema_caching import Cache, Caches
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.core.secret import Secret
@@ -782,6 +783,7 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(max_length=16, description="What is done to content on its way out and back: names, or settings by name."),
     ] = []
     budget: Annotated[Budget | None, Meta(description="What its calls may use.")] = None
+    cache: Annotated[Cache | None, Meta(description="Which of its answers are kept; none when left out.")] = None
 
 
 class Team(Struct, frozen=True, forbid_unknown_fields=True):
@@ -997,6 +999,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     conversations: Annotated[
         Conversations, Meta(description="What is remembered of conversations between their calls.")
     ] = field(default_factory=Conversations)
+    caches: Annotated[Caches, Meta(description="What kept answers of all workloads may take.")] = field(
+        default_factory=Caches
+    )
     journal: Annotated[Journal, Meta(description="How records of attempts reach the disk.")] = field(
         default_factory=Journal
     )

@@ -28,6 +28,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("POST", "/api/reload"): OPERATORS,
     ("POST", "/api/stop"): OPERATORS,
     ("GET", "/api/budgets"): WATCHERS,
+    ("GET", "/api/cache"): WATCHERS,
+    ("POST", "/api/cache/invalidate"): OPERATORS,
     ("POST", "/api/explain"): EVERYBODY,
     ("GET", "/api/keys"): EVERYBODY,
     ("POST", "/api/keys"): frozenset({"admin", "developer"}),

@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from signalbox import __version__
 from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
+from signalbox.console.caches import CachePages
 from signalbox.console.desk import Desk
 from signalbox.console.headers import BrowserHeaders
 from signalbox.console.keys import KeyPages
@@ -62,6 +63,7 @@ class Console:
         self._supervisor = supervisor
         self._office = office
         self._keys = KeyPages(office)
+        self._caches = CachePages(office)
         self._metrics_open = metrics_open
         self._desk = Desk(supervisor, office, room, in_force, lambda: time.time_ns() // 1_000_000)
         self._pages = Pages(self._desk)
@@ -97,6 +99,8 @@ class Console:
             self._route("POST", "/api/explain", self.explain),
             self._route("POST", "/api/stop", self.stop),
             self._route("GET", "/api/budgets", self.budgets),
+            self._route("GET", "/api/cache", self._caches.stats),
+            self._route("POST", "/api/cache/invalidate", self._caches.invalidate),
             self._route("GET", "/api/keys", keys.list),
             self._route("POST", "/api/keys", keys.create),
             self._route("POST", "/api/keys/{id}/rotate", keys.rotate),

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
+from signalbox.cache.shelf import secret_from
 from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
 from signalbox.control.readings.scope import Scope
-from signalbox.control.state import AdminSecret
+from signalbox.control.state import CACHE, AdminSecret
 from signalbox.control.storage import StoreThread
 from signalbox.core import keys
 from signalbox.core.ports import VirtualKey
@@ -42,6 +43,13 @@ class Actor(msgspec.Struct, frozen=True):
 _ADMIN = Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
 
 
+class Kept(msgspec.Struct, frozen=True):
+    """The file of kept answers, and the secret of its tags."""
+
+    path: Path
+    secret: bytes
+
+
 class KeyOffice:
     """Every change is on record before it is made, and what was refused is on record too."""
 
@@ -53,6 +61,7 @@ class KeyOffice:
         self._pepper = pepper
         self._digester = keys.Digester(pepper)
         self._journal = journal
+        self.kept = Kept(journal.parent / CACHE, secret_from(pepper))
         self._now_ms = now_ms
         self._version = -1
         self._rows: dict[str, VirtualKey] = {}

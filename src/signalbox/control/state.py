@@ -18,6 +18,7 @@ ADMIN_FACT = "admin-secret-sha256"
 
 JOURNAL = "journal"
 CHECKPOINTS = "checkpoints"
+CACHE = "cache.db"
 
 
 class StateDir:
@@ -30,6 +31,7 @@ class StateDir:
         self.database = root / "signalbox.db"
         self.idempotency = root / "idempotency"
         self.conversations = root / "conversations"
+        self.cache = root / CACHE
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)

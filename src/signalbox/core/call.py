@@ -206,7 +206,8 @@ class Call:
 
 class AnswerHead(msgspec.Struct, gc=False):
     """What the edge needs to write the head of an answer. headers: upstream headers that may pass, lower-case.
-    lowered: the output limit that was written because no more is affordable, 0 for none."""
+    lowered: the output limit that was written because no more is affordable, 0 for none. cache: what the caller is told
+    of a cache, empty where there is none."""
 
     status: int
     deployment: Deployment
@@ -214,6 +215,7 @@ class AnswerHead(msgspec.Struct, gc=False):
     headers: list[tuple[bytes, bytes]]
     dropped: tuple[str, ...] = ()
     lowered: int = 0
+    cache: str = ""
 
 
 class Reply(Protocol):

@@ -80,7 +80,7 @@ class ShipMark(msgspec.Struct, frozen=True):
 class AttemptRow(msgspec.Struct, frozen=True):
     """One attempt as stored. state: as in records, and "open" before its end is known. cost_pico: None when unpriced.
     usage_unknown: usage fields that this version did not understand. found, session, tags, end_user (`user`): as in
-    records.Opened. rare, tier: as in usage.Usage."""
+    records.Opened. rare, tier: as in usage.Usage. saved_pico: as in records.Settled."""
 
     attempt_id: str
     call_id: str
@@ -120,6 +120,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     error: str
     ttft_ms: int
     duration_ms: int
+    saved_pico: int = 0
 
 
 class AttemptFilter(msgspec.Struct, frozen=True):

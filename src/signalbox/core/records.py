@@ -8,6 +8,8 @@ from signalbox.core.usage import Rates, Usage
 
 # Terminal states of an attempt.
 SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown"
+# Of a row that is no attempt: a kept answer was given, nothing left, and nobody is billed.
+CACHED = "cached"
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):
@@ -67,7 +69,8 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="k", gc=Fa
 
 
 class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="k", omit_defaults=True, gc=False):
-    """The one end of an attempt. cost_pico: None when unpriced. source: provider, drained, estimated or none."""
+    """The one end of an attempt. cost_pico: None when unpriced. source: provider, drained, estimated or none.
+    saved_pico: what a kept answer cost when it was asked for."""
 
     attempt_id: str
     time_ms: int
@@ -79,6 +82,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="k", omit_de
     error: str = ""
     ttft_ms: int = 0
     duration_ms: int = 0
+    saved_pico: int = 0
 
 
 class ConfigLoaded(msgspec.Struct, frozen=True, tag="config", tag_field="k", gc=False):

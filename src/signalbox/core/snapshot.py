@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.budgets import Budget
+from signalbox.core.caching import Caching
 from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import Labels
@@ -180,6 +181,7 @@ class Workload(msgspec.Struct, frozen=True):
     guards: tuple[GuardUse, ...] = ()
     choosing: Choosing = Choosing()
     cascade: Cascade | None = None
+    cache: Caching | None = None
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -63,6 +63,19 @@ HEADERS: tuple[Header, ...] = (
         "The caller's own key of this very call: within 24 hours the same body gets the first answer again and is "
         "billed once, another body is a 409.",
     ),
+    Header(
+        "x-signalbox-cache",
+        "read",
+        "calls of workloads with a cache",
+        "`off` neither looks up nor keeps; `refresh` asks anew and keeps the answer. So do `cache-control: no-store` "
+        "and `no-cache`.",
+    ),
+    Header(
+        "x-signalbox-cache-scope",
+        "read",
+        "calls of workloads with a cache",
+        "Anything else that an answer depends on, such as the version of a corpus: only calls with the same share one.",
+    ),
     Header("x-signalbox-tags", "read", "calls", "Up to 8 tags, comma separated: whose cost this is. The first counts."),
     Header(
         "x-stainless-timeout",
@@ -127,6 +140,13 @@ HEADERS: tuple[Header, ...] = (
         "answers under a hard budget",
         "The output limit that was written into the request because no more is affordable, or because nobody could "
         "watch what the answer uses.",
+    ),
+    Header(
+        "x-signalbox-cache",
+        "written",
+        "answers of workloads with a cache",
+        "`hit; kind=exact; age=12` for an answer that was given before, so many seconds ago (`joined`: to an equal "
+        "call that was under way), `miss` for a new one.",
     ),
     Header(
         "x-signalbox-dropped",

@@ -199,6 +199,8 @@ class HttpReply:
         dropped = b""
         if head.lowered:
             extra += b"x-signalbox-max-tokens: %d\r\n" % head.lowered
+        if head.cache:
+            extra += b"x-signalbox-cache: %b\r\n" % head.cache.encode("ascii")
         if head.dropped:
             dropped = b"x-signalbox-dropped: %b\r\n" % _dropped(head.dropped)
         # Formatting text and encoding it once takes half the time that formatting bytes does.

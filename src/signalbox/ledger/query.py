@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Store
-from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Refused
+from signalbox.core.records import CACHED, CANCELLED, FAILED, SETTLED, UNKNOWN, Refused
 from signalbox.core.usage import usd
 
-STATES = (SETTLED, FAILED, CANCELLED, UNKNOWN, "open")
+STATES = (SETTLED, FAILED, CANCELLED, UNKNOWN, CACHED, "open")
 # What is asked of attempts only: a call that was refused had none.
 OF_ATTEMPTS = ("deployment", "environment", "state")
 FILTERS = ("since", "until", "tenant", "team", "key", "workload", "deployment", "environment", "label", "state")
@@ -79,7 +79,8 @@ def attempt_dict(row: AttemptRow) -> dict[str, object]:
     """An attempt as `ledger query --json` prints it. Token classes are disjoint: tokens_in is uncached input with
     audio, tokens_out is everything generated, hidden reasoning and audio included. cost_usd: None when unpriced.
     found: only where labels were raised beyond the declared floor: what raised them, by kind. Only where there are any:
-    user, session, tags, usage_rare (counts of classes without a figure of their own) and service_tier."""
+    user, session, tags, usage_rare (counts of classes without a figure of their own), service_tier and saved_usd (what
+    the answer cost that was given again)."""
     return {
         "attempt_id": row.attempt_id,
         "call_id": row.call_id,
@@ -122,6 +123,7 @@ def _for_whom(row: AttemptRow) -> tuple[tuple[str, object], ...]:
         ("tags", list(row.tags)),
         ("usage_rare", row.rare),
         ("service_tier", row.tier),
+        ("saved_usd", usd(row.saved_pico) if row.saved_pico else None),
     )
 
 

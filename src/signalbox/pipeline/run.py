@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import deadline, deciding, rescue
+from signalbox.pipeline import caching, deadline, deciding, rescue
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import of_models
@@ -25,5 +25,13 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.decision = deciding.decide(call, stages)  # 5 decide
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)
-        reply = rescue.through(call, reply, stages)
-        await pursue(call, reply, stages)  # 6 and 7
+        if call.workload.cache is None:
+            await ask(call, reply, stages)
+        else:
+            await caching.answer(call, reply, stages, ask)  # 4 cache
+
+
+async def ask(call: Call, reply: Reply, stages: Stages) -> None:
+    """What comes between a client and the attempts, from the client inwards, where a workload asks for it."""
+    reply = rescue.through(call, reply, stages)
+    await pursue(call, reply, stages)  # 6 and 7

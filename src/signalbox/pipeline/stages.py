@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
+from signalbox.cache.exact import ExactCache
 from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.ledger.estimate import Metering
@@ -42,6 +43,7 @@ class Stages(msgspec.Struct, frozen=True):
     transport: Transport
     metering: Metering
     metrics: Metrics
+    cache: ExactCache
     durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]

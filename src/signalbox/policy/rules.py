@@ -6,6 +6,8 @@ import hashlib
 from collections.abc import Mapping
 from datetime import date
 
+import msgspec
+
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
@@ -30,6 +32,7 @@ from signalbox.core.snapshot import (
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
 from signalbox.policy.allowances import declared_budgets
+from signalbox.policy.caching import caching
 from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of
 from signalbox.policy.limits import CRITICALITIES
 from signalbox.policy.packs import SourcedRule, pack, rules_of
@@ -259,7 +262,7 @@ def _deployment(
 def _workload(
     name: str, entry: schema.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]
 ) -> Workload:
-    return Workload(
+    workload = Workload(
         name=name,
         labels=labels_of(entry.data),
         regulations=frozenset(entry.regulations),
@@ -280,6 +283,8 @@ def _workload(
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
     )
+    kept = caching(entry.cache, workload, by_name.values())
+    return workload if kept is None else msgspec.structs.replace(workload, cache=kept)
 
 
 def _guard(entry: GuardSetting) -> GuardUse:

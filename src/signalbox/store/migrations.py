@@ -154,6 +154,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("how urgent a key is", ("ALTER TABLE virtual_keys ADD COLUMN criticality TEXT NOT NULL DEFAULT ''",)),
     ("where labels went, by day", (label_days.CREATE, label_days.fill("state <> 'open'"))),
     ("pages of refusals", ("CREATE INDEX refused_time_call ON refused (time_ms, call_id)",)),
+    ("what kept answers saved", ("ALTER TABLE attempts ADD COLUMN saved_pico INTEGER NOT NULL DEFAULT 0",)),
 )
 
 

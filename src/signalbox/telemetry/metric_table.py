@@ -67,6 +67,12 @@ METRICS: tuple[Metric, ...] = (
         "Streams that died on the way, by what became of them.",
         ("outcome",),
     ),
+    # --- caches ---
+    Metric("signalbox_cache_lookups_total", "counter", "Calls by what their cache did.", ("workload", "outcome")),
+    Metric("signalbox_cache_saved_usd_total", "counter", "What kept answers had cost at first.", ("workload",)),
+    Metric("signalbox_cache_entries", "gauge", "Answers kept in memory."),
+    Metric("signalbox_cache_bytes", "gauge", "Memory of kept answers."),
+    # --- places ---
     Metric("signalbox_replicas_out_of_use", "gauge", "Replicas that get no calls now.", ("deployment",)),
     Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),
     # --- journal and ledger ---

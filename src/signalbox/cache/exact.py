@@ -1,0 +1,132 @@
+"""The exact cache of one process: the very same question gets the answer that was given before."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+from signalbox.cache.entry import ENTRY_BYTES_MAX, Entry
+from signalbox.cache.memory import Memory
+from signalbox.cache.scope import Name
+from signalbox.cache.shelf import EVERYTHING, Put, Shelf
+from signalbox.core.errors import CallError, StoreError
+
+
+class Flight:
+    """One question under way, and those who wait for its answer. over: set when it has ended. alone: its answer is for
+    whoever asked only, so the others ask themselves. error: what everybody is told. failures: how many askers in a row
+    got no answer."""
+
+    __slots__ = ("alone", "error", "failures", "over")
+
+    def __init__(self, failures: int) -> None:
+        self.over = asyncio.Event()
+        self.alone = False
+        self.error: CallError | None = None
+        self.failures = failures
+
+
+class ExactCache:
+    """flights: questions that are being asked now, by their key; as many as there are calls in flight, at most.
+
+    What cannot be looked up for sure, because the file cannot be read, is not there: an answer that may have been
+    invalidated is never given.
+    """
+
+    def __init__(self, path: Path, secret: bytes, now_ms: Callable[[], int]) -> None:
+        self._path = path
+        self.secret = secret
+        self._now_ms = now_ms
+        self._memory = Memory(0)
+        self._shelf: Shelf | None = None
+        self._disk_bytes_max = 0
+        self.flights: dict[bytes, Flight] = {}
+
+    def resize(self, memory_bytes: int, disk_bytes: int) -> None:
+        self._memory.bytes_max = memory_bytes
+        self._disk_bytes_max = disk_bytes
+        if self._shelf is not None:
+            self._shelf.bytes_max = disk_bytes
+
+    @property
+    def entries(self) -> int:
+        """In memory."""
+        return len(self._memory)
+
+    @property
+    def bytes_held(self) -> int:
+        return self._memory.bytes_held
+
+    def find(self, name: Name) -> Entry | None:
+        """What is kept under a name and holds still."""
+        shelf = self._open()
+        if shelf is None or not self._heard(shelf):
+            return None
+        now_ms = self._now_ms()
+        entry = self._memory.get(name.key)
+        if entry is None:
+            try:
+                entry = shelf.find(name, now_ms)
+            except StoreError:
+                return None
+            if entry is not None:
+                self._memory.put(name.key, entry)
+        elif entry.expires_ms <= now_ms:
+            self._memory.drop(name.key)
+            return None
+        return entry
+
+    def mark(self) -> int:
+        """Where the list of invalidations is now; what is asked from now on is newer than all of it."""
+        shelf = self._open()
+        return shelf.seen if shelf is not None and self._heard(shelf) else -1
+
+    def keep(self, name: Name, entry: Entry, since: int) -> None:
+        """Keeps an answer to a question that was asked at mark `since`, unless it was invalidated meanwhile."""
+        shelf = self._open()
+        if shelf is None or since < 0 or len(entry.content) > ENTRY_BYTES_MAX or not self._heard(shelf):
+            return
+        if shelf.seen != since:
+            try:
+                ended = shelf.since(since, shelf.seen)
+            except StoreError:
+                return
+            if EVERYTHING in ended or not set(ended).isdisjoint(entry.tags):
+                return
+        self._memory.put(name.key, entry)
+        shelf.put(Put(name, entry, since))
+
+    def count(self, workload: str, figure: str, value: int = 1) -> None:
+        """For `signalbox cache stats`."""
+        if self._shelf is not None:
+            self._shelf.count(workload, figure, value)
+
+    def close(self) -> None:
+        if self._shelf is not None:
+            self._shelf.close()
+            self._shelf = None
+
+    def _open(self) -> Shelf | None:
+        """The file, made at the first need of it."""
+        if self._shelf is None:
+            try:
+                self._shelf = Shelf(self._path, self.secret, self._disk_bytes_max)
+            except StoreError:
+                return None
+        return self._shelf
+
+    def _heard(self, shelf: Shelf) -> bool:
+        """Has forgotten everything that was invalidated until now; False when nobody can tell what was."""
+        try:
+            newest = shelf.newest()
+            if newest != shelf.seen:
+                ended = shelf.since(shelf.seen, newest)
+                if EVERYTHING in ended:
+                    self._memory.clear()
+                else:
+                    self._memory.forget(ended)
+                shelf.seen = newest
+        except StoreError:
+            return False
+        return True

@@ -1,0 +1,27 @@
+"""What a workload lets its answers be kept for, compiled."""
+
+from __future__ import annotations
+
+import msgspec
+
+from signalbox.core.labels import INTERNAL
+
+# Who may be given an answer that somebody else asked for: nobody but the same end user, key, team or tenant.
+SHARES = ("user", "key", "team", "tenant")
+
+
+class Caching(msgspec.Struct, frozen=True):
+    """exact_ttl_s: how long an answer serves the very same question, 0 for never. level_max: the highest level of
+    content that is kept. tags: by which its entries may be invalidated besides the built-in ones. safe_tools: names of
+    tools whose calls have no side effect, so that an answer calling them may be kept. time_dependent: whether questions
+    about now are answered from it as well. single_flight: equal calls at the same time are asked once. about: a hash
+    of what else of the configuration shapes its answers."""
+
+    exact_ttl_s: float = 0.0
+    share: str = "key"
+    level_max: int = INTERNAL
+    tags: tuple[str, ...] = ()
+    safe_tools: frozenset[str] = frozenset()
+    time_dependent: bool = False
+    single_flight: bool = True
+    about: str = ""
