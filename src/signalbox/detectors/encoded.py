@@ -72,6 +72,24 @@ def _packed(view: View) -> Iterator[tuple[int, int, str]]:
             yield match.start(), match.end(), text
 
 
+def unpacked(run: str) -> str | None:
+    """The readable text that a run of base64, base32 or hexadecimal letters stands for, None when it is none."""
+    if not run.isascii():
+        return None
+    raw = run.encode("ascii")
+    return _unhex(raw) or _unbase64(raw) or _unbase32(raw)
+
+
+def _unbase32(raw: bytes) -> str | None:
+    raw = raw.rstrip(b"=")
+    if not raw.isupper() or not raw.isalnum():
+        return None
+    try:
+        return _readable(base64.b32decode(raw + b"=" * (-len(raw) % 8)))
+    except (binascii.Error, ValueError):
+        return None
+
+
 def _unhex(raw: bytes) -> str | None:
     return _readable(binascii.unhexlify(raw)) if _HEX_RUN.fullmatch(raw) else None
 

@@ -1,0 +1,179 @@
+"""How much a text looks like an injection: words that try to take over the model that reads them.
+
+Rules over what words stand for, and a small linear model over the same letters and over words, whose weights are data
+(`injection_weights.json`, written by scripts/train_injection.py). A text is read in windows, so that a sentence in a
+long document counts as much as alone, in its plain form and in every form in which it may be disguised.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from importlib.resources import files
+from operator import add
+
+import msgspec
+
+from signalbox.detectors.injection_forms import forms, plain, words
+from signalbox.detectors.injection_lexicon import LETTERS
+from signalbox.detectors.injection_rules import matched
+
+WINDOW_WORDS = 96
+_STRIDE = 64
+# Without any of these no window is weighed.
+_SIGNS = frozenset("IRKAULCSQN#$kBGHVOD")
+_GAP = re.compile(r"\.{4,}")
+
+
+class Suspicion(msgspec.Struct, frozen=True, gc=False):
+    """What one text looks like. score: 0 to 1; a rule that matched counts as 1. rules: their names. form: the disguise
+    it was found under, empty for none. word: the first word of the window, counted in words."""
+
+    score: float = 0.0
+    rules: tuple[str, ...] = ()
+    form: str = ""
+    word: int = 0
+
+
+CLEAN = Suspicion()
+
+
+class Model(msgspec.Struct, frozen=True):
+    """bias, scale: a weight is its integer times the scale. grams: over letters; words: single ones; pairs: two words
+    in a row; signs: everything else."""
+
+    bias: float
+    scale: float
+    grams: dict[str, int]
+    words: dict[str, int]
+    pairs: dict[str, int]
+    signs: dict[str, int]
+
+
+def letters(read: list[str]) -> str:
+    """What each word stands for."""
+    look_up = LETTERS.get
+    return "".join([look_up(word, ".") if len(word) > 1 else _SINGLE.get(word, ".") for word in read])
+
+
+_SINGLE = {"|": "|", "#": "#", "i": "M", "u": "Y", "y": "&"}
+
+
+class Features(msgspec.Struct, frozen=True):
+    """What the model reads of one window."""
+
+    grams: set[str]
+    words: set[str]
+    pairs: set[str]
+    signs: set[str]
+
+
+def features(read: list[str], spelled: str, signs: set[str]) -> Features:
+    compact = "|" + _GAP.sub("_", spelled).replace(".", "") + "|"
+    grams = set(compact)
+    two = list(map(add, compact, compact[1:]))
+    grams.update(two)
+    grams.update(map(add, two, compact[2:]))
+    grams.update(map(add, two, two[2:]))
+    return Features(grams, set(read), set(map(_JOIN, read, read[1:])), signs)
+
+
+def _JOIN(first: str, second: str) -> str:  # noqa: N802
+    return first + " " + second
+
+
+def windows(read: list[str], spelled: str) -> Iterator[tuple[int, list[str], str]]:
+    """(first word, words, letters) of every window that has anything to weigh."""
+    if len(read) <= WINDOW_WORDS + _STRIDE // 2:
+        if not _SIGNS.isdisjoint(spelled):
+            yield 0, read, spelled
+        return
+    for start in range(0, max(1, len(read) - WINDOW_WORDS + _STRIDE), _STRIDE):
+        part = spelled[start : start + WINDOW_WORDS]
+        if not _SIGNS.isdisjoint(part):
+            yield start, read[start : start + WINDOW_WORDS], part
+
+
+def salad(text: str) -> bool:
+    """Whether a single line is symbols thrown together, as optimised suffixes are: brackets and quotes that close
+    nothing, of many kinds. Code and prose on one line close what they open."""
+    if len(text) > _SALAD_CHARS_MAX or "\n" in text.strip():
+        return False
+    count = text.count
+    loose = (
+        abs(count("(") - count(")"))
+        + abs(count("{") - count("}"))
+        + abs(count("[") - count("]"))
+        + count('"') % 2
+        + count("`") % 2
+    )
+    return loose > 2 or (loose > 1 and len(_SYMBOLS & set(text)) > 3)
+
+
+_SALAD_CHARS_MAX = 1000
+_SYMBOLS = frozenset("\\{}()[]\"`<>=#$@*|^~")
+
+
+def weights() -> Model:
+    """The model as shipped."""
+    raw = files(__package__).joinpath("injection_weights.json").read_bytes()
+    return msgspec.json.decode(raw, type=Model)
+
+
+class Reader:
+    """Reads texts for injections. Immutable once made; one for all."""
+
+    __slots__ = ("_bias", "_grams", "_pairs", "_scale", "_signs", "_words")
+
+    def __init__(self, model: Model) -> None:
+        self._bias, self._scale = model.bias, model.scale
+        self._grams, self._words, self._pairs, self._signs = model.grams, model.words, model.pairs, model.signs
+
+    def read(self, text: str, *, untrusted: bool, model: bool = True) -> Suspicion:
+        """The worst reading of a text. untrusted: nobody vouches for it, and no words to the model are expected in it.
+        model: weigh it as well, besides the rules."""
+        low = plain(text)
+        read = words(low)
+        best = self._one(text, low, read, "", untrusted, model)
+        if best.rules:
+            return best
+        for form, other in forms(text, low, read):
+            found = self._one(other, other, words(other), form, untrusted, model)
+            if found.rules:
+                return found
+            if found.score > best.score:
+                best = found
+        return best
+
+    def _one(self, text: str, low: str, read: list[str], form: str, untrusted: bool, model: bool) -> Suspicion:
+        spelled = letters(read)
+        rules = matched(spelled, low, untrusted)
+        if not form and salad(text):
+            rules = (*rules, "salad")
+        if rules:
+            return Suspicion(1.0, rules, form)
+        if not model:
+            return CLEAN
+        best, where = -_FAR, 0
+        for start, part, part_spelled in windows(read, spelled):
+            total = self._weigh(features(part, part_spelled, _NO_SIGNS))
+            if total > best:
+                best, where = total, start
+        return Suspicion(1 / (1 + math.exp(-best)), (), form, where) if best > -_FAR else CLEAN
+
+    def _weigh(self, read: Features) -> float:
+        total = 0
+        for table, names in (
+            (self._grams, read.grams),
+            (self._words, read.words),
+            (self._pairs, read.pairs),
+            (self._signs, read.signs),
+        ):
+            for name in table.keys() & names:
+                total += table[name]
+        return self._bias + self._scale * total
+
+
+_FAR = 30.0
+_NO_SIGNS: set[str] = set()
