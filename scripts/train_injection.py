@@ -52,14 +52,11 @@ class Row:
         low = plain(text)
         read = words(low)
         spelled = letters(read)
-        self.rules = (*matched(spelled, low, untrusted), *(("salad",) if salad(text) else ()))
-        signs: set[str] = set()
+        self.rules = (*matched(spelled, read, low, untrusted), *(("salad",) if salad(text) else ()))
         self.windows: list[list[str]] = []
         for _, part, part_spelled in windows(read, spelled):
-            f = features(part, part_spelled, signs)
-            self.windows.append(
-                ["g" + g for g in f.grams] + ["w" + w for w in f.words] + ["p" + p for p in f.pairs] + ["s" + s for s in f.signs]
-            )
+            f = features(part, part_spelled)
+            self.windows.append(["g" + g for g in f.grams] + ["w" + w for w in f.words] + ["p" + p for p in f.pairs])
 
 
 def rows_of(data: Path) -> list[Row]:
@@ -126,7 +123,7 @@ def _fit_once(rows: list[Row], before: Fitted | None) -> Fitted:
         seen.update(window)
         for name in window:
             sources[name].add(family)
-    names = [n for n, c in seen.items() if c >= SEEN_MIN and (n[0] in "gs" or len(sources[n]) > 1)]
+    names = [n for n, c in seen.items() if c >= SEEN_MIN and (n[0] == "g" or len(sources[n]) > 1)]
     index = {name: at for at, name in enumerate(names)}
     indices: list[int] = []
     starts = [0]
@@ -139,7 +136,7 @@ def _fit_once(rows: list[Row], before: Fitted | None) -> Fitted:
     weight = np.array([sizes[family, label] ** -0.5 for _, label, family in examples])
     for label in (0, 1):
         weight[labels == label] *= len(examples) / 2 / weight[labels == label].sum()
-    ridge = np.array([L2 if name[0] in "gs" else L2_WORDS for name in names])
+    ridge = np.array([L2 if name[0] == "g" else L2_WORDS for name in names])
 
     def loss(theta: Any) -> tuple[float, Any]:
         z = matrix @ theta[:-1] + theta[-1]
@@ -187,8 +184,13 @@ def report(scores: dict[int, tuple[float, Row]]) -> None:
     benign = [(s, r) for s, r in scores.values() if not r.label and not r.family.startswith("benign own")]
     for untrusted in (False, True):
         values = sorted((s for s, r in benign if r.untrusted == untrusted), reverse=True)
-        print("untrusted" if untrusted else "user", "benign", len(values), "log-odds at 1 %, 0.5 %, 0.1 %:",
-              [round(values[int(len(values) * share)], 2) for share in (0.01, 0.005, 0.001)])
+        print(
+            "untrusted" if untrusted else "user",
+            "benign",
+            len(values),
+            "log-odds at 1 %, 0.5 %, 0.1 %:",
+            [round(values[int(len(values) * share)], 2) for share in (0.01, 0.005, 0.001)],
+        )
     for name, threshold in (("rules", 99.0), ("model at 1 %", None), ("model at 0.5 %", 0.005)):
         limits = {}
         for untrusted in (False, True):
@@ -206,8 +208,12 @@ def report(scores: dict[int, tuple[float, Row]]) -> None:
             low, high = wilson(good, n)
             print(f"  {family:45s} {good:5d}/{n:<5d} {good / n:.3f} [{low:.2f}, {high:.2f}]")
         core = [f for f in families if f != "bipia"]
-        print("  macro", round(sum(sum(by[f]) / len(by[f]) for f in families) / len(families), 3),
-              "without bipia", round(sum(sum(by[f]) / len(by[f]) for f in core) / len(core), 3))
+        print(
+            "  macro",
+            round(sum(sum(by[f]) / len(by[f]) for f in families) / len(families), 3),
+            "without bipia",
+            round(sum(sum(by[f]) / len(by[f]) for f in core) / len(core), 3),
+        )
         flat = [x for f in by if f.startswith("benign") and not f.startswith("benign own") for x in by[f]]
         print("  realised on benign", sum(flat), len(flat), round(sum(flat) / len(flat), 5))
 
@@ -215,12 +221,17 @@ def report(scores: dict[int, tuple[float, Row]]) -> None:
 def write(fitted: Fitted) -> None:
     kept = dict(sorted(fitted.weights.items(), key=lambda one: -abs(one[1]))[:WEIGHTS_MAX])
     scale = max(map(abs, kept.values())) / 127
-    tables: dict[str, dict[str, int]] = {"g": {}, "w": {}, "p": {}, "s": {}}
+    tables: dict[str, dict[str, int]] = {"g": {}, "w": {}, "p": {}}
     for name, weight in sorted(kept.items()):
         if round(weight / scale):
             tables[name[0]][name[1:]] = round(weight / scale)
-    body = {"bias": round(fitted.bias, 4), "scale": round(scale, 6), "grams": tables["g"], "words": tables["w"],
-            "pairs": tables["p"], "signs": tables["s"]}
+    body = {
+        "bias": round(fitted.bias, 4),
+        "scale": round(scale, 6),
+        "grams": tables["g"],
+        "words": tables["w"],
+        "pairs": tables["p"],
+    }
     TARGET.write_text(json.dumps(body, ensure_ascii=False, indent=0, separators=(",", ":")) + "\n", "utf-8")
     print("written", TARGET, TARGET.stat().st_size, {key: len(table) for key, table in tables.items()})
 

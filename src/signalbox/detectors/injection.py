@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Iterator
 from importlib.resources import files
+from itertools import repeat
 from operator import add
 
 import msgspec
@@ -40,24 +41,25 @@ CLEAN = Suspicion()
 
 
 class Model(msgspec.Struct, frozen=True):
-    """bias, scale: a weight is its integer times the scale. grams: over letters; words: single ones; pairs: two words
-    in a row; signs: everything else."""
+    """bias, scale: a weight is its integer times the scale. grams: of one to four letters; words: single ones; pairs:
+    two words in a row."""
 
     bias: float
     scale: float
     grams: dict[str, int]
     words: dict[str, int]
     pairs: dict[str, int]
-    signs: dict[str, int]
 
 
 def letters(read: list[str]) -> str:
     """What each word stands for."""
-    look_up = LETTERS.get
-    return "".join([look_up(word, ".") if len(word) > 1 else _SINGLE.get(word, ".") for word in read])
+    return "".join(map(_LETTER_OF, read, repeat(".")))
 
 
-_SINGLE = {"|": "|", "#": "#", "i": "M", "u": "Y", "y": "&"}
+_LETTER_OF = {
+    **{word: letter for word, letter in LETTERS.items() if len(word) > 1},
+    **{"|": "|", "#": "#", "i": "M", "u": "Y", "y": "&"},
+}.get
 
 
 class Features(msgspec.Struct, frozen=True):
@@ -66,21 +68,16 @@ class Features(msgspec.Struct, frozen=True):
     grams: set[str]
     words: set[str]
     pairs: set[str]
-    signs: set[str]
 
 
-def features(read: list[str], spelled: str, signs: set[str]) -> Features:
+def features(read: list[str], spelled: str) -> Features:
     compact = "|" + _GAP.sub("_", spelled).replace(".", "") + "|"
     grams = set(compact)
     two = list(map(add, compact, compact[1:]))
     grams.update(two)
     grams.update(map(add, two, compact[2:]))
     grams.update(map(add, two, two[2:]))
-    return Features(grams, set(read), set(map(_JOIN, read, read[1:])), signs)
-
-
-def _JOIN(first: str, second: str) -> str:  # noqa: N802
-    return first + " " + second
+    return Features(grams, set(read), set(map(add, read, map(add, repeat(" "), read[1:]))))
 
 
 def windows(read: list[str], spelled: str) -> Iterator[tuple[int, list[str], str]]:
@@ -112,23 +109,23 @@ def salad(text: str) -> bool:
 
 
 _SALAD_CHARS_MAX = 1000
-_SYMBOLS = frozenset("\\{}()[]\"`<>=#$@*|^~")
+_SYMBOLS = frozenset('\\{}()[]"`<>=#$@*|^~')
 
 
 def weights() -> Model:
     """The model as shipped."""
-    raw = files(__package__).joinpath("injection_weights.json").read_bytes()
+    raw = files("signalbox.detectors").joinpath("injection_weights.json").read_bytes()
     return msgspec.json.decode(raw, type=Model)
 
 
 class Reader:
     """Reads texts for injections. Immutable once made; one for all."""
 
-    __slots__ = ("_bias", "_grams", "_pairs", "_scale", "_signs", "_words")
+    __slots__ = ("_bias", "_grams", "_pairs", "_scale", "_words")
 
     def __init__(self, model: Model) -> None:
         self._bias, self._scale = model.bias, model.scale
-        self._grams, self._words, self._pairs, self._signs = model.grams, model.words, model.pairs, model.signs
+        self._grams, self._words, self._pairs = model.grams.get, model.words.get, model.pairs.get
 
     def read(self, text: str, *, untrusted: bool, model: bool = True) -> Suspicion:
         """The worst reading of a text. untrusted: nobody vouches for it, and no words to the model are expected in it.
@@ -148,7 +145,7 @@ class Reader:
 
     def _one(self, text: str, low: str, read: list[str], form: str, untrusted: bool, model: bool) -> Suspicion:
         spelled = letters(read)
-        rules = matched(spelled, low, untrusted)
+        rules = matched(spelled, read, low, untrusted)
         if not form and salad(text):
             rules = (*rules, "salad")
         if rules:
@@ -157,23 +154,16 @@ class Reader:
             return CLEAN
         best, where = -_FAR, 0
         for start, part, part_spelled in windows(read, spelled):
-            total = self._weigh(features(part, part_spelled, _NO_SIGNS))
+            total = self._weigh(features(part, part_spelled))
             if total > best:
                 best, where = total, start
         return Suspicion(1 / (1 + math.exp(-best)), (), form, where) if best > -_FAR else CLEAN
 
     def _weigh(self, read: Features) -> float:
-        total = 0
-        for table, names in (
-            (self._grams, read.grams),
-            (self._words, read.words),
-            (self._pairs, read.pairs),
-            (self._signs, read.signs),
-        ):
-            for name in table.keys() & names:
-                total += table[name]
+        none = repeat(0)
+        total = sum(map(self._grams, read.grams, none))
+        total += sum(map(self._words, read.words, none)) + sum(map(self._pairs, read.pairs, none))
         return self._bias + self._scale * total
 
 
 _FAR = 30.0
-_NO_SIGNS: set[str] = set()

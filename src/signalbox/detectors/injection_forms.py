@@ -11,6 +11,7 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterator
+from itertools import islice
 from operator import add
 from urllib.parse import unquote
 
@@ -36,42 +37,75 @@ _FRAME = re.compile(
     r"|(?:^|\n|\\n|\. )[ \t]{0,8}(?:system|assistant|human|user|admin) ?: "
 )
 _FRAME_SIGNS = (
-    *("<|", "</", "<s", "<a", "<u", "[/", "[inst", "[sys", "[user", "[assis", "[admin", "##", "==", "--", "]]]]", "}}}}"),
-    *("tem:", "ant:", "man:", "ser:", "min:", "tem :", "ant :"),
+    ("<", ("<|", "</", "<s", "<a", "<u", "<<")),
+    ("[", ("[/", "[inst", "[sys", "[user", "[assis", "[admin")),
+    ("#", ("##",)),
+    ("=", ("===",)),
+    ("-", ("---",)),
+    ("]", ("]]]]",)),
+    ("}", ("}}}}",)),
+    (":", ("tem:", "ant:", "man:", "ser:", "min:", "tem :", "ant :")),
 )
 
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
 _MARKED = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff]")
 _SCRIPTS = re.compile("[\u0370-\u058f\u13a0-\u13ff\u1d00-\u1d7f\u2c60-\u2c7f\ua4d0-\ua4ff\u0180-\u02af]")
-_LEET = re.compile(r"[a-z][0134578@$!|+][a-z]|\b[0134578@$!][a-z]{2,}[0134578@$!]")
 _LEET_WORD = re.compile(r"[a-z0-9@$!|+]*[0-9@$!|+][a-z0-9@$!|+]*")
 _LEET_LETTERS = str.maketrans("0134578@$!|+", "oieastbasiit")
 _LEET_OTHER = str.maketrans("0134578@$!|+", "oleastbaslit")
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-_*·~/,]{1,4}){5,2000}[^\W_](?![^\W_])")
-_PACKED = re.compile(r"[A-Za-z0-9+/_-]{20,}={0,6}")
+_PACKED_MIN = 20
 _OCTETS = re.compile(r"(?:[01]{8}[ ,]{0,2}){6,}")
-_HEX_BYTES = re.compile(r"(?:(?:0x|\\x)?[0-9A-Fa-f]{2}[ ,:]{1,2}){8,}(?:0x)?[0-9A-Fa-f]{2}")
+_HEX_BYTES = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}[ ,:]{1,2}){8,}[0-9A-Fa-f]{2}(?![0-9A-Za-z])")
+# Texts as classes of characters: letters `a` and what stands for letters `0`; hexadecimal digits `h`; what base64 is of.
+_AS_LEET = bytes(97 if 97 <= c <= 122 else 48 if c in b"0134578@$!|+" else 32 for c in range(256))
+_AS_HEX = bytes(104 if c in b"0123456789abcdef" else 32 if c in b" ,:" else 120 for c in range(256))
+_AS_PACKED = bytes(c if c < 128 and (chr(c).isalnum() or c in b"+/_-=") else 32 for c in range(256))
 _ESCAPED = re.compile(r"\\(?:u\{?([0-9a-fA-F]{4,6})\}?|x([0-9a-fA-F]{2}))")
 _LONG = re.compile(r"[^\W\d_]{18,400}")
 
 # Look-alikes of Latin letters, also where a whole word is written in them.
 _ALIKE = {
     ord(alike): letter
-    for letter, group in {
-        "a": "\u0430\u03b1\u0251\u1d00\u13aa", "b": "\u042c\u044c\u0432\u03b2\u0299\u13f4", "c": "\u0441\u03f2\u1d04\u13df",
-        "d": "\u0501\u1d05\u13a0", "e": "\u0435\u03b5\u1d07\u0454\u13ac", "f": "\ua730\u0192", "g": "\u0261\u0262\u0581\u13c0",
-        "h": "\u04bb\u029c\u043d\u0570\u13bb", "i": "\u0456\u03b9\u026a\u0269\u0131\u13a5", "j": "\u0458\u03f3\u1d0a\u13ab", "k": "\u043a\u03ba\u1d0b\u13e6",
-        "l": "\u04cf\u029f\u01c0\u13de", "m": "\u043c\u1d0d\u13b7", "n": "\u0578\u0274\u03b7\u03c0\u043f", "o": "\u043e\u03bf\u1d0f\u0585\u13a4",
-        "p": "\u0440\u03c1\u1d18\u13e2", "q": "\u051b\u0566", "r": "\u0433\u0280\u13a1", "s": "\u0455\ua731\u13da", "t": "\u0442\u03c4\u1d1b\u13a2",
-        "u": "\u057d\u03c5\u1d1c", "v": "\u03bd\u1d20\u0475\u13d9", "w": "\u051d\u03c9\u1d21\u0561\u13b3", "x": "\u0445\u03c7", "y": "\u0443\u03b3\u028f\u04af",
-        "z": "\u1d22\u01b6\u13c3",
-    }.items()
+    for letter, group in (
+        ("a", "\u0430\u03b1\u0251\u1d00\u13aa"),
+        ("b", "\u042c\u044c\u0432\u03b2\u0299\u13f4"),
+        ("c", "\u0441\u03f2\u1d04\u13df"),
+        ("d", "\u0501\u1d05\u13a0"),
+        ("e", "\u0435\u03b5\u1d07\u0454\u13ac"),
+        ("f", "\ua730\u0192"),
+        ("g", "\u0261\u0262\u0581\u13c0"),
+        ("h", "\u04bb\u029c\u043d\u0570\u13bb"),
+        ("i", "\u0456\u03b9\u026a\u0269\u0131\u13a5"),
+        ("j", "\u0458\u03f3\u1d0a\u13ab"),
+        ("k", "\u043a\u03ba\u1d0b\u13e6"),
+        ("l", "\u04cf\u029f\u01c0\u13de"),
+        ("m", "\u043c\u1d0d\u13b7"),
+        ("n", "\u0578\u0274\u03b7\u03c0\u043f"),
+        ("o", "\u043e\u03bf\u1d0f\u0585\u13a4"),
+        ("p", "\u0440\u03c1\u1d18\u13e2"),
+        ("q", "\u051b\u0566"),
+        ("r", "\u0433\u0280\u13a1"),
+        ("s", "\u0455\ua731\u13da"),
+        ("t", "\u0442\u03c4\u1d1b\u13a2"),
+        ("u", "\u057d\u03c5\u1d1c"),
+        ("v", "\u03bd\u1d20\u0475\u13d9"),
+        ("w", "\u051d\u03c9\u1d21\u0561\u13b3"),
+        ("x", "\u0445\u03c7"),
+        ("y", "\u0443\u03b3\u028f\u04af"),
+        ("z", "\u1d22\u01b6\u13c3"),
+    )
     for alike in group
-}  # fmt: skip
+}
 
-_COMMON = """the and you your all that this with what from will are not ignore previous instructions instruction prompt
-system password reveal repeat above everything show forget disregard rules tell please print message secret access
-developer mode prior follow answer instead output write text translate now must directives give pretend""".split()
+_COMMON = frozenset(
+    """
+    the and you your all that this with what from will are not ignore previous instructions instruction prompt
+    system password reveal repeat above everything show forget disregard rules tell please print message secret
+    access developer mode prior follow answer instead output write text translate now must directives give
+    pretend
+    """.split()  # noqa: SIM905
+)
 # Words that are not English in disguise: written backwards, or with the alphabet moved on by so many places.
 _ALPHABET = "abcdefghijklmnopqrstuvwxyz"
 
@@ -107,8 +141,10 @@ def plain(text: str) -> str:
 
 def words(low: str) -> list[str]:
     """The words of a plain text; `|` between sentences, `#` for a forged frame."""
-    if any(map(low.__contains__, _FRAME_SIGNS)):
-        low = _FRAME.sub(" \x01 ", low)
+    for char, signs in _FRAME_SIGNS:
+        if char in low and any(map(low.__contains__, signs)):
+            low = _FRAME.sub(" \x01 ", low)
+            break
     if not low.isascii():
         for char, word in UNSPACED:
             if char in low:
@@ -123,11 +159,9 @@ def forms(text: str, low: str, read: list[str]) -> Iterator[tuple[str, str]]:
 
 def _forms(text: str, low: str, read: list[str], depth: int) -> Iterator[tuple[str, str]]:
     left = DECODED_CHARS_MAX
-    count = 0
-    for name, other in _undone(text, low, read):
+    for name, other in islice(_undone(text, low, read), FORMS_MAX):
         left -= len(other)
-        count += 1
-        if left < 0 or count > FORMS_MAX:
+        if left < 0:
             return
         below = plain(other)
         yield name, below
@@ -138,12 +172,14 @@ def _forms(text: str, low: str, read: list[str], depth: int) -> Iterator[tuple[s
 def _undone(text: str, low: str, read: list[str]) -> Iterator[tuple[str, str]]:
     if not text.isascii():
         yield from _beyond_ascii(text, low)
-    if _LEET.search(low) is not None and len(_LEET.findall(low)) > 1:
+    flat = low.encode("latin-1", "replace")
+    leet = flat.translate(_AS_LEET)
+    if leet.count(b"a0a") + leet.count(b" 0a") > 2:
         yield "leet", _LEET_WORD.sub(_spelled, low)
-    if _SPACED.search(low) is not None:
-        joined = _SPACED.sub(_closed, low)
-        yield "spaced", joined
-    elif _LONG.search(low) is not None:
+    lengths = list(map(len, read))
+    if lengths.count(1) - read.count("|") > 7 and _SPACED.search(low) is not None:
+        yield "spaced", _SPACED.sub(_closed, low)
+    elif max(lengths, default=0) > 17:
         parted = _LONG.sub(_parted, low)
         if parted != low:
             yield "unspaced", parted
@@ -152,7 +188,7 @@ def _undone(text: str, low: str, read: list[str]) -> Iterator[tuple[str, str]]:
     coded = _CODED.keys() & set(read)
     if len(coded) > 1:
         yield from _uncoded(low, coded)
-    yield from _decoded(text)
+    yield from _decoded(text, flat)
 
 
 def _beyond_ascii(text: str, low: str) -> Iterator[tuple[str, str]]:
@@ -223,7 +259,7 @@ def _segmented(run: str) -> str:
 _KNOWN_WIDE = frozenset(word for word in _KNOWN if len(word) > 1) | frozenset(
     """to of in on is it as at by be an or if so do no up go he me my we us for was has had have but can who how out did
     does just like into over then them they there here when where why which would could should about after only also
-    than some more most very been being because through hello world file user name number list one two three""".split()
+    than some more most very been being because through hello world file user name number list one two three""".split()  # noqa: SIM905
 )
 
 
@@ -249,18 +285,20 @@ def _uncoded(low: str, coded: set[str]) -> Iterator[tuple[str, str]]:
             yield "reversed", re.sub(r"[^\W_]+", lambda match: match[0][::-1], low)
 
 
-def _decoded(text: str) -> Iterator[tuple[str, str]]:
-    for match in _PACKED.finditer(text):
-        inner = unpacked(match[0])
-        if inner is not None and " " in inner:
-            yield "encoded", inner
-    if _OCTETS.search(text) is not None:
+def _decoded(text: str, flat: bytes) -> Iterator[tuple[str, str]]:
+    for run in text.encode("latin-1", "replace").translate(_AS_PACKED).split():
+        if len(run) >= _PACKED_MIN:
+            inner = unpacked(run.decode("ascii"))
+            if inner is not None and " " in inner:
+                yield "encoded", inner
+    if "0110" in text and _OCTETS.search(text) is not None:
         for match in _OCTETS.finditer(text):
             bits = re.findall("[01]{8}", match[0])
             yield "encoded", bytes(int(octet, 2) for octet in bits).decode("utf-8", "replace")
-    elif (match := _HEX_BYTES.search(text)) is not None:
-        digits = re.sub(r"0x|\\x|[^0-9A-Fa-f]", "", match[0])
-        yield "encoded", bytes.fromhex(digits[: len(digits) & ~1]).decode("utf-8", "replace")
+    elif b"hh hh hh hh hh" in (flat.replace(b", ", b" ") if b", " in flat else flat).translate(_AS_HEX):
+        for match in _HEX_BYTES.finditer(text):
+            digits = re.sub(r"[^0-9A-Fa-f]", "", match[0])
+            yield "encoded", bytes.fromhex(digits[: len(digits) & ~1]).decode("utf-8", "replace")
     if text.count("%") > 3 and (opened := unquote(text, errors="replace")) != text:
         yield "escaped", opened
     if "\\u" in text or "\\x" in text:

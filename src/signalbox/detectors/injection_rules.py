@@ -35,7 +35,8 @@ RULES: tuple[Rule, ...] = (
     _rule("not-follow", "OXN", r"X.{0,3}Oc{0,3}[PEY]c?N"),
     _rule("overruled", "Nv", r"[PE]c{0,2}[NT]c{0,4}rc{0,3}v|Nc{0,2}Pc{0,6}rc{0,3}v"),
     _rule("overruled", "JN", r"YJNrc{0,2}|Jc?Nc{0,4}Ic{0,3}[PE]|JNc?\|.{0,4}I"),
-    _rule("show-prompt", "RN", r"R(?:c{0,2}[YM]){0,2}c{0,5}(?:Yc{0,3}[SPZE]?c?N|[SPZ]N(?:\||c?[P&FMQ])|[PS]c?Nc{0,3}Y)"),
+    _rule("show-prompt", "RN", r"R(?:c{0,2}[YM]){0,2}c{0,5}(?:Yc{0,3}[SPZE]?c?N|[SPZ]N(?:\||c?[P&FMQ]))"),
+    _rule("show-prompt", "RN", r"R(?:c{0,2}[YM]){0,2}c{0,5}[PS]c?Nc{0,3}Y"),
     _rule("show-prompt", "qN", r"q(?:c{0,2}r)?c{0,2}Yc{0,2}(?:[PSZ]c?N|N(?:\||&))|qr?c{0,2}[SP]{1,2}Nc{0,3}(?:Y|\|$)"),
     _rule("show-prompt", "NR", r"NYc{0,3}[RO]|Y[PS]N|[RW]c{0,3}NYr"),
     _rule("repeat-above", "RP", r"Rc{0,2}(?:eT?|ET)c{0,3}P|Rc{0,3}Tc{0,2}PQ?c?(?:\||&|Q)|RR?c{0,8}Zc{0,3}Yr"),
@@ -74,11 +75,14 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("override", "new instructions:"),
     ("override", "updated instructions:"),
 )
-_WORDS_OF_PHRASES = tuple(phrase for _, phrase in PHRASES)
+# One of these is in each of them.
+_SIGNS = frozenset(
+    ("anything", "dan", "machiavellian", "mode", "norms", "confidant", "confines", "granted", "instructions")
+)
 
 
-def matched(letters: str, low: str, untrusted: bool) -> tuple[str, ...]:
-    """The names of the rules that hold for a text as letters and as plain form."""
+def matched(letters: str, read: list[str], low: str, untrusted: bool) -> tuple[str, ...]:
+    """The names of the rules that hold for a text as letters, as words and as plain form."""
     found: dict[str, None] = {}
     for rule in RULES:
         if (untrusted or not rule.untrusted) and rule.name not in found:
@@ -88,6 +92,6 @@ def matched(letters: str, low: str, untrusted: bool) -> tuple[str, ...]:
             else:
                 if rule.pattern.search(letters) is not None:
                     found[rule.name] = None
-    if any(map(low.__contains__, _WORDS_OF_PHRASES)):
+    if not _SIGNS.isdisjoint(read):
         found.update({name: None for name, phrase in PHRASES if phrase in low})
     return tuple(found)
