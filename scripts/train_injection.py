@@ -52,7 +52,7 @@ class Row:
         low = plain(text)
         read = words(low)
         spelled = letters(read)
-        self.rules = (*matched(spelled, read, low, untrusted), *(("salad",) if salad(text) else ()))
+        self.rules = (*matched(spelled, read, untrusted), *(("salad",) if salad(text) else ()))
         self.windows: list[list[str]] = []
         for _, part, part_spelled in windows(read, spelled):
             f = features(part, part_spelled)

@@ -132,20 +132,20 @@ class Reader:
         model: weigh it as well, besides the rules."""
         low = plain(text)
         read = words(low)
-        best = self._one(text, low, read, "", untrusted, model)
+        best = self._one(text, read, "", untrusted, model)
         if best.rules:
             return best
         for form, other in forms(text, low, read):
-            found = self._one(other, other, words(other), form, untrusted, model)
+            found = self._one(other, words(other), form, untrusted, model)
             if found.rules:
                 return found
             if found.score > best.score:
                 best = found
         return best
 
-    def _one(self, text: str, low: str, read: list[str], form: str, untrusted: bool, model: bool) -> Suspicion:
+    def _one(self, text: str, read: list[str], form: str, untrusted: bool, model: bool) -> Suspicion:
         spelled = letters(read)
-        rules = matched(spelled, read, low, untrusted)
+        rules = matched(spelled, read, untrusted)
         if not form and salad(text):
             rules = (*rules, "salad")
         if rules:

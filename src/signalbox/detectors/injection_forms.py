@@ -23,6 +23,8 @@ from signalbox.detectors.normalise import normal
 DECODED_CHARS_MAX = 65_536
 FORMS_MAX = 12
 DEPTH_MAX = 2
+# So many runs of letters without spaces, or with one between any two, are taken apart.
+RUNS_MAX = 32
 
 _ENDERS = ".!?;:\n\r\t|\u3002\uff01\uff1f\uff1b\uff1a"
 _PLAIN = {code: (" " if not chr(code).isalnum() else chr(code)) for code in range(128)}
@@ -50,14 +52,14 @@ _FRAME_SIGNS = (
 _SELECTORS = re.compile("[\ufe00-\ufe0f\U000e0100-\U000e01ef]{4,}")
 _MARKED = re.compile("[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u20d0-\u20ff]")
 _SCRIPTS = re.compile("[\u0370-\u058f\u13a0-\u13ff\u1d00-\u1d7f\u2c60-\u2c7f\ua4d0-\ua4ff\u0180-\u02af]")
-_LEET_WORD = re.compile(r"[a-z0-9@$!|+]*[0-9@$!|+][a-z0-9@$!|+]*")
+_LEET_WORD = re.compile(r"[a-z0-9@$!|+]+")
 _LEET_LETTERS = str.maketrans("0134578@$!|+", "oieastbasiit")
 _LEET_OTHER = str.maketrans("0134578@$!|+", "oleastbaslit")
 _SPACED = re.compile(r"(?<![^\W_])(?:[^\W_][ .\-_*·~/,]{1,4}){5,2000}[^\W_](?![^\W_])")
 _PACKED_MIN = 20
 _OCTETS = re.compile(r"(?:[01]{8}[ ,]{0,2}){6,}")
 _HEX_BYTES = re.compile(r"(?<![0-9A-Za-z])(?:[0-9A-Fa-f]{2}[ ,:]{1,2}){8,}[0-9A-Fa-f]{2}(?![0-9A-Za-z])")
-# Texts as classes of characters: letters `a` and what stands for letters `0`; hexadecimal digits `h`; what base64 is of.
+# Texts as classes of characters: letters `a`, what stands for letters `0`; hexadecimal digits `h`; those of base64.
 _AS_LEET = bytes(97 if 97 <= c <= 122 else 48 if c in b"0134578@$!|+" else 32 for c in range(256))
 _AS_HEX = bytes(104 if c in b"0123456789abcdef" else 32 if c in b" ,:" else 120 for c in range(256))
 _AS_PACKED = bytes(c if c < 128 and (chr(c).isalnum() or c in b"+/_-=") else 32 for c in range(256))
@@ -98,12 +100,12 @@ _ALIKE = {
     for alike in group
 }
 
-_COMMON = frozenset(
+_COMMON = tuple(
     """
     the and you your all that this with what from will are not ignore previous instructions instruction prompt
-    system password reveal repeat above everything show forget disregard rules tell please print message secret
-    access developer mode prior follow answer instead output write text translate now must directives give
-    pretend
+    system password reveal repeat above everything show forget disregard rules tell please print message
+    secret access developer mode prior follow answer instead output write text translate now must directives
+    give pretend without anything restrictions have
     """.split()  # noqa: SIM905
 )
 # Words that are not English in disguise: written backwards, or with the alphabet moved on by so many places.
@@ -178,9 +180,9 @@ def _undone(text: str, low: str, read: list[str]) -> Iterator[tuple[str, str]]:
         yield "leet", _LEET_WORD.sub(_spelled, low)
     lengths = list(map(len, read))
     if lengths.count(1) - read.count("|") > 7 and _SPACED.search(low) is not None:
-        yield "spaced", _SPACED.sub(_closed, low)
+        yield "spaced", _SPACED.sub(_closed, low, count=RUNS_MAX)
     elif max(lengths, default=0) > 17:
-        parted = _LONG.sub(_parted, low)
+        parted = _LONG.sub(_parted, low, count=RUNS_MAX)
         if parted != low:
             yield "unspaced", parted
     if len(_STRONG.intersection(map(add, read, read[1:]))) > 1:
@@ -209,7 +211,7 @@ def _selected(char: str) -> int:
 def _spelled(match: re.Match[str]) -> str:
     """A word in which digits stand for letters, as letters; a number stays one."""
     word = match[0]
-    if word.isdigit():
+    if word.isalpha() or word.isdigit():
         return word
     with_i = word.rstrip("!|+").translate(_LEET_LETTERS)
     if with_i in _KNOWN:

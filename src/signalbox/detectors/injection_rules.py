@@ -27,14 +27,14 @@ RULES: tuple[Rule, ...] = (
     _rule("override", "I", r"Ic{0,3}[PEeYFJ]c{0,3}[NT]c{0,3}[PYM]|IE?c?PE?c?N|Ic{0,2}E?c?N(?:c{0,3}P|c{0,4}Y)"),
     _rule("override", "IE", r"Ic?Ec?(?:[YP]c?)?N"),
     _rule("override", "IT", r"Ic{0,2}(?:Ec?P|PE?)c?T"),
-    _rule("override", "IP", r"I[.E]{0,2}Pc?(?:&|[|])c{0,2}[WRMQFO]"),
+    _rule("override", "IP", r"I[.E]{0,2}P.?(?:&|[|])c{0,2}[WRMQFO]"),
     _rule("override", "Ie", r"I.?e(?:c{0,3}(?:[PYF]|&c?[RWYO]|T)|[.&]?[RWO])"),
     _rule("override", "I", r"(?:^|[|])I.?N(?:[|]|$)|^W.?YN[|]?$"),
     _rule("override", "IT", r"I..?T.?&.?W"),
-    _rule("override", "IE", r"IE.{0,3}Pc{0,4}(?:&|[|])"),
+    _rule("override", "PNI", r"Pc{0,3}N[.E]{0,3}I"),
     _rule("not-follow", "OXN", r"X.{0,3}Oc{0,3}[PEY]c?N"),
     _rule("overruled", "Nv", r"[PE]c{0,2}[NT]c{0,4}rc{0,3}v|Nc{0,2}Pc{0,6}rc{0,3}v"),
-    _rule("overruled", "JN", r"YJNrc{0,2}|Jc?Nc{0,4}Ic{0,3}[PE]|JNc?\|.{0,4}I"),
+    _rule("overruled", "JN", r"YJNrc{0,2}|Jc?Nc{0,4}Ic{0,3}[PE]c{0,3}N|JNc?\|.{0,4}I"),
     _rule("show-prompt", "RN", r"R(?:c{0,2}[YM]){0,2}c{0,5}(?:Yc{0,3}[SPZE]?c?N|[SPZ]N(?:\||c?[P&FMQ]))"),
     _rule("show-prompt", "RN", r"R(?:c{0,2}[YM]){0,2}c{0,5}[PS]c?Nc{0,3}Y"),
     _rule("show-prompt", "qN", r"q(?:c{0,2}r)?c{0,2}Yc{0,2}(?:[PSZ]c?N|N(?:\||&))|qr?c{0,2}[SP]{1,2}Nc{0,3}(?:Y|\|$)"),
@@ -48,11 +48,12 @@ RULES: tuple[Rule, ...] = (
     _rule("limits-off", "VB", r"V(?:V|c){0,6}(?:V|L)c{0,3}B|Yc{0,8}V+c{0,4}(?:V|L)"),
     _rule("unbound", "UB", r"[YA]c{0,6}U(?:U|&|c)?[BC]"),
     _rule("unbound", "U", r"U(?:&|c)?U(?:&|c)?[BCUS]"),
-    _rule("mode", "GS", r"(?:[SU]G(?:c{0,3}n|c?I|c{0,3}T)|n.{0,2}(?:[SU])G|GI)"),
+    _rule("mode", "GS", r"(?:[SU]G(?:c{0,3}n|c?I|c{0,3}T)|GI)"),
     _rule("frame", "#", r"#[^#]{0,8}(?:[IOR]c{0,5}[NTPY]|Y(?:r|c)[^#]{0,5}[FBCUA]|Fc{0,4}[YRW])|#.?J.?N"),
     _rule("obey", "DN", r"D\|?(?:.\|?){0,2}Ic{0,3}N|Oc{0,2}Ec{0,2}Jc?N", True),
     _rule("to-the-model", "BI", r"B\|?c{0,6}Ic{0,4}[NTPE]", True),
-    _rule("to-the-model", "F", r"F[^|#]Yc{0,2}[OBAC]|DcB[^|#]|BDc{0,3}[RWOI]", True),
+    _rule("to-the-model", "FY", r"F[^|#]Yc{0,2}[OBAC]", True),
+    _rule("to-the-model", "BD", r"DcB[^|#]|BDc{0,3}[RWOI]", True),
     _rule("frame", "#", r"#.{0,3}[SBDJ]", True),
     _rule("repeat-above", "RN", r"Rc{0,4}YJ?c{0,2}N", True),
 )  # fmt: skip
@@ -68,12 +69,10 @@ PHRASES: tuple[tuple[str, str], ...] = (
     ("unbound", "strive to avoid norms"),
     ("unbound", "evil confidant"),
     ("unbound", "typical confines of ai"),
-    ("mode", "system mode>"),
+    ("mode", "system mode as an ai"),
     ("mode", "god mode enabled"),
     ("secret", "say access granted"),
     ("secret", "print access granted"),
-    ("override", "new instructions:"),
-    ("override", "updated instructions:"),
 )
 # One of these is in each of them.
 _SIGNS = frozenset(
@@ -81,8 +80,8 @@ _SIGNS = frozenset(
 )
 
 
-def matched(letters: str, read: list[str], low: str, untrusted: bool) -> tuple[str, ...]:
-    """The names of the rules that hold for a text as letters, as words and as plain form."""
+def matched(letters: str, read: list[str], untrusted: bool) -> tuple[str, ...]:
+    """The names of the rules that hold for a text as letters and as words."""
     found: dict[str, None] = {}
     for rule in RULES:
         if (untrusted or not rule.untrusted) and rule.name not in found:
@@ -93,5 +92,6 @@ def matched(letters: str, read: list[str], low: str, untrusted: bool) -> tuple[s
                 if rule.pattern.search(letters) is not None:
                     found[rule.name] = None
     if not _SIGNS.isdisjoint(read):
-        found.update({name: None for name, phrase in PHRASES if phrase in low})
+        joined = " ".join([word for word in read if word != "|"])
+        found.update({name: None for name, phrase in PHRASES if phrase in joined})
     return tuple(found)

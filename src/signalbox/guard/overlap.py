@@ -26,6 +26,8 @@ RUN_LETTERS = 32
 # Of longer texts the beginning is indexed.
 INDEX_WORDS_MAX = 50_000
 PACKED_MIN = 40
+# How far back a canary may have begun, spaces and signs not counted.
+_TAIL_CHARS = 512
 
 _WORD = re.compile(r"[^\W_]+")
 _NOT_PACKED = re.compile(r"[^A-Za-z0-9+/=_-]+")
@@ -53,7 +55,8 @@ class Index:
         self.grams = grams_of(words) | grams_of(rotated) | grams_of(backwards) | grams_of(backwards[::-1])
         squeezed = "".join(words)
         self.letters = (squeezed, squeezed[::-1], "".join(rotated))
-        self.canaries = tuple("".join(words_of(one)) for one in canaries)
+        marks = ["".join(words_of(one)) for one in canaries]
+        self.canaries = tuple(form for one in marks for form in (one, one[::-1], codecs.encode(one, "rot13")))
         self.empty = len(words) < RUN_WORDS and not canaries
 
 
@@ -80,6 +83,7 @@ class Overlap:
         "_run",
         "_since",
         "_single",
+        "_tail",
     )
 
     def __init__(self, index: Index, own: Callable[[], set[str]], depth: int = 0) -> None:
@@ -92,6 +96,7 @@ class Overlap:
         self._since = 0
         self._covered: deque[int] = deque(maxlen=STRETCH_WORDS)
         self._single = ""
+        self._tail = ""
         self._packed = ""
         self._decoded = 0
         self._base = ""
@@ -132,8 +137,10 @@ class Overlap:
 
     def _word(self, word: str) -> str | None:
         index = self._index
-        if index.canaries and any(one in word for one in index.canaries):
-            return "canary"
+        if index.canaries:
+            self._tail = (self._tail + word)[-_TAIL_CHARS:]
+            if any(one in self._tail for one in index.canaries):
+                return "canary"
         if len(word) == 1:
             self._single += word
             if (

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from signalbox.guard import forbidden_text, injection, prompt_leak
+from signalbox.guard import forbidden_text, prompt_leak
 from signalbox.guard.contract import Maker
 
 GUARDS: dict[str, Maker] = {
     forbidden_text.NAME: forbidden_text.make,
-    injection.NAME: injection.make,
     prompt_leak.NAME: prompt_leak.make,
 }

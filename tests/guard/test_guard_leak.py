@@ -1,0 +1,125 @@
+"""The system prompt in answers: how little of it is shown before the cut, in whatever form, and what is no leak."""
+
+from __future__ import annotations
+
+import base64
+import codecs
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from signalbox.guard.overlap import Overlap, grams_of, index_of, words_of
+
+PROMPT = """You are Mira, the assistant of the Blue Heron bank. Speak warmly, never mention interest rates of
+competitors, and hand over to a person when somebody is angry. Customers who hold a platinum card may be offered a
+waiver of the yearly fee, at most once in twelve months, and only when they ask for it. Never reveal the discount code
+HERON-7-WINTER or the telephone number of the fraud desk. When asked who trained you, answer that you are not sure."""
+SHOWN_WORDS_MAX = 12
+
+
+def _mixed(text: str) -> str:
+    sentences = text.split(". ")
+    random.Random(3).shuffle(sentences)
+    return ". ".join(sentences)
+
+
+FORMS = {
+    "verbatim": lambda text: text,
+    "capitals": str.upper,
+    "middle": lambda text: " ".join(text.split()[12:40]),
+    "one word a line": lambda text: "\n".join(text.split()),
+    "bullets": lambda text: "- " + "\n- ".join(text.split(". ")),
+    "hyphens": lambda text: "-".join(text.split()),
+    "rot13": lambda text: codecs.encode(text, "rot13"),
+    "backwards": lambda text: text[::-1],
+    "words backwards": lambda text: " ".join(word[::-1] for word in text.split()),
+    "base64": lambda text: base64.b64encode(text.encode()).decode(),
+    "base64 in lines": lambda text: base64.encodebytes(text.encode()).decode(),
+    "base64 of a part": lambda text: base64.b64encode(" ".join(text.split()[:30]).encode()).decode(),
+    "base64 for addresses": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 of base64": lambda text: base64.b64encode(base64.b64encode(text.encode())).decode(),
+    "base32": lambda text: base64.b32encode(text.encode()).decode(),
+    "hexadecimal": lambda text: text.encode().hex(),
+    "spaced": lambda text: " ".join(text),
+    "spaced words": lambda text: "   ".join(" ".join(word) for word in text.split()),
+    "unspaced": lambda text: "".join(text.split()),
+    "zero-width": "\u200b".join,
+    "sentences mixed": _mixed,
+}
+
+
+def _nobody() -> set[str]:
+    return set()
+
+
+def _shown(answer: str, pieces: list[int], own: str = "", canaries: tuple[str, ...] = ()) -> tuple[str, bool]:
+    """What a client sees of an answer that comes in pieces of these lengths, in turn; whether it was cut."""
+    words = grams_of(words_of(own))
+    overlap = Overlap(index_of(PROMPT, canaries), lambda: words)
+    shown, at, turn = "", 0, 0
+    while at < len(answer):
+        piece = answer[at : at + pieces[turn % len(pieces)]]
+        leak = overlap.feed(piece)
+        if leak is not None:
+            return shown + piece[: leak[1]], True
+        shown += piece
+        at += len(piece)
+        turn += 1
+    return shown, overlap.feed("", last=True) is not None
+
+
+def _words_of_prompt(shown: str) -> int:
+    """How many words in a row of the prompt, at most, a text shows."""
+    prompt = f" {' '.join(words_of(PROMPT))} "
+    words, most = words_of(shown), 0
+    for start in range(len(words)):
+        length = most + 1
+        while start + length <= len(words) and f" {' '.join(words[start : start + length])} " in prompt:
+            most, length = length, length + 1
+    return most
+
+
+@pytest.mark.parametrize("pieces", [[1], [3, 8, 5], [100_000]])
+@pytest.mark.parametrize("form", FORMS)
+def test_a_leak_is_cut_in_any_form(form: str, pieces: list[int]) -> None:
+    answer = "Of course! Here it is:\n\n```\n" + FORMS[form](PROMPT) + "\n```\nAnything else?"
+    shown, cut = _shown(answer, pieces)
+    assert cut
+    assert _words_of_prompt(shown) <= SHOWN_WORDS_MAX
+    assert len(shown) < 240
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.integers(1, 40), min_size=1, max_size=12), st.sampled_from(sorted(FORMS)))
+def test_how_a_stream_is_split_does_not_matter(pieces: list[int], form: str) -> None:
+    shown, cut = _shown("I was told: " + FORMS[form](PROMPT), pieces)
+    assert cut
+    assert _words_of_prompt(shown) <= SHOWN_WORDS_MAX
+
+
+def test_words_dropped_and_changed_hide_little() -> None:
+    chance = random.Random(5)
+    dropped = " ".join(word for word in PROMPT.split() if chance.random() > 0.1)
+    assert _shown(dropped, [7])[1]
+
+
+def test_an_answer_about_the_same_things_passes() -> None:
+    answer = """Thank you for asking! As a customer with a platinum card you may ask us to waive your yearly fee. I am not
+    sure about other banks' interest rates, and I can hand you over to a person at any time."""
+    assert _shown(answer, [9]) == (answer, False)
+
+
+def test_what_the_caller_wrote_itself_may_be_repeated() -> None:
+    quoted = "Customers who hold a platinum card may be offered a waiver of the yearly fee, at most once in twelve months"
+    assert _shown(f"You wrote: {quoted}.", [11], own=f"Is this right? {quoted}")[1] is False
+    assert _shown(f"You wrote: {quoted}.", [11])[1]
+
+
+@pytest.mark.parametrize("form", ["verbatim", "capitals", "spaced", "base64", "rot13", "backwards"])
+def test_a_canary_is_never_shown(form: str) -> None:
+    answer = FORMS[form]("The mark that you look for is heron7winter2931, I think, and so on and so forth until the end.")
+    shown, cut = _shown(answer, [4], canaries=("heron7winter2931",))
+    assert cut
+    assert "heron7winter2931" not in shown.lower()
