@@ -1,3 +1,4 @@
+# pyright: basic
 """Fits the injection model and writes src/signalbox/detectors/injection_weights.json.
 
 Run: python scripts/train_injection.py DATA_DIR [--leave-out]. DATA_DIR holds injection_dev.jsonl.gz: rows of text,

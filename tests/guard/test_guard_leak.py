@@ -106,20 +106,20 @@ def test_words_dropped_and_changed_hide_little() -> None:
 
 
 def test_an_answer_about_the_same_things_passes() -> None:
-    answer = """Thank you for asking! As a customer with a platinum card you may ask us to waive your yearly fee. I am not
-    sure about other banks' interest rates, and I can hand you over to a person at any time."""
+    answer = """Thank you for asking! As a customer with a platinum card you may ask us to waive your yearly fee. I am
+    not sure about other banks' interest rates, and I can hand you over to a person at any time."""
     assert _shown(answer, [9]) == (answer, False)
 
 
 def test_what_the_caller_wrote_itself_may_be_repeated() -> None:
-    quoted = "Customers who hold a platinum card may be offered a waiver of the yearly fee, at most once in twelve months"
+    quoted = "Customers who hold a platinum card may be offered a waiver of the yearly fee, at most once in a year"
     assert _shown(f"You wrote: {quoted}.", [11], own=f"Is this right? {quoted}")[1] is False
     assert _shown(f"You wrote: {quoted}.", [11])[1]
 
 
 @pytest.mark.parametrize("form", ["verbatim", "capitals", "spaced", "base64", "rot13", "backwards"])
 def test_a_canary_is_never_shown(form: str) -> None:
-    answer = FORMS[form]("The mark that you look for is heron7winter2931, I think, and so on and so forth until the end.")
+    answer = FORMS[form]("The mark that you look for is heron7winter2931, I think, and so on until the end.")
     shown, cut = _shown(answer, [4], canaries=("heron7winter2931",))
     assert cut
     assert "heron7winter2931" not in shown.lower()
