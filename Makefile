@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash budget abuse proof soak-proof conformance docs engine scenarios soak-faults clean
+.PHONY: serve test check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -87,6 +87,10 @@ budget: $(VENV)/.installed
 # 10,000 calls over four processes: one killed, the database restarted twice, a tenth of the clients gone.
 abuse: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.abuse --seed $(SEED) $(ARGS)
+
+# Ten thousand streams, each with a word of its own: none turns up in another.
+crosstalk: $(VENV)/.installed
+	SIGNALBOX_STREAMS=10000 $(BIN)/python -m pytest tests/security/test_canaries.py -k mix $(ARGS)
 
 # Every fault of a provider × endpoint × streaming × primary and fallback, and the published sixteen at full length.
 scenarios: $(VENV)/.installed

@@ -45,6 +45,7 @@ from signalbox.policy.budgets import Budgets
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import CRITICALITIES, Limits
+from signalbox.policy.owners import Owners
 from signalbox.policy.purse import Purse
 from signalbox.policy.sticky import Conversations, key_from
 from signalbox.routing.health import Fleets
@@ -81,6 +82,7 @@ class DataPlane:
         self._open: OpenAttempts | None = None
         self._durable = False
         self._conversations: Conversations | None = None
+        self._owners = Owners(state.owners, key_from(state.pepper()), now_ms)
         self._classifier: Classifier | None = None
         self._transport = Transport()
         self._limits = Limits()
@@ -120,6 +122,7 @@ class DataPlane:
         if self._conversations is not None:
             self._conversations.close()
         self._cache.close()
+        self._owners.close()
 
     def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
         compiled = compile_text(content, name, generation)
@@ -155,6 +158,7 @@ class DataPlane:
             interlock=Interlock(snapshot, classifier),
             classifier=classifier,
             limits=self._limits,
+            owners=self._owners,
             budgets=Budgets(snapshot, self.purse, now_ms),
             journal=self._journal,
             open=self._open,

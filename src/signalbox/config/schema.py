@@ -630,6 +630,13 @@ class Conversations(Struct, frozen=True, forbid_unknown_fields=True):
             "with each call.",
         ),
     ] = 86_400.0
+    share_provider_state: Annotated[
+        bool,
+        Meta(
+            description="Lets tenants name stored answers, conversations and files of a provider whoever they were "
+            "made for. Otherwise, while keys of several tenants exist, each may name those made for it and no other."
+        ),
+    ] = False
 
 
 class StreamRescue(Struct, frozen=True, forbid_unknown_fields=True):

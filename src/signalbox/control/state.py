@@ -32,6 +32,7 @@ class StateDir:
         self.idempotency = root / "idempotency"
         self.conversations = root / "conversations"
         self.cache = root / CACHE
+        self.owners = root / "owners"
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)

@@ -268,6 +268,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     infra: Workload
     created_s: int = 0
     conversation_lifetime_s: int = 86_400
+    share_provider_state: bool = False
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     stale_on: str | None = None

@@ -89,7 +89,7 @@ class Gateway:
     def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log, answers: Answers) -> None:
         self.stages = stages
         self.answers = answers
-        self.keyring = keyring
+        self.swap_keys(keyring)
         self.limits = limits
         self.log = log
         self.connections: set[Connection] = set()
@@ -159,6 +159,7 @@ class Gateway:
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
+        self.stages.owners.shared = keyring.tenants > 1
 
     def not_ready(self) -> str:
         """Why this process should get no traffic; empty when it should."""

@@ -29,6 +29,10 @@ class Keyring:
         self._entries = entries
         self._good: dict[bytes, Principal] = {}
 
+    @property
+    def tenants(self) -> int:
+        return len({principal.tenant for _, principal in self._entries.values()})
+
     def __len__(self) -> int:
         return len(self._entries)
 

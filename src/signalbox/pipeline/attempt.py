@@ -103,6 +103,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         replica.end()
         if upstream is not None:
             upstream.release(ended=this.ended)
+        if stages.owners.shared and api == call.api == "responses":
+            stages.owners.keep(call, this.opening, this.closing)
         settle(this, state, error, upstream, stages)
 
 

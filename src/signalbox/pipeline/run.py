@@ -19,6 +19,8 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
     with stages.limits:  # 1 admit
         classified = await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found
+        if call.envelope.stateful:
+            stages.owners.check(call)
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         if call.principal.models is not None:
             call.permitted &= of_models(call.snapshot, call.principal.models)

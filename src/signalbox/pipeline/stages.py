@@ -16,6 +16,7 @@ from signalbox.policy.budgets import Budgets
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
+from signalbox.policy.owners import Owners
 from signalbox.routing.health import Fleet
 from signalbox.routing.router import Router
 from signalbox.telemetry.metrics import Metrics
@@ -37,6 +38,7 @@ class Stages(msgspec.Struct, frozen=True):
     interlock: Interlock
     classifier: Classifier
     limits: Limits
+    owners: Owners
     budgets: Budgets
     journal: Journal
     open: OpenAttempts

@@ -14,13 +14,14 @@ from signalbox.upstream.transport import UpstreamResponse
 class Attempt:
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
-    reserved of budgets. opened_ms: the time on its record, whose prices hold. opening: the first bytes of an
-    answer that passes through. ended: its protocol's end was seen. cut:
-    it was ended because its budget was."""
+    reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
+    answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
+    because its budget was."""
 
     __slots__ = (
         "api",
         "call",
+        "closing",
         "cost_pico",
         "cut",
         "deployment",
@@ -50,6 +51,7 @@ class Attempt:
         self.started_ns = started_ns
         self.opened_ms = 0
         self.opening = b""
+        self.closing = b""
         self.ttft_ns = 0
         self.usage: Usage | None = None
         self.out_chars = 0

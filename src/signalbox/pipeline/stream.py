@@ -179,6 +179,7 @@ class _Relay:
                 self.finished = True
             if seen.end:
                 this.ended = True
+                this.closing = event.data
                 break
         if this.out_events != counted:
             if not counted:

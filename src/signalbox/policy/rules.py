@@ -194,6 +194,7 @@ def compile_snapshot(
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
+        share_provider_state=config.conversations.share_provider_state,
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
         budgets=declared_budgets(config),
         stale_on=_first(stale_on(config, today), next_change(declared, today, changes_after)),

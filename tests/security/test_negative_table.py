@@ -1,0 +1,192 @@
+"""What a penetration tester would try first, and which test tries it: every entry names tests that exist."""
+
+from __future__ import annotations
+
+import ast
+from pathlib import Path
+
+import pytest
+
+TESTS = Path(__file__).parents[1]
+
+# Number -> what is tried, and the tests that try it.
+TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
+    1: (
+        "every route without a credential",
+        (
+            "gateway/test_http_routes.py::test_only_the_health_checks_are_public",
+            "gateway/test_http_routes.py::test_no_credential_is_401_in_the_routes_own_dialect",
+            "console/test_admin_access.py::test_the_table_and_the_router_name_the_same_routes",
+        ),
+    ),
+    2: ("every role on every route", ("console/test_admin_access.py::test_every_route_with_every_role",)),
+    3: (
+        "a credential in every place and shape",
+        (
+            "gateway/test_auth_credentials.py::test_one_key_in_every_place_it_may_stand",
+            "gateway/test_auth_credentials.py::test_two_different_credentials_are_refused_wherever_they_stand",
+            "gateway/test_auth_credentials.py::test_any_headers_give_one_credential_or_401",
+        ),
+    ),
+    4: (
+        "a scoped key elsewhere, through every header and spelling of a path",
+        (
+            "gateway/test_key_scopes.py::test_a_key_for_one_endpoint_is_refused_at_every_other_however_it_is_sent",
+            "gateway/test_http_routes.py::test_no_other_spelling_of_a_path_reaches_it",
+            "console/test_admin_access.py::test_no_other_spelling_is_a_route",
+        ),
+    ),
+    5: (
+        "hosts and request targets with two readings",
+        ("gateway/test_http_framing.py::test_a_request_with_two_readings_is_400_and_the_connection_ends",),
+    ),
+    6: (
+        "metacharacters, NUL, a mebibyte and invalid UTF-8 for a key",
+        (
+            "gateway/test_auth_credentials.py::test_what_is_no_credential_is_401_and_says_nothing_else",
+            "gateway/test_auth_credentials.py::test_a_nul_in_a_credential_never_becomes_a_request",
+            "gateway/test_auth_credentials.py::test_a_credential_of_a_mebibyte_is_too_large_a_header",
+        ),
+    ),
+    7: (
+        "telling known ids by time",
+        ("gateway/test_auth_credentials.py::test_an_unknown_id_costs_what_a_wrong_secret_costs",),
+    ),
+    8: (
+        "a key that was revoked or has expired",
+        (
+            "gateway/test_auth_credentials.py::test_expired_and_revoked_keys_are_refused_at_once",
+            "console/test_admin_access.py::test_a_revoked_or_expired_role_key_ends_at_once",
+        ),
+    ),
+    9: (
+        "a child broader than its creator",
+        (
+            "console/test_admin_access.py::test_a_child_is_never_broader_than_its_creator",
+            "console/test_admin_access.py::test_what_a_child_leaves_open_is_its_creators",
+        ),
+    ),
+    10: (
+        "fields that are not there to be set",
+        ("console/test_admin_access.py::test_unknown_fields_are_refused_and_never_stored",),
+    ),
+    11: (
+        "an admin's credential on the data plane",
+        ("gateway/test_key_scopes.py::test_a_key_with_a_role_calls_no_model",),
+    ),
+    15: (
+        "guessing keys",
+        (
+            "gateway/test_key_scopes.py::test_guessing_is_told_to_stop_and_good_keys_go_on",
+            "gateway/test_key_scopes.py::test_sources_are_counted_apart_and_an_ipv6_network_is_one",
+        ),
+    ),
+    16: (
+        "ids of other tenants",
+        (
+            "console/test_admin_access.py::test_other_tenants_and_other_peoples_keys_do_not_exist",
+            "gateway/test_provider_state.py::test_what_was_made_for_another_tenant_does_not_exist",
+            "gateway/test_idempotency.py::test_keys_of_others_and_other_endpoints_never_meet",
+            "gateway/test_teams.py::test_another_teams_workload_does_not_exist",
+        ),
+    ),
+    18: (
+        "words of one tenant in any sink",
+        (
+            "security/test_canaries.py::test_no_sink_holds_what_a_tenant_said",
+            "security/test_canaries.py::test_what_is_kept_of_a_caller_is_kept_for_its_tenant_only",
+        ),
+    ),
+    19: (
+        "filters and groupings that say more than they should",
+        (
+            "ledger/test_query.py::test_filters_that_cannot_be_meant",
+            "ledger/test_query.py::test_an_unknown_dimension",
+            "security/test_filters.py::test_no_filter_value_is_read_as_anything_but_a_value",
+        ),
+    ),
+    20: ("streams that mix under load", ("security/test_canaries.py::test_streams_never_mix",)),
+    27: (
+        "two hundred calls at once on money for few",
+        (
+            "budgets/test_money_abuse.py::test_two_hundred_at_once_on_money_for_few",
+            "budgets/test_hard_budgets.py::test_parallel_calls_share_what_is_left",
+        ),
+    ),
+    28: (
+        "the first calls of somebody unknown",
+        ("budgets/test_money_abuse.py::test_the_first_calls_of_somebody_new_are_bounded_like_any",),
+    ),
+    29: (
+        "odd amounts",
+        (
+            "budgets/test_money_abuse.py::test_odd_amounts_are_refused_or_priced",
+            "gateway/test_bad_input_parameters.py::test_token_limits_are_whole_and_in_range",
+            "gateway/test_bad_input_parameters.py::test_many_choices_are_priced",
+        ),
+    ),
+    30: (
+        "leaving before the bill",
+        ("budgets/test_money_abuse.py::test_whoever_leaves_early_pays_for_what_was_made",),
+    ),
+    31: (
+        "asking for no usage",
+        (
+            "budgets/test_money_abuse.py::test_odd_amounts_are_refused_or_priced",
+            "security/test_metering.py::test_every_endpoint_is_metered_whatever_is_asked_of_usage",
+        ),
+    ),
+    32: (
+        "an endpoint that nobody meters",
+        (
+            "budgets/test_money_abuse.py::test_every_endpoint_is_metered",
+            "security/test_metering.py::test_every_endpoint_is_metered_whatever_is_asked_of_usage",
+        ),
+    ),
+    33: (
+        "names that lead to a dearer model",
+        (
+            "gateway/test_bad_input_parameters.py::test_only_the_exact_name_names_a_model",
+            "gateway/test_bad_input_parameters.py::test_no_text_but_a_name_reaches_a_model",
+            "security/test_metering.py::test_an_alias_is_authorised_and_priced_as_what_it_stands_for",
+        ),
+    ),
+    34: (
+        "a budget used twice where its period ends",
+        (
+            "budgets/test_windows.py::test_windows_meet_without_gap_or_overlap",
+            "security/test_metering.py::test_around_midnight_each_day_pays_once",
+        ),
+    ),
+    35: (
+        "other keys, other networks and headers to evade a limit",
+        (
+            "budgets/test_money_abuse.py::test_another_key_of_the_team_does_not_help",
+            "gateway/test_key_scopes.py::test_sources_are_counted_apart_and_an_ipv6_network_is_one",
+            "gateway/test_key_scopes.py::test_networks_are_those_of_the_connection_and_no_header_changes_that",
+        ),
+    ),
+    36: (
+        "bombs, and JSON with two readings",
+        (
+            "gateway/test_http_limits.py::test_what_never_ends_is_refused_in_bounded_memory_and_the_client_can_read_why",
+            "gateway/test_bad_input_json.py::test_what_is_no_request_is_400_in_the_callers_dialect",
+            "gateway/test_bad_input_json.py::test_a_million_messages_are_answered_in_bounded_time_and_memory",
+        ),
+    ),
+}  # fmt: skip
+
+
+def functions(path: Path) -> set[str]:
+    found = ast.walk(ast.parse(path.read_text()))
+    return {node.name for node in found if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)}
+
+
+@pytest.mark.parametrize("number", TRIED)
+def test_every_entry_names_tests_that_exist(number: int) -> None:
+    what, tests = TRIED[number]
+    assert what
+    assert tests
+    for test in tests:
+        name, _, function = test.partition("::")
+        assert function in functions(TESTS / name), test
