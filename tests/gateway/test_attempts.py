@@ -337,6 +337,7 @@ async def test_a_file_is_asked_for_where_it_was_found(tmp_path: Path, api: str) 
         first = config["deployments"][api]
         config["deployments"]["second"] = {**first, "base_url": box.sim.base_url("edge", first["protocol"])}
         config["workloads"]["filed"] = {"placements": [api, "second"]}
+        config["conversations"] = {"share_provider_state": True}
         config["rules"] = [{"id": "all", "allow": {"kind": ["cloud", "private-cloud"]}, "onward": "allow"}]
         assert not await box.configure(config)
         owner = first["environment"].removesuffix("-env")
