@@ -90,7 +90,7 @@ def test_an_attempt_shows_when_it_has_its_end(store: Store) -> None:
         "state": "settled", "tokens_in": 80, "cache_read": 20, "cache_write_5m": 3, "cache_write_1h": 4,
         "tokens_out": 40, "reasoning": 5, "audio_in": 0, "audio_out": 0, "usage_unknown": (),
         "usage_source": "provider", "cost_pico": 123_456, "status": 200, "error": "", "ttft_ms": 120,
-        "duration_ms": 1000,
+        "duration_ms": 1000, "guards": {}, "saved_pico": 0,
     }  # fmt: skip
 
 

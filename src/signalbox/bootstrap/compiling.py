@@ -13,6 +13,7 @@ from signalbox.control.explain import Explainer
 from signalbox.control.source import Text
 from signalbox.control.supervisor import Checked
 from signalbox.core.snapshot import Snapshot
+from signalbox.guard.room import GuardRoom
 from signalbox.policy.check import counts, due
 from signalbox.policy.rules import compile_snapshot
 from signalbox.pricing.catalogue import changes_after, rates
@@ -47,7 +48,9 @@ def compile_text(content: bytes, name: str, generation: int) -> Compiled:
 
 def compile_declared(declared: Declared, generation: int) -> Compiled:
     """Raises ConfigError with all findings."""
-    return Compiled(declared, compile_snapshot(declared, generation, today(), rates, published, changes_after))
+    snapshot = compile_snapshot(declared, generation, today(), rates, published, changes_after)
+    GuardRoom(snapshot)  # what guards cannot work with is told now
+    return Compiled(declared, snapshot)
 
 
 def explainer_for(declared: Declared, generation: int = 1) -> Explainer:

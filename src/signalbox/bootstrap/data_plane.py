@@ -35,6 +35,7 @@ from signalbox.gateway.http import HttpLimits
 from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
 from signalbox.gateway.worker import Worker
+from signalbox.guard.room import GuardRoom
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
@@ -160,6 +161,7 @@ class DataPlane:
             limits=self._limits,
             owners=self._owners,
             budgets=Budgets(snapshot, self.purse, now_ms),
+            guards=GuardRoom(snapshot),
             journal=self._journal,
             open=self._open,
             transport=self._transport,

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
+from signalbox.core.guards import Guarded
 from signalbox.core.hub import Event, Request
 from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
@@ -116,6 +117,7 @@ class Call:
         "errands",
         "for_whom",
         "found",
+        "guarded",
         "headers",
         "hub",
         "id",
@@ -186,6 +188,7 @@ class Call:
         self.decision: Decision | None = None
         self.detour = ""
         self.decided_ns = 0
+        self.guarded: Guarded | None = None
         self.hub: Request | None = None
         self.attempts = 0
         self.errand = ""

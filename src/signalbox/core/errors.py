@@ -9,6 +9,7 @@ SignalboxError
  │   │   ├─ NoCapablePlacement 400  deployments are permitted, none of them can do what the call needs
  │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
  │   │   ├─ Stopped           400  an operator stopped these calls
+ │   │   ├─ GuardBlocked      400  a guard ended the call because of what it holds
  │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
  │   ├─ Forbidden             403  the key is good but not for this
@@ -18,6 +19,7 @@ SignalboxError
  │   │   └─ Unpriced          400  the model has no price, and a budget in dollars is in force
  │   ├─ RateLimited           429  too many calls or tokens in a short window, or too many calls at once
  │   ├─ RequestTimeout        408  a client too slow to send its request
+ │   ├─ GuardFailed           503  a guard could not do its work, and is declared to fail closed
  │   ├─ Overloaded            503  this gateway sheds load or is draining
  │   ├─ LeaseUnavailable      503  nobody can tell at the moment what is left of a hard budget
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
@@ -30,6 +32,7 @@ SignalboxError
  │   └─ Internal              500  a defect of ours; the message says only the request id
  ├─ UpstreamAnswer                 the upstream answered with an error status of its own (passed on or fallen over)
  ├─ UpstreamFault                  the upstream failed at the transport: connect, headers, idle, reset, protocol
+ ├─ AnswerCut                      a guard ended a stream whose beginning is out
  ├─ LedgerError                    the journal cannot take a record: nothing may be sent
  └─ StoreError                     the database cannot be used; requests go on without it
 """
@@ -117,6 +120,22 @@ class Stopped(BadRequest):
     """A 403 would read as failed authentication, which some clients answer by trying again."""
 
     code = "stopped_by_operator"
+
+
+class GuardBlocked(BadRequest):
+    """A guard ended the call because of what it holds. The same again would end the same way."""
+
+    code = "blocked_by_guard"
+    should_retry = False
+
+
+class GuardFailed(CallError):
+    """A guard could not do its work, and is declared to fail closed."""
+
+    status = 503
+    code = "guard_failed"
+    anthropic_type = "overloaded_error"
+    should_retry = False
 
 
 class Unauthenticated(CallError):
@@ -289,6 +308,10 @@ class UpstreamFault(SignalboxError):
         self.kind = kind
         self.message = message
         self.sent = sent
+
+
+class AnswerCut(SignalboxError):
+    """A guard ended a stream: what may be shown of it is out, and so is its end."""
 
 
 class LedgerError(SignalboxError):

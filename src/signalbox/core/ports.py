@@ -121,6 +121,7 @@ class AttemptRow(msgspec.Struct, frozen=True):
     ttft_ms: int
     duration_ms: int
     saved_pico: int = 0
+    guards: dict[str, int] = {}
 
 
 class AttemptFilter(msgspec.Struct, frozen=True):

@@ -70,7 +70,8 @@ class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="k", gc=Fa
 
 class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="k", omit_defaults=True, gc=False):
     """The one end of an attempt. cost_pico: None when unpriced. source: provider, drained, estimated or none.
-    saved_pico: what a kept answer cost when it was asked for."""
+    saved_pico: what a kept answer cost when it was asked for. guards: verdicts of guards by name, with their number;
+    never a value."""
 
     attempt_id: str
     time_ms: int
@@ -83,6 +84,7 @@ class Settled(msgspec.Struct, frozen=True, tag="settled", tag_field="k", omit_de
     ttft_ms: int = 0
     duration_ms: int = 0
     saved_pico: int = 0
+    guards: dict[str, int] = {}
 
 
 class ConfigLoaded(msgspec.Struct, frozen=True, tag="config", tag_field="k", gc=False):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -47,7 +47,10 @@ class Window(Protocol):
 
     feed, end: what may be shown now, and what was found if anything was. What is held back never exceeds the
     `hold_chars_max` of its watch. After a verdict with action cut, the text given with it is the last that is shown.
+    held: what is held back now, which goes on unread should the guard fail and be declared to fail open.
     """
+
+    held: str
 
     def feed(self, text: str) -> tuple[str, Verdict | None]: ...
 
@@ -62,7 +65,8 @@ class Watch(Protocol):
     hold_chars_max: int
 
     def window(self, channel: Channel) -> Window | None:
-        """A window for a channel that begins, None to let it pass. A `whole` channel is fed once and ended."""
+        """A window for a channel that begins, None to let it pass. A text that is told once, whole,
+        gets a window of its own. Text of kind tool is JSON, and what comes out has to be JSON of the same shape."""
         ...
 
     def over(self) -> Verdict | None:
@@ -87,12 +91,26 @@ class Guard(msgspec.Struct, frozen=True):
     order: int = 10
 
 
+class Vault(Protocol):
+    """Keeps small secrets of conversations for all processes of an installation: encrypted, for a while, on disk when
+    `keep` returns. Both raise core.errors.Overloaded when that cannot be done."""
+
+    def recall(self, scope: bytes, lifetime_s: int) -> list[tuple[str, str]]:
+        """The entries of a scope, oldest first, which are now kept for so long again."""
+        ...
+
+    def keep(self, scope: bytes, entries: Sequence[tuple[str, str]], lifetime_s: int) -> list[tuple[str, str]]:
+        """Adds (token, value) entries; returns those that hold: where another process was first with a value, its
+        token."""
+        ...
+
+
 class Means(msgspec.Struct, frozen=True):
-    """What guards are made with, besides their own settings. vault: keeps the map of pseudonyms; None where nothing
+    """What guards are made with, besides their own settings. vault: keeps the maps of pseudonyms; None where nothing
     leaves (checks, tests of a guard alone)."""
 
     workload: Workload
-    vault: Any = None
+    vault: Vault | None = None
 
 
 # One entry of the table: makes the guard of a workload. Raises core.errors.ConfigError when its settings cannot work.

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-from signalbox.core.guards import FLAG, SKIPPED, Guarded, Verdict
 from signalbox.core.snapshot import Snapshot
-from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard
+from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard, Vault
 from signalbox.guard.table import GUARDS
 
 
@@ -27,7 +24,7 @@ class GuardRoom:
 
     __slots__ = ("_by_workload",)
 
-    def __init__(self, snapshot: Snapshot, vault: Any = None) -> None:
+    def __init__(self, snapshot: Snapshot, vault: Vault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
         for workload in snapshot.workloads.values():
             if workload.guards:
@@ -36,8 +33,3 @@ class GuardRoom:
 
     def of(self, workload: str) -> GuardSet:
         return self._by_workload[workload]
-
-
-def skipped(guard: Guard, where: str, record: Guarded) -> None:
-    """On record that a guard failed and the call went on without it."""
-    record.note([Verdict(guard.use.name, "failed", SKIPPED if guard.use.fail_open else FLAG, where)])

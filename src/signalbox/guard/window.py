@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple, Protocol
 
 from signalbox.core.guards import CUT, FLAG, REPLACE, Channel, Verdict
+from signalbox.guard.json_text import in_string
 
 
 class Hit(NamedTuple):
@@ -47,7 +48,7 @@ ACTION_OF = {"flag": FLAG, "redact": REPLACE, "cut": CUT}
 class TextWindow:
     """One channel. action: of core.guards. After a cut nothing comes out any more."""
 
-    __slots__ = ("_action", "_before", "_cut", "_finder", "_guard", "_held", "_where")
+    __slots__ = ("_action", "_before", "_cut", "_finder", "_guard", "_in_string", "_json", "_where", "held")
 
     def __init__(self, guard: str, finder: Finder, action: str, channel: Channel) -> None:
         self._guard = guard
@@ -55,8 +56,10 @@ class TextWindow:
         self._action = action
         self._where = channel.kind
         self._before = ""
-        self._held = ""
+        self.held = ""
         self._cut = False
+        self._json = channel.kind == "tool"
+        self._in_string = False
 
     def feed(self, text: str) -> tuple[str, Verdict | None]:
         return self._pass(text, last=False)
@@ -65,10 +68,10 @@ class TextWindow:
         return self._pass("", last=True)
 
     def _pass(self, new: str, *, last: bool) -> tuple[str, Verdict | None]:
-        if self._cut or not (new or self._held):
+        if self._cut or not (new or self.held):
             return "", None
         finder, before = self._finder, self._before
-        text = f"{before}{self._held}{new}"
+        text = f"{before}{self.held}{new}"
         at = len(before)
         out: list[str] = []
         rule, hits = "", 0
@@ -81,18 +84,28 @@ class TextWindow:
             out.append(text[at : hit.start])
             if self._action == CUT:
                 self._cut = True
-                self._held = ""
+                self.held = ""
                 return "".join(out), Verdict(self._guard, hit.rule, CUT, self._where)
-            out.append(text[hit.start : hit.end] if self._action == FLAG else mark(hit.rule))
+            out.append(text[hit.start : hit.end] if self._action == FLAG else self._mark(text[at : hit.start], hit))
+            if self._json:
+                self._in_string = in_string(text[at : hit.end], self._in_string)
             at = hit.end
             if at > until and not last:
                 until = self._open_from(text, at)
         shown = max(at, until)
         if at < until:
             out.append(text[at:until])
-        self._held = text[shown:]
+            if self._json:
+                self._in_string = in_string(text[at:until], self._in_string)
+        self.held = text[shown:]
         self._before = text[max(0, shown - finder.context_chars) : shown] if finder.context_chars else ""
         return "".join(out), Verdict(self._guard, rule, self._action, self._where, hits) if hits else None
+
+    def _mark(self, before: str, hit: Hit) -> str:
+        """In JSON a number that is taken out leaves another value."""
+        if self._json and not in_string(before, self._in_string):
+            return "null"
+        return mark(hit.rule)
 
     def _open_from(self, text: str, at: int) -> int:
         """What is open longer than anything looked for can be, is none of it."""

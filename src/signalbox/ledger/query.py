@@ -79,8 +79,8 @@ def attempt_dict(row: AttemptRow) -> dict[str, object]:
     """An attempt as `ledger query --json` prints it. Token classes are disjoint: tokens_in is uncached input with
     audio, tokens_out is everything generated, hidden reasoning and audio included. cost_usd: None when unpriced.
     found: only where labels were raised beyond the declared floor: what raised them, by kind. Only where there are any:
-    user, session, tags, usage_rare (counts of classes without a figure of their own), service_tier and saved_usd (what
-    the answer cost that was given again)."""
+    user, session, tags, usage_rare (counts of classes without a figure of their own), service_tier, saved_usd (what
+    the answer cost that was given again), and guards (what they found, by `guard.rule:action@where`)."""
     return {
         "attempt_id": row.attempt_id,
         "call_id": row.call_id,
@@ -124,6 +124,7 @@ def _for_whom(row: AttemptRow) -> tuple[tuple[str, object], ...]:
         ("usage_rare", row.rare),
         ("service_tier", row.tier),
         ("saved_usd", usd(row.saved_pico) if row.saved_pico else None),
+        ("guards", row.guards),
     )
 
 

@@ -7,12 +7,12 @@ import asyncio
 import msgspec
 
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import CallError, LedgerError, Unsupported, UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import AnswerCut, CallError, LedgerError, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
-from signalbox.pipeline import money, stream
+from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
@@ -39,6 +39,8 @@ async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: R
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
     this = Attempt(call, deployment, api, stages.now_ns())
     body = _body(this, stages)
+    if call.workload.guards:
+        body = await guarding.outgoing(this, body, stages)
     if stages.budgets.any or call.principal.budget_pico is not None:
         body = await money.reserve(this, body, stages)
     try:
@@ -53,7 +55,7 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
     call, deployment, api = this.call, this.deployment, this.api
     if api != call.api:
         await stages.classifier.prepare(call, body)
-    permit = stages.interlock.permit(call, deployment, this.id, api, body)
+    permit = stages.interlock.permit(call, deployment, this.id, api, body, this.guard)
     this.permit = permit
     _open(this, permit, stages)
     group = stages.fleet.groups[deployment.index]
@@ -86,6 +88,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         usual = "shutdown" if stages.limits.draining else "client_gone"
         state, error = (SETTLED if this.ended else CANCELLED), str(gone.args[0]) if gone.args else usual
         raise
+    except AnswerCut:
+        state, error = SETTLED, "guard"  # what may be shown of it was, and so was its end
     except LedgerError:
         state, error = FAILED, "journal"  # nothing has left
         raise

@@ -41,7 +41,7 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
         raise _nothing_alive(call, pursuit, stages) if pursuit.nothing_alive else _nothing_chosen(call, stages)
     failed = pursuit.failed_at
     if isinstance(fault, NoPermittedPlacement | BudgetExhausted):
-        _put_on_record(call, fault, stages)
+        put_on_record(call, fault, stages)
     if isinstance(fault, Ours):
         raise fault
     if isinstance(fault, UpstreamFault):
@@ -75,7 +75,7 @@ def _nothing_alive(call: Call, pursuit: Pursuit, stages: Stages) -> CallError:
     if pursuit.credentials_only:
         error = _credential()
     if call.api != "count_tokens":
-        _put_on_record(call, error, stages)
+        put_on_record(call, error, stages)
     return error
 
 
@@ -91,11 +91,12 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
         )
         if call.api == "count_tokens":
             return error  # answered by an estimate: nothing was refused
-    _put_on_record(call, error, stages)
+    put_on_record(call, error, stages)
     return error
 
 
-def _put_on_record(call: Call, error: CallError, stages: Stages) -> None:
+def put_on_record(call: Call, error: CallError, stages: Stages) -> None:
+    """A call that is refused without an attempt."""
     stages.journal.append(
         Refused(
             call_id=call.id,

@@ -46,6 +46,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
             error=error,
             ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
             duration_ms=(now_ns - this.started_ns) // 1_000_000,
+            guards=_verdicts(this, stages) if this.call.guarded is not None else {},
         )
     )
     stages.metrics.attempt(
@@ -70,6 +71,18 @@ def _cost(this: Attempt, usage: Usage, source: str) -> int | None:
     if source == "estimated" and deployment.tariff is not None and not usage.tier and this.permit is not None:
         return cost(usage, money.rates_bound(this, this.permit.body))
     return charge(usage, deployment.rates, deployment.tariff, this.opened_ms)
+
+
+def _verdicts(this: Attempt, stages: Stages) -> dict[str, int]:
+    """What guards said since the last attempt was settled."""
+    guarded = this.call.guarded
+    assert guarded is not None
+    counts, guarded.counts = guarded.counts, {}
+    for name, count in counts.items():
+        guard, _, rest = name.partition(".")
+        action = rest.partition(":")[2].partition("@")[0]
+        stages.metrics.add(("signalbox_guard_verdicts_total", this.call.workload.name, guard, action or "more"), count)
+    return counts
 
 
 def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) -> tuple[Usage, str]:

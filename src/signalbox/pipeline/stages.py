@@ -9,6 +9,7 @@ import msgspec
 from signalbox.cache.exact import ExactCache
 from signalbox.core.ports import Journal
 from signalbox.core.snapshot import Snapshot
+from signalbox.guard.room import GuardRoom
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
 from signalbox.pipeline.waking import Wakes
@@ -24,8 +25,8 @@ from signalbox.upstream.transport import Transport
 
 
 class Stages(msgspec.Struct, frozen=True):
-    """snapshot, router, fleet, budgets and interlock change together when the configuration does; the rest is the
-    process's own.
+    """snapshot, router, fleet, budgets, guards and interlock change together when the configuration does; the rest is
+    the process's own.
 
     durable: an attempt is on the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic
     clock. time_ms: Unix milliseconds.
@@ -40,6 +41,7 @@ class Stages(msgspec.Struct, frozen=True):
     limits: Limits
     owners: Owners
     budgets: Budgets
+    guards: GuardRoom
     journal: Journal
     open: OpenAttempts
     transport: Transport

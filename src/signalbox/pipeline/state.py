@@ -16,7 +16,7 @@ class Attempt:
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
     reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
     answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
-    because its budget was."""
+    because its budget was. guard: which one transformed its bytes, empty for none."""
 
     __slots__ = (
         "api",
@@ -26,6 +26,7 @@ class Attempt:
         "cut",
         "deployment",
         "ended",
+        "guard",
         "hold",
         "hub",
         "id",
@@ -61,6 +62,7 @@ class Attempt:
         self.hold: Hold | None = None
         self.ended = False
         self.cut = False
+        self.guard = ""
         self.cost_pico: int | None = None
         self.permit: Permit | None = None
 

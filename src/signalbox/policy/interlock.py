@@ -38,30 +38,58 @@ class Interlock:
 
     def permitted(self, call: Call) -> int:
         """The bitset of deployments that may see this call's raw content."""
-        return self._permitted(call, call.labels)
+        raw = self._permitted(call, call.labels)
+        for use in call.workload.guards:
+            if use.name in self._snapshot.index.guards:
+                raw |= self._permitted(call, call.labels, use.name)
+        return raw
 
-    def _permitted(self, call: Call, labels: Labels) -> int:
+    def needs_guard(self, call: Call, deployment: Deployment) -> str:
+        """The guard whose work a deployment's permission rests on: empty where the raw content may go there."""
+        if self._snapshot.index.guards and not self._permitted(call, call.labels) >> deployment.index & 1:
+            for use in call.workload.guards:
+                if self._permitted(call, call.labels, use.name) >> deployment.index & 1:
+                    return use.name
+        return ""
+
+    def _permitted(self, call: Call, labels: Labels, guard: str = "") -> int:
         envelope = call.envelope
         if _unknown_tools(call, labels):
             return 0
         onward, placed = bool(envelope.onward), call.pinned is None
         caller = self.caller(call)
-        allowed = rules.permitted(self._snapshot, call.workload, labels, onward, call.api, placed=placed, caller=caller)
+        snapshot, workload = self._snapshot, call.workload
+        allowed = rules.permitted(
+            snapshot, workload, labels, onward, call.api, placed=placed, caller=caller, guard=guard
+        )
         if onward and envelope.onward == (STORE,):
             unstored = rules.permitted(
-                self._snapshot, call.workload, labels, False, call.api, placed=placed, caller=caller
+                snapshot, workload, labels, False, call.api, placed=placed, caller=caller, guard=guard
             )
             allowed |= unstored & self._zero_retention
         return allowed
 
-    def permit(self, call: Call, deployment: Deployment, attempt_id: str, api: str, body: bytes) -> Permit:
+    def permit(
+        self, call: Call, deployment: Deployment, attempt_id: str, api: str, body: bytes, guard: str = ""
+    ) -> Permit:
         """A permit for exactly these bytes to go to exactly this deployment, asked for anew at every attempt.
 
         Judged are these bytes. In the client's own dialect they are the body that was classified, apart from edits that
         bring in nothing but constants and the deployment's own model name; a translation puts strings together anew,
         and is read again. Raises NoPermittedPlacement when the rules, evaluated now, forbid it: nothing leaves.
+
+        guard: the one that has transformed these bytes, empty for none. Then they are read again as well: what the
+        call carries counts as transformed where a rule names the guard, and what is still in them as raw everywhere.
         """
         labels = call.labels
+        if guard:
+            rest = self._classifier.of_body(call, body).labels
+            allowed = self._permitted(call, labels, guard) & rules.permitted_beside(
+                self._snapshot, call.workload, rest, bool(call.envelope.onward), call.api, self.caller(call)
+            )
+            if not allowed >> deployment.index & 1:
+                raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
+            return Permit(attempt_id, deployment, api, body, labels, f"{call.reason} {guard}d")
         if api != call.api:
             labels |= self._classifier.of_body(call, body).labels
             if labels != call.labels:

@@ -13,7 +13,7 @@ from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
 from signalbox.core.call import Principal
 from signalbox.core.guards import GuardUse
-from signalbox.core.labels import LEVELS, TAG_BIT, Labels, labels_of
+from signalbox.core.labels import LEVELS, NONE, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import (
     ANYONE,
     APIS,
@@ -102,6 +102,21 @@ def permitted(
         if len(snapshot.permitted) >= MEMO_MAX:
             snapshot.permitted.clear()
         snapshot.permitted[key] = found
+    return found
+
+
+def permitted_beside(
+    snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, caller: Caller = ANYONE
+) -> int:
+    """What the rules permit that apply only because content holds `labels`, whatever was declared: for what is still
+    in a content after a guard has transformed it."""
+    bare = msgspec.structs.replace(workload, labels=NONE)
+    index = snapshot.index
+    applies = rule_index.applying(index, bare, labels, caller) & ~rule_index.applying(index, bare, NONE, caller)
+    found = (1 << len(snapshot.deployments)) - 1
+    for rules, remains in index.answers["", onward, _API_INDEX[api]]:
+        if applies & rules:
+            found &= remains
     return found
 
 

@@ -155,6 +155,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("where labels went, by day", (label_days.CREATE, label_days.fill("state <> 'open'"))),
     ("pages of refusals", ("CREATE INDEX refused_time_call ON refused (time_ms, call_id)",)),
     ("what kept answers saved", ("ALTER TABLE attempts ADD COLUMN saved_pico INTEGER NOT NULL DEFAULT 0",)),
+    ("what guards said", ("ALTER TABLE attempts ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",)),
 )
 
 

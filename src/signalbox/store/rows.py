@@ -45,7 +45,7 @@ INSERT_REFUSED = (
 )
 INSERT_KEY = f"INSERT INTO virtual_keys ({', '.join(KEY_COLUMNS)}) VALUES ({_marks(len(KEY_COLUMNS))})"  # noqa: S608
 
-_OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "{}", "", "none", None, 0, "", 0, 0, 0)
+_OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "{}", "", "none", None, 0, "", 0, 0, 0, "{}")
 # Usage classes with a column of their own; the others share one.
 _PLAIN_CLASSES = 8
 _LOST_REASON = "its opening record is missing"
@@ -133,6 +133,7 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
         settled.ttft_ms,
         settled.duration_ms,
         min(max(settled.saved_pico, 0), INT64_MAX),
+        counts_json(settled.guards),
     )
 
 
@@ -144,6 +145,7 @@ def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
     fields["found"] = counts_of(fields["found"])
     fields["tags"] = names_of(fields["tags"])
     fields["rare"] = counts_of(fields["rare"])
+    fields["guards"] = counts_of(fields["guards"])
     return AttemptRow(**fields)
 
 

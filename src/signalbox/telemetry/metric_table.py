@@ -72,6 +72,13 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_cache_saved_usd_total", "counter", "What kept answers had cost at first.", ("workload",)),
     Metric("signalbox_cache_entries", "gauge", "Answers kept in memory."),
     Metric("signalbox_cache_bytes", "gauge", "Memory of kept answers."),
+    # --- guards ---
+    Metric(
+        "signalbox_guard_verdicts_total",
+        "counter",
+        "What guards found, by what was done about it; skipped: the guard failed, and is declared to fail open.",
+        ("workload", "guard", "action"),
+    ),
     # --- places ---
     Metric("signalbox_replicas_out_of_use", "gauge", "Replicas that get no calls now.", ("deployment",)),
     Metric("signalbox_upstream_connections", "gauge", "Open upstream connections, by state.", ("state",)),

@@ -1,0 +1,157 @@
+"""One answer on its way through all guards of its workload, channel by channel."""
+
+from __future__ import annotations
+
+from signalbox.core.call import Call
+from signalbox.core.errors import GuardFailed
+from signalbox.core.guards import CUT, FLAG, SKIPPED, Channel, Guarded, Verdict
+from signalbox.guard.contract import Guard, Watch, Window
+from signalbox.guard.json_text import JsonText
+from signalbox.guard.room import GuardSet
+
+# What an answer may have open at once; more is an attack on our memory, and ends it.
+CHANNELS_MAX = 4096
+
+
+class _Open:
+    """One channel under way: its windows, in order."""
+
+    __slots__ = ("json", "windows")
+
+    def __init__(self, json: JsonText | None, windows: list[tuple[Guard, Window]]) -> None:
+        self.json = json
+        self.windows = windows
+
+
+class Screen:
+    """After a cut (`cut` is true) nothing more of the answer may be shown. Raises GuardFailed when a guard that is
+    declared to fail closed does."""
+
+    __slots__ = ("_open", "_record", "_told", "_watches", "cut")
+
+    def __init__(self, guards: GuardSet, call: Call, record: Guarded) -> None:
+        self._record = record
+        self._open: dict[Channel, _Open] = {}
+        # Channels whose deltas were looked at, so that the same text told whole afterwards is not counted again.
+        self._told: set[Channel] = set()
+        self._watches: list[tuple[Guard, Watch]] = []
+        self.cut = False
+        for guard, answers in guards.answers:
+            try:
+                watch = answers.watch(call)
+            except Exception as error:
+                self._failed(guard, error)
+            else:
+                if watch is not None:
+                    self._watches.append((guard, watch))
+
+    @property
+    def idle(self) -> bool:
+        """No guard wants to see this answer."""
+        return not self._watches
+
+    def feed(self, channel: Channel, text: str) -> str:
+        """What of a channel may be shown now."""
+        state = self._open.get(channel)
+        if state is None:
+            if len(self._told) >= CHANNELS_MAX:
+                raise GuardFailed("The answer has more parts than guards can look at.")
+            self._told.add(channel)
+            state = self._open[channel] = self._begin(channel)
+        if state.json is not None:
+            text = state.json.feed(text)
+        return self._pass(state.windows, 0, text, channel.kind, self._record) if text else ""
+
+    def end(self, channel: Channel) -> str:
+        """What was held back of a channel that is over."""
+        state = self._open.pop(channel, None)
+        return self._finish(state, channel, self._record) if state is not None else ""
+
+    def open(self) -> list[Channel]:
+        return list(self._open)
+
+    def whole(self, channel: Channel, text: str) -> str:
+        """A text that is told at once."""
+        record = Guarded() if channel in self._told else self._record
+        state = self._begin(channel)
+        if state.json is not None:
+            text = state.json.feed(text)
+        out = self._pass(state.windows, 0, text, channel.kind, record) if text else ""
+        return out if self.cut else out + self._finish(state, channel, record)
+
+    def over(self) -> None:
+        """The answer is over, nothing is open any more."""
+        for guard, watch in self._watches:
+            try:
+                verdict = watch.over()
+            except Exception as error:
+                self._failed(guard, error)
+            else:
+                if verdict is not None:
+                    self._record.note([verdict])
+
+    def _begin(self, channel: Channel) -> _Open:
+        windows: list[tuple[Guard, Window]] = []
+        for guard, watch in list(self._watches):
+            try:
+                window = watch.window(channel)
+            except Exception as error:
+                self._failed(guard, error)
+                self._watches.remove((guard, watch))
+            else:
+                if window is not None:
+                    windows.append((guard, window))
+        return _Open(JsonText() if channel.kind == "tool" else None, windows)
+
+    def _pass(self, windows: list[tuple[Guard, Window]], at: int, text: str, where: str, record: Guarded) -> str:
+        """Text through the windows from `at` on."""
+        while at < len(windows):
+            if not text:
+                return ""
+            guard, window = windows[at]
+            try:
+                text, verdict = window.feed(text)
+            except Exception as error:
+                held = window.held
+                self._failed(guard, error, where)
+                del windows[at]
+                text = held + text
+                continue
+            if verdict is not None:
+                record.note([verdict])
+                if verdict.action == CUT:
+                    self.cut = True
+                    return text
+            at += 1
+        return text
+
+    def _finish(self, state: _Open, channel: Channel, record: Guarded) -> str:
+        rest = state.json.end() if state.json is not None else ""
+        out = self._pass(state.windows, 0, rest, channel.kind, record) if rest else ""
+        windows = state.windows
+        while windows and not self.cut:
+            guard, window = windows[0]
+            try:
+                text, verdict = window.end()
+            except Exception as error:
+                self._failed(guard, error, channel.kind)
+                text, verdict = window.held, None
+            del windows[0]
+            if verdict is not None:
+                record.note([verdict])
+                if verdict.action == CUT:
+                    # What the guards behind hold back, they may not see the end of: only this may still be shown.
+                    out += self._pass(windows, 0, text, channel.kind, record) if text else ""
+                    self.cut = True
+                    return out
+            out += self._pass(windows, 0, text, channel.kind, record) if text else ""
+        return out
+
+    def _failed(self, guard: Guard, error: Exception, where: str = "answer") -> None:
+        """A guard that fails open is on record as skipped; one that fails closed ends the answer."""
+        if isinstance(error, GuardFailed):
+            raise error
+        action = SKIPPED if guard.use.fail_open else FLAG
+        self._record.note([Verdict(guard.use.name, "failed", action, where)])
+        if not guard.use.fail_open:
+            raise GuardFailed(f"Guard {guard.use.name} could not look at the answer.") from error

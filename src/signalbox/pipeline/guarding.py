@@ -1,0 +1,82 @@
+"""The seam of the guards: each attempt's bytes before they leave, and every answer before the client gets it.
+
+A workload without guards pays one look at an empty tuple on either side.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+
+from signalbox.core.call import Call, Reply
+from signalbox.core.errors import CallError, GuardBlocked, GuardFailed
+from signalbox.core.guards import BLOCK, FLAG, SKIPPED, Guarded, Verdict
+from signalbox.guard.contract import UNTOUCHED, Guard, Outgoing, RequestGuard, Screened
+from signalbox.pipeline.ending import put_on_record
+from signalbox.pipeline.guarded_reply import APIS, GuardedReply
+from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.state import Attempt
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+def through(call: Call, reply: Reply, stages: Stages) -> Reply:
+    """The reply for a call: its own, or one that lets nothing through which a guard has not seen."""
+    if not call.workload.guards:
+        return reply
+    guards = stages.guards.of(call.workload.name)
+    if not guards.answers or call.api not in APIS:
+        return reply
+    call.guarded = call.guarded or Guarded()
+    return GuardedReply(call, reply, guards)
+
+
+async def outgoing(this: Attempt, body: bytes, stages: Stages) -> bytes:
+    """The bytes that an attempt may send instead of these. Raises GuardBlocked where a guard forbids the call, and
+    GuardFailed where one that fails closed cannot do its work; nothing has left then."""
+    try:
+        return await _transformed(this, body, stages)
+    except (GuardBlocked, GuardFailed) as error:
+        put_on_record(this.call, error, stages)
+        raise
+
+
+async def _transformed(this: Attempt, body: bytes, stages: Stages) -> bytes:
+    call = this.call
+    record = call.guarded = call.guarded or Guarded()
+    needed = stages.interlock.needs_guard(call, this.deployment)
+    guards = stages.guards.of(call.workload.name)
+    doc: dict[str, Any] | None = call.doc if body is call.body else None
+    for guard, requests in guards.requests:
+        if doc is None:
+            doc = _decode(body)
+        sent = Outgoing(call, this.deployment, this.api, body, doc, needed)
+        screened = await _screened(guard, requests, sent, record)
+        record.note(screened.verdicts)
+        for verdict in screened.verdicts:
+            if verdict.action == BLOCK:
+                raise GuardBlocked(f"Guard {verdict.guard} does not let this call pass ({verdict.rule}).")
+        if screened.transformed:
+            this.guard = screened.transformed
+        if screened.body is not None:
+            body, doc = screened.body, None
+    return body
+
+
+async def _screened(guard: Guard, requests: RequestGuard, sent: Outgoing, record: Guarded) -> Screened:
+    use = guard.use
+    try:
+        if not use.timeout_s:
+            return await requests.screen(sent)
+        async with asyncio.timeout(use.timeout_s):
+            return await requests.screen(sent)
+    except (CallError, asyncio.CancelledError):
+        raise
+    except Exception as error:
+        rule = "timeout" if isinstance(error, TimeoutError) else "failed"
+        record.note([Verdict(use.name, rule, SKIPPED if use.fail_open else FLAG)])
+        if use.fail_open:
+            return UNTOUCHED
+        raise GuardFailed(f"Guard {use.name} could not look at the call.") from error
