@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
-from signalbox.config.schema import Strategy
+from signalbox.config.schema import Cascade, Strategy
 from signalbox.control.yaml_edit import CannotEdit, set_value
 from signalbox.core.errors import ConfigError
 from signalbox.planner.plan import Plan, RoutingRow, fingerprint
@@ -54,12 +54,15 @@ def change_of(plan: Plan, declared: Declared, text: str) -> Change:
         for name in dict.fromkeys(option for row in plan.routing.values() for option in row.order):
             after = _declare(after, name, plan, declared, names)
         for workload, row in plan.routing.items():
-            placements = [names[option] for option in row.order if option in names]
+            placements = [names[option] for option in _order(row) if option in names]
             if not placements:
                 continue
-            wanted[workload] = (placements, _strategy(row))
+            strategy = _strategy(row, names)
+            wanted[workload] = (placements, strategy)
             after = set_value(after, ("workloads", workload, "placements"), placements)
-            after = set_value(after, ("workloads", workload, "strategy"), wanted[workload][1])
+            after = set_value(after, ("workloads", workload, "strategy"), strategy)
+            if strategy == "cascade":
+                after = set_value(after, ("workloads", workload, "cascade"), _cascade(placements, declared, workload))
             if row.concurrency and wanted[workload][1] == "overflow":
                 path = ("deployments", placements[0], "saturation", "in_flight_max")
                 after = set_value(after, path, row.concurrency)
@@ -69,9 +72,28 @@ def change_of(plan: Plan, declared: Declared, text: str) -> Change:
     return Change(text, after, tuple(dict.fromkeys(missing)))
 
 
-def _strategy(row: RoutingRow) -> str:
-    """What the gateway has for it; a cascade is the order of its first model until the gateway escalates by itself."""
+def _order(row: RoutingRow) -> tuple[str, ...]:
+    """The options in the order of placements; whoever a cascade escalates to comes second."""
+    if row.escalates_to is None:
+        return row.order
+    return tuple(dict.fromkeys((row.order[0], row.escalates_to, *row.order)))
+
+
+def _strategy(row: RoutingRow, names: dict[str, str]) -> str:
+    """What the gateway has for it. A cascade of which one model is no deployment yet is the order of what is left."""
+    if row.strategy == "cascade":
+        pair = (row.order[0], row.escalates_to)
+        return "cascade" if pair[0] != pair[1] and all(one in names for one in pair) else "fixed"
     return row.strategy if row.strategy in get_args(Strategy) else "fixed"
+
+
+def _cascade(placements: list[str], declared: Declared, workload: str) -> dict[str, Any]:
+    """The pair as planned, with what the file says besides. The plan has reckoned what both cost, people and machines
+    included, so prices by the token are not asked again whether it is worth it."""
+    entry = declared.config.workloads.get(workload)
+    stated = entry.cascade if entry is not None and entry.cascade is not None else Cascade()
+    kept = {"threshold": stated.threshold, "streams": stated.streams}
+    return {"weak": placements[0], "strong": placements[1], **kept, "price_ratio_min": 0}
 
 
 def _deployments(plan: Plan, declared: Declared, missing: list[str]) -> dict[str, str]:

@@ -59,6 +59,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_retries_refused_total", "counter", "Retries that a budget did not allow.", ("deployment",)),
     Metric("signalbox_fallovers_total", "counter", "Calls answered after a failure, by who did.", ("deployment",)),
     Metric("signalbox_overflows_total", "counter", "Calls sent on from a full deployment.", ("workload", "reason")),
+    Metric(
+        "signalbox_cascades_total",
+        "counter",
+        "Calls of strategy cascade: weak answer kept, escalated, or why not judged.",
+        ("workload", "outcome"),
+    ),
     Metric("signalbox_hedges_total", "counter", "Second attempts beside slow ones, by who won.", ("workload", "won")),
     Metric("signalbox_quarantined_total", "counter", "Bodies held back because they broke several deployments."),
     Metric(
