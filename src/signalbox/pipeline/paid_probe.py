@@ -51,20 +51,20 @@ class PaidProbes:
         api = next((api for api in QUESTIONS if api in deployment.apis), None)
         if api is None:
             return
-        call = self._call(api, deployment, stages)
-        call.permitted = stages.interlock.permitted(call)
+        own = self._call(api, deployment, stages)
+        own.permitted = stages.interlock.permitted(own)
         try:
-            await attempt(call, deployment, replica, Collected(), stages)
+            await attempt(own, deployment, replica, Collected(), stages)
         except (UpstreamAnswer, UpstreamFault, CallError, LedgerError):
             replica.failed(stages.now_ns(), stages.fleet.chance(), slow=True)
         finally:
-            self._book(deployment, call.spent_pico, stages)
+            self._book(deployment, own.spent_pico, stages)
 
     def _call(self, api: str, deployment: Deployment, stages: Stages) -> Call:
         workload = stages.snapshot.infra
         doc = {"model": deployment.model, **QUESTIONS[api]}
         now_ns = stages.now_ns()
-        call = Call(
+        own = Call(
             id=f"probe_{stages.time_ms():x}_{id(self):x}_{next(self._ids):x}",
             api=api,
             snapshot=stages.snapshot,
@@ -81,10 +81,10 @@ class PaidProbes:
             received_ns=now_ns,
             auth_ns=now_ns,
         )
-        call.labels = workload.labels
-        call.decision = Decision((deployment,), f"probe:{deployment.name}")
-        call.decided_ns = now_ns
-        return call
+        own.labels = workload.labels
+        own.decision = Decision((deployment,), f"probe:{deployment.name}")
+        own.decided_ns = now_ns
+        return own
 
     def _book(self, deployment: Deployment, pico: int, stages: Stages) -> None:
         today = stages.time_ms() // DAY_MS
