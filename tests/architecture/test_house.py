@@ -138,8 +138,8 @@ def written_fields() -> dict[str, set[str]]:
 
 
 def test_every_field_of_a_call_has_one_writer() -> None:
-    """What comes from the client is written by the constructor: at the edge, by explain, which sends nothing, and for calls of our
-    own."""
+    """What comes from the client is written by the constructor: at the edge, by explain, which sends nothing, and where
+    the gateway calls for itself."""
     given = set(inspect.signature(Call.__init__).parameters) - {"self"}
     written = written_fields()
     assert not given & set(written), "what the client sent is never changed"

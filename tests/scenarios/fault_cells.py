@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from harness import Box, running
+from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.transcripts import PATHS, Transcript, read
@@ -29,6 +30,9 @@ TEXT = "Say it. [[tokens:60]][[delay_ms:4]]"
 # Generous beside what they wait for, so that a loaded machine does not make a fault of its own.
 TIMEOUTS = {"connect_s": 4, "headers_s": 4, "first_token_s": 4, "idle_s": 4, "total_s": 30}
 ANSWER_S = 60.0
+# Room for everything, so that every attempt reserves, settles and returns what it did not use.
+BUDGET = {"for": "tenant", "name": "default", "usd_total": 1000, "concurrency": 10_000}
+ACCOUNT = "tenant/default/usd/total"
 AT_ONCE = 48
 # `unknown` and cut attempts are booked at an upper bound; anything else must be the bill to the pico-dollar.
 EXACT = frozenset({"provider", "none"})
@@ -104,7 +108,7 @@ def config(box_url: str, prices: dict[str, Any], cells: Iterable[Cell], closed_p
         deployments[f"d-{cell.name}"] = deployment(FAULTY, cell.api, closed=not cell.row.spec)
         placements = [f"d-{cell.name}", f"healthy-{cell.api}"] if cell.backed else [f"d-{cell.name}"]
         workloads[cell.name] = {"placements": placements, "stream_rescue": cell.rescue}
-    return {"deployments": deployments, "workloads": workloads}
+    return {"deployments": deployments, "workloads": workloads, "budgets": [dict(BUDGET)]}
 
 
 def body_of(cell: Cell) -> dict[str, Any]:
@@ -139,6 +143,7 @@ async def run(folder: Path, cells: list[Cell]) -> tuple[list[Ended], list[str]]:
             ended = await asyncio.gather(*(_one(box, cell, gate) for cell in cells))
             whole = await _after(box, before)
             await asyncio.to_thread(_books, box, ended)
+            whole += await _budgets(box, ended)
             for each in ended:
                 _judge(each, canonical)
             return ended, whole
@@ -191,6 +196,24 @@ async def _after(box: Box, tasks: int) -> list[str]:
         await asyncio.sleep(0.05)
     if not box.chain_is_whole():
         left.append("the chain does not verify")
+    return left
+
+
+async def _budgets(box: Box, ended: list[Ended]) -> list[str]:
+    """F2 and F4: nothing is reserved any more, nothing is leased once the process has given back, and what the budget
+    was charged is what stands in the ledger."""
+    purse = box.plane.purse
+    left = [f"F4: {one.reserved} reserved of {one.name}" for one in purse.accounts() if one.reserved]
+    await purse.close()
+    store = open_store(box.state)
+    try:
+        left += [f"F4: a lease on {lease.account} that did not end" for lease in store.leases()]
+        charged = [one.spent for one in store.balances(now_ms()) if one.account == ACCOUNT]
+    finally:
+        store.close()
+    booked = sum(row.cost_pico or 0 for each in ended for row in each.attempts)
+    if charged != [booked]:
+        left.append(f"F2: {charged} charged to the budget, {booked} in the ledger")
     return left
 
 
