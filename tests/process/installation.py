@@ -79,7 +79,9 @@ class Served:
 
     def write(self, config: dict[str, Any] | str | None = None) -> None:
         """Puts a configuration on disk the way editors do: a new file in the old one's place."""
-        text = config if isinstance(config, str) else yaml.safe_dump(config or self.config, sort_keys=False)
+        # Through JSON first: what occurs twice is to be written twice, not as an anchor and a reference to it.
+        doc = config if isinstance(config, str) else json.loads(json.dumps(config or self.config))
+        text = doc if isinstance(doc, str) else yaml.safe_dump(doc, sort_keys=False)
         fresh = self.file.with_suffix(".new")
         fresh.write_text(text)
         fresh.replace(self.file)

@@ -70,4 +70,7 @@ def checked(text: Text, generation: int) -> Checked:
         declared.files,
         tuple(f"{each.where}: {each.message}" for each in found),
         {about: count for about, count in counts(found).items() if about not in ("error", "warning")},
+        snapshot.budgets,
+        declared.config.telemetry,
+        declared.config.alerts,
     )

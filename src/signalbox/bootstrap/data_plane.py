@@ -12,6 +12,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from random import Random
 
 import msgspec
 import uvloop
@@ -21,7 +22,7 @@ from signalbox.bootstrap.compiling import compile_text
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import ExactCache
 from signalbox.cache.shelf import secret_from
-from signalbox.config import schema
+from signalbox.config import schema, schema_telemetry
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, LinkLost, framed, read_message, send_message
 from signalbox.control.state import StateDir
@@ -53,6 +54,7 @@ from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics, Region
+from signalbox.telemetry.observer import Observer, Observing
 from signalbox.telemetry.process import usage_now
 from signalbox.upstream.transport import Transport
 
@@ -66,10 +68,16 @@ class DataPlane:
     """What lives as long as one data-plane process, and the worker over it."""
 
     def __init__(
-        self, state: StateDir, chain: str, log: Log, lend: LendTo | None = None, metrics: Metrics | None = None
+        self,
+        state: StateDir,
+        chain: str,
+        log: Log,
+        lend: LendTo | None = None,
+        metrics: Metrics | None = None,
+        spans: socket.socket | None = None,
     ) -> None:
         """lend: from whom to have leases on budgets; without it this process lends to itself. metrics: where to count,
-        for a process apart from its supervisor."""
+        for a process apart from its supervisor. spans: the way to what exports traces."""
         self._state = state
         self._chain = chain
         self._log = log
@@ -79,6 +87,9 @@ class DataPlane:
             lend = self._treasury.lend
         self.purse = Purse(partial(lend, chain), time.monotonic)
         self._server = schema.Server()
+        self._telemetry = schema_telemetry.Telemetry()
+        self._spans = spans
+        self._observer: Observer | None = None
         self._journal: Journal | None = None
         self._open: OpenAttempts | None = None
         self._durable = False
@@ -110,6 +121,8 @@ class DataPlane:
         self.purse.recall(accounts)
 
     async def close(self) -> None:
+        if self._observer is not None:
+            self._observer.flush()
         await self._watch.stop()
         await self._wakes.stop()
         await self._transport.close()
@@ -130,6 +143,7 @@ class DataPlane:
         self._server = compiled.declared.config.server
         caches = compiled.declared.config.caches
         self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
+        self._telemetry = compiled.declared.config.telemetry
         if self._journal is None:
             settings = compiled.declared.config.journal
             self._durable = settings.fsync == "always"
@@ -168,6 +182,7 @@ class DataPlane:
             metering=self._metering,
             metrics=self._metrics,
             cache=self._cache,
+            observer=self._observer_for(self._telemetry),
             durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
@@ -184,6 +199,18 @@ class DataPlane:
         self._conversations.lifetime_s = snapshot.conversation_lifetime_s
         self._classifier.adopt(snapshot)
         return self._classifier
+
+    def _observer_for(self, settings: schema_telemetry.Telemetry) -> Observer:
+        """What tells of single calls from now on; what the one before still had goes its way."""
+        otlp = settings.otlp
+        asked = Observing(log=settings.log_requests)
+        if otlp is not None and otlp.traces and self._spans is not None:
+            asked = Observing(settings.log_requests, True, otlp.sample, otlp.propagate)
+        if self._observer is not None:
+            self._observer.flush()
+        random = Random()  # noqa: S311 (identifiers of traces are no secrets)
+        self._observer = Observer(asked, self._spans, self._log, self._metrics, random, time.perf_counter_ns)
+        return self._observer
 
     def _http_limits(self) -> HttpLimits:
         server = self._server
@@ -235,18 +262,20 @@ class DataPlane:
             metrics.set(("signalbox_cpu_seconds_total", "workers"), used.cpu_s)
 
 
-def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, state_dir: Path) -> int:
+def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:
     """A worker process: serve until the supervisor says drain, or is gone."""
-    return uvloop.run(_worker(listen_fd, link_fd, metrics_fd, state_dir))
+    return uvloop.run(_worker(listen_fd, link_fd, metrics_fd, spans_fd, state_dir))
 
 
-async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, state_dir: Path) -> int:
+async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
     lender = RemoteLender()
     metrics = Metrics(Region(metrics_fd))
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics)
+    spans = socket.socket(fileno=spans_fd)
+    spans.setblocking(False)
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics, spans)
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     worker = plane.worker(listener)

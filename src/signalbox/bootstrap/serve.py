@@ -14,11 +14,13 @@ from signalbox.bootstrap.admin import start_console
 from signalbox.bootstrap.clock import now_ms, today
 from signalbox.bootstrap.compiling import checked, compile_text
 from signalbox.bootstrap.data_plane import DataPlane
+from signalbox.bootstrap.exporting import exporter_process
 from signalbox.bootstrap.options import ServeOptions, Started
 from signalbox.bootstrap.shipping import alarm, ship_order, shipping
 from signalbox.bootstrap.sockets import bind, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
+from signalbox.control.attendant import Attendant
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink
 from signalbox.control.office import KeyOffice
@@ -32,6 +34,9 @@ from signalbox.ledger.journal import new_chain
 from signalbox.ledger.recover import Recovery, recover
 from signalbox.policy.access import EVERY
 from signalbox.telemetry.log import Log
+
+# What workers may have told and the exporter not yet read.
+SPAN_BUFFER_BYTES = 1 << 20
 
 
 def run_serve(options: ServeOptions) -> int:
@@ -53,6 +58,7 @@ async def _serve(options: ServeOptions) -> int:
     admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
     first_key = store.run_now(lambda opened: _first_key(opened, pepper))
     listener = bind(options.host, options.port)
+    told, telling = _channel()
     treasury = Treasury(
         lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.recall(accounts)
     )
@@ -61,7 +67,7 @@ async def _serve(options: ServeOptions) -> int:
         store=store,
         pepper=pepper,
         workers=options.workers,
-        spawn=_spawner(options, state, listener, log, treasury.lend),
+        spawn=_spawner(options, state, listener, telling, log, treasury.lend),
         recover=lambda: _recover(state, log),
         end_leases=lambda opened: end_dead_leases(opened, state.journal),
         check=checked,
@@ -72,6 +78,7 @@ async def _serve(options: ServeOptions) -> int:
         log=log,
     )
     _obey_hangup(supervisor)
+    attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
     console = await start_console(options, supervisor, office, lambda: open_store(state, url))
     await supervisor.start()
@@ -87,7 +94,10 @@ async def _serve(options: ServeOptions) -> int:
             found=found,
         )
     )
+    attending = asyncio.get_running_loop().create_task(attendant.run())
     await supervisor.run()
+    attending.cancel()
+    await attendant.stop()
     await console.stop()
     if simulator is not None:
         await simulator.stop()
@@ -112,18 +122,32 @@ def _first_key(store: Store, pepper: bytes) -> Secret | None:
 
 
 def _spawner(
-    options: ServeOptions, state: StateDir, listener: socket.socket, log: Log, lend: LendTo
+    options: ServeOptions,
+    state: StateDir,
+    listener: socket.socket,
+    telling: socket.socket,
+    log: Log,
+    lend: LendTo,
 ) -> Callable[[], Awaitable[Link]]:
     """How a worker comes to be: in this process when there is one, else each in its own."""
 
     async def local() -> Link:
-        plane = DataPlane(state, new_chain("single"), log, lend)
+        plane = DataPlane(state, new_chain("single"), log, lend, spans=telling)
         return LocalLink(plane.worker(listener).obey, plane.recall, plane.close)
 
     async def process() -> Link:
-        return await ProcessLink.spawn(listener, ["--state-dir", str(options.state_dir)], lend)
+        return await ProcessLink.spawn(listener, telling, ["--state-dir", str(options.state_dir)], lend)
 
     return local if options.workers == 1 else process
+
+
+def _channel() -> tuple[socket.socket, socket.socket]:
+    """Where workers tell of their calls, and the end from which it is read. Neither side ever waits."""
+    told, telling = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.setblocking(False)
+    telling.setblocking(False)
+    telling.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SPAN_BUFFER_BYTES)
+    return told, telling
 
 
 def _stopping() -> asyncio.Event:

@@ -32,6 +32,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
     "_ship": ("signalbox.cli.ship", argparse.SUPPRESS),
+    "_export": ("signalbox.cli.export", argparse.SUPPRESS),
 }
 
 

@@ -12,8 +12,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--listen-fd", type=int, required=True)
     parser.add_argument("--link-fd", type=int, required=True)
     parser.add_argument("--metrics-fd", type=int, required=True)
+    parser.add_argument("--spans-fd", type=int, required=True)
     parser.add_argument("--state-dir", type=Path, required=True)
 
 
 def run(options: argparse.Namespace) -> int:
-    return run_worker(options.listen_fd, options.link_fd, options.metrics_fd, options.state_dir)
+    return run_worker(options.listen_fd, options.link_fd, options.metrics_fd, options.spans_fd, options.state_dir)

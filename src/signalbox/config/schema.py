@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from signalbox.config.schema_caching import Cache, Caches
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
+from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
@@ -1019,4 +1020,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
             "variable, `file:/path` a file. A file in the state directory when left out. Read at start."
         ),
     ] = None
+    telemetry: Annotated[Telemetry, Meta(description="What is told of single requests besides the ledger.")] = field(
+        default_factory=Telemetry
+    )
+    alerts: Annotated[Alerts, Meta(description="What fires, and who is told.")] = field(default_factory=Alerts)
     config_source: Annotated[Literal["file"], Meta(description="Where the truth lies.")] = "file"

@@ -27,6 +27,7 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/status"): EVERYBODY,
     ("POST", "/api/reload"): OPERATORS,
     ("POST", "/api/stop"): OPERATORS,
+    ("GET", "/api/alerts"): EVERYBODY,
     ("GET", "/api/budgets"): WATCHERS,
     ("GET", "/api/cache"): WATCHERS,
     ("POST", "/api/cache/invalidate"): OPERATORS,

@@ -98,6 +98,7 @@ class Console:
             self._route("POST", "/api/reload", self.reload),
             self._route("POST", "/api/explain", self.explain),
             self._route("POST", "/api/stop", self.stop),
+            self._route("GET", "/api/alerts", self.alerts),
             self._route("GET", "/api/budgets", self.budgets),
             self._route("GET", "/api/cache", self._caches.stats),
             self._route("POST", "/api/cache/invalidate", self._caches.invalidate),
@@ -177,6 +178,20 @@ class Console:
         until_ms = now_ms + round(wanted.for_s * 1000)
         await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms), now_ms)
         return JSONResponse({"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms})
+
+    async def alerts(self, request: Request, actor: Actor) -> Response:
+        """What fires now, the critical first."""
+        shown = [
+            {
+                "alert": alert.name,
+                "severity": alert.severity,
+                "subject": alert.subject,
+                "summary": alert.summary,
+                "since_s": round(since, 3),
+            }
+            for alert, since in self._supervisor.firing
+        ]
+        return JSONResponse({"alerts": shown})
 
     async def budgets(self, request: Request, actor: Actor) -> Response:
         """What is spent and leased of every budget in its present period."""

@@ -119,14 +119,18 @@ class ProcessLink:
         self.chain = ""
 
     @classmethod
-    async def spawn(cls, listener: socket.socket, arguments: list[str], lend: LendTo) -> ProcessLink:
-        """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else."""
+    async def spawn(
+        cls, listener: socket.socket, spans: socket.socket, arguments: list[str], lend: LendTo
+    ) -> ProcessLink:
+        """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else. spans: where it
+        tells of its calls."""
         ours, theirs = socket.socketpair()
         region = shared_region()
         command = [sys.executable, "-m", "signalbox", "_worker", "--listen-fd", str(listener.fileno())]
-        command += ["--link-fd", str(theirs.fileno()), "--metrics-fd", str(region), *arguments]
+        command += ["--link-fd", str(theirs.fileno()), "--metrics-fd", str(region)]
+        command += ["--spans-fd", str(spans.fileno()), *arguments]
         process = subprocess.Popen(  # noqa: S603, ASYNC220  (our own interpreter; polled, never waited for)
-            command, pass_fds=(listener.fileno(), theirs.fileno(), region), stdin=subprocess.DEVNULL
+            command, pass_fds=(listener.fileno(), theirs.fileno(), region, spans.fileno()), stdin=subprocess.DEVNULL
         )
         theirs.close()
         mapped = Region(region)

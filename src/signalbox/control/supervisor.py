@@ -9,11 +9,13 @@ from typing import Protocol
 import msgspec
 
 from signalbox import __version__
+from signalbox.config.schema_telemetry import Alerts, Telemetry
+from signalbox.control.alerts import Alert
 from signalbox.control.keys import usable
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
-from signalbox.core.budgets import Balance
+from signalbox.core.budgets import Balance, Budget
 from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen, Stop
 from signalbox.core.ports import Store, VirtualKey
@@ -35,7 +37,8 @@ class Checked(msgspec.Struct, frozen=True):
     """What the supervisor needs to know of a configuration that may be put in force.
 
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
-    runs out or is owed, with its place. due_counts: how many of each kind.
+    runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts:
+    what the processes beside it need.
     """
 
     version: str
@@ -44,6 +47,9 @@ class Checked(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     due: tuple[str, ...] = ()
     due_counts: dict[str, int] = {}
+    budgets: tuple[Budget, ...] = ()
+    telemetry: Telemetry = Telemetry()
+    alerts: Alerts = Alerts()
 
 
 class Shipping(Protocol):
@@ -112,6 +118,9 @@ class Supervisor:
         self.last_error = ""
         self.reload_wanted = False
         self.stopping = stopping
+        # What goes on beside: alerts that fire since a Unix time, and who else has something for the metrics.
+        self.firing: list[tuple[Alert, float]] = []
+        self.also_counts: list[Callable[[Metrics], None]] = []
         # What this process counts itself, and what workers that are gone had counted, so that no counter ever falls.
         self._own = Metrics()
         self._counted: dict[Link, Export] = {}
@@ -370,6 +379,8 @@ class Supervisor:
         total.set(("signalbox_build_info", __version__), 1)
         for about, count in self.checked.due_counts.items():
             total.set(("signalbox_due", about), count)
+        for also in self.also_counts:
+            also(total)
         own = usage_now()
         total.set(("signalbox_memory_bytes", "supervisor"), own.memory_bytes)
         total.set(("signalbox_cpu_seconds_total", "supervisor"), own.cpu_s)

@@ -12,6 +12,7 @@ from signalbox.core.hub import Event, Request
 from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 from signalbox.core.stream import Frame
+from signalbox.core.tracing import Trace
 from signalbox.core.usage import Usage
 
 
@@ -85,7 +86,7 @@ PATIENT_NS = 1 << 62
 
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
-    for_whom, idempotency_key); pipeline/run sets workload .. decision and found, one line each;
+    for_whom, idempotency_key, trace); pipeline/run sets workload .. decision and found, one line each;
     pipeline/attempt sets hub, answer_id and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
     detour: why it goes past the first choice or to another one beside it (overflow, hedge); pipeline/pursuit sets it.
@@ -135,6 +136,7 @@ class Call:
         "sessions",
         "snapshot",
         "spent_pico",
+        "trace",
         "trail",
         "ttfb_us",
         "workload",
@@ -162,6 +164,7 @@ class Call:
         patience_ns: int = PATIENT_NS,
         for_whom: ForWhom = UNATTRIBUTED,
         idempotency_key: str | None = None,
+        trace: Trace | None = None,
     ) -> None:
         self.id = id
         self.api = api
@@ -182,6 +185,7 @@ class Call:
         self.patience_ns = patience_ns
         self.for_whom = for_whom
         self.idempotency_key = idempotency_key
+        self.trace = trace
         self.found: dict[str, int] = {}
         self.labels: Labels = NONE
         self.permitted = 0

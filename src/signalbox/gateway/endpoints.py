@@ -12,6 +12,7 @@ from signalbox.core.call import PATIENT_NS, Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
+from signalbox.core.tracing import Trace
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
@@ -65,7 +66,8 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     stages = plane.stages
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     auth_ns = plane.now_ns()
-    call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns)
+    trace = stages.observer.begin(request.headers) if stages.observer.traces else None
+    call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns, trace)
     if plane.stops.any:
         plane.stops.check(call, plane.now_s() * 1000)
     if call.idempotency_key is not None:
@@ -114,10 +116,18 @@ async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) 
     finally:
         plane.streams.discard(reply)
         plane.answered(dialect.api, reply.status, call.received_ns)
+        if stages.observer.every or reply.status >= 500:
+            stages.observer.end(call, reply.status, reply.code)
 
 
 def _call(
-    request: Request, principal: Principal, snapshot: Snapshot, dialect: Dialect, call_id: str, auth_ns: int
+    request: Request,
+    principal: Principal,
+    snapshot: Snapshot,
+    dialect: Dialect,
+    call_id: str,
+    auth_ns: int,
+    trace: Trace | None,
 ) -> Call:
     workload_header: str | None = None
     data = NONE
@@ -172,6 +182,7 @@ def _call(
         patience_ns=patience,
         for_whom=for_whom(doc, sessions, tags),
         idempotency_key=idempotency_key,
+        trace=trace,
     )
 
 

@@ -31,7 +31,7 @@ class HttpReply:
     """One call's answer on one connection. Implements core.call.Reply.
 
     started: the head is out. content_sent: frames are out, so that the answer cannot be started anew. ended: nothing
-    more may be written. stopped: why it is ended from outside.
+    more may be written. code: that of the error it ended with. stopped: why it is ended from outside.
     """
 
     __slots__ = (
@@ -40,6 +40,7 @@ class HttpReply:
         "_dialect",
         "_now_ns",
         "_writer",
+        "code",
         "content_sent",
         "ended",
         "last_sent_s",
@@ -58,6 +59,7 @@ class HttpReply:
         self.content_sent = False
         self.ended = False
         self.status = 200
+        self.code = ""
         self.stopped: CallError | None = None
         self.last_sent_s = monotonic()
 
@@ -158,7 +160,7 @@ class HttpReply:
         """The call ends with an error: as a body when nothing is out yet, else in the stream."""
         if self.ended:
             return
-        self.status = status_of(self._dialect, error)
+        self.status, self.code = status_of(self._dialect, error), error.code
         if not self.started:
             send_error(self._connection, self._dialect, error, self._call.id)
             self.ended = self.started = True

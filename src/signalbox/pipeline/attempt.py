@@ -20,6 +20,7 @@ from signalbox.pipeline.state import Attempt
 from signalbox.pricing.tariff import charge
 from signalbox.routing.health import Replica
 from signalbox.routing.router import target_api
+from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS
 from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire import body as wire_body
@@ -68,6 +69,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         head = PROVIDERS[deployment.protocol].request(
             deployment, api, call.headers, call.query, this.id, idempotency_scope=call.principal.key_id
         )
+        if call.trace is not None and call.trace.propagate:
+            head = extend(head, ((b"traceparent", call.trace.header(this.id)),))
         streams = call.envelope.stream
         upstream = await stages.transport.send(permit, replica.origin, head, stream=streams, until_content=streams)
         call.queue_us, call.connect_us, call.ttfb_us = upstream.queue_us, upstream.connect_us, upstream.ttfb_us

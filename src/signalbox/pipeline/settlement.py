@@ -11,6 +11,7 @@ from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
 from signalbox.pipeline import money
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.pipeline.tracing import seen
 from signalbox.pricing.cost import cost
 from signalbox.pricing.tariff import charge
 from signalbox.upstream.transport import UpstreamResponse
@@ -49,6 +50,9 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
             guards=_verdicts(this, stages) if this.call.guarded is not None else {},
         )
     )
+    if this.call.trace is not None:
+        status = upstream.status if upstream is not None else 0
+        this.call.trace.attempts.append(seen(this, this.call.trace, state, error, usage, source, status, now_ns))
     stages.metrics.attempt(
         this.deployment.name,
         this.call.workload.name,

@@ -21,6 +21,7 @@ from signalbox.policy.owners import Owners
 from signalbox.routing.health import Fleet
 from signalbox.routing.router import Router
 from signalbox.telemetry.metrics import Metrics
+from signalbox.telemetry.observer import Observer
 from signalbox.upstream.transport import Transport
 
 
@@ -28,8 +29,8 @@ class Stages(msgspec.Struct, frozen=True):
     """snapshot, router, fleet, budgets, guards and interlock change together when the configuration does; the rest is
     the process's own.
 
-    durable: an attempt is on the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic
-    clock. time_ms: Unix milliseconds.
+    observer: what tells of single calls. durable: an attempt is on the disk, not only in the page cache, before its
+    first byte leaves. now_ns: a monotonic clock. time_ms: Unix milliseconds.
     """
 
     snapshot: Snapshot
@@ -48,6 +49,7 @@ class Stages(msgspec.Struct, frozen=True):
     metering: Metering
     metrics: Metrics
     cache: ExactCache
+    observer: Observer
     durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]

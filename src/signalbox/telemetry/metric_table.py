@@ -102,6 +102,18 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_config_reload_failures_total", "counter", "Configurations refused at reload."),
     Metric("signalbox_keys", "gauge", "Virtual keys loaded."),
     Metric("signalbox_due", "gauge", "What is due by kind: attestations that end, obligations missed.", ("about",)),
+    Metric(
+        "signalbox_budget_used_ratio",
+        "gauge",
+        "Share of a budget that is used in its present period, of budgets that name whose they are.",
+        ("account",),
+        "max",
+    ),
+    # --- alerts, and what is sent to others ---
+    Metric("signalbox_alerts_firing", "gauge", "Alerts that fire now, by kind.", ("alert", "severity")),
+    Metric("signalbox_webhook_deliveries_total", "counter", "Alerts sent to webhooks, by outcome.", ("outcome",)),
+    Metric("signalbox_spans_total", "counter", "Spans for OpenTelemetry, by what became of them.", ("outcome",)),
+    Metric("signalbox_otlp_metrics_total", "counter", "Sendings of metrics by OTLP, by outcome.", ("outcome",)),
     # --- processes ---
     Metric("signalbox_build_info", "gauge", "Always 1: the version that runs.", ("version",), "max"),
     Metric("signalbox_workers", "gauge", "Worker processes alive."),

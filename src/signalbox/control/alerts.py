@@ -1,0 +1,168 @@
+"""What is wrong and wants somebody: every alert there is, when it fires, and what it says. Pure, but for its memory of
+what was counted before."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+import msgspec
+
+from signalbox.config.schema_telemetry import AlertName
+from signalbox.core.budgets import CONCURRENCY, Balance, Budget
+from signalbox.telemetry.metrics import Metrics
+
+Severity = Literal["critical", "warning"]
+# An alert about something that was counted fires for so long after the last time.
+HOLD_S = 900.0
+FIRING_MAX = 1000
+_TEXT_MAX = 300
+
+SEVERITIES: dict[AlertName, Severity] = {
+    "journal-unhealthy": "critical",
+    "chain-broken": "critical",
+    "ledger-lag": "warning",
+    "unpriced-usage": "warning",
+    "unknown-usage-field": "warning",
+    "breaker-open": "warning",
+    "attestation-expired": "critical",
+    "attestation-expiring": "warning",
+    "obligation-missed": "warning",
+    "budget-threshold": "warning",
+    "reload-refused": "warning",
+    "worker-restarts": "warning",
+    "shedding": "warning",
+    "telemetry-lost": "warning",
+}
+# Alerts about counters that should stand still: the metric, the position of the label that names whose it is, and what
+# it means.
+_COUNTED: tuple[tuple[AlertName, str, int, str], ...] = (
+    ("unpriced-usage", "signalbox_unpriced_attempts_total", 1, "attempts ended without a known cost"),
+    ("unknown-usage-field", "signalbox_unknown_usage_fields_total", 1, "the provider reports usage nobody classified"),
+    ("worker-restarts", "signalbox_worker_restarts_total", 0, "worker processes died and were started again"),
+    ("shedding", "signalbox_shed_total", 1, "calls were turned away because there was too much to do"),
+)
+_LOST = (
+    ("signalbox_spans_total", "lost"),
+    ("signalbox_otlp_metrics_total", "failed"),
+    ("signalbox_webhook_deliveries_total", "failed"),
+    ("signalbox_webhook_deliveries_total", "dropped"),
+)
+_DUE: tuple[tuple[str, AlertName, str], ...] = (
+    ("expired", "attestation-expired", "attestations or contracts have ended: what they allowed is refused now"),
+    ("expiring", "attestation-expiring", "attestations or contracts end soon"),
+    ("obligation", "obligation-missed", "obligations of workloads are not met; `signalbox check` lists them"),
+)
+
+
+class Alert(msgspec.Struct, frozen=True):
+    """One alert that fires. subject: about what, such as a deployment; empty for the installation."""
+
+    name: AlertName
+    subject: str
+    summary: str
+
+    @property
+    def severity(self) -> Severity:
+        if self.name == "budget-threshold" and self.subject.endswith("@100%"):
+            return "critical"
+        return SEVERITIES[self.name]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.name, self.subject
+
+
+class Facts(msgspec.Struct, frozen=True):
+    """What alerts are judged by. due: as policy.check counts it. last_error: why the last reload was refused."""
+
+    metrics: Metrics
+    due: dict[str, int]
+    last_error: str
+    budgets: tuple[Budget, ...]
+    balances: list[Balance]
+    thresholds: list[float]
+    ledger_lag_s: float
+
+
+class Judge:
+    """Says what fires now."""
+
+    def __init__(self) -> None:
+        # A counter's series to its last value and when it last rose; the first look is no rise.
+        self._seen: dict[tuple[str, ...], tuple[float, float]] = {}
+
+    def firing(self, facts: Facts, now_s: float) -> list[Alert]:
+        """In order of severity. now_s: any clock that only goes forward."""
+        found = [*self._counters(facts.metrics, now_s), *_states(facts), *_budgets(facts)]
+        return sorted(found, key=lambda alert: (alert.severity, alert.key))[:FIRING_MAX]
+
+    def _counters(self, metrics: Metrics, now_s: float) -> Iterator[Alert]:
+        rows = metrics.by_name()
+        for name, metric, label, what in _COUNTED:
+            for labels, values in rows.get(metric, []):
+                if self._rose((metric, *labels), values[0], now_s):
+                    yield Alert(name, labels[label - 1] if label else "", f"{what}: {values[0]:g} since the start")
+        for metric, outcome in _LOST:
+            for labels, values in rows.get(metric, []):
+                if labels[0] == outcome and self._rose((metric, outcome), values[0], now_s):
+                    summary = f"{metric} of outcome {outcome!r} rose to {values[0]:g}"
+                    yield Alert("telemetry-lost", f"{metric} {outcome}", summary)
+
+    def _rose(self, series: tuple[str, ...], value: float, now_s: float) -> bool:
+        last, at_s = self._seen.get(series, (0.0, -HOLD_S))
+        if value > last:
+            at_s = now_s
+        if series in self._seen or len(self._seen) < FIRING_MAX:
+            self._seen[series] = (value, at_s)
+        return now_s - at_s < HOLD_S
+
+
+def _states(facts: Facts) -> Iterator[Alert]:
+    rows = facts.metrics.by_name()
+
+    def total(metric: str) -> float:
+        return sum(values[0] for _, values in rows.get(metric, []))
+
+    if total("signalbox_journals_unhealthy"):
+        yield Alert("journal-unhealthy", "", "a journal cannot take records: calls are refused")
+    if count := total("signalbox_journal_findings_total"):
+        yield Alert(
+            "chain-broken", "", f"a journal is damaged in {count:g} places; `signalbox ledger verify` names them"
+        )
+    lag_s = total("signalbox_ledger_lag_seconds")
+    if lag_s > facts.ledger_lag_s:
+        yield Alert("ledger-lag", "", f"the store is {lag_s:.0f} s behind the journals")
+    for labels, values in rows.get("signalbox_replicas_out_of_use", []):
+        if values[0]:
+            yield Alert("breaker-open", labels[0], f"{values[0]:g} replicas get no calls, over all workers")
+    for about, name, what in _DUE:
+        if count := facts.due.get(about, 0):
+            yield Alert(name, "", f"{count} {what}")
+    if facts.last_error:
+        yield Alert("reload-refused", "", _plain(f"the last good configuration stays in force: {facts.last_error}"))
+
+
+def used_ratios(budgets: Iterable[Budget], balances: Iterable[Balance]) -> Iterator[tuple[Budget, str, float]]:
+    """(budget, account, share of it that is used in its present period)."""
+    by_kind = {(budget.scope, budget.subject, budget.unit, budget.window): budget for budget in budgets}
+    for balance in balances:
+        scope, _, rest = balance.account.partition("/")
+        subject, unit, window = rest.rsplit("/", 2)
+        budget = by_kind.get((scope, subject, unit, window)) or by_kind.get((scope, "", unit, window))
+        if budget is not None and unit != CONCURRENCY and budget.amount > 0:
+            yield budget, balance.account, (balance.spent + balance.used) / budget.amount
+
+
+def _budgets(facts: Facts) -> Iterator[Alert]:
+    for budget, account, ratio in used_ratios(facts.budgets, facts.balances):
+        reached = [threshold for threshold in facts.thresholds if ratio >= threshold]
+        if reached:
+            kind = "hard" if budget.hard else "soft"
+            summary = f"{ratio:.0%} of the {kind} budget is used"
+            yield Alert("budget-threshold", _plain(f"{account}@{max(reached):.0%}"), summary)
+
+
+def _plain(text: str) -> str:
+    """Names in accounts may be a caller's own, and messages may quote a file: nothing in them acts on whoever reads."""
+    return "".join(letter if letter.isprintable() else " " for letter in text)[:_TEXT_MAX]
