@@ -1,4 +1,4 @@
-"""One request, one trace, with every attempt, the decision and the price, in a collector; and nothing that is secret."""
+"""One request is one trace in a collector: every attempt, the decision and the price; and nothing that is secret."""
 
 from __future__ import annotations
 

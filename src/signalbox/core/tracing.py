@@ -80,14 +80,18 @@ class SeenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Trace:
     """The trace of one call while it runs. sampled: it is recorded; otherwise only its place is passed on. attempts:
-    those that have ended; pipeline/settlement adds them. propagate: providers are told."""
+    those that have ended, of errands too; pipeline/settlement adds them. received_ns: when its call was. propagate:
+    providers are told."""
 
-    __slots__ = ("attempts", "parent_id", "propagate", "sampled", "span", "trace_id")
+    __slots__ = ("attempts", "parent_id", "propagate", "received_ns", "sampled", "span", "trace_id")
 
-    def __init__(self, trace_id: str, span: int, parent_id: str, *, sampled: bool, propagate: bool) -> None:
+    def __init__(
+        self, trace_id: str, span: int, parent_id: str, received_ns: int, *, sampled: bool, propagate: bool
+    ) -> None:
         self.trace_id = trace_id
         self.span = span
         self.parent_id = parent_id
+        self.received_ns = received_ns
         self.sampled = sampled
         self.propagate = propagate
         self.attempts: list[SeenAttempt] = []

@@ -66,7 +66,7 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     stages = plane.stages
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     auth_ns = plane.now_ns()
-    trace = stages.observer.begin(request.headers) if stages.observer.traces else None
+    trace = stages.observer.begin(request.headers, request.received_ns) if stages.observer.traces else None
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns, trace)
     if plane.stops.any:
         plane.stops.check(call, plane.now_s() * 1000)

@@ -93,6 +93,7 @@ def _own_call(call: Call, errand: Errand, stages: Stages) -> Call:
         received_ns=now_ns,
         auth_ns=now_ns,
         for_whom=call.for_whom,
+        trace=call.trace,
     )
     own.errand = f"{call.errand}.{call.errands}"
     return own

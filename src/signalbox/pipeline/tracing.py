@@ -20,7 +20,7 @@ def seen(
     """The attempt as its call's trace shows it."""
     call, deployment, permit = this.call, this.deployment, this.permit
     environment = deployment.environment
-    received_ns = call.received_ns
+    received_ns = trace.received_ns
     return SeenAttempt(
         attempt_id=this.id,
         span_id=trace.child(this.id),

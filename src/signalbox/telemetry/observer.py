@@ -74,7 +74,7 @@ class Observer:
         self._waiting: list[SeenCall] = []
         self._due = False
 
-    def begin(self, headers: Iterable[tuple[bytes, bytes]]) -> Trace | None:
+    def begin(self, headers: Iterable[tuple[bytes, bytes]], received_ns: int) -> Trace | None:
         """The trace that a request belongs to or begins; None when it leaves none. Asked only where `traces` is set."""
         settings = self.settings
         for name, value in headers:
@@ -83,12 +83,17 @@ class Observer:
                 if parent is not None:
                     span = self._random.getrandbits(64) or 1
                     return Trace(
-                        parent.trace_id, span, parent.span_id, sampled=parent.sampled, propagate=settings.propagate
+                        parent.trace_id,
+                        span,
+                        parent.span_id,
+                        received_ns,
+                        sampled=parent.sampled,
+                        propagate=settings.propagate,
                     )
         if settings.sample < 1 and self._random.random() >= settings.sample:
             return None
         span, trace = self._random.getrandbits(64) or 1, self._random.getrandbits(128) or 1
-        return Trace(f"{trace:032x}", span, "", sampled=True, propagate=settings.propagate)
+        return Trace(f"{trace:032x}", span, "", received_ns, sampled=True, propagate=settings.propagate)
 
     def end(self, call: Call, status: int, code: str) -> None:
         """A call was answered. code: the error's, empty for none."""
