@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,18 @@ BEFORE, AFTER = "all of Ta", " and Tan."
 
 
 def snapshot_of(*guards: dict[str, Any] | str) -> Snapshot:
+    return _snapshot(json.dumps(guards))
+
+
+@cache
+def _snapshot(guards: str) -> Snapshot:
     config = {
         "environments": {"e": {"kind": "on-prem"}},
         "deployments": {
             "d": {"environment": "e", "protocol": "openai", "base_url": "http://127.0.0.1:9/v1", "allow_private": True,
                   "model": "m"}
         },
-        "workloads": {"g": {"placements": ["d"], "guards": list(guards)}},
+        "workloads": {"g": {"placements": ["d"], "guards": json.loads(guards)}},
     }  # fmt: skip
     return compile_text(yaml.safe_dump(json.loads(json.dumps(config))).encode(), "signalbox.yaml", 1).snapshot
 

@@ -47,12 +47,35 @@ class PromptLeak(GuardSettings, frozen=True, tag="no-system-prompt-leak"):
     ] = []
 
 
-GuardName = Literal["forbidden-text", "no-system-prompt-leak"]
-GuardSetting = GuardName | ForbiddenText | PromptLeak
+class NoSecrets(GuardSettings, frozen=True, tag="no-secrets"):
+    """Guard `no-secrets`: keys, tokens and passwords in answers."""
+
+    action: Annotated[Hit, Meta(description="What happens to them: nothing but a record, a mark, or an end.")] = (
+        "redact"
+    )
+
+
+class NoPersonalData(GuardSettings, frozen=True, tag="no-personal-data"):
+    """Guard `no-personal-data`: personal data in answers that the request did not hold."""
+
+    action: Annotated[Hit, Meta(description="What happens to them: nothing but a record, a mark, or an end.")] = (
+        "redact"
+    )
+
+
+class Signals(GuardSettings, frozen=True, tag="signals"):
+    """Guard `signals`: records answers that refuse, and answers that are empty."""
+
+
+GuardName = Literal["forbidden-text", "no-system-prompt-leak", "no-secrets", "no-personal-data", "signals"]
+GuardSetting = GuardName | ForbiddenText | PromptLeak | NoSecrets | NoPersonalData | Signals
 # Every guard's settings by its name; a test holds it, GuardName and guard.table.GUARDS equal.
 GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
     "forbidden-text": ForbiddenText,
     "no-system-prompt-leak": PromptLeak,
+    "no-secrets": NoSecrets,
+    "no-personal-data": NoPersonalData,
+    "signals": Signals,
 }
 
 

@@ -100,6 +100,8 @@ _FORMS: tuple[tuple[str, str, str, float], ...] = (
     ("SC", r"[A-Z2-7]{56}", "nkey-seed", 0.97),
     ("eyJ", r"[\w-]{8,}\.(?:eyJ)?[\w-]{8,}(?:\.[\w-]{8,})?", "jwt", 0.93),
 )
+# How known keys begin.
+PREFIXES: tuple[str, ...] = tuple(dict.fromkeys(prefix for prefix, *_ in _FORMS))
 _PREFIX_MIN = min(len(prefix) for prefix, *_ in _FORMS)
 # Prefixes that end in a dot, after which the long part begins.
 _DOTTED = (b"ya29.", b"SG.", b"hvs.", b"hvb.")

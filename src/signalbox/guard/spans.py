@@ -1,0 +1,69 @@
+"""What the detectors find, as windows look for it: one scan of what is not shown yet and a little before it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+from signalbox.detectors.detector import Detector
+from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.scan import Scanner
+from signalbox.guard.window import Hit
+
+# How much before a value may be what makes it one: a name of a field, a title, a word such as `phone`.
+CONTEXT_CHARS = 160
+
+
+class Spans:
+    """A finder over detectors. gate: where it does not match there is nothing to find, and the detectors need not look.
+    opens: what may be the beginning of a finding, at the end of a text, from its group `v` on or from its start.
+    allowed: findings that are none."""
+
+    context_chars = CONTEXT_CHARS
+
+    def __init__(
+        self,
+        detectors: Sequence[Detector],
+        gate: re.Pattern[str],
+        opens: Sequence[re.Pattern[str]],
+        hold_chars_max: int,
+        allowed: Callable[[str], bool] | None = None,
+    ) -> None:
+        self._scanner = Scanner(detectors)
+        self._gate = gate
+        self._opens = tuple(opens)
+        self.hold_chars_max = hold_chars_max
+        self._allowed = allowed
+        self._last: tuple[str, list[Found]] = ("", [])
+
+    def allowing(self, allowed: Callable[[str], bool]) -> Spans:
+        """The same for one call."""
+        other = Spans.__new__(Spans)
+        other._scanner, other._gate, other._opens = self._scanner, self._gate, self._opens
+        other.hold_chars_max, other._allowed, other._last = self.hold_chars_max, allowed, ("", [])
+        return other
+
+    def find(self, text: str, at: int, last: bool) -> Hit | None:
+        if self._gate.search(text) is None:
+            return None
+        scanned, found = self._last
+        if scanned != text:
+            found = self._scanner.scan(text)
+            self._last = (text, found)
+        for one in found:
+            if one.confidence < RAISES or one.end <= at:
+                continue
+            start = max(one.start, at)
+            if self._allowed is None or not self._allowed(text[one.start : one.end]):
+                return Hit(start, one.end, one.kind or one.detector)
+        return None
+
+    def open_from(self, text: str, at: int) -> int:
+        begin = max(0, len(text) - self.hold_chars_max - CONTEXT_CHARS)
+        found = len(text)
+        for pattern in self._opens:
+            match = pattern.search(text, begin)
+            if match is not None:
+                start = match.start("v") if "v" in pattern.groupindex else match.start()
+                found = min(found, max(at, start))
+        return found
