@@ -93,7 +93,7 @@ class Served:
         self.spawn(workers, port=port)
         assert self.process is not None
         assert self.process.stdout is not None
-        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 20)
+        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 60)
         assert line, self.stderr()
         shown: dict[str, Any] = json.loads(line)
         self.url, self.admin_url = shown["url"], shown["admin_url"]
