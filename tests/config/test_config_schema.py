@@ -34,7 +34,7 @@ def test_numbers_are_bounded_and_units_stand_in_names() -> None:
     """A number without a unit in its name has to be one of these, which need none."""
     unitless = {"concurrency", "gpus_per_replica", "max_attempts", "quality_min", "headers_max", "failures"}
     unitless |= {"waiting_max", "kv_cache_max", "in_flight_max", "clears_at", "calls_max"}
-    unitless |= {"quality", "threshold", "price_ratio_min"}
+    unitless |= {"confidence", "quality", "threshold", "price_ratio_min"}
     units = re.compile(
         r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|_bytes_max$|^max_tokens$|_per_s$"
         r"|^(usd|tokens|requests)_(per_(minute|hour|day|week|month)|total)$"

@@ -52,6 +52,8 @@ from signalbox.policy.purse import Purse
 from signalbox.policy.sticky import Conversations, key_from
 from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
+from signalbox.routing.standing import Standing
+from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics, Region
 from signalbox.telemetry.observer import Observer, Observing
@@ -102,6 +104,7 @@ class DataPlane:
         self._metrics = metrics or Metrics()
         self._apart = metrics is not None
         self._fleets = Fleets(random.random)
+        self._standing = Standing()
         self._cache = ExactCache(state.cache, secret_from(state.pepper()), now_ms)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
@@ -168,6 +171,7 @@ class DataPlane:
         stages = Stages(
             snapshot=snapshot,
             router=Router(snapshot),
+            tiering=Tiering(snapshot, self._standing, random.random),
             fleet=fleet,
             wakes=self._wakes,
             interlock=Interlock(snapshot, classifier),

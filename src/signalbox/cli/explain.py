@@ -68,6 +68,9 @@ def _print(told: Explanation) -> None:
         how = "" if choice.api == told.api else f", translated to {choice.api}"
         short = f", {'; '.join(choice.short)}" if choice.short else ""
         print(f"choice {place}  {choice.deployment}@{choice.environment}{how}{short}  ({told.reason})")
+    if told.tier is not None and told.tier.pushes:
+        pushes = ", ".join(f"{one.feature} {one.by:+.3f}" for one in told.tier.pushes)
+        print(f"tier      {told.tier.deployment} because {told.tier.why}: {pushes}")
     for name in told.unable:
         print(f"unable    {name}: permitted, but cannot do what the request asks for")
     for refusal in told.refused:

@@ -7,6 +7,7 @@ import msgspec
 from signalbox.config.schema import Config, Environment, Price
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
+from signalbox.core.tiering import Head
 
 # The operator of places of one's own.
 SELF = "self"
@@ -53,8 +54,8 @@ class Declared(msgspec.Struct, frozen=True):
 
     name: the file, as messages name it. version: hash of the content, secrets apart, written into ledger rows; a
     rotated secret leaves it as it is, but makes two of these unequal. lines: where each named thing stands, such as
-    `deployments.mini`. files: every file whose change changes this. inline_secrets: places where a secret stands in
-    the file itself.
+    `deployments.mini`. files: every file whose change changes this. heads: of tiers, by workload.
+    inline_secrets: places where a secret stands in the file itself.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Declared(msgspec.Struct, frozen=True):
     deployments: dict[str, Target]
     lines: dict[str, int]
     files: tuple[str, ...] = ()
+    heads: dict[str, Head] = {}
     inline_secrets: tuple[str, ...] = ()
 
     def where(self, place: str) -> str:

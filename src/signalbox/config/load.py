@@ -11,6 +11,7 @@ import msgspec
 
 from signalbox.config.consistency import check
 from signalbox.config.declared import Declared, Target
+from signalbox.config.heads import heads_of
 from signalbox.config.problems import Problems, dotted
 from signalbox.config.references import ReferenceProblem, References
 from signalbox.config.schema import Config
@@ -51,16 +52,18 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     config = shape.read(parse(raw, name), Config)
     check(config, problems)
     authorities = _authorities(config, references, problems)
+    heads = heads_of(config, references, problems)
     targets = _targets(config, references, problems)
     problems.raise_if_any()
     texts = {dotted(path): text for path, text in shape.secret_texts.items()}
     return Declared(
         name=name,
-        version=_version(config, texts, authorities),
+        version=_version(config, texts, authorities | {name: head.id for name, head in heads.items()}),
         config=config,
         deployments=targets,
         lines={dotted(path): line for path, line in problems.lines.items() if 0 < len(path) <= 3},
         files=tuple(dict.fromkeys((name, *references.files))),
+        heads=heads,
         inline_secrets=tuple(dotted(path) for path in shape.inline_secrets),
     )
 

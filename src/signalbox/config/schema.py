@@ -15,6 +15,7 @@ from signalbox.config.schema_caching import Cache, Caches
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.config.schema_telemetry import Alerts, Telemetry
+from signalbox.config.schema_tiering import Tiered
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
@@ -34,7 +35,7 @@ RESERVED_NAMES = frozenset(("auto", "infra"))
 Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
 Kind = Literal["cloud", "private-cloud", "on-prem", "edge"]
 Protocol = Literal["openai", "anthropic"]
-Strategy = Literal["fixed", "cheapest", "fastest", "weighted", "cascade", "overflow", "edge-first"]
+Strategy = Literal["fixed", "cheapest", "fastest", "weighted", "cascade", "tiered", "overflow", "edge-first"]
 Criticality = Literal["interactive", "agent", "batch", "eval"]
 Level = Literal["public", "internal", "confidential", "restricted"]
 DetectorName = Literal[
@@ -734,8 +735,9 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(
             description="How to choose among permitted deployments: fixed, in the order of `placements`; cheapest, by "
             "what the call costs there; fastest, by the time to first content of late; weighted, by `weights`; "
-            "cascade, a weak model first and the strong one where its answer is doubtful; overflow, in their order but "
-            "past those that are full; edge-first, edge and on-prem before clouds."
+            "cascade, a weak model first and the strong one where its answer is doubtful; tiered, by how hard the "
+            "question looks; overflow, in their order but past those that are full; edge-first, edge and on-prem "
+            "before clouds."
         ),
     ] = "fixed"
     weights: Annotated[
@@ -760,6 +762,7 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     overflow: Annotated[Overflow, Meta(description="What strategy `overflow` may do.")] = field(
         default_factory=Overflow
     )
+    tiered: Annotated[Tiered | None, Meta(description="What strategy `tiered` may do.")] = None
     hedge: Annotated[Hedge | None, Meta(description="A second attempt beside a slow one; none when left out.")] = None
     criticality: Annotated[
         Criticality,

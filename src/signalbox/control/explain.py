@@ -7,6 +7,7 @@ number and place. What a conversation carried before is not looked up, and nothi
 from __future__ import annotations
 
 import secrets
+from functools import partial
 
 import msgspec
 
@@ -22,10 +23,14 @@ from signalbox.policy.interlock import Interlock
 from signalbox.policy.parts import parts, pointers
 from signalbox.policy.relax import Relaxation, relaxation
 from signalbox.routing.router import Router, serves, target_api
+from signalbox.routing.standing import Standing
+from signalbox.routing.strategies import Situation
+from signalbox.routing.tiering import Judgement, Tiering
 from signalbox.wire import body as wire_body
 from signalbox.wire.table import DIALECTS
 
 PLACES_MAX = 200
+PUSHES_MAX = 8
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -74,11 +79,30 @@ class Choice(msgspec.Struct, frozen=True):
     short: tuple[str, ...] = ()
 
 
+class Push(msgspec.Struct, frozen=True):
+    """What one feature adds to the score of a question. by: positive for harder."""
+
+    feature: str
+    by: float
+
+
+class Tier(msgspec.Struct, frozen=True):
+    """Which tier a question was given, and why. difficulty: its rank among questions like it, 0 to 1; threshold: of the
+    rank. head: what judged. pushes: of its features, the strongest first."""
+
+    deployment: str
+    why: str
+    difficulty: float | None
+    threshold: float | None
+    head: str
+    pushes: tuple[Push, ...]
+
+
 class Explanation(msgspec.Struct, frozen=True):
     """labels: of the call. declared: the part of them that workload and header state. raised: what raised the rest,
     by kind with its number. findings: at most PLACES_MAX of findings_total. permitted: by the rules; unable: permitted
     ones that cannot do what the call asks for. choices: who would be tried, in order. relaxation: the smallest
-    changes, only when nothing is permitted."""
+    changes, only when nothing is permitted. tier: of strategy tiered."""
 
     workload: str
     api: str
@@ -95,6 +119,7 @@ class Explanation(msgspec.Struct, frozen=True):
     reason: str
     verdict: str
     relaxation: Relaxation | None
+    tier: Tier | None = None
 
 
 class Explainer:
@@ -106,6 +131,7 @@ class Explainer:
         self._classifier = Classifier(None, secrets.token_bytes(32), lambda: 0)
         self._interlock = Interlock(snapshot, self._classifier)
         self._router = Router(snapshot)
+        self._tiering = Tiering(snapshot, Standing(), lambda: 1.0)
 
     def explain(self, question: Question) -> Explanation:
         """Raises CallError for a request that would be refused before its content matters."""
@@ -114,7 +140,9 @@ class Explainer:
         call.labels, call.found = classified.labels, classified.found
         call.permitted = self._interlock.permitted(call)
         demanded = self._router.needs_of(call)
-        decision = self._router.decide(call.workload, call.permitted, demanded, call.pinned)
+        judged: list[Judgement] = []
+        known = partial(self._situation, call, judged) if call.workload.tiered is not None else None
+        decision = self._router.decide(call.workload, call.permitted, demanded, call.pinned, known)
         short = self._router.fit(call.workload, call.permitted, demanded).short if call.pinned is None else {}
         findings, total = self._findings(call)
         permitted = [one for one in self._snapshot.deployments if call.permitted >> one.index & 1]
@@ -135,7 +163,26 @@ class Explainer:
             reason=decision.reason,
             verdict=self._verdict(call, decision.choices),
             relaxation=self._relaxation(call) if nothing and not self._forbids_tools(call) else None,
+            tier=self._tier(call, judged[0]) if judged else None,
         )
+
+    def _situation(self, call: Call, judged: list[Judgement]) -> Situation:
+        """What decides between tiers, and what came of it."""
+
+        def tiers(ranked: list[Deployment]) -> tuple[list[Deployment], str]:
+            one = self._tiering.judge(call.workload, ranked, call.doc, unreadable=call.envelope.opaque, live=False)
+            judged.append(one)
+            return one.ranked, one.note
+
+        return Situation(choosing=call.workload.choosing, tiers=tiers)
+
+    def _tier(self, call: Call, judged: Judgement) -> Tier:
+        pushes: tuple[Push, ...] = ()
+        made_of = self._tiering.features(call.workload, call.doc)
+        if judged.difficulty is not None and made_of is not None:
+            found, scorer = made_of
+            pushes = tuple(Push(name, round(amount, 4)) for name, amount in scorer.contributions(found)[:PUSHES_MAX])
+        return Tier(judged.tier, judged.why, judged.difficulty, judged.threshold, judged.head, pushes)
 
     def _call(self, question: Question) -> Call:
         dialect = DIALECTS.get(question.api)

@@ -10,6 +10,7 @@ from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import Labels
 from signalbox.core.secret import Secret
+from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
 
 # The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects.
@@ -159,6 +160,7 @@ class Workload(msgspec.Struct, frozen=True):
 
     spill_share_max: share of calls that strategy overflow may send on. hedge_ns: a second attempt is begun beside the
     first one after so long without content, 0 never. criticality: rank in admission, 0 the most urgent.
+    tiered: how strategy tiered chooses, None under others.
     max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
     """
 
@@ -181,6 +183,7 @@ class Workload(msgspec.Struct, frozen=True):
     guards: tuple[GuardUse, ...] = ()
     choosing: Choosing = Choosing()
     cascade: Cascade | None = None
+    tiered: Tiered | None = None
     cache: Caching | None = None
 
 

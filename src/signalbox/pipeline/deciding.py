@@ -9,6 +9,7 @@ from signalbox.core.call import Call, Decision
 from signalbox.core.snapshot import Workload
 from signalbox.pipeline.affinity import conversation_key
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.tiering import tiers
 from signalbox.routing.router import BYTES_PER_TOKEN
 from signalbox.routing.strategies import ANSWER_TOKENS, Situation
 
@@ -53,4 +54,5 @@ def _situation(call: Call, stages: Stages) -> Situation:
         streams=call.envelope.stream,
         time_ms=stages.time_ms(),
         paces=fleet.paces,
+        tiers=partial(tiers, call, stages) if workload.tiered is not None else None,
     )

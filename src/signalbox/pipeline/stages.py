@@ -20,6 +20,7 @@ from signalbox.policy.limits import Limits
 from signalbox.policy.owners import Owners
 from signalbox.routing.health import Fleet
 from signalbox.routing.router import Router
+from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.metrics import Metrics
 from signalbox.telemetry.observer import Observer
 from signalbox.upstream.transport import Transport
@@ -35,6 +36,7 @@ class Stages(msgspec.Struct, frozen=True):
 
     snapshot: Snapshot
     router: Router
+    tiering: Tiering
     fleet: Fleet
     wakes: Wakes
     interlock: Interlock

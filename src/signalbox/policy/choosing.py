@@ -10,10 +10,13 @@ from signalbox.config.declared import Declared
 from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.errors import ConfigError
 from signalbox.core.snapshot import Deployment, Workload
+from signalbox.core.tiering import Head, Tiered
 from signalbox.core.usage import Usage
 from signalbox.pricing.cost import cost
 
 # What a price ratio is measured by: input to output as 3 to 1, a common mix.
+# What a workload may lose that states neither a budget nor a bound.
+LOSS_SHARE_MAX = 0.05
 _MIX = Usage(tokens_in=3000, tokens_out=1000)
 
 
@@ -35,6 +38,23 @@ def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment]) -> Cas
         return None
     stated = entry.cascade or schema.Cascade()
     return Cascade(by_name[weak].index, by_name[strong].index, stated.threshold, stated.streams == "hold")
+
+
+def tiered_of(entry: schema.Workload, head: Head | None) -> Tiered | None:
+    if entry.strategy != "tiered":
+        return None
+    stated = entry.tiered or schema.Tiered()
+    shares = stated.strong_share
+    return Tiered(
+        strong_shares=() if shares is None else tuple(shares) if isinstance(shares, list) else (shares,),
+        loss_share_max=LOSS_SHARE_MAX if stated.loss_share_max is None else stated.loss_share_max,
+        confidence=stated.confidence,
+        band=stated.hysteresis_share,
+        explore_share=stated.explore_share,
+        easy=frozenset(stated.easy),
+        head=head,
+        head_id=head.id if head is not None else "",
+    )
 
 
 def check_prices_of_cascades(

@@ -29,11 +29,12 @@ from signalbox.core.snapshot import (
     Snapshot,
     Workload,
 )
+from signalbox.core.tiering import Head
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
 from signalbox.policy.allowances import declared_budgets
 from signalbox.policy.caching import caching
-from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of
+from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of, tiered_of
 from signalbox.policy.limits import CRITICALITIES
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
@@ -188,7 +189,9 @@ def compile_snapshot(
         _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
     )
     quality = {name: one.quality for name, one in config.deployments.items() if one.quality is not None}
-    workloads = {name: _workload(name, entry, by_name, quality) for name, entry in config.workloads.items()}
+    workloads = {
+        name: _workload(name, entry, by_name, quality, declared.heads) for name, entry in config.workloads.items()
+    }
     if not workloads:
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name, quality)
     check_prices_of_cascades(declared, workloads, deployments)
@@ -276,7 +279,11 @@ def _deployment(
 
 
 def _workload(
-    name: str, entry: schema.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]
+    name: str,
+    entry: schema.Workload,
+    by_name: Mapping[str, Deployment],
+    quality: Mapping[str, float],
+    heads: Mapping[str, Head] = {},
 ) -> Workload:
     workload = Workload(
         name=name,
@@ -296,6 +303,7 @@ def _workload(
         hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
         choosing=choosing_of(entry, by_name, quality),
         cascade=cascade_of(entry, by_name),
+        tiered=tiered_of(entry, heads.get(name)),
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
     )

@@ -176,6 +176,9 @@ class Router:
         """Score and Pick. The reason tells what stood in the way of whoever would have been first."""
         rank, notes = STRATEGIES[workload.strategy], list[str]()
         ranked = rank(fit.good, known)
+        if known.tiers is not None:
+            ranked, note = known.tiers(ranked)
+            notes.append(note)
         if fit.rest:
             unfiltered = rank(fit.able, known)[0]
             notes += fit.short.get(unfiltered.index, ()) if unfiltered not in fit.good else ()

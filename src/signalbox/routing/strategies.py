@@ -40,7 +40,8 @@ class Situation(msgspec.Struct, frozen=True):
 
     seed: a number drawn from the call, or from its conversation where that is to stay. tokens_in, tokens_out:
     estimated. stayed: the deployment that answered this conversation last, with the tokens of it that are cached there.
-    time_ms: Unix milliseconds, for prices by the time of day. paces: by deployment index.
+    time_ms: Unix milliseconds, for prices by the time of day. paces: by deployment index. tiers: puts the tier that
+    this call needs first, and says why.
     """
 
     choosing: Choosing = Choosing()
@@ -53,6 +54,7 @@ class Situation(msgspec.Struct, frozen=True):
     streams: bool = True
     time_ms: int = 0
     paces: Callable[[int], Paces] = lambda _: UNTIMED
+    tiers: Callable[[list[Deployment]], tuple[list[Deployment], str]] | None = None
 
 
 NOTHING_KNOWN = Situation()
@@ -135,17 +137,37 @@ def cascade(candidates: Sequence[Deployment], known: Situation) -> list[Deployme
     return sorted(candidates, key=lambda one: order.get(one.index, 2))
 
 
+def tiered(candidates: Sequence[Deployment], known: Situation) -> list[Deployment]:
+    """Tiers from the cheapest to the strongest, then those that another one beats; each call takes the tier that it
+    needs."""
+    tiers = undominated(candidates, known.choosing)
+    return [*tiers, *(one for one in cheapest(candidates, NOTHING_KNOWN) if one not in tiers)]
+
+
+def undominated(candidates: Sequence[Deployment], choosing: Choosing) -> list[Deployment]:
+    """Those that no other one beats in price and in quality, by price. Where quality is unknown, dearer is better."""
+    kept: list[Deployment] = []
+    best = -1.0
+    for one in cheapest(candidates, NOTHING_KNOWN):
+        quality = choosing.quality_of(one.index)
+        if quality is None or quality > best:
+            kept.append(one)
+            best = best if quality is None else quality
+    return kept
+
+
 STRATEGIES: dict[str, Strategy] = {
     "fixed": fixed,
     "cheapest": cheapest,
     "fastest": fastest,
     "weighted": weighted,
     "cascade": cascade,
+    "tiered": tiered,
     "overflow": fixed,  # and past those that are full, which is found out at each call
     "edge-first": edge_first,
 }
 # Those whose order depends on more than the configuration and what the call needs.
-LIVE = frozenset(("cheapest", "fastest", "weighted"))
+LIVE = frozenset(("cheapest", "fastest", "weighted", "tiered"))
 
 _salts: dict[str, int] = {}
 _SALTS_MAX = 4096

@@ -1,0 +1,68 @@
+"""Thresholds that are never set by hand: from a budget by ranks, from a bound on lost answers by exact statistics."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from math import ceil, exp, lgamma, log, log1p
+
+from signalbox.core.tiering import Judged
+
+# Fewer labelled rows prove nothing worth having.
+ROWS_MIN = 100
+# Thresholds are tried at so many places, from the safest on.
+STEPS = 100
+
+
+def upper_bound(lost: int, rows: int, delta: float) -> float:
+    """The share that is not exceeded with probability 1 - delta when `lost` of `rows` were seen (Clopper and Pearson,
+    Biometrika 26, 1934), one-sided."""
+    if lost >= rows:
+        return 1.0
+    low, high = lost / rows, 1.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        if _at_most(lost, rows, middle) > delta:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _at_most(lost: int, rows: int, share: float) -> float:
+    """The probability of at most `lost` among `rows`."""
+    if share <= 0.0:
+        return 1.0
+    if share >= 1.0:
+        return 0.0
+    yes, no = log(share), log1p(-share)
+    of_rows = lgamma(rows + 1)
+    return sum(exp(of_rows - lgamma(k + 1) - lgamma(rows - k + 1) + k * yes + (rows - k) * no) for k in range(lost + 1))
+
+
+def safe_score(judged: Sequence[Judged], tier: int, loss_share_max: float, delta: float) -> float | None:
+    """The highest score up to which calls may stay at a tier, so that with probability 1 - delta at most
+    `loss_share_max` of all calls are answered worse than by the strongest tier; None when nothing can be promised.
+
+    Thresholds are tested in a fixed sequence, from the one that keeps least on, and the first that fails ends it, so
+    that testing many costs no confidence (Angelopoulos and others, Learn then Test, 2021). Where they lie depends on
+    scores alone, never on labels."""
+    rows = len(judged)
+    if rows < ROWS_MIN:
+        return None
+    ordered = sorted(judged, key=lambda one: one.score)
+    bit = 1 << tier
+    lost = kept = 0
+    found: float | None = None
+    for step in range(1, STEPS + 1):
+        upto = ceil(rows * step / STEPS)
+        # Equal scores are kept or sent on together.
+        while upto < rows and ordered[upto].score == ordered[upto - 1].score:
+            upto += 1
+        if upto <= kept:
+            continue
+        lost += sum(1 for one in ordered[kept:upto] if one.lost & bit)
+        kept = upto
+        if upper_bound(lost, rows, delta) > loss_share_max:
+            break
+        found = ordered[upto - 1].score
+    return found
