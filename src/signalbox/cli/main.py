@@ -24,6 +24,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "vendors": ("signalbox.cli.vendors", "what is on file about operators, and until when"),
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
     "cache": ("signalbox.cli.cache", "what kept answers did, and how to end them"),
+    "guards": ("signalbox.cli.guards", "try texts on the guards of a workload, and keep reviewers' verdicts"),
     "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
     "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
     "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),
