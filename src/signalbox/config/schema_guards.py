@@ -35,6 +35,36 @@ class ForbiddenText(GuardSettings, frozen=True, tag="forbidden-text"):
     action: Annotated[Hit, Meta(description="What happens: nothing but a record, a mark, or an end.")] = "redact"
 
 
+class Injection(GuardSettings, frozen=True, tag="injection"):
+    """Guard `injection`: texts that try to take over the model, and tool calls after it read untrusted content."""
+
+    user: Annotated[
+        Literal["off", "flag", "block"], Meta(description="What happens on finding one in what the caller writes.")
+    ] = "flag"
+    untrusted: Annotated[
+        Literal["off", "flag", "strip", "block"],
+        Meta(description="The same for tool results, documents and search results; strip takes its sentences out."),
+    ] = "flag"
+    score_min: Annotated[
+        float, Meta(ge=0.5, le=1, description="Weighed this much by the model counts as found; 1 for rules alone.")
+    ] = 0.96
+    after_untrusted: Annotated[
+        Literal["allow", "approve", "deny"],
+        Meta(
+            description="Tool calls once the conversation holds untrusted content: all, those that the caller approves "
+            "in the header `x-signalbox-approve-tools`, or none; an answer that makes another one ends there."
+        ),
+    ] = "allow"
+    tools_allowed: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=256)]],
+        Meta(max_length=1000, description="Tools without side effects, which may always be called."),
+    ] = []
+    taint: Annotated[
+        Literal["any", "found"],
+        Meta(description="Which untrusted content counts: any at all, or only where an injection was found in it."),
+    ] = "any"
+
+
 class PromptLeak(GuardSettings, frozen=True, tag="no-system-prompt-leak"):
     """Guard `no-system-prompt-leak`: answers that repeat the system prompt, plain or encoded."""
 
@@ -67,11 +97,12 @@ class Signals(GuardSettings, frozen=True, tag="signals"):
     """Guard `signals`: records answers that refuse, and answers that are empty."""
 
 
-GuardName = Literal["forbidden-text", "no-system-prompt-leak", "no-secrets", "no-personal-data", "signals"]
-GuardSetting = GuardName | ForbiddenText | PromptLeak | NoSecrets | NoPersonalData | Signals
+GuardName = Literal["forbidden-text", "injection", "no-system-prompt-leak", "no-secrets", "no-personal-data", "signals"]
+GuardSetting = GuardName | ForbiddenText | Injection | PromptLeak | NoSecrets | NoPersonalData | Signals
 # Every guard's settings by its name; a test holds it, GuardName and guard.table.GUARDS equal.
 GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
     "forbidden-text": ForbiddenText,
+    "injection": Injection,
     "no-system-prompt-leak": PromptLeak,
     "no-secrets": NoSecrets,
     "no-personal-data": NoPersonalData,

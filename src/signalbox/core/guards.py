@@ -26,8 +26,9 @@ class GuardUse(msgspec.Struct, frozen=True, gc=False):
 
 
 class Channel(msgspec.Struct, frozen=True, gc=False):
-    """Where in an answer a text stands. kind: text, tool (a call's arguments, JSON), reasoning, refusal, or whole (any
-    other string, all of it at once). choice, part: which one, as the dialect numbers them."""
+    """Where in an answer a text stands. kind: text, tool (a call's arguments, JSON), reasoning, refusal, call (the name
+    of a tool that is called), or whole (any other string); the last two come all at once. choice, part: which one, as
+    the dialect numbers them."""
 
     kind: str
     choice: int = 0

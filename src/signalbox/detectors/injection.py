@@ -132,7 +132,7 @@ class Reader:
         model: weigh it as well, besides the rules."""
         low = plain(text)
         read = words(low)
-        best = self._one(text, read, "", untrusted, model)
+        best = self._one(low, read, "", untrusted, model)
         if best.rules:
             return best
         for form, other in forms(text, low, read):
@@ -146,7 +146,7 @@ class Reader:
     def _one(self, text: str, read: list[str], form: str, untrusted: bool, model: bool) -> Suspicion:
         spelled = letters(read)
         rules = matched(spelled, read, untrusted)
-        if not form and salad(text):
+        if form in _TOLD_IN_FULL and salad(text):
             rules = (*rules, "salad")
         if rules:
             return Suspicion(1.0, rules, form)
@@ -167,3 +167,5 @@ class Reader:
 
 
 _FAR = 30.0
+# Forms that keep the signs of what they hide.
+_TOLD_IN_FULL = frozenset(("", "encoded", "escaped", "smuggled"))

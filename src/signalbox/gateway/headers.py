@@ -76,6 +76,13 @@ HEADERS: tuple[Header, ...] = (
         "calls of workloads with a cache",
         "Anything else that an answer depends on, such as the version of a corpus: only calls with the same share one.",
     ),
+    Header(
+        "x-signalbox-approve-tools",
+        "read",
+        "calls",
+        "Names of tools, comma separated, that the model may call although it read untrusted content; for workloads "
+        "whose guard `injection` says `after_untrusted: approve`.",
+    ),
     Header("x-signalbox-tags", "read", "calls", "Up to 8 tags, comma separated: whose cost this is. The first counts."),
     Header(
         "x-stainless-timeout",

@@ -18,6 +18,7 @@ from signalbox.core.hub import (
     TextDelta,
     ThinkingDelta,
     ToolDelta,
+    ToolStarted,
 )
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
@@ -324,6 +325,10 @@ class GuardedReply:
                         out.append(event)
                     elif shown or (isinstance(event, ThinkingDelta) and (event.signature or event.redacted)):
                         out.append(_saying(event, shown))
+                case ToolStarted():
+                    screen.whole(Channel(visible.CALL, 0, event.index), event.name)
+                    if not screen.cut:
+                        out.append(event)
                 case PartDone():
                     self._rests([c for c in screen.open() if c.part == event.index], out)
                     if not screen.cut:

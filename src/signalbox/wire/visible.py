@@ -15,6 +15,8 @@ import msgspec
 from signalbox.core.guards import Channel
 
 TEXT, TOOL, REASONING, REFUSAL, WHOLE = "text", "tool", "reasoning", "refusal", "whole"
+# The name of a tool that the model calls, or the type of a call that has no name.
+CALL = "call"
 
 # Channels of one item are numbered apart from those of the next.
 _SECTIONS = 4096
@@ -29,6 +31,11 @@ _NO_TEXT = frozenset(
         "name", "format", "provider", "media_type", "file_id", "container_id",
     )
 )  # fmt: skip
+_NAMED_CALLS = frozenset(
+    ("tool_use", "server_tool_use", "mcp_tool_use", "function_call", "custom_tool_call", "mcp_call")
+)
+# Calls that the client carries out, of tools that the protocol itself names.
+_TYPED_CALLS = frozenset(("computer_call", "local_shell_call", "shell_call", "apply_patch_call"))
 # Keys whose strings are texts of these kinds wherever they stand.
 _KINDS = {
     "arguments": TOOL,
@@ -123,10 +130,21 @@ def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: lis
 def _member(holder: Any, key: Any, inner: Any, choice: int, part: int, slots: list[Slot]) -> None:
     kind = inner.__class__
     if kind is str:
-        if inner and key not in _NO_TEXT:
+        if key in _NO_TEXT:
+            if inner and (key == "name" or key == "type") and _calls(holder, key):
+                slots.append(Slot(holder, key, Channel(CALL, choice, part), delta=False))
+        elif inner:
             slots.append(Slot(holder, key, Channel(_kind(holder, key), choice, part), delta=False))
     elif kind is dict or kind is list:
         _plain(inner, choice, part, slots)
+
+
+def _calls(fields: dict[str, Any], key: str) -> bool:
+    """Whether a name or type is that of a call."""
+    kind = fields.get("type")
+    if key == "type":
+        return kind in _TYPED_CALLS
+    return "arguments" in fields or "input" in fields or (isinstance(kind, str) and kind in _NAMED_CALLS)
 
 
 def _kind(holder: Any, key: Any) -> str:
@@ -219,6 +237,8 @@ def _call(call: dict[str, Any], index: int, position: int, slots: list[Slot]) ->
                     if value:
                         channel = Channel(TOOL if key == "function" else WHOLE, index, part)
                         slots.append(Slot(fields, name, channel, delta=True))
+                elif name == "name" and value.__class__ is str and value:
+                    slots.append(Slot(fields, name, Channel(CALL, index, part), delta=False))
                 else:
                     _member(fields, name, value, index, part, slots)
 
