@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from starlette.routing import Route
 
-from signalbox.bootstrap.admin import in_force_of
+from signalbox.bootstrap.admin import ReadersConfigurations
 from signalbox.bootstrap.compiling import checked
 from signalbox.bootstrap.storage import open_store
 from signalbox.console.app import Console
@@ -75,7 +75,13 @@ class Desk:
         )  # fmt: skip
         self.room = ReadingRoom(lambda: open_store(self.state))
         self.console = Console(
-            self.supervisor, self.office, False, in_force_of(self.supervisor), self.room, Log("console")
+            self.supervisor,
+            self.office,
+            False,
+            ReadersConfigurations(self.supervisor),
+            self.state,
+            self.room,
+            Log("console"),
         )
         self.app = self.console.app()
         self.shipped: ShipMark | None = None

@@ -15,9 +15,10 @@ from signalbox.bootstrap.sockets import bind
 from signalbox.config.load import load_text
 from signalbox.console.app import Console, is_loopback
 from signalbox.control.explain import Explainer
-from signalbox.control.in_force import InForce, Now
+from signalbox.control.in_force import InForce
 from signalbox.control.office import KeyOffice
 from signalbox.control.reading_room import ReadingRoom
+from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.ports import Store
 from signalbox.telemetry.log import Log
@@ -40,32 +41,36 @@ class ConsoleServer(uvicorn.Server):
         self.room.close()
 
 
-def in_force_of(supervisor: Supervisor) -> Now:
+class ReadersConfigurations:
     """The configuration in force, compiled once for each generation, whichever thread asks first."""
-    made: list[InForce] = []
-    turn = threading.Lock()
 
-    def in_force() -> InForce:
-        with turn:
-            generation = supervisor.generation
-            if not made or made[0].generation != generation:
-                text = supervisor.text
-                compiled = compile_declared(load_text(text.content, text.name), generation)
-                explainer = Explainer(compiled.declared, compiled.snapshot)
-                made[:] = [InForce(generation, compiled.declared, compiled.snapshot, explainer)]
-            return made[0]
+    def __init__(self, supervisor: Supervisor) -> None:
+        self._supervisor = supervisor
+        self._made: InForce | None = None
+        self._turn = threading.Lock()
 
-    return in_force
+    def now(self) -> InForce:
+        with self._turn:
+            generation = self._supervisor.generation
+            if self._made is None or self._made.generation != generation:
+                text = self._supervisor.text
+                self._made = self.compiled(text.content, text.name, generation)
+            return self._made
+
+    def compiled(self, content: bytes, name: str, generation: int = 0) -> InForce:
+        compiled = compile_declared(load_text(content, name), generation)
+        explainer = Explainer(compiled.declared, compiled.snapshot)
+        return InForce(generation, compiled.declared, compiled.snapshot, explainer)
 
 
 async def start_console(
-    options: ServeOptions, supervisor: Supervisor, office: KeyOffice, open_: Callable[[], Store]
+    options: ServeOptions, supervisor: Supervisor, office: KeyOffice, state: StateDir, open_: Callable[[], Store]
 ) -> ConsoleServer:
     """open_: the store, opened once more for those who read pages."""
     listener = bind(options.admin_host, options.admin_port)
     room = ReadingRoom(open_)
     loopback = is_loopback(options.admin_host)
-    app = Console(supervisor, office, loopback, in_force_of(supervisor), room, Log("console")).app()
+    app = Console(supervisor, office, loopback, ReadersConfigurations(supervisor), state, room, Log("console")).app()
     config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
     server = ConsoleServer(config)
     server.room = room

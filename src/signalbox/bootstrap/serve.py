@@ -80,7 +80,7 @@ async def _serve(options: ServeOptions) -> int:
     _obey_hangup(supervisor)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
-    console = await start_console(options, supervisor, office, lambda: open_store(state, url))
+    console = await start_console(options, supervisor, office, state, lambda: open_store(state, url))
     await supervisor.start()
     options.greet(
         Started(

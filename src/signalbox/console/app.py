@@ -20,15 +20,20 @@ from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
 from signalbox.console.caches import CachePages
 from signalbox.console.desk import Desk
 from signalbox.console.headers import BrowserHeaders
+from signalbox.console.house_pages import HousePages
 from signalbox.console.keys import KeyPages
+from signalbox.console.money_pages import MoneyPages
 from signalbox.console.pages import Pages
+from signalbox.console.proof_pages import ProofPages
 from signalbox.console.rendering import static
+from signalbox.console.routing_pages import RoutingPages
 from signalbox.console.sessions import Sessions
 from signalbox.console.sign_in import SignIn
 from signalbox.control.explain import Question
-from signalbox.control.in_force import Now
+from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.reading_room import ReadingRoom
+from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
 from signalbox.core.link import Stop
@@ -48,25 +53,30 @@ class StopCalls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Console:
     """The endpoints over one supervisor. metrics_open: /metrics may be scraped without the secret (loopback only).
-    room: where the ledger is read. in_force: the configuration that holds."""
+    room: where the ledger is read."""
 
     def __init__(
         self,
         supervisor: Supervisor,
         office: KeyOffice,
         metrics_open: bool,
-        in_force: Now,
+        configurations: Configurations,
+        state: StateDir,
         room: ReadingRoom,
         log: Log,
     ) -> None:
-        self._in_force = in_force
+        self._configurations = configurations
         self._supervisor = supervisor
         self._office = office
         self._keys = KeyPages(office)
         self._caches = CachePages(office)
         self._metrics_open = metrics_open
-        self._desk = Desk(supervisor, office, room, in_force, lambda: time.time_ns() // 1_000_000)
+        self._desk = Desk(supervisor, office, room, configurations, state, lambda: time.time_ns() // 1_000_000)
         self._pages = Pages(self._desk)
+        self._routing = RoutingPages(self._desk)
+        self._proof = ProofPages(self._desk)
+        self._money = MoneyPages(self._desk)
+        self._house = HousePages(self._desk)
         self._sessions = Sessions(time.monotonic)
         self._doors = Doors(office, self._sessions, self._desk.excuse, log)
 
@@ -110,6 +120,23 @@ class Console:
             self._route("GET", "/api/overview", pages.overview_json),
             self._route("GET", "/api/requests", pages.requests_json),
             self._route("GET", "/api/requests/{id}", pages.request_json),
+            self._route("GET", "/api/workloads", self._routing.workloads_json),
+            self._route("GET", "/api/workloads/{name:path}", self._routing.workload_json),
+            self._route("GET", "/api/deployments", self._routing.deployments_json),
+            self._route("GET", "/api/config", self._routing.config_json),
+            self._route("POST", "/api/config/preview", self._routing.preview_json),
+            self._route("POST", "/api/config/apply", self._routing.apply_json),
+            self._route("GET", "/api/config/versions", self._routing.versions_json),
+            self._route("POST", "/api/config/rollback", self._routing.roll_back_json),
+            self._route("GET", "/api/spend", self._money.spend_json),
+            self._route("GET", "/api/compliance", self._proof.compliance_json),
+            self._route("POST", "/api/verify", self._proof.verify_json),
+            self._route("GET", "/api/evidence", self._proof.evidence_json),
+            self._route("GET", "/api/drills", self._proof.drills_json),
+            self._route("POST", "/api/drills", self._proof.run_drill_json),
+            self._route("GET", "/api/drills/{id}", self._proof.drill_json),
+            self._route("GET", "/api/plans", self._proof.plans_json),
+            self._route("GET", "/api/alerts", self._house.alerts_json),
         ]
 
     def _shown(self) -> list[Route]:
@@ -118,6 +145,30 @@ class Console:
             self._page("GET", "/", pages.overview),
             self._page("GET", "/requests", pages.requests),
             self._page("GET", "/requests/{id}", pages.request),
+            self._page("GET", "/workloads", self._routing.workloads),
+            self._page("GET", "/workloads/{name:path}", self._routing.workload),
+            self._page("GET", "/deployments", self._routing.deployments),
+            self._page("GET", "/config", self._routing.config),
+            self._page("POST", "/config/preview", self._routing.preview),
+            self._page("POST", "/config/apply", self._routing.apply),
+            self._page("POST", "/config/rollback", self._routing.roll_back),
+            self._page("GET", "/compliance", self._proof.compliance),
+            self._page("POST", "/compliance", self._proof.verify),
+            self._page("GET", "/compliance/evidence.zip", self._proof.evidence),
+            self._page("GET", "/drills", self._proof.drill_list),
+            self._page("POST", "/drills", self._proof.run_drill),
+            self._page("GET", "/drills/{id}", self._proof.drill),
+            self._page("GET", "/planner", self._proof.planner),
+            self._page("GET", "/spend", self._money.spend),
+            self._page("GET", "/spend.csv", self._money.spend_csv),
+            self._page("GET", "/keys", self._money.keys),
+            self._page("POST", "/keys", self._money.create),
+            self._page("POST", "/keys/{id}/rotate", self._money.rotate),
+            self._page("POST", "/keys/{id}/revoke", self._money.revoke),
+            self._page("GET", "/alerts", self._house.alerts),
+            self._page("GET", "/settings", self._house.settings),
+            self._page("POST", "/settings/reload", self._house.reload),
+            self._page("POST", "/settings/stop", self._house.stop),
         ]
 
     def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
@@ -207,7 +258,7 @@ class Console:
                 return _error(413, "request_too_large", f"At most {EXPLAIN_BYTES_MAX} bytes are explained.")
         try:
             question = msgspec.json.decode(bytes(body), type=Question)
-            explanation = await asyncio.to_thread(lambda: self._in_force().explainer.explain(question))
+            explanation = await asyncio.to_thread(lambda: self._configurations.now().explainer.explain(question))
         except msgspec.MsgspecError as error:
             return _error(400, "invalid_request", f"The question cannot be read: {error}.")
         except CallError as error:

@@ -12,10 +12,11 @@ from starlette.responses import Response
 from signalbox import __version__
 from signalbox.console.access import MAY, Visit
 from signalbox.console.rendering import render
-from signalbox.control.in_force import InForce, Now
+from signalbox.control.in_force import Configurations, InForce
 from signalbox.control.office import KeyOffice
 from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.readings.facts import Facts, gather
+from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.ports import Store
 
@@ -24,28 +25,45 @@ T = TypeVar("T")
 MENU = (
     ("/", "Overview"),
     ("/requests", "Requests"),
+    ("/workloads", "Workloads"),
+    ("/deployments", "Deployments"),
+    ("/compliance", "Compliance"),
+    ("/spend", "Spend"),
+    ("/keys", "Keys and budgets"),
+    ("/planner", "Planner"),
+    ("/playground", "Playground"),
+    ("/drills", "Drills"),
+    ("/alerts", "Alerts"),
+    ("/settings", "Settings"),
 )
 Reading = Callable[[Store, InForce], T]
 
 
 class Desk:
-    """now_ms: the clock. in_force: the configuration that holds; compiled anew after a change, off the event loop."""
+    """now_ms: the clock."""
 
     def __init__(
-        self, supervisor: Supervisor, office: KeyOffice, room: ReadingRoom, in_force: Now, now_ms: Callable[[], int]
+        self,
+        supervisor: Supervisor,
+        office: KeyOffice,
+        room: ReadingRoom,
+        configurations: Configurations,
+        state: StateDir,
+        now_ms: Callable[[], int],
     ) -> None:
+        self.state = state
         self.supervisor = supervisor
         self.office = office
         self.room = room
         self.now_ms = now_ms
-        self._in_force = in_force
+        self.configurations = configurations
 
     async def facts(self) -> Facts:
         return await gather(self.supervisor, self.now_ms())
 
     async def read(self, reading: Reading[T]) -> T:
         """What a reading finds, in a thread of the reading room."""
-        return await self.room.run(lambda store: reading(store, self._in_force()))
+        return await self.room.run(lambda store: reading(store, self.configurations.now()))
 
     async def page(self, request: Request, visit: Visit, template: str, reading: Reading[dict[str, Any]]) -> Response:
         """A page from a reading. Reading and rendering both happen in the reading room: the event loop may be the one

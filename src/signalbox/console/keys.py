@@ -32,7 +32,7 @@ class KeyPages:
         return _json({"keys": [shown(row) for row in await self._office.list_keys(actor)]})
 
     async def create(self, request: Request, actor: Actor) -> Response:
-        wanted = await _read(request, NewKey)
+        wanted = await read_body(request, NewKey)
         if isinstance(wanted, Response):
             return wanted
         if wanted.creator:
@@ -46,7 +46,7 @@ class KeyPages:
         return _json({"id": row.id, "key": key.reveal()}, 201)
 
     async def rotate(self, request: Request, actor: Actor) -> Response:
-        grace = await _read(request, Grace)
+        grace = await read_body(request, Grace)
         if isinstance(grace, Response):
             return grace
         try:
@@ -74,13 +74,13 @@ def shown(row: VirtualKey) -> dict[str, Any]:
     return fields
 
 
-async def _read(request: Request, kind: type[Any]) -> Any:
+async def read_body(request: Request, kind: type[Any], bytes_max: int = BODY_BYTES_MAX) -> Any:
     """The body as a struct without unknown fields, or the answer that says what is wrong with it."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > BODY_BYTES_MAX:
-            return refused(413, "request_too_large", f"At most {BODY_BYTES_MAX} bytes are read.")
+        if len(body) > bytes_max:
+            return refused(413, "request_too_large", f"At most {bytes_max} bytes are read.")
     try:
         return msgspec.json.decode(bytes(body) or b"{}", type=kind)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 import msgspec
 
@@ -20,5 +20,13 @@ class InForce(msgspec.Struct, frozen=True):
     explainer: Explainer
 
 
-# Gives the configuration in force. It may take a while the first time after a change: not for the event loop.
-Now = Callable[[], InForce]
+class Configurations(Protocol):
+    """Both may take a while: they are not for the event loop."""
+
+    def now(self) -> InForce:
+        """The configuration in force."""
+        ...
+
+    def compiled(self, content: bytes, name: str) -> InForce:
+        """What a text would be, were it in force. Raises ConfigError with all findings."""
+        ...

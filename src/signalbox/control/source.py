@@ -21,6 +21,11 @@ class Text(msgspec.Struct, frozen=True):
 
 
 class ConfigSource(Protocol):
+    @property
+    def path(self) -> Path | None:
+        """The file that may be changed, None for what is no file."""
+        ...
+
     def read(self) -> Text:
         """Raises ConfigError when there is nothing to read."""
         ...
@@ -36,6 +41,7 @@ class FileSource:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self.path: Path | None = path
         self._seen: dict[str, Stamp] = {}
         self._read_ns = 0
 
@@ -61,6 +67,8 @@ class FileSource:
 
 class FixedSource:
     """A text made at start, such as what discovery found."""
+
+    path: Path | None = None
 
     def __init__(self, text: Text) -> None:
         self._text = text

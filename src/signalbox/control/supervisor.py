@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from typing import Protocol
 
 import msgspec
@@ -347,6 +348,11 @@ class Supervisor:
     def config_name(self) -> str:
         """What the configuration was read from, as messages name it."""
         return self._text.name if self._text is not None else ""
+
+    @property
+    def config_file(self) -> Path | None:
+        """The file that a change of the configuration is written to, None where it is no file."""
+        return self._source.path
 
     @property
     def workers(self) -> int:

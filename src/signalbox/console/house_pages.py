@@ -1,0 +1,102 @@
+"""Pages about the installation itself: alerts, settings, reload, the kill switch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+
+from signalbox.console.access import Visit
+from signalbox.console.desk import Desk, json
+from signalbox.control.in_force import InForce
+from signalbox.control.office import Actor
+from signalbox.control.readings.alerts import Alert, alerts
+from signalbox.control.readings.budgets import uses
+from signalbox.control.readings.facts import Facts
+from signalbox.control.readings.scope import Scope
+from signalbox.core.link import Stop
+from signalbox.core.ports import AttemptFilter, Store
+
+DAY_MS = 86_400_000
+HOUR_MS = 3_600_000
+SCOPES = ("all", "tenant", "team", "key", "workload", "user", "session")
+STOP_S_MAX = 31_536_000
+ACTIONS_SHOWN = 100
+
+
+class HousePages:
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    # --- alerts
+
+    async def alerts(self, request: Request, visit: Visit) -> Response:
+        found = await self._alerts(visit.actor)
+        return await self._desk.page(request, visit, "alerts.html", lambda store, now: {"alerts": found})
+
+    async def alerts_json(self, request: Request, actor: Actor) -> Response:
+        return json({"alerts": await self._alerts(actor)})
+
+    async def _alerts(self, actor: Actor) -> list[Alert]:
+        desk = self._desk
+        facts, rows = await desk.facts(), await desk.office.list_keys(actor)
+        scope = await desk.office.scope(actor)
+        keys = [(row.id, row.budget_usd) for row in rows if row.budget_usd is not None]
+
+        def read(store: Store, now: InForce) -> list[Alert]:
+            budgets = uses(now.snapshot, keys, facts.balances or (), facts.now_ms)
+            return alerts(facts, budgets, _unpriced(store, scope, facts))
+
+        return await desk.read(read)
+
+    # --- settings
+
+    async def settings(self, request: Request, visit: Visit) -> Response:
+        desk, facts = self._desk, await self._desk.facts()
+        told = visit.may("GET", "/api/actions")
+        actions = (await desk.office.actions())[-ACTIONS_SHOWN:][::-1] if told else None
+
+        def read(store: Store, now: InForce) -> dict[str, Any]:
+            return {
+                "facts": facts,
+                "lag_s": facts.gauge("signalbox_ledger_lag_seconds"),
+                "shipped": facts.gauge("signalbox_ledger_records_shipped_total"),
+                "in_flight": facts.gauge("signalbox_in_flight"),
+                "counts": {
+                    "environments": len(now.snapshot.environments),
+                    "deployments": len(now.snapshot.deployments),
+                    "workloads": len(now.snapshot.workloads),
+                    "rules": len(now.snapshot.rules),
+                    "packs": len(now.declared.config.packs),
+                },
+                "config_file": desk.supervisor.config_file,
+                "state_dir": desk.state.root,
+                "actions": actions,
+                "scopes": SCOPES,
+            }
+
+        return await desk.page(request, visit, "settings.html", read)
+
+    async def reload(self, request: Request, visit: Visit) -> Response:
+        await self._desk.office.record(visit.actor, "config.reload")
+        await self._desk.supervisor.reload()
+        return RedirectResponse("/settings", 303)
+
+    async def stop(self, request: Request, visit: Visit) -> Response:
+        """The kill switch, for people."""
+        scope, name, text = visit.form.get("scope", ""), visit.form.get("name", "").strip(), visit.form.get("for_s", "")
+        for_s = int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else -1
+        if scope not in SCOPES or not 0 <= for_s <= STOP_S_MAX or (scope == "all") != (not name) or len(name) > 256:
+            said = "Name whom to stop, and nobody for the scope `all`; seconds are a whole number. Nothing was done."
+            return self._desk.excuse(request, visit, 400, "That cannot be stopped", said)
+        now_ms = self._desk.now_ms()
+        await self._desk.office.record(visit.actor, "calls.stop", f"{scope}:{name}", {"for_s": str(for_s)})
+        await self._desk.supervisor.stop_calls(Stop(scope, name, now_ms + for_s * 1000), now_ms)
+        return RedirectResponse("/settings", 303)
+
+
+def _unpriced(store: Store, scope: Scope, facts: Facts) -> int:
+    since_ms = facts.now_ms // HOUR_MS * HOUR_MS - DAY_MS
+    found = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=since_ms)), None)
+    return sum(one.unpriced for one in found)

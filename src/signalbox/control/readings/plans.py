@@ -1,0 +1,39 @@
+"""Plans that lie in the state directory, to be looked at and held side by side."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from signalbox.core.errors import ConfigError
+from signalbox.planner.plan import Plan, decode
+
+FOLDER = "plans"
+SHOWN_MAX = 20
+BYTES_MAX = 64 * 1024 * 1024
+
+
+class PlanFile(msgspec.Struct, frozen=True):
+    """stale: it was made for another configuration than the one in force; empty config says it was made without one."""
+
+    file: str
+    plan: Plan
+    stale: bool
+
+
+def plans(state_dir: Path, config_version: str) -> list[PlanFile]:
+    """`plans/*.json`, the newest first; what is no plan is left out."""
+    found: list[PlanFile] = []
+    folder = state_dir / FOLDER
+    if not folder.is_dir():
+        return []
+    paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in paths[:SHOWN_MAX]:
+        if path.stat().st_size <= BYTES_MAX:
+            try:
+                plan = decode(path.read_bytes())
+            except (ValueError, ConfigError):
+                continue
+            found.append(PlanFile(path.name, plan, plan.sources.config != config_version))
+    return found

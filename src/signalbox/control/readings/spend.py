@@ -1,0 +1,152 @@
+"""Spend by any dimension and day, with a forecast of the month; read from the rollups."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+import msgspec
+
+from signalbox.control.readings.scope import Scope
+from signalbox.core.errors import ConfigError
+from signalbox.core.ports import AttemptFilter, AttemptSum, Store
+from signalbox.core.usage import PICO, usd
+from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
+
+# What rollups know; users, sessions and tags are asked of attempts, by `signalbox ledger query`.
+BY = ("workload", "deployment", "environment", "team", "tenant", "key_id", "model", "api", "state", "usage_source")
+DAYS, DAYS_MAX = 30, 400
+DRAWN_MAX = 7
+OTHERS = "(others)"
+# Dimension -> the filter of requests that shows its rows.
+ROWS_OF = {"key_id": "key"}
+_FILTERED = ("workload", "deployment", "environment", "team", "tenant")
+
+
+class Asked(msgspec.Struct, frozen=True):
+    """Whole UTC days, both included."""
+
+    by: str
+    since: date
+    until: date
+    filters: dict[str, str]
+
+    @property
+    def where(self) -> AttemptFilter:
+        day = timedelta(days=1)
+        days = AttemptFilter(since_ms=_ms(self.since), until_ms=_ms(self.until + day))
+        return msgspec.structs.replace(days, **self.filters)
+
+
+class Group(msgspec.Struct):
+    """sums over all days; days: cost of each, in pico-dollars."""
+
+    name: str
+    attempts: int
+    tokens_in: int
+    tokens_out: int
+    cost_pico: int
+    unpriced: int
+    days: list[int]
+
+
+class Spend(msgspec.Struct, frozen=True):
+    """groups: the costliest first. drawn: the first of them, and the rest as one. days: ISO."""
+
+    asked: Asked
+    days: list[str]
+    groups: list[Group]
+    drawn: list[Group]
+    total_pico: int
+    unpriced: int
+    forecast: Forecast | None
+
+
+def read_asked(query: Mapping[str, str], today: date) -> Asked:
+    """From a query string. Raises ConfigError."""
+    unknown = sorted(query.keys() - {"by", "since", "until", *_FILTERED})
+    if unknown:
+        raise ConfigError([f"{unknown[0][:64]!r} is no filter of spend."])
+    by = query.get("by") or BY[0]
+    if by not in BY:
+        raise ConfigError([f"by: there is no {by[:64]!r}. Use one of: {', '.join(BY)}."])
+    until = _date("until", query.get("until"), today)
+    since = _date("since", query.get("since"), until - timedelta(days=DAYS - 1))
+    if since > until or (until - since).days >= DAYS_MAX or not 1971 <= since.year <= until.year <= 2200:
+        raise ConfigError([f"since: has to be before until, and at most {DAYS_MAX} days."])
+    return Asked(by, since, until, {name: query[name] for name in _FILTERED if query.get(name)})
+
+
+def _date(name: str, text: str | None, otherwise: date) -> date:
+    try:
+        return date.fromisoformat(text) if text else otherwise
+    except ValueError:
+        raise ConfigError([f"{name}: is no date. Write 2026-11-20."]) from None
+
+
+def spend(store: Store, asked: Asked, scope: Scope, now_ms: int) -> Spend:
+    """Raises ConfigError and StoreError."""
+    where = scope.narrow(asked.where)
+    count = (asked.until - asked.since).days + 1
+    days = [(asked.since + timedelta(days=number)).isoformat() for number in range(count)]
+    place = {day: number for number, day in enumerate(days)}
+    groups: dict[str, Group] = {}
+    for cell in store.sum_grid(where, ("day", asked.by)):
+        day, name = cell.groups
+        group = groups.setdefault(name, Group(name, 0, 0, 0, 0, 0, [0] * count))
+        _add(group, cell.sum)
+        group.days[place[day]] += cell.sum.cost_pico
+    ranked = sorted(groups.values(), key=lambda group: (-group.cost_pico, -group.attempts, group.name))
+    return Spend(
+        asked,
+        days,
+        ranked,
+        _drawn(ranked, count),
+        sum(group.cost_pico for group in ranked),
+        sum(group.unpriced for group in ranked),
+        _forecast(store, scope, now_ms),
+    )
+
+
+def _add(group: Group, found: AttemptSum) -> None:
+    group.attempts += found.attempts
+    group.tokens_in += found.tokens_in + found.cache_read + found.cache_write
+    group.tokens_out += found.tokens_out
+    group.cost_pico += found.cost_pico
+    group.unpriced += found.unpriced
+
+
+def _drawn(ranked: list[Group], count: int) -> list[Group]:
+    if len(ranked) <= DRAWN_MAX + 1:
+        return ranked
+    rest = Group(OTHERS, 0, 0, 0, 0, 0, [0] * count)
+    for group in ranked[DRAWN_MAX:]:
+        rest.cost_pico += group.cost_pico
+        rest.days = [one + other for one, other in zip(rest.days, group.days, strict=True)]
+    return [*ranked[:DRAWN_MAX], rest]
+
+
+def _forecast(store: Store, scope: Scope, now_ms: int) -> Forecast | None:
+    """Of the month, for everything within the scope; None without any spend to go by."""
+    now = datetime.fromtimestamp(now_ms / 1000, UTC)
+    first = min(now.date().replace(day=1), now.date() - timedelta(days=DAYS_BACK))
+    sums = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=_ms(first))), "day")
+    if not sums:
+        return None
+    part = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() / 86_400
+    return forecast({one.group: Decimal(one.cost_pico) / PICO for one in sums}, now.date(), part)
+
+
+def csv_rows(found: Spend) -> list[list[object]]:
+    """Heading and one row a day and group that cost or did anything."""
+    rows: list[list[object]] = [["day", found.asked.by, "cost_usd"]]
+    for group in found.groups:
+        for day, pico in zip(found.days, group.days, strict=True):
+            if pico:
+                rows.append([day, group.name, usd(pico)])
+    return rows
+
+
+def _ms(day: date) -> int:
+    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
