@@ -47,7 +47,6 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/compliance"): WATCHERS,
     ("POST", "/api/verify"): WATCHERS,
     ("GET", "/api/evidence"): frozenset({"admin", "auditor"}),
-    ("GET", "/api/alerts"): WATCHERS,
     ("GET", "/api/config"): OPERATORS,
     ("POST", "/api/config/preview"): OPERATORS,
     ("POST", "/api/config/apply"): OPERATORS,

@@ -136,7 +136,6 @@ class Console:
             self._route("POST", "/api/drills", self._proof.run_drill_json),
             self._route("GET", "/api/drills/{id}", self._proof.drill_json),
             self._route("GET", "/api/plans", self._proof.plans_json),
-            self._route("GET", "/api/alerts", self._house.alerts_json),
         ]
 
     def _shown(self) -> list[Route]:

@@ -8,18 +8,12 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from signalbox.console.access import Visit
-from signalbox.console.desk import Desk, json
+from signalbox.console.desk import Desk
 from signalbox.control.in_force import InForce
-from signalbox.control.office import Actor
-from signalbox.control.readings.alerts import Alert, alerts
-from signalbox.control.readings.budgets import uses
-from signalbox.control.readings.facts import Facts
-from signalbox.control.readings.scope import Scope
+from signalbox.control.readings.alerts import alert_lines
 from signalbox.core.link import Stop
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 
-DAY_MS = 86_400_000
-HOUR_MS = 3_600_000
 SCOPES = ("all", "tenant", "team", "key", "workload", "user", "session")
 STOP_S_MAX = 31_536_000
 ACTIONS_SHOWN = 100
@@ -32,23 +26,9 @@ class HousePages:
     # --- alerts
 
     async def alerts(self, request: Request, visit: Visit) -> Response:
-        found = await self._alerts(visit.actor)
-        return await self._desk.page(request, visit, "alerts.html", lambda store, now: {"alerts": found})
-
-    async def alerts_json(self, request: Request, actor: Actor) -> Response:
-        return json({"alerts": await self._alerts(actor)})
-
-    async def _alerts(self, actor: Actor) -> list[Alert]:
-        desk = self._desk
-        facts, rows = await desk.facts(), await desk.office.list_keys(actor)
-        scope = await desk.office.scope(actor)
-        keys = [(row.id, row.budget_usd) for row in rows if row.budget_usd is not None]
-
-        def read(store: Store, now: InForce) -> list[Alert]:
-            budgets = uses(now.snapshot, keys, facts.balances or (), facts.now_ms)
-            return alerts(facts, budgets, _unpriced(store, scope, facts))
-
-        return await desk.read(read)
+        facts = await self._desk.facts()
+        context = {"alerts": alert_lines(facts), "due": facts.due}
+        return await self._desk.page(request, visit, "alerts.html", lambda store, now: context)
 
     # --- settings
 
@@ -94,9 +74,3 @@ class HousePages:
         await self._desk.office.record(visit.actor, "calls.stop", f"{scope}:{name}", {"for_s": str(for_s)})
         await self._desk.supervisor.stop_calls(Stop(scope, name, now_ms + for_s * 1000), now_ms)
         return RedirectResponse("/settings", 303)
-
-
-def _unpriced(store: Store, scope: Scope, facts: Facts) -> int:
-    since_ms = facts.now_ms // HOUR_MS * HOUR_MS - DAY_MS
-    found = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=since_ms)), None)
-    return sum(one.unpriced for one in found)

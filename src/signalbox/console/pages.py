@@ -14,8 +14,7 @@ from signalbox.console.track import diagram
 from signalbox.control.in_force import InForce
 from signalbox.control.office import Actor
 from signalbox.control.readings import requests as calls
-from signalbox.control.readings.alerts import Alert, alerts
-from signalbox.control.readings.budgets import uses
+from signalbox.control.readings.alerts import alert_lines
 from signalbox.control.readings.overview import overview
 from signalbox.control.readings.scope import Scope
 from signalbox.core.labels import LEVELS, TAGS
@@ -36,15 +35,10 @@ class Pages:
         desk = self._desk
         scope, facts = await desk.office.scope(visit.actor), await desk.facts()
         changes = (await desk.office.actions())[-CHANGES_SHOWN:][::-1] if visit.may("GET", "/api/actions") else None
-        keys = [row for row in await desk.office.list_keys(visit.actor) if row.budget_usd is not None]
+        told = alert_lines(facts) if scope.whole else []
 
         def read(store: Store, in_force: InForce) -> dict[str, Any]:
             found = overview(store, in_force, scope, desk.now_ms())
-            budgets = [(row.id, row.budget_usd) for row in keys if row.budget_usd is not None]
-            told: list[Alert] = []
-            if scope.whole:
-                used = uses(in_force.snapshot, budgets, facts.balances or (), facts.now_ms)
-                told = alerts(facts, used, found.now.unpriced)
             return {"view": found, "track": diagram(found), "alerts": told, "changes": changes, "whole": scope.whole}
 
         return await desk.page(request, visit, "overview.html", read)

@@ -104,7 +104,9 @@ def _find(node: Node, key: str, spots: list[tuple[int, int]], seen: set[int]) ->
             spots.append((node.start_mark.index, node.end_mark.index))
     elif isinstance(node, MappingNode):
         for name, value in cast("list[tuple[Node, Node]]", node.value):
-            _find(value, str(name.value) if isinstance(name, ScalarNode) else "", spots, seen)
+            # Names under a setting whose values are secrets, such as headers, are the file's own.
+            inner = str(name.value) if isinstance(name, ScalarNode) and key not in secret_keys() else key
+            _find(value, inner, spots, seen)
     else:
         for child in cast("list[Node]", node.value):
             _find(child, key, spots, seen)

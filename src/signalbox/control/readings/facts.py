@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from signalbox.control.alerts import Alert
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.budgets import Balance
 from signalbox.core.errors import StoreError
@@ -12,7 +13,7 @@ from signalbox.telemetry.metrics import Metrics
 
 class Facts(msgspec.Struct, frozen=True):
     """now_ms: when. due: what runs out or is owed. balances: None when the store does not answer. config_file: what the
-    configuration was read from, as messages name it."""
+    configuration was read from, as messages name it. firing: alerts, each since a Unix time."""
 
     now_ms: int
     version: str
@@ -25,6 +26,7 @@ class Facts(msgspec.Struct, frozen=True):
     metrics: Metrics
     balances: tuple[Balance, ...] | None
     config_file: str
+    firing: tuple[tuple[Alert, float], ...]
 
     def gauge(self, name: str) -> float:
         """The sum of one metric over all of its labels."""
@@ -55,4 +57,5 @@ async def gather(supervisor: Supervisor, now_ms: int) -> Facts:
         metrics=await supervisor.metrics(),
         balances=balances,
         config_file=supervisor.config_name,
+        firing=tuple(supervisor.firing),
     )
