@@ -49,6 +49,7 @@ from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import CRITICALITIES, Limits
 from signalbox.policy.owners import Owners
 from signalbox.policy.purse import Purse
+from signalbox.policy.repeats import Repeats
 from signalbox.policy.sticky import Conversations, key_from
 from signalbox.routing.health import Fleets
 from signalbox.routing.router import Router
@@ -96,6 +97,7 @@ class DataPlane:
         self._open: OpenAttempts | None = None
         self._durable = False
         self._conversations: Conversations | None = None
+        self._repeats = Repeats(state.repeats, key_from(state.pepper()), time.time)
         self._owners = Owners(state.owners, key_from(state.pepper()), now_ms)
         self._classifier: Classifier | None = None
         self._transport = Transport()
@@ -140,6 +142,7 @@ class DataPlane:
             self._conversations.close()
         self._cache.close()
         self._owners.close()
+        self._repeats.close()
 
     def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
         compiled = compile_text(content, name, generation)
@@ -178,6 +181,7 @@ class DataPlane:
             classifier=classifier,
             limits=self._limits,
             owners=self._owners,
+            repeats=self._repeats,
             budgets=Budgets(snapshot, self.purse, now_ms),
             guards=GuardRoom(snapshot),
             journal=self._journal,

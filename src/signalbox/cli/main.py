@@ -25,6 +25,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "ledger": ("signalbox.cli.ledger", "query and verify the ledger"),
     "cache": ("signalbox.cli.cache", "what kept answers did, and how to end them"),
     "guards": ("signalbox.cli.guards", "try texts on the guards of a workload, and keep reviewers' verdicts"),
+    "kill": ("signalbox.cli.kill", "end the calls of somebody on every worker, and refuse new ones for a while"),
     "drill": ("signalbox.cli.drill", "try a configuration against failing providers and say whether anything escapes"),
     "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
     "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),

@@ -16,6 +16,7 @@ from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.config.schema_tiering import Tiered
+from signalbox.config.schema_loops import Loops
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
@@ -795,6 +796,7 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     budget: Annotated[Budget | None, Meta(description="What its calls may use.")] = None
     cache: Annotated[Cache | None, Meta(description="Which of its answers are kept; none when left out.")] = None
+    loops: Annotated[Loops | None, Meta(description="When its calls are taken for a loop; never when left out.")] = None
 
 
 class Team(Struct, frozen=True, forbid_unknown_fields=True):

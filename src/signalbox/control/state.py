@@ -33,6 +33,7 @@ class StateDir:
         self.conversations = root / "conversations"
         self.cache = root / CACHE
         self.owners = root / "owners"
+        self.repeats = root / "repeats"
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)

@@ -9,6 +9,7 @@ SignalboxError
  │   │   ├─ NoCapablePlacement 400  deployments are permitted, none of them can do what the call needs
  │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
  │   │   ├─ Stopped           400  an operator stopped these calls
+ │   │   ├─ Looping           400  the same call again and again
  │   │   ├─ GuardBlocked      400  a guard ended the call because of what it holds
  │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
@@ -120,6 +121,12 @@ class Stopped(BadRequest):
     """A 403 would read as failed authentication, which some clients answer by trying again."""
 
     code = "stopped_by_operator"
+
+
+class Looping(BadRequest):
+    """A 429 would be tried again."""
+
+    code = "repeated_call"
 
 
 class GuardBlocked(BadRequest):

@@ -9,6 +9,7 @@ from signalbox.core.caching import Caching
 from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import Labels
+from signalbox.core.loops import Loops
 from signalbox.core.secret import Secret
 from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
@@ -185,6 +186,7 @@ class Workload(msgspec.Struct, frozen=True):
     cascade: Cascade | None = None
     tiered: Tiered | None = None
     cache: Caching | None = None
+    loops: Loops | None = None
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -17,6 +17,8 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
     """
     stages.limits.admit(max(call.workload.criticality, call.principal.criticality))
     with stages.limits:  # 1 admit
+        if call.workload.loops is not None:
+            stages.repeats.check(call, call.workload.loops)
         classified = await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found
         if call.envelope.stateful:

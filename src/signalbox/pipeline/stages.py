@@ -18,6 +18,7 @@ from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.policy.owners import Owners
+from signalbox.policy.repeats import Repeats
 from signalbox.routing.health import Fleet
 from signalbox.routing.router import Router
 from signalbox.routing.tiering import Tiering
@@ -43,6 +44,7 @@ class Stages(msgspec.Struct, frozen=True):
     classifier: Classifier
     limits: Limits
     owners: Owners
+    repeats: Repeats
     budgets: Budgets
     guards: GuardRoom
     journal: Journal

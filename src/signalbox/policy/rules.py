@@ -14,6 +14,7 @@ from signalbox.config.schema_guards import GuardSetting, settings_of
 from signalbox.core.call import Principal
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import LEVELS, NONE, TAG_BIT, Labels, labels_of
+from signalbox.core.loops import Loops
 from signalbox.core.snapshot import (
     ANYONE,
     APIS,
@@ -306,9 +307,16 @@ def _workload(
         tiered=tiered_of(entry, heads.get(name)),
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
+        loops=_loops(entry.loops),
     )
     kept = caching(entry.cache, workload, by_name.values())
     return workload if kept is None else msgspec.structs.replace(workload, cache=kept)
+
+
+def _loops(entry: schema.Loops | None) -> Loops | None:
+    if entry is None:
+        return None
+    return Loops(entry.same_call_max, entry.same_tool_call_max, max(1, round(entry.window_s)))
 
 
 def _guard(entry: GuardSetting) -> GuardUse:

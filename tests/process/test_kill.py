@@ -1,0 +1,57 @@
+"""`signalbox kill` on a real installation: streams of every worker end, new calls are refused, others go on."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from typing import Any
+
+from installation import ADMIN, COMMAND, Served, body_of
+
+
+def kill(served: Served, *words: str, secret: str = ADMIN, url: str = "") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run(
+        [*COMMAND, "kill", *words, "--url", url or served.admin_url],
+        env={**os.environ, "SIGNALBOX_ADMIN_SECRET": secret},
+        capture_output=True,
+        check=False,
+    )
+
+
+async def test_the_kill_switch_reaches_every_worker(served: Served) -> None:
+    await served.start(2)
+    script = "[[tokens:4000]][[delay_ms:20]]"
+    body: dict[str, Any] = body_of("chat", "w-chat", script, max_tokens=8000, stream=True)
+    (made,) = served.cli("keys", "create", "--name", "spared")
+    await asyncio.sleep(0.5)
+    doomed = [await served.stream("/v1/chat/completions", body) for _ in range(8)]
+    spared = await served.stream("/v1/chat/completions", body, key=made["key"])
+    for stream in (*doomed, spared):
+        await stream.until(b"data: ")
+    first = served.key.split("-")[1]
+    done = await asyncio.to_thread(kill, served, "key", first, "--for", "60")
+    assert done.returncode == 0, done.stderr
+    for said in await asyncio.gather(*(stream.rest(5) for stream in doomed)):
+        assert b"stopped_by_operator" in said
+    refused = await served.request("/v1/chat/completions", {**body, "stream": False})
+    assert (refused.status, refused.json["error"]["code"]) == (400, "stopped_by_operator")
+    before = len(spared.data)
+    await spared.until(b"data: ", 5)
+    assert len(spared.data) >= before
+    spared.hang_up()
+    actions = served.cli("ledger", "actions")
+    assert [(one["action"], one["target"]) for one in actions if one["action"] == "calls.stop"] == [
+        ("calls.stop", f"key:{first}")
+    ]
+
+
+async def test_what_cannot_be_done_is_said(served: Served) -> None:
+    await served.start()
+    assert kill(served, "key", "x", secret="a wrong admin secret").returncode == 1
+    assert kill(served, "all", "x").returncode == 2
+    assert kill(served, "key").returncode == 2
+    assert kill(served, "key", "x", secret="").returncode == 2
+    assert kill(served, "key", "x", url="http://127.0.0.1:1").returncode == 2
+    for url in ("ftp://x", "nonsense", "http://[", "http://127.0.0.1:99999"):
+        assert kill(served, "key", "x", url=url).returncode == 2
