@@ -14,13 +14,9 @@ from msgspec import Meta, Struct, field
 from signalbox.config.schema_caching import Cache, Caches
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
-<<<<<<< HEAD
-from signalbox.config.schema_telemetry import Alerts, Telemetry
-from signalbox.config.schema_tiering import Tiered
-=======
->>>>>>> 6c7f7fa (Tell of loops)
 from signalbox.config.schema_loops import Loops
 from signalbox.config.schema_telemetry import Alerts, Telemetry
+from signalbox.config.schema_tiering import Tiered
 from signalbox.core.secret import Secret
 
 # Rule packs that this version ships; `packs:` may name these and no others.
