@@ -45,11 +45,9 @@ def run(options: argparse.Namespace) -> int:
     token = _token()
     if not token:
         return _said("Set SIGNALBOX_ADMIN_SECRET (or _FILE) to the admin secret, or to a key with a role.")
-    url = urlsplit(options.url)
-    if url.scheme not in ("http", "https") or not url.hostname:
+    connection = _connection(str(options.url))
+    if connection is None:
         return _said("--url must be http://host:port or https://host:port.")
-    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
-    connection = kind(url.hostname, url.port, timeout=TIMEOUT_S)
     body = msgspec.json.encode({"scope": options.scope, "name": options.name, "for_s": options.for_s})
     try:
         connection.request("POST", "/api/stop", body, {"authorization": f"Bearer {token}"})
@@ -65,6 +63,18 @@ def run(options: argparse.Namespace) -> int:
     whom = f"{options.scope} {options.name}".strip()
     print(said.decode() if options.json else f"Stopped: {whom}. New calls are refused for {options.for_s:g} s.")
     return 0
+
+
+def _connection(address: str) -> http.client.HTTPConnection | None:
+    try:
+        url = urlsplit(address)
+        host, port = url.hostname, url.port
+    except ValueError:
+        return None
+    if url.scheme not in ("http", "https") or not host:
+        return None
+    kind = http.client.HTTPSConnection if url.scheme == "https" else http.client.HTTPConnection
+    return kind(host, port, timeout=TIMEOUT_S)
 
 
 def _token() -> str:
