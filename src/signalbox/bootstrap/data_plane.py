@@ -40,6 +40,7 @@ from signalbox.guard.room import GuardRoom
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.waking import Wakes
 from signalbox.pipeline.watch import Watch
@@ -184,6 +185,7 @@ class DataPlane:
             repeats=self._repeats,
             budgets=Budgets(snapshot, self.purse, now_ms),
             guards=GuardRoom(snapshot),
+            errands=Dispatcher,
             journal=self._journal,
             open=self._open,
             transport=self._transport,

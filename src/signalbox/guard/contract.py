@@ -9,12 +9,14 @@ import msgspec
 
 from signalbox.core.call import Call
 from signalbox.core.guards import Channel, GuardUse, Verdict
+from signalbox.core.ports import Dispatch
 from signalbox.core.snapshot import Deployment, Workload
 
 
 class Outgoing(msgspec.Struct, gc=False):
     """One attempt's body as it is about to leave. api: its dialect. body: exact bytes; doc: the same parsed, read-only.
-    needed: the deployment may only see this once it was transformed by the guard of this name, or empty."""
+    needed: the deployment may only see this once it was transformed by the guard of this name, or empty. ask: how
+    another model is asked about it; None where nothing leaves."""
 
     call: Call
     deployment: Deployment
@@ -22,6 +24,7 @@ class Outgoing(msgspec.Struct, gc=False):
     body: bytes
     doc: dict[str, Any]
     needed: str = ""
+    ask: Dispatch | None = None
 
 
 class Screened(msgspec.Struct, frozen=True, gc=False):
@@ -107,10 +110,11 @@ class Vault(Protocol):
 
 class Means(msgspec.Struct, frozen=True):
     """What guards are made with, besides their own settings. vault: keeps the maps of pseudonyms; None where nothing
-    leaves (checks, tests of a guard alone)."""
+    leaves (checks, tests of a guard alone). deployments: names of all that are declared."""
 
     workload: Workload
     vault: Vault | None = None
+    deployments: frozenset[str] = frozenset()
 
 
 # One entry of the table: makes the guard of a workload. Raises core.errors.ConfigError when its settings cannot work.

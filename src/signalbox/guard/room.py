@@ -26,9 +26,10 @@ class GuardRoom:
 
     def __init__(self, snapshot: Snapshot, vault: Vault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
+        deployments = frozenset(snapshot.deployment_by_name)
         for workload in snapshot.workloads.values():
             if workload.guards:
-                means = Means(workload, vault)
+                means = Means(workload, vault, deployments)
                 self._by_workload[workload.name] = GuardSet([GUARDS[use.name](use, means) for use in workload.guards])
 
     def of(self, workload: str) -> GuardSet:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from signalbox.guard import forbidden_text, injection, no_personal_data, no_secrets, prompt_leak, signals
+from signalbox.guard import external, forbidden_text, injection, no_personal_data, no_secrets, prompt_leak, signals
 from signalbox.guard.contract import Maker
 
 GUARDS: dict[str, Maker] = {
     forbidden_text.NAME: forbidden_text.make,
     injection.NAME: injection.make,
+    external.NAME: external.make,
     prompt_leak.NAME: prompt_leak.make,
     no_secrets.NAME: no_secrets.make,
     no_personal_data.NAME: no_personal_data.make,

@@ -48,11 +48,12 @@ async def _transformed(this: Attempt, body: bytes, stages: Stages) -> bytes:
     record = call.guarded = call.guarded or Guarded()
     needed = stages.interlock.needs_guard(call, this.deployment)
     guards = stages.guards.of(call.workload.name)
+    ask = stages.errands(stages)
     doc: dict[str, Any] | None = call.doc if body is call.body else None
     for guard, requests in guards.requests:
         if doc is None:
             doc = _decode(body)
-        sent = Outgoing(call, this.deployment, this.api, body, doc, needed)
+        sent = Outgoing(call, this.deployment, this.api, body, doc, needed, ask)
         screened = await _screened(guard, requests, sent, record)
         record.note(screened.verdicts)
         for verdict in screened.verdicts:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 
 from signalbox.cache.exact import ExactCache
-from signalbox.core.ports import Journal
+from signalbox.core.ports import Dispatch, Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.room import GuardRoom
 from signalbox.ledger.estimate import Metering
@@ -31,8 +31,9 @@ class Stages(msgspec.Struct, frozen=True):
     """snapshot, router, fleet, budgets, guards and interlock change together when the configuration does; the rest is
     the process's own.
 
-    observer: what tells of single calls. durable: an attempt is on the disk, not only in the page cache, before its
-    first byte leaves. now_ns: a monotonic clock. time_ms: Unix milliseconds.
+    errands: makes what sends model calls of our own. observer: what tells of single calls. durable: an attempt is on
+    the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic clock. time_ms: Unix
+    milliseconds.
     """
 
     snapshot: Snapshot
@@ -47,6 +48,7 @@ class Stages(msgspec.Struct, frozen=True):
     repeats: Repeats
     budgets: Budgets
     guards: GuardRoom
+    errands: Callable[[Stages], Dispatch]
     journal: Journal
     open: OpenAttempts
     transport: Transport

@@ -1,0 +1,103 @@
+"""A guard that asks a model: what it lets through, and that nothing leaves when it fails and is to fail closed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.harness import Box, running
+
+PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+# What may become of the question: no answer, a broken connection, an error, and answers that are none.
+FAULTS = ["hang", "reset", "close", "html", "empty", "cut_json", "error_body", "503", "429", "stall@0/30s"]
+
+
+def config(**more: Any) -> dict[str, Any]:
+    guard: dict[str, Any] = {"name": "external", "deployment": "local", "found_when": "unsafe", "passes_when": "^safe"}
+    guard |= {"timeout_ms": 5000, **more}
+    made = {f"g-{name}": {"placements": [name], "guards": [guard], "retries": {"max_attempts": 1}} for name in PATHS}
+    return {"workloads": made, "health": {"enabled": False}}
+
+
+async def asked(box: Box, api: str, workload: str, text: str, *, stream: bool = False) -> Any:
+    body: dict[str, Any] = {"model": workload, "stream": stream}
+    if api == "responses":
+        body["input"] = text
+    else:
+        body["messages"] = [{"role": "user", "content": text}]
+        body["max_tokens"] = 50
+    return await box.request(PATHS[api], body)
+
+
+def sent_to(box: Box) -> list[str]:
+    return [entry.provider for entry in box.sim.log.entries if entry.endpoint]
+
+
+async def test_the_model_that_is_asked_decides(tmp_path: Path) -> None:
+    async with running(tmp_path, config()) as box:
+        for api in PATHS:
+            for workload in ("g-chat", "g-messages", "g-responses"):
+                for stream in (False, True):
+                    box.sim.log.clear()
+                    answer = await asked(box, api, workload, "[[text:safe]]", stream=stream)
+                    assert answer.status == 200, (api, workload, stream)
+                    assert len(sent_to(box)) == 2
+                    assert sent_to(box)[0] == "vllm"
+                    box.sim.log.clear()
+                    answer = await asked(box, api, workload, "[[text:unsafe]]", stream=stream)
+                    assert answer.status == 400, (api, workload, stream)
+                    assert sent_to(box) == ["vllm"], "only the guard's own model saw it"
+        rows = await box.settled(54)
+        assert sum(row["deployment"] == "local" for row in rows) == 36
+        assert all(row["reason"].startswith("guard") for row in rows if row["deployment"] == "local")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+async def test_a_guard_that_fails_closed_lets_nothing_leave(tmp_path: Path, fault: str) -> None:
+    async with running(tmp_path, config(timeout_ms=400 if fault in ("hang", "stall@0/30s") else 5000)) as box:
+        for api in PATHS:
+            box.sim.faults.clear()
+            box.sim.fault(fault, provider="vllm")
+            box.sim.log.clear()
+            answer = await asked(box, api, "g-chat", "[[text:safe]]", stream=api == "chat")
+            assert answer.status == 503, (api, fault)
+            assert "openai" not in sent_to(box), (api, fault)
+
+
+@pytest.mark.parametrize("fault", ["hang", "reset", "html", "503"])
+async def test_a_guard_that_fails_open_says_so(tmp_path: Path, fault: str) -> None:
+    more = config(fail="open", timeout_ms=400 if fault == "hang" else 5000)
+    async with running(tmp_path, more) as box:
+        box.sim.fault(fault, provider="vllm")
+        answer = await asked(box, "chat", "g-chat", "[[text:safe]]")
+        assert answer.status == 200
+        rows = [row for row in await box.settled(2) if row["deployment"] == "chat"]
+        (said,) = rows[0]["guards"]
+        assert said.startswith("external.")
+        assert ":skipped@" in said
+
+
+@pytest.mark.parametrize("text", ["[[text:I do not know]]", "[[text:safe]]" + "x" * 2000])
+async def test_an_answer_that_is_neither_and_a_text_too_long_are_failures(tmp_path: Path, text: str) -> None:
+    async with running(tmp_path, config(text_chars_max=1000)) as box:
+        answer = await asked(box, "chat", "g-chat", text)
+        assert answer.status == 503
+        assert "openai" not in sent_to(box)
+
+
+async def test_the_rules_hold_for_the_guard_as_well(tmp_path: Path) -> None:
+    """The model that would be asked may not see the text: it is not asked, and the guard has failed."""
+    more = config()
+    more["workloads"]["g-chat"]["data"] = ["phi"]
+    more["rules"] = [{"id": "only-here", "when": {"data": ["phi"]}, "allow": {"kind": ["cloud"]}, "source": "test"}]
+    async with running(tmp_path, more) as box:
+        answer = await asked(box, "chat", "g-chat", "[[text:safe]]")
+        assert answer.status == 503
+        assert sent_to(box) == []
+
+
+async def test_a_deployment_that_is_not_there_is_refused_at_load(tmp_path: Path) -> None:
+    async with running(tmp_path, config()) as box:
+        wrong = {**box.config, "workloads": config(deployment="nowhere")["workloads"]}
+        assert "nowhere" in await box.configure(wrong)
