@@ -185,7 +185,12 @@ def test_apply_shows_writes_keeps_and_goes_back(tmp_path: Path, capsys: pytest.C
     assert config.read_text() == CONFIG
     assert "+    placements: [mini]" in capsys.readouterr().out
     assert main(["apply", str(plan), "--yes", *common]) == 0
-    assert load_text(config.read_text(), "f", {}).config.workloads["chat"].placements == ["mini"]
+    applied = load_text(config.read_text(), "f", {}).config.workloads["chat"]
+    assert applied.placements == ["mini"]
+    made_usd = json.loads(plan.read_text())["routing"]["chat"]["budget_usd"]
+    assert applied.budget is not None
+    assert (applied.budget.usd_per_month, applied.budget.hard) == (made_usd, False)
+    assert made_usd > 0
     assert "# Kept as it is" in config.read_text()
     assert main(["apply", str(plan), "--yes", *common]) == 1, "a plan for what was before is stale"
     assert "Plan again" in capsys.readouterr().err

@@ -63,6 +63,9 @@ def change_of(plan: Plan, declared: Declared, text: str) -> Change:
             after = set_value(after, ("workloads", workload, "strategy"), strategy)
             if strategy == "cascade":
                 after = set_value(after, ("workloads", workload, "cascade"), _cascade(placements, declared, workload))
+            if row.budget_usd and _unbudgeted(declared, workload):
+                budget = {"usd_per_month": row.budget_usd, "hard": False}
+                after = set_value(after, ("workloads", workload, "budget"), budget)
             if row.concurrency and wanted[workload][1] == "overflow":
                 path = ("deployments", placements[0], "saturation", "in_flight_max")
                 after = set_value(after, path, row.concurrency)
@@ -94,6 +97,12 @@ def _cascade(placements: list[str], declared: Declared, workload: str) -> dict[s
     stated = entry.cascade if entry is not None and entry.cascade is not None else Cascade()
     kept = {"threshold": stated.threshold, "streams": stated.streams}
     return {"weak": placements[0], "strong": placements[1], **kept, "price_ratio_min": 0}
+
+
+def _unbudgeted(declared: Declared, workload: str) -> bool:
+    """Whether nobody has said yet what it may cost: a soft budget then tells when it costs more than was planned."""
+    entry = declared.config.workloads.get(workload)
+    return entry is None or entry.budget is None
 
 
 def _deployments(plan: Plan, declared: Declared, missing: list[str]) -> dict[str, str]:

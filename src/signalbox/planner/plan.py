@@ -64,12 +64,14 @@ class OpenPool(Struct, frozen=True):
 
 class RoutingRow(Struct, frozen=True):
     """What the gateway will do with a workload: options in the order they are tried. strategy: fixed, overflow,
-    cascade or edge-first, in words; `concurrency` is where overflow begins on the first one, 0 for no limit."""
+    cascade or edge-first, in words; `concurrency` is where overflow begins on the first one, 0 for no limit.
+    budget_usd: a month's cost as planned and a quarter, in whole dollars; 0 where it costs nothing."""
 
     order: tuple[str, ...]
     strategy: str
     escalates_to: str | None = None
     concurrency: int = 0
+    budget_usd: int = 0
 
 
 class OptionPlace(Struct, frozen=True):

@@ -51,6 +51,8 @@ Progress = Callable[[str], None]
 PRICES_S = 8.0
 SOLVE_S = 20.0
 ROWS_MAX = 5_000
+# What a workload may cost beyond its plan before somebody should know.
+BUDGET_MARGIN = 0.25
 
 
 class Inputs(Struct, frozen=True):
@@ -351,7 +353,8 @@ def _routing(file: PlanFile, built: Built, placed: tuple[Placed, ...]) -> dict[s
         elif leg.use_s > 0 and len(set(order)) > 1:
             strategy = "overflow"
         limit = leg.capacity.concurrency if leg.capacity is not None and strategy == "overflow" else 0
-        rows[name] = RoutingRow(tuple(dict.fromkeys(order)), strategy, escalates, limit)
+        budget = math.ceil(sum(row.usd_per_month for row in mine) * (1 + BUDGET_MARGIN))
+        rows[name] = RoutingRow(tuple(dict.fromkeys(order)), strategy, escalates, limit, budget)
     return rows
 
 
