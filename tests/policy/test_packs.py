@@ -218,7 +218,7 @@ def test_guards_that_rules_count_on_and_this_version_performs_are_named_alike() 
     assert set(TRANSFORMS) <= set(Guard.__args__)
 
 
-def test_a_rule_of_one_s_own_that_counts_on_a_missing_guard_is_told() -> None:
+def test_a_rule_of_one_s_own_that_counts_on_a_guard_nobody_uses_is_told() -> None:
     config = {
         "environments": {"here": {"kind": "cloud", "region": "us"}},
         "deployments": {
@@ -230,7 +230,7 @@ def test_a_rule_of_one_s_own_that_counts_on_a_missing_guard_is_told() -> None:
     workload = snapshot.workloads["default"]
     assert permitted(snapshot, workload, labels_of([]), False, "chat") == 0
     assert permitted(snapshot, workload, labels_of([]), False, "chat", guard="pseudonymise") == 1
-    assert any("counts on guard 'pseudonymise', which this version does not perform" in f.message for f in findings)
+    assert any("counts on guard 'pseudonymise', which no workload" in f.message for f in findings)
 
 
 PAGE = Path(__file__).parents[2] / "docs" / "explain" / "rules.md"

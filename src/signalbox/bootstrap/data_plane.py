@@ -37,6 +37,7 @@ from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
 from signalbox.gateway.worker import Worker
 from signalbox.guard.room import GuardRoom
+from signalbox.guard.vault import FileVault
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
@@ -101,6 +102,7 @@ class DataPlane:
         self._repeats = Repeats(state.repeats, key_from(state.pepper()), time.time)
         self._owners = Owners(state.owners, key_from(state.pepper()), now_ms)
         self._classifier: Classifier | None = None
+        self._vault: FileVault | None = None
         self._transport = Transport()
         self._limits = Limits()
         self._metering = Metering()
@@ -184,7 +186,7 @@ class DataPlane:
             owners=self._owners,
             repeats=self._repeats,
             budgets=Budgets(snapshot, self.purse, now_ms),
-            guards=GuardRoom(snapshot),
+            guards=GuardRoom(snapshot, self._vault_for(snapshot)),
             errands=Dispatcher,
             journal=self._journal,
             open=self._open,
@@ -199,6 +201,13 @@ class DataPlane:
         )
         self._watch.adopt(stages)
         return stages
+
+    def _vault_for(self, snapshot: Snapshot) -> FileVault | None:
+        """Where pseudonyms are kept, made when a workload first needs it."""
+        uses = [use.name for workload in snapshot.workloads.values() for use in workload.guards]
+        if self._vault is None and "pseudonymise" in uses:
+            self._vault = FileVault(self._state.pseudonyms, self._state.pepper(), durable=self._durable)
+        return self._vault
 
     def _classifier_for(self, snapshot: Snapshot) -> Classifier:
         """The process's one classifier, ready for a snapshot."""

@@ -25,7 +25,7 @@ PACKS: tuple[str, ...] = (
     *("pdpl-ksa", "pdpl-uae"),
 )
 # Guards that this version performs. A rule may name others; until they are here, only its `allow` counts.
-TRANSFORMS: tuple[str, ...] = ()
+TRANSFORMS: tuple[str, ...] = ("pseudonymise",)
 
 # Where a name is used as text by clients, in headers and in the ledger, it has to be this plain.
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"

@@ -96,6 +96,21 @@ class PromptLeak(GuardSettings, frozen=True, tag="no-system-prompt-leak"):
     ] = []
 
 
+class Pseudonymise(GuardSettings, frozen=True, tag="pseudonymise"):
+    """Guard `pseudonymise`: identifying values leave as random tokens, and come back in the answer."""
+
+    where: Annotated[
+        Literal["needed", "off-premises", "always"],
+        Meta(
+            description="Which deployments get tokens: those that rules forbid without it; besides, all that are "
+            "neither on-prem nor edge; or all."
+        ),
+    ] = "off-premises"
+    lifetime_s: Annotated[
+        int, Meta(ge=60, le=31_536_000, description="Tokens of a conversation hold so long after its last call.")
+    ] = 86_400
+
+
 class NoSecrets(GuardSettings, frozen=True, tag="no-secrets"):
     """Guard `no-secrets`: keys, tokens and passwords in answers."""
 
@@ -117,11 +132,29 @@ class Signals(GuardSettings, frozen=True, tag="signals"):
 
 
 GuardName = Literal[
-    "forbidden-text", "injection", "external", "no-system-prompt-leak", "no-secrets", "no-personal-data", "signals"
+    "pseudonymise",
+    "forbidden-text",
+    "injection",
+    "external",
+    "no-system-prompt-leak",
+    "no-secrets",
+    "no-personal-data",
+    "signals",
 ]
-GuardSetting = GuardName | ForbiddenText | Injection | External | PromptLeak | NoSecrets | NoPersonalData | Signals
+GuardSetting = (
+    GuardName
+    | Pseudonymise
+    | ForbiddenText
+    | Injection
+    | External
+    | PromptLeak
+    | NoSecrets
+    | NoPersonalData
+    | Signals
+)
 # Every guard's settings by its name; a test holds it, GuardName and guard.table.GUARDS equal.
 GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
+    "pseudonymise": Pseudonymise,
     "forbidden-text": ForbiddenText,
     "injection": Injection,
     "external": External,

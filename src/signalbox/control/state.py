@@ -31,6 +31,7 @@ class StateDir:
         self.database = root / "signalbox.db"
         self.idempotency = root / "idempotency"
         self.conversations = root / "conversations"
+        self.pseudonyms = root / "pseudonyms"
         self.cache = root / CACHE
         self.owners = root / "owners"
         self.repeats = root / "repeats"

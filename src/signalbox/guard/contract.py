@@ -16,7 +16,8 @@ from signalbox.core.snapshot import Deployment, Workload
 class Outgoing(msgspec.Struct, gc=False):
     """One attempt's body as it is about to leave. api: its dialect. body: exact bytes; doc: the same parsed, read-only.
     needed: the deployment may only see this once it was transformed by the guard of this name, or empty. ask: how
-    another model is asked about it; None where nothing leaves."""
+    another model is asked about it; None where nothing leaves. conversation: what identifies it, and whose it is, as a
+    digest."""
 
     call: Call
     deployment: Deployment
@@ -25,6 +26,7 @@ class Outgoing(msgspec.Struct, gc=False):
     doc: dict[str, Any]
     needed: str = ""
     ask: Dispatch | None = None
+    conversation: bytes = b""
 
 
 class Screened(msgspec.Struct, frozen=True, gc=False):

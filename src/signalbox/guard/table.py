@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
-from signalbox.guard import external, forbidden_text, injection, no_personal_data, no_secrets, prompt_leak, signals
+from signalbox.guard import (
+    external,
+    forbidden_text,
+    injection,
+    no_personal_data,
+    no_secrets,
+    prompt_leak,
+    pseudonymise,
+    signals,
+)
 from signalbox.guard.contract import Maker
 
 GUARDS: dict[str, Maker] = {
@@ -12,5 +21,6 @@ GUARDS: dict[str, Maker] = {
     prompt_leak.NAME: prompt_leak.make,
     no_secrets.NAME: no_secrets.make,
     no_personal_data.NAME: no_personal_data.make,
+    pseudonymise.NAME: pseudonymise.make,
     signals.NAME: signals.make,
 }

@@ -7,6 +7,7 @@ from hashlib import blake2b
 from typing import Any, cast
 
 from signalbox.core.call import Call
+from signalbox.policy.sticky import named
 
 # So much of each part of a beginning is looked at: enough to tell prompts apart, and the same work for all of them.
 PART_CHARS = 512
@@ -27,6 +28,46 @@ def conversation_key(call: Call) -> int:
             found.update(_beginning(part))
         found.update(_beginning(doc.get("prompt")))
     return int.from_bytes(found.digest(), "big") | 1
+
+
+def conversation_scope(call: Call) -> bytes:
+    """What identifies a conversation of one caller, however long it has become: what names it, else its system prompt
+    and the first message of its user, by their texts alone. Two keys never share one."""
+    found = blake2b(digest_size=32)
+    principal = call.principal
+    names = named(call)
+    parts = [principal.tenant, principal.key_id, *(("name", names[0]) if names else ("text", *_origin(call.doc)))]
+    for part in parts:
+        raw = part.encode("utf-8", "surrogatepass")
+        found.update(len(raw).to_bytes(4, "big") + raw)
+    return found.digest()
+
+
+def _origin(doc: dict[str, Any]) -> list[str]:
+    texts: list[str] = []
+    for key in ("system", "instructions", "prompt"):
+        _texts(doc.get(key), texts)
+    turns: object = doc.get("messages") or doc.get("input")
+    if not isinstance(turns, list):
+        _texts(turns, texts)
+        return texts
+    for turn in cast("list[object]", turns):
+        _texts(turn, texts)
+        if isinstance(turn, dict) and cast("dict[str, Any]", turn).get("role") == "user":
+            break
+    return texts
+
+
+def _texts(part: object, texts: list[str]) -> None:
+    """What is said in a part of a body; marks that clients move about from turn to turn are no part of it."""
+    if isinstance(part, str):
+        texts.append(part)
+    elif isinstance(part, list):
+        for inner in cast("list[object]", part):
+            _texts(inner, texts)
+    elif isinstance(part, dict):
+        fields = cast("dict[str, Any]", part)
+        _texts(fields.get("content") or fields.get("text"), texts)
 
 
 def response_id(opening: bytes) -> str:

@@ -14,6 +14,7 @@ from signalbox.core.call import Call, Reply
 from signalbox.core.errors import CallError, GuardBlocked, GuardFailed
 from signalbox.core.guards import BLOCK, FLAG, SKIPPED, Guarded, Verdict
 from signalbox.guard.contract import UNTOUCHED, Guard, Outgoing, RequestGuard, Screened
+from signalbox.pipeline.affinity import conversation_scope
 from signalbox.pipeline.ending import put_on_record
 from signalbox.pipeline.guarded_reply import APIS, GuardedReply
 from signalbox.pipeline.stages import Stages
@@ -49,11 +50,12 @@ async def _transformed(this: Attempt, body: bytes, stages: Stages) -> bytes:
     needed = stages.interlock.needs_guard(call, this.deployment)
     guards = stages.guards.of(call.workload.name)
     ask = stages.errands(stages)
+    conversation = conversation_scope(call) if guards.requests else b""
     doc: dict[str, Any] | None = call.doc if body is call.body else None
     for guard, requests in guards.requests:
         if doc is None:
             doc = _decode(body)
-        sent = Outgoing(call, this.deployment, this.api, body, doc, needed, ask)
+        sent = Outgoing(call, this.deployment, this.api, body, doc, needed, ask, conversation)
         screened = await _screened(guard, requests, sent, record)
         record.note(screened.verdicts)
         for verdict in screened.verdicts:

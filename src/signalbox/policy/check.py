@@ -147,7 +147,8 @@ def _rules(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     sources = [sourced for sourced in rules_of(declared.config) if sourced.rule.allow is not None]
     for sourced, rule in zip(sources, snapshot.rules, strict=True):
         place = declared.where(sourced.place)
-        if not any(_can_apply(rule, workload, snapshot) for workload in snapshot.workloads.values()):
+        over = [workload for workload in snapshot.workloads.values() if _can_apply(rule, workload, snapshot)]
+        if not over:
             if sourced.pack is None:
                 found.append(Finding("warning", place, f"rule {rule.id!r} applies to no workload: {_why_dead(rule)}"))
         elif not rule.allow and sourced.rule.allow != schema.Predicate():
@@ -156,8 +157,9 @@ def _rules(declared: Declared, snapshot: Snapshot) -> list[Finding]:
             )
         elif sourced.pack is None and rule.allow == everything and rule.onward == everything:
             found.append(Finding("warning", place, f"rule {rule.id!r} forbids nothing: it allows every deployment."))
-        if sourced.pack is None and rule.guard and rule.guard not in schema.TRANSFORMS:
-            what = f"rule {rule.id!r} counts on guard {rule.guard!r}, which this version does not perform"
+        listed = {use.name for workload in over for use in workload.guards}
+        if sourced.pack is None and rule.guard and rule.guard not in listed:
+            what = f"rule {rule.id!r} counts on guard {rule.guard!r}, which no workload that it applies to lists"
             found.append(Finding("warning", place, f"{what}: only its `allow` has effect."))
     return found
 

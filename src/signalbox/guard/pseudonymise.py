@@ -1,0 +1,295 @@
+"""Guard `pseudonymise`: identifying values leave as random tokens, and come back in the answer.
+
+It is a transform in the sense of the rules. What it finds gets a token that the whole conversation keeps; what the
+conversation knows already is replaced wherever it stands, so that a history which holds restored values leaves exactly
+as it left before. New entries are on disk before anything is sent.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import OrderedDict
+from typing import cast
+
+import msgspec
+
+from signalbox.config.schema_guards import Pseudonymise
+from signalbox.core.call import Call
+from signalbox.core.errors import GuardFailed
+from signalbox.core.guards import REPLACE, Channel, Guarded, GuardUse, Verdict
+from signalbox.detectors import (
+    addresses,
+    bank,
+    cards,
+    dates,
+    email_addresses,
+    health,
+    ip_addresses,
+    national_ids,
+    persons,
+    phones,
+)
+from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.scan import Scanner
+from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, Vault
+from signalbox.guard.json_text import plain, quoted
+from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
+
+NAME = "pseudonymise"
+# Conversations that this process has at hand, and strings of one that it need not read again.
+CONVERSATIONS_MAX = 1024
+READ_MAX = 4096
+# Longer strings without a blank are media, which no detector reads.
+_MEDIA_CHARS = 4096
+_APART = "\n" * 64
+
+_SCANNER = Scanner(
+    [
+        cards.DETECTOR,
+        bank.DETECTOR,
+        national_ids.DETECTOR,
+        email_addresses.DETECTOR,
+        ip_addresses.DETECTOR,
+        phones.DETECTOR,
+        dates.DETECTOR,
+        addresses.DETECTOR,
+        persons.DETECTOR,
+        health.DETECTOR,
+    ]
+)
+_LITERALS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*+:)?', re.DOTALL)
+# Keys of the protocols; any other one is read with its value, as what it says about it.
+_PROTOCOL_KEY = re.compile(
+    r"role|type|content|text|id|call_id|tool_call_id|tool_use_id|input|output|arguments|function|parameters|"
+    r"description|properties|required|items|enum|input_schema|schema|tools|messages|system|instructions|prompt|"
+    r"metadata|user|summary|thinking|reasoning|signature|title"
+)
+_SKIPPED_KEYS = frozenset(("model", "role", "type", "encrypted_content", "signature", "tool_choice", "id", "call_id"))
+_JSON_STARTS = frozenset('{["')
+_decode = msgspec.json.Decoder(str).decode
+_encode = msgspec.json.encode
+
+
+class _Literal(msgspec.Struct, gc=False):
+    """One string of a body. start, end: of its characters between the quotes. key: what names it, if that says
+    anything. at: where it stands in the text that detectors read, -1 when they need not."""
+
+    start: int
+    end: int
+    text: str
+    key: str = ""
+    at: int = -1
+    spans: list[tuple[int, int, str]] = []
+
+
+class _Conversation:
+    """What this process knows of one conversation. read: strings in which everything is known that detectors find."""
+
+    __slots__ = ("names", "read")
+
+    def __init__(self) -> None:
+        self.names = Pseudonyms(secrets.choice)
+        self.read: set[tuple[int, int]] = set()
+
+
+class _Requests:
+    def __init__(self, options: Pseudonymise, vault: Vault | None) -> None:
+        self._where = options.where
+        self._lifetime_s = options.lifetime_s
+        self._vault = vault
+        self._conversations: OrderedDict[bytes, _Conversation] = OrderedDict()
+
+    async def screen(self, sent: Outgoing) -> Screened:
+        if not self._wanted(sent):
+            return UNTOUCHED
+        if self._vault is None:
+            raise GuardFailed("There is nowhere to keep pseudonyms.")
+        scope = sent.conversation
+        known = self._vault.recall(scope, self._lifetime_s)
+        conversation = self._conversation(scope, len(known))
+        names = conversation.names
+        names.learn(known)
+        literals = _literals(sent.body)
+        unread = [one for one in literals if (hash(one.text), len(one.text)) not in conversation.read]
+        entries = names.new(_found(unread))
+        if entries:
+            names.learn(self._vault.keep(scope, entries, self._lifetime_s))
+        # Only now: had keeping failed, they would have to be read again.
+        if len(conversation.read) + len(unread) > READ_MAX:
+            conversation.read.clear()
+        conversation.read.update([(hash(one.text), len(one.text)) for one in unread])
+        guarded = sent.call.guarded
+        assert guarded is not None
+        guarded.memory[NAME] = names
+        if not len(names):
+            return Screened(transformed=NAME)
+        body, count = _replaced(sent.body, literals, names)
+        if not count:
+            return Screened(transformed=NAME)
+        return Screened(body, (Verdict(NAME, "hidden", REPLACE, "request", count),), NAME)
+
+    def _wanted(self, sent: Outgoing) -> bool:
+        if sent.needed == NAME or self._where == "always":
+            return True
+        # An errand of our own, such as the vector of a text for a cache, is of no use with other words in it.
+        beyond = sent.deployment.environment.kind not in ("on-prem", "edge")
+        return self._where == "off-premises" and beyond and not sent.call.errand
+
+    def _conversation(self, scope: bytes, kept: int) -> _Conversation:
+        """kept: how many entries are kept of it. Fewer than are known here: it was forgotten, and begins anew."""
+        found = self._conversations.get(scope)
+        if found is None or len(found.names) > kept:
+            found = self._conversations[scope] = _Conversation()
+            if len(self._conversations) > CONVERSATIONS_MAX:
+                self._conversations.popitem(last=False)
+        self._conversations.move_to_end(scope)
+        return found
+
+
+def _found(literals: list[_Literal]) -> list[tuple[str, str]]:
+    """(kind, value) of what detectors find in strings, read together: what one says may make sense of another."""
+    texts: list[str] = []
+    read: list[_Literal] = []
+    at = 0
+    for literal in literals:
+        if _readable(literal.text):
+            said = f"{literal.key}: " if literal.key else ""
+            literal.at = at + len(said)
+            texts.append(said + literal.text)
+            read.append(literal)
+            at += len(texts[-1]) + len(_APART)
+    if not texts:
+        return []
+    found = [one for one in _SCANNER.scan(_APART.join(texts)) if one.confidence >= RAISES and one.tag != "pci-sad"]
+    return _values(found, read)
+
+
+def _values(found: list[Found], literals: list[_Literal]) -> list[tuple[str, str]]:
+    """What was found in which string; both are in the order of the text."""
+    values: list[tuple[str, str]] = []
+    position = 0
+    for one in found:
+        while position < len(literals) and literals[position].at + len(literals[position].text) <= one.start:
+            position += 1
+        if position == len(literals):
+            break
+        literal = literals[position]
+        start, end = max(one.start - literal.at, 0), min(one.end - literal.at, len(literal.text))
+        if end > start:
+            kind = kind_of(one.detector, one.kind)
+            literal.spans = [*literal.spans, (start, end, kind)]
+            values.append((kind, literal.text[start:end]))
+    return values
+
+
+def _literals(body: bytes) -> list[_Literal]:
+    """Every string of a body that may hold a value, keys included."""
+    literals: list[_Literal] = []
+    key = ""
+    for match in _LITERALS.finditer(body):
+        raw = match[1]
+        named = match[2] is not None
+        if not named and key in _SKIPPED_KEYS:
+            key = ""
+            continue
+        text = raw.decode() if b"\\" not in raw else _decode(b'"%b"' % raw)
+        if named:
+            key = text
+            if _PROTOCOL_KEY.fullmatch(text) is None and len(text) > 2:
+                literals.append(_Literal(match.start(1), match.end(1), text))
+            continue
+        if text[:1] in _JSON_STARTS and "\\" in text:
+            text = plain(text)
+        if len(text) > 1:
+            literals.append(_Literal(match.start(1), match.end(1), text, "" if _PROTOCOL_KEY.fullmatch(key) else key))
+    return literals
+
+
+def _readable(text: str) -> bool:
+    return len(text) < _MEDIA_CHARS or " " in text[:_MEDIA_CHARS]
+
+
+def _replaced(body: bytes, literals: list[_Literal], names: Pseudonyms) -> tuple[bytes, int]:
+    """The body with tokens, every other byte as it was."""
+    out: list[bytes] = []
+    at = total = 0
+    for literal in literals:
+        if not _readable(literal.text):
+            continue
+        hidden, count = names.hide(literal.text, literal.spans)
+        if count:
+            out += (body[at : literal.start], _encode(hidden)[1:-1])
+            at, total = literal.end, total + count
+    out.append(body[at:])
+    return b"".join(out), total
+
+
+class _Restoring:
+    """Implements guard.contract.Window: puts values back for tokens, holds back what may be the beginning of one."""
+
+    __slots__ = ("_before", "_guarded", "_json", "_where", "held")
+
+    def __init__(self, guarded: Guarded, channel: Channel) -> None:
+        self._guarded = guarded
+        self._where = channel.kind
+        self._json = channel.kind == "tool"
+        self._before = ""
+        self.held = ""
+
+    def feed(self, text: str) -> tuple[str, Verdict | None]:
+        names = cast("Pseudonyms | None", self._guarded.memory.get(NAME))
+        if names is None or not len(names):
+            return text, None
+        if self.held:
+            text, self.held = self.held + text, ""
+        said = self._before + text
+        begun = OPEN.search(said, max(len(self._before), len(said) - TOKEN_CHARS_MAX))
+        if begun is not None:
+            at = begun.start() - len(self._before)
+            text, self.held = text[:at], text[at:]
+        return self._restored(text, names)
+
+    def end(self) -> tuple[str, Verdict | None]:
+        names = cast("Pseudonyms | None", self._guarded.memory.get(NAME))
+        text, self.held = self.held, ""
+        return self._restored(text, names) if names is not None and text else (text, None)
+
+    def _restored(self, text: str, names: Pseudonyms) -> tuple[str, Verdict | None]:
+        before, self._before = self._before, text[-1:] or self._before
+        if "_" not in text:
+            return text, None
+        said, out, count = before + text, list[str](), 0
+        at = len(before)
+        for match in TOKEN.finditer(said, at):
+            value = names.value(match[0])
+            if value is not None:
+                out += (said[at : match.start()], quoted(value) if self._json else value)
+                at, count = match.end(), count + 1
+        text = "".join((*out, said[at:]))
+        return text, Verdict(NAME, "restored", REPLACE, self._where, count) if count else None
+
+
+class _Watch:
+    hold_chars_max = TOKEN_CHARS_MAX
+
+    def __init__(self, guarded: Guarded) -> None:
+        self._guarded = guarded
+
+    def window(self, channel: Channel) -> _Restoring:
+        return _Restoring(self._guarded, channel)
+
+    def over(self) -> None:
+        return None
+
+
+class _Answers:
+    def watch(self, call: Call) -> _Watch:
+        assert call.guarded is not None
+        return _Watch(call.guarded)
+
+
+def make(use: GuardUse, means: Means) -> Guard:
+    options = use.options
+    assert isinstance(options, Pseudonymise)
+    return Guard(use, request=_Requests(options, means.vault), answer=_Answers(), order=0)
