@@ -130,8 +130,7 @@ async def test_an_empty_installation_shows_designed_pages(desk: Desk, path: str)
 
 async def test_what_callers_and_models_name_is_inert_everywhere(desk: Desk) -> None:
     for number, text in enumerate(HOSTILE):
-        named = {name: text for name in ("tenant", "team", "key_id", "workload", "deployment", "environment", "model",
-                                         "reason")}  # fmt: skip
+        named = dict.fromkeys(("tenant", "team", "key_id", "workload", "deployment", "environment", "model", "reason"), text)  # fmt: skip
         opened, settled = _attempt(number, text, **named)
         desk.ship(opened, msgspec.structs.replace(settled, error=text, usage=msgspec.structs.replace(
             settled.usage, unknown=(text,), tier=text)))  # fmt: skip
