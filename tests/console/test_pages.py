@@ -47,6 +47,7 @@ rules:
     allow: {kind: [on-prem]}
     source: "<script>canary()</script>"
 """  # noqa: E501
+NAMED = ("tenant", "team", "key_id", "workload", "deployment", "environment", "model", "reason")
 HOSTILE = (
     "<script>canary()</script>",
     '"><img src=x onerror=canary()>',
@@ -130,7 +131,7 @@ async def test_an_empty_installation_shows_designed_pages(desk: Desk, path: str)
 
 async def test_what_callers_and_models_name_is_inert_everywhere(desk: Desk) -> None:
     for number, text in enumerate(HOSTILE):
-        named = dict.fromkeys(("tenant", "team", "key_id", "workload", "deployment", "environment", "model", "reason"), text)  # fmt: skip
+        named = dict.fromkeys(NAMED, text)
         opened, settled = _attempt(number, text, **named)
         desk.ship(opened, msgspec.structs.replace(settled, error=text, usage=msgspec.structs.replace(
             settled.usage, unknown=(text,), tier=text)))  # fmt: skip
