@@ -55,6 +55,8 @@ CAUSES: dict[AlertName, Facts] = {
     "worker-restarts": facts((("signalbox_worker_restarts_total",), 1)),
     "shedding": facts((("signalbox_shed_total", "batch"), 1)),
     "telemetry-lost": facts((("signalbox_spans_total", "lost"), 1)),
+    "guard-skipped": facts((("signalbox_guard_verdicts_total", "w", "external", "skipped"), 1)),
+    "prompt-leak": facts((("signalbox_guard_verdicts_total", "w", "no-system-prompt-leak", "cut"), 1)),
 }
 
 

@@ -34,6 +34,8 @@ AlertName = Literal[
     "worker-restarts",
     "shedding",
     "telemetry-lost",
+    "guard-skipped",
+    "prompt-leak",
 ]
 
 

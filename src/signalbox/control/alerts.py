@@ -33,6 +33,8 @@ SEVERITIES: dict[AlertName, Severity] = {
     "worker-restarts": "warning",
     "shedding": "warning",
     "telemetry-lost": "warning",
+    "guard-skipped": "critical",
+    "prompt-leak": "warning",
 }
 # Alerts about counters that should stand still: the metric, the position of the label that names whose it is, and what
 # it means.
@@ -47,6 +49,11 @@ _LOST = (
     ("signalbox_otlp_metrics_total", "failed"),
     ("signalbox_webhook_deliveries_total", "failed"),
     ("signalbox_webhook_deliveries_total", "dropped"),
+)
+# Verdicts of guards: the guard, or any; what was done about it; what that means.
+_VERDICTS: tuple[tuple[AlertName, str, tuple[str, ...], str], ...] = (
+    ("guard-skipped", "", ("skipped",), "a guard failed and calls went on without it"),
+    ("prompt-leak", "no-system-prompt-leak", ("cut", "flag"), "answers repeat the system prompt"),
 )
 _DUE: tuple[tuple[str, AlertName, str], ...] = (
     ("expired", "attestation-expired", "attestations or contracts have ended: what they allowed is refused now"),
@@ -108,6 +115,12 @@ class Judge:
                 if labels[0] == outcome and self._rose((metric, outcome), values[0], now_s):
                     summary = f"{metric} of outcome {outcome!r} rose to {values[0]:g}"
                     yield Alert("telemetry-lost", f"{metric} {outcome}", summary)
+
+        for (workload, guard, action), values in rows.get("signalbox_guard_verdicts_total", []):
+            for name, whose, actions, what in _VERDICTS:
+                series = ("signalbox_guard_verdicts_total", workload, guard, action)
+                if action in actions and whose in ("", guard) and self._rose(series, values[0], now_s):
+                    yield Alert(name, f"{workload} {guard}", f"{what}: {values[0]:g} since the start")
 
     def _rose(self, series: tuple[str, ...], value: float, now_s: float) -> bool:
         last, at_s = self._seen.get(series, (0.0, -HOLD_S))
