@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.labels import NONE
-from signalbox.core.snapshot import Deployment, Environment, Retries, RuleIndex, Snapshot, Workload
+from signalbox.core.snapshot import Deployment, Environment, Retries, Snapshot, Workload
 from signalbox.core.usage import Rates, Tariff, Usage, Window
+from signalbox.policy import rule_index
 from signalbox.routing.router import Needs, Router, serves
 from signalbox.routing.strategies import LOOK_EVERY, STRATEGIES, TIMED_MIN, Paces, Situation, expected_pico
 from signalbox.routing.trails import STAY_NS, TRAILS_MAX, WARM_NS, Trails, cached_tokens
@@ -30,9 +31,9 @@ def workload(**more: object) -> Workload:
 
 
 def router(deployments: list[Deployment], task: Workload) -> Router:
-    empty = RuleIndex((), (), 0, {}, {}, {}, {}, frozenset(), {})
+    empty = rule_index.index_of((), {"w": task}, len(deployments))
     named = {one.name: one for one in deployments}
-    snapshot = Snapshot("v", 1, (), tuple(deployments), {"w": task}, "w", {}, {}, named, (), empty, 1, 1.0)
+    snapshot = Snapshot("v", 1, (), tuple(deployments), {"w": task}, "w", {}, {}, named, (), empty, 1, 1.0, infra=task)
     return Router(snapshot)
 
 

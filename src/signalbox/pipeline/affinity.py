@@ -6,12 +6,17 @@ import re
 from hashlib import blake2b
 from typing import Any, cast
 
+import msgspec
+
 from signalbox.core.call import Call
 from signalbox.policy.sticky import named
+from signalbox.routing.prefixes import BLOCK_BYTES, blocks_of
 
 # So much of each part of a beginning is looked at: enough to tell prompts apart, and the same work for all of them.
 PART_CHARS = 512
 OPENING_BYTES_MAX = 1024
+_PROMPTS = frozenset(("chat", "responses", "messages", "completions"))
+_encode = msgspec.json.Encoder().encode
 _RESPONSE_ID = re.compile(rb'"id"\s*:\s*"(resp_[A-Za-z0-9_-]{1,128})"')
 
 
@@ -68,6 +73,16 @@ def _texts(part: object, texts: list[str]) -> None:
     elif isinstance(part, dict):
         fields = cast("dict[str, Any]", part)
         _texts(fields.get("content") or fields.get("text"), texts)
+
+
+def prompt_blocks(call: Call) -> list[int]:
+    """The blocks of a call's prompt in the order in which models read it: tools, instructions, turns. Empty for what
+    has no beginning worth keeping, and for a prompt shorter than a block."""
+    if call.api not in _PROMPTS or len(call.body) < BLOCK_BYTES:
+        return []
+    doc = call.doc
+    told = [doc[name] for name in ("tools", "system", "instructions", "messages", "input", "prompt") if name in doc]
+    return blocks_of(_encode(told), hash((call.principal.tenant, call.model)))
 
 
 def response_id(opening: bytes) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from signalbox.core.call import Call, Reply
 from signalbox.core.errors import Quarantined, UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
-from signalbox.pipeline.affinity import conversation_key
+from signalbox.pipeline.affinity import conversation_key, prompt_blocks
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
     AGAIN,
@@ -49,6 +49,7 @@ class Pursuit:
 
     __slots__ = (
         "_again",
+        "_blocks",
         "_bond",
         "_call",
         "_choices",
@@ -89,6 +90,8 @@ class Pursuit:
         self._digest: bytes | None = None
         self.fault: Failure | None = None
         self._bond: Bond | None = None
+        # Of the prompt, once a deployment with several replicas asks for them.
+        self._blocks: list[int] | None = None
         envelope = call.envelope
         if fleet.bonds.by_name and (envelope.stateful or envelope.opaque):
             self._follow_bond()
@@ -128,7 +131,7 @@ class Pursuit:
             deployment = choices[self._position]
             self._position += 1
             group = groups[deployment.index]
-            replica = group.pick(now_ns, key=self._affinity(group) if len(group.replicas) > 1 else 0)
+            replica = self._near(group, now_ns) if len(group.replicas) > 1 else group.pick(now_ns)
             if replica is None or (group.gauge is not None and self._spills(group)):
                 self._later = [*(self._later or ()), deployment]
             elif self.fault is None or self._may_fall_over_to(deployment, group, now_ns):
@@ -217,11 +220,15 @@ class Pursuit:
             if call.api in BOUND_APIS:
                 bonds.tie(call.principal.tenant, key, name, kept, now_ns)
 
-    def _affinity(self, group: Group) -> int:
-        """What keeps calls with the same beginning on the same replica, whose prompt cache knows it."""
+    def _near(self, group: Group, now_ns: int) -> Replica | None:
+        """The replica that knows the call's beginning: that holds its state, else whose cache holds most of it."""
         if self._bond is not None:
-            return self._bond.key
-        return conversation_key(self._call) if group.enabled else 0
+            return group.pick(now_ns, key=self._bond.key)
+        if not group.enabled:
+            return group.pick(now_ns)
+        if self._blocks is None:
+            self._blocks = prompt_blocks(self._call)
+        return group.pick(now_ns, key=conversation_key(self._call), blocks=self._blocks)
 
     def _could_do_better(self, deployment: Deployment) -> bool:
         """After a context overflow: only a larger window, and where windows are not stated another model."""

@@ -6,7 +6,7 @@ clock, given by the caller, and chance is a function given at the start.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 from statistics import median
 
@@ -15,6 +15,7 @@ import msgspec
 from signalbox.core.snapshot import Deployment, Health, Origin, Saturation, Snapshot
 from signalbox.routing.bonds import Bonds
 from signalbox.routing.pace import Pace
+from signalbox.routing.prefixes import Held, nearest
 from signalbox.routing.quarantine import Quarantine
 from signalbox.routing.retry import Budget
 from signalbox.routing.saturation import Gauge
@@ -68,6 +69,7 @@ class Replica:
         "first_token",
         "gap",
         "good_calls",
+        "held",
         "in_flight",
         "limit",
         "lowered_ns",
@@ -94,6 +96,7 @@ class Replica:
         self.troubled = self.slow_to_fail = False
         self.culprit: bytes | None = None
         self.waiting = 0.0
+        self.held = Held()
         self.good_calls = self.failed_calls = 0.0
         self.first_token = Pace()
         self.gap = Pace()
@@ -311,9 +314,18 @@ class Group:
         """Whether its credential, its quota or its model was refused a short while ago."""
         return now_ns < self.cool_ns or now_ns < self.credential.cool_ns
 
-    def pick(self, now_ns: int, *, resting: bool = False, avoid: Replica | None = None, key: int = 0) -> Replica | None:
+    def pick(
+        self,
+        now_ns: int,
+        *,
+        resting: bool = False,
+        avoid: Replica | None = None,
+        key: int = 0,
+        blocks: Sequence[int] = (),
+    ) -> Replica | None:
         """The replica for the next attempt, None when there is none now. avoid: the one that has just failed, used
-        only when no other may be. key: what keeps a conversation on one replica, as long as that has room; 0 none."""
+        only when no other may be. key: what keeps a conversation on one replica, as long as that has room; 0 none.
+        blocks: of its prompt, which go where they are known."""
         if self.cool_ns or self.credential.cool_ns:
             if self.cold(now_ns):
                 return None
@@ -329,6 +341,8 @@ class Group:
         usable = [replica for replica in replicas if replica is not avoid and replica.usable(now_ns, resting=resting)]
         if not usable:
             return avoid if avoid is not None and avoid.usable(now_ns, resting=resting) else None
+        if blocks:
+            return _nearest(usable, key, blocks, now_ns)
         if key:
             return _kept(usable, key)
         if len(usable) > COMPARED_MAX:
@@ -405,12 +419,24 @@ def _gauge(settings: Saturation, known: Gauge | None) -> Gauge | None:
 def _kept(usable: list[Replica], key: int) -> Replica:
     """The replica that a key belongs to among these (rendezvous hashing: one that leaves moves only its own keys),
     unless it has clearly more to do than the others: then the next in the key's order."""
-    ranked = sorted(usable, key=lambda replica: (key ^ replica.salt) * _MIX & _MASK)
-    most = 1.25 * (sum([replica.in_flight for replica in usable]) + 1) / len(usable) + 1
-    for replica in ranked:
-        if replica.in_flight < most:
-            return replica
-    return ranked[0]
+    ranked, most = _ranked(usable, key), 1.25 * _mean_in_flight(usable) + 1
+    return next((replica for replica in ranked if replica.in_flight < most), ranked[0])
+
+
+def _ranked(usable: list[Replica], key: int) -> list[Replica]:
+    return sorted(usable, key=lambda replica: (key ^ replica.salt) * _MIX & _MASK)
+
+
+def _mean_in_flight(usable: list[Replica]) -> float:
+    """With the call that is to be placed."""
+    return (sum([replica.in_flight for replica in usable]) + 1) / len(usable)
+
+
+def _nearest(usable: list[Replica], key: int, blocks: Sequence[int], now_ns: int) -> Replica:
+    """The replica that knows most of a prompt, of those that do not have clearly more under way than the others."""
+    most = 1.5 * _mean_in_flight(usable) + 4
+    ranked = _ranked([replica for replica in usable if replica.in_flight < most] or usable, key)
+    return ranked[nearest([replica.held for replica in ranked], range(len(ranked)), blocks, now_ns)]
 
 
 class Fleet(msgspec.Struct, frozen=True):
