@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults clean
+.PHONY: serve test check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -101,6 +101,39 @@ scenarios: $(VENV)/.installed
 MINUTES ?= 10
 soak-faults: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.fault_soak --minutes $(MINUTES) --seed $(SEED)
+
+# --- what is shipped ---
+
+# Built from what git tracks, without a network, and looked into. The same commit gives the same bytes.
+wheel: $(VENV)/.installed
+	$(BIN)/python scripts/build_wheel.py dist
+
+# A slice of the tests against the wheel, in a folder without src/.
+test-wheel: $(VENV)/.installed
+	$(BIN)/python scripts/try_wheel.py $(ARGS)
+
+# CycloneDX, from the locks.
+sbom:
+	$(PYTHON) scripts/sbom.py dist/signalbox.cdx.json
+
+# OSV is a folder with OSV's advisories for PyPI. Without it nothing is audited, and this fails and says so.
+audit: $(VENV)/.installed
+	$(BIN)/python scripts/audit.py $(if $(OSV),--osv $(OSV))
+
+# One archive for machines without a network; bundle-check installs and asks it with the network taken away.
+bundle: $(VENV)/.installed
+	$(BIN)/python scripts/bundle.py dist
+
+BUNDLE_CHECK := build/bundle-check
+bundle-check: bundle
+	rm -rf $(BUNDLE_CHECK) && mkdir -p $(BUNDLE_CHECK)
+	tar -xzf "$$(ls -t dist/signalbox-*.tar.gz | head -1)" -C $(BUNDLE_CHECK)
+	sh scripts/offline.sh sh -c 'sh $(BUNDLE_CHECK)/signalbox-bundle/install.sh $(BUNDLE_CHECK)/opt $(BUNDLE_CHECK)/state \
+	  && sh $(BUNDLE_CHECK)/signalbox-bundle/smoke.sh $(BUNDLE_CHECK)/opt'
+
+IMAGE ?= signalbox:0.1.0
+image:
+	docker build -f deploy/container/Containerfile -t $(IMAGE) .
 
 clean:
 	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist

@@ -24,7 +24,7 @@ from signalbox.control.attendant import Attendant
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink
 from signalbox.control.office import KeyOffice
-from signalbox.control.state import StateDir, admin_secret
+from signalbox.control.state import StateDir, admin_secret, confirm_pepper
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
 from signalbox.control.treasury import Treasury, end_dead_leases
@@ -55,6 +55,7 @@ async def _serve(options: ServeOptions) -> int:
     url = config.store
     store = StoreThread(lambda: open_store(state, url))
     pepper = state.pepper()
+    store.run_now(lambda opened: confirm_pepper(opened, pepper))
     admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
     first_key = store.run_now(lambda opened: _first_key(opened, pepper))
     listener = bind(options.host, options.port)

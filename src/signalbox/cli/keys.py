@@ -14,7 +14,7 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.keys import NewKey, make, rotate
-from signalbox.control.state import StateDir
+from signalbox.control.state import StateDir, confirm_pepper
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.records import Action
@@ -66,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
     state = StateDir(options.state_dir)
     store = open_store(state, stated_store(config_path(options.config)))
     try:
+        confirm_pepper(store, state.pepper())
         if options.what == "create":
             return _create(options, state, store)
         if options.what == "list":

@@ -31,6 +31,8 @@ VERBS: dict[str, tuple[str, str]] = {
     "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),
     "apply": ("signalbox.cli.apply", "put a plan into signalbox.yaml, or go back to an earlier version"),
     "plan": ("signalbox.cli.plan", "say where each workload should run, at what cost, and why"),
+    "egress": ("signalbox.cli.egress", "what a configuration connects to, for firewalls and network policies"),
+    "migrate": ("signalbox.cli.migrate", "bring the database to this version"),
     "simulate": ("signalbox.cli.simulate", "serve simulated LLM providers"),
     "_worker": ("signalbox.cli.worker", argparse.SUPPRESS),
     "_ship": ("signalbox.cli.ship", argparse.SUPPRESS),

@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import os
 import secrets
+from collections.abc import Mapping
 from pathlib import Path
 
 from signalbox.core.errors import ConfigError
@@ -14,6 +15,7 @@ from signalbox.core.secret import Secret
 
 PEPPER_BYTES = 32
 ADMIN_FACT = "admin-secret-sha256"
+PEPPER_FACT = "pepper-check"
 
 
 JOURNAL = "journal"
@@ -48,7 +50,13 @@ class StateDir:
             ) from None
 
     def pepper(self) -> bytes:
-        """The key of every virtual key's HMAC, made at first use. Without this file all keys stop working."""
+        """The key of every virtual key's HMAC: what SIGNALBOX_PEPPER or SIGNALBOX_PEPPER_FILE say, which several
+        installations over one store share, else a file made at first use. Without it all keys stop working."""
+        stated = _stated(os.environ, "SIGNALBOX_PEPPER")
+        if stated is not None:
+            if len(stated) < PEPPER_BYTES:
+                raise ConfigError([f"SIGNALBOX_PEPPER: too short. Use at least {PEPPER_BYTES} random characters."])
+            return hashlib.sha256(b"signalbox pepper\0" + stated.encode()).digest()
         path = self.root / "pepper"
         try:
             fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
@@ -79,13 +87,7 @@ class AdminSecret:
 
 def admin_secret(store: Store, environ: dict[str, str]) -> AdminSecret:
     """From SIGNALBOX_ADMIN_SECRET or SIGNALBOX_ADMIN_SECRET_FILE, else generated at first start and kept as a hash."""
-    stated = environ.get("SIGNALBOX_ADMIN_SECRET")
-    path = environ.get("SIGNALBOX_ADMIN_SECRET_FILE")
-    if stated is None and path:
-        try:
-            stated = Path(path).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise ConfigError([f"SIGNALBOX_ADMIN_SECRET_FILE: {path} cannot be read ({error.strerror})."]) from None
+    stated = _stated(environ, "SIGNALBOX_ADMIN_SECRET")
     if stated is not None:
         if len(stated) < 16:
             raise ConfigError(["SIGNALBOX_ADMIN_SECRET: too short. Use at least 16 characters."])
@@ -94,3 +96,28 @@ def admin_secret(store: Store, environ: dict[str, str]) -> AdminSecret:
     digest = hashlib.sha256(made.encode()).digest()
     kept = store.settle_fact(ADMIN_FACT, digest)
     return AdminSecret(kept, Secret(made) if kept == digest else None)
+
+
+def confirm_pepper(store: Store, pepper: bytes) -> None:
+    """Raises ConfigError when the keys in this store were made under another pepper: none of them would work here, and
+    none made here anywhere else."""
+    check = hmac.new(pepper, b"signalbox pepper check", hashlib.sha256).digest()
+    if not hmac.compare_digest(store.settle_fact(PEPPER_FACT, check), check):
+        raise ConfigError(
+            [
+                "pepper: the keys in this store were made under another one. Several installations over one store need "
+                "the same SIGNALBOX_PEPPER_FILE; otherwise restore `pepper` in the state directory from a backup."
+            ]
+        )
+
+
+def _stated(environ: Mapping[str, str], name: str) -> str | None:
+    """A secret from a variable, or from the file that its `_FILE` names. Raises ConfigError."""
+    path = environ.get(f"{name}_FILE")
+    if name in environ or not path:
+        return environ.get(name)
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        why = error.strerror if isinstance(error, OSError) else "it is not text"
+        raise ConfigError([f"{name}_FILE: {path} cannot be read ({why})."]) from None

@@ -1,0 +1,91 @@
+"""Everything that an installation connects to by its configuration: what a firewall has to let through, and no more."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Iterable
+from ipaddress import ip_address, ip_network
+from urllib.parse import urlsplit
+
+import msgspec
+
+from signalbox.config.address import AddressProblem, origin_of
+from signalbox.config.declared import Declared
+from signalbox.core.snapshot import Origin, Snapshot
+
+_STORE_PORT = 5432
+Resolve = Callable[[str], list[str]]
+
+
+class Egress(msgspec.Struct, frozen=True, order=True):
+    """One place that is connected to. why: which parts of the configuration need it."""
+
+    host: str
+    port: int
+    why: tuple[str, ...]
+
+
+def egress(declared: Declared, snapshot: Snapshot) -> list[Egress]:
+    """By host and port. Behind a proxy only the proxy is connected to."""
+    found: dict[tuple[str, int], set[str]] = {}
+
+    def add(host: str, port: int, why: str) -> None:
+        found.setdefault((host.strip("[]"), port), set()).add(why)
+
+    for deployment in snapshot.deployments:
+        for origin in deployment.replicas:
+            add(*_dialled(origin), f"deployment {deployment.name}")
+    config = declared.config
+    if config.store is not None:
+        store = urlsplit(config.store.reveal())
+        if store.hostname:
+            add(store.hostname, store.port or _STORE_PORT, "store")
+    otlp = config.telemetry.otlp
+    told = [("telemetry.otlp", otlp.endpoint)] if otlp is not None else []
+    told += [(f"alerts.webhooks[{index}]", hook.url) for index, hook in enumerate(config.alerts.webhooks)]
+    for why, url in told:
+        try:
+            origin = origin_of(url, private=None, ca_file=None, proxy=None)
+        except AddressProblem:
+            continue  # nothing will be sent there either
+        add(origin.host, origin.port, why)
+    return [Egress(host, port, tuple(sorted(why))) for (host, port), why in sorted(found.items())]
+
+
+def _dialled(origin: Origin) -> tuple[str, int]:
+    if origin.proxy is not None:
+        proxy = urlsplit(origin.proxy)
+        return proxy.hostname or "", proxy.port or 80
+    return origin.host, origin.port
+
+
+def helm_values(places: Iterable[Egress], resolve: Resolve | None) -> dict[str, object]:
+    """The `networkPolicy` section of the chart's values. A NetworkPolicy knows addresses only: names become the
+    addresses that they have now when `resolve` is given, and stand under `names` for policies that know names."""
+    blocks: dict[tuple[str, int], None] = {}
+    names: list[dict[str, object]] = []
+    for place in places:
+        addresses = _literal(place.host)
+        if not addresses:
+            names.append({"name": place.host, "port": place.port})
+            addresses = resolve(place.host) if resolve is not None else []
+        for address in addresses:
+            blocks[str(ip_network(address)), place.port] = None
+    egress = [{"cidr": cidr, "port": port} for cidr, port in blocks]
+    return {"networkPolicy": {"enabled": True, "egress": egress, "names": names}}
+
+
+def addresses_of(host: str) -> list[str]:
+    """What a name resolves to now; nothing when it does not."""
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except OSError:
+        return []
+    return sorted({str(entry[4][0]).split("%")[0] for entry in found})
+
+
+def _literal(host: str) -> list[str]:
+    try:
+        return [str(ip_address(host))]
+    except ValueError:
+        return []
