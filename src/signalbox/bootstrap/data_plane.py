@@ -20,7 +20,7 @@ import uvloop
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.compiling import compile_text
 from signalbox.bootstrap.storage import open_store
-from signalbox.cache.exact import ExactCache
+from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
 from signalbox.config import schema, schema_telemetry
 from signalbox.control.lender import RemoteLender
@@ -46,6 +46,7 @@ from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.waking import Wakes
 from signalbox.pipeline.watch import Watch
 from signalbox.policy.budgets import Budgets
+from signalbox.policy.caching import wanted
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import CRITICALITIES, Limits
@@ -110,7 +111,7 @@ class DataPlane:
         self._apart = metrics is not None
         self._fleets = Fleets(random.random)
         self._standing = Standing()
-        self._cache = ExactCache(state.cache, secret_from(state.pepper()), now_ms)
+        self._cache = KeptAnswers(state.cache, secret_from(state.pepper()), now_ms)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
 
@@ -153,6 +154,8 @@ class DataPlane:
         caches = compiled.declared.config.caches
         self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
         self._telemetry = compiled.declared.config.telemetry
+        folder = Path(caches.encoder) if caches.encoder else None
+        self._cache.semantic.adopt(wanted(compiled.snapshot), folder, caches.memory_bytes_max)
         if self._journal is None:
             settings = compiled.declared.config.journal
             self._durable = settings.fsync == "always"
@@ -265,6 +268,8 @@ class DataPlane:
             metrics.set(("signalbox_replicas_out_of_use", name), len(group.replicas) if group.cold(now_ns) else out)
         metrics.set(("signalbox_cache_entries",), self._cache.entries)
         metrics.set(("signalbox_cache_bytes",), self._cache.bytes_held)
+        for key, value in self._cache.semantic.gauges():
+            metrics.set(key, value)
         pools = self._transport.stats()
         for state in ("idle", "in_flight"):
             metrics.set(("signalbox_upstream_connections", state), sum(getattr(pool, state) for pool in pools))

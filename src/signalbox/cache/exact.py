@@ -1,4 +1,4 @@
-"""The exact cache of one process: the very same question gets the answer that was given before."""
+"""The kept answers of one process: the very same question gets the answer that was given before."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from signalbox.cache.entry import ENTRY_BYTES_MAX, Entry
 from signalbox.cache.memory import Memory
 from signalbox.cache.scope import Name
+from signalbox.cache.semantic import SemanticCache
 from signalbox.cache.shelf import EVERYTHING, Put, Shelf
 from signalbox.core.errors import CallError, StoreError
 
@@ -27,8 +28,9 @@ class Flight:
         self.failures = failures
 
 
-class ExactCache:
-    """flights: questions that are being asked now, by their key; as many as there are calls in flight, at most.
+class KeptAnswers:
+    """semantic: for questions in other words. flights: questions that are being asked now, by their key; as many as
+    there are calls in flight, at most.
 
     What cannot be looked up for sure, because the file cannot be read, is not there: an answer that may have been
     invalidated is never given.
@@ -42,6 +44,7 @@ class ExactCache:
         self._shelf: Shelf | None = None
         self._disk_bytes_max = 0
         self.flights: dict[bytes, Flight] = {}
+        self.semantic = SemanticCache()
 
     def resize(self, memory_bytes: int, disk_bytes: int) -> None:
         self._memory.bytes_max = memory_bytes
@@ -82,20 +85,25 @@ class ExactCache:
         shelf = self._open()
         return shelf.seen if shelf is not None and self._heard(shelf) else -1
 
-    def keep(self, name: Name, entry: Entry, since: int) -> None:
-        """Keeps an answer to a question that was asked at mark `since`, unless it was invalidated meanwhile."""
+    def current(self, tags: tuple[str, ...], since: int) -> bool:
+        """Whether nothing with one of these tags was invalidated since a mark."""
         shelf = self._open()
-        if shelf is None or since < 0 or len(entry.content) > ENTRY_BYTES_MAX or not self._heard(shelf):
-            return
-        if shelf.seen != since:
-            try:
-                ended = shelf.since(since, shelf.seen)
-            except StoreError:
-                return
-            if EVERYTHING in ended or not set(ended).isdisjoint(entry.tags):
-                return
-        self._memory.put(name.key, entry)
-        shelf.put(Put(name, entry, since))
+        if shelf is None or since < 0 or not self._heard(shelf):
+            return False
+        if shelf.seen == since:
+            return True
+        try:
+            ended = shelf.since(since, shelf.seen)
+        except StoreError:
+            return False
+        return EVERYTHING not in ended and set(ended).isdisjoint(tags)
+
+    def keep(self, name: Name, entry: Entry, since: int) -> None:
+        """Keeps an answer to a question that was asked at mark `since` and is current still."""
+        shelf = self._open()
+        if shelf is not None and len(entry.content) <= ENTRY_BYTES_MAX:
+            self._memory.put(name.key, entry)
+            shelf.put(Put(name, entry, since))
 
     def count(self, workload: str, figure: str, value: int = 1) -> None:
         """For `signalbox cache stats`."""
@@ -103,6 +111,7 @@ class ExactCache:
             self._shelf.count(workload, figure, value)
 
     def close(self) -> None:
+        self.semantic.close()
         if self._shelf is not None:
             self._shelf.close()
             self._shelf = None
@@ -126,6 +135,7 @@ class ExactCache:
                     self._memory.clear()
                 else:
                     self._memory.forget(ended)
+                self.semantic.forget(ended)
                 shelf.seen = newest
         except StoreError:
             return False

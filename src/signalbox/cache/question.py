@@ -58,6 +58,34 @@ def last_words(doc: dict[str, Any]) -> str:
     return ""
 
 
+def parted(doc: dict[str, Any]) -> tuple[dict[str, Any], str] | None:
+    """A call's body without its last words, and those words; None unless they are plain text and stand at the end."""
+    for field in ("messages", "input", "prompt"):
+        turns = doc.get(field)
+        if isinstance(turns, str):
+            return {**doc, field: ""}, turns
+        if isinstance(turns, list) and turns:
+            *before, last = cast("list[Any]", turns)
+            if not isinstance(last, dict):
+                return None
+            turn = cast("dict[str, Any]", last)
+            text = _only_text(turn.get("content")) if turn.get("role") == "user" else None
+            return None if text is None else ({**doc, field: [*before, {**turn, "content": ""}]}, text)
+    return None
+
+
+def _only_text(content: object) -> str | None:
+    if isinstance(content, str):
+        return content
+    parts = cast("list[Any]", content) if isinstance(content, list) else []
+    if len(parts) != 1 or not isinstance(parts[0], dict):
+        return None
+    part = cast("dict[str, Any]", parts[0])
+    text = part.get("text")
+    plain = part.keys() <= {"type", "text"} and part.get("type") in ("text", "input_text")
+    return text if plain and isinstance(text, str) else None
+
+
 def _text(content: object) -> str:
     if isinstance(content, str):
         return content

@@ -8,9 +8,11 @@ that switch a provider's features. There is no partial match.
 from __future__ import annotations
 
 from hashlib import blake2b
+from typing import Any
 
 import msgspec
 
+from signalbox.cache import question
 from signalbox.core.caching import Caching
 from signalbox.core.call import Call
 
@@ -29,11 +31,13 @@ _encode = msgspec.json.Encoder().encode
 
 class Name(msgspec.Struct, frozen=True, gc=False):
     """key: under which the answer is found. seal: what it is encrypted with on the disk; nobody who has not the whole
-    question can compute either. refresh: the caller wants a new answer, kept in place of the old one."""
+    question can compute either. refresh: the caller wants a new answer, kept in place of the old one. scope: what the
+    name was made from, besides the body."""
 
     key: bytes
     seal: bytes
     refresh: bool = False
+    scope: tuple[bytes, ...] = ()
 
 
 def name(call: Call, caching: Caching, secret: bytes) -> Name | str:
@@ -57,17 +61,31 @@ def name(call: Call, caching: Caching, secret: bytes) -> Name | str:
             refresh = refresh or b"no-cache" in said or said.strip() == b"refresh"
         elif header == _SCOPE_HEADER or header.startswith(_FEATURES):
             features += (header, value)
-    doc = call.doc
+    parts = (*scope(call, caching), call.query, *features)
     try:
-        asked = _encode({field: doc[field] for field in sorted(doc) if field not in UNREAD})
+        digest = _digest(parts, call.doc, secret, b"cache exact")
     except (ValueError, TypeError):
         return "body"
-    hashed = blake2b(digest_size=64, key=secret, person=b"cache exact")
-    for part in (*scope(call, caching), call.query, *features):
+    return Name(digest[:32], digest[32:], refresh, parts)
+
+
+def partition(call: Call, caching: Caching, name: Name, secret: bytes, encoder: str) -> tuple[bytes, str] | None:
+    """The scope of a question's last words, and these words; None where they cannot be told from the rest. A data class
+    that was found is part of it, and so is the encoder."""
+    assert caching.semantic is not None
+    found = question.parted(call.doc)
+    if found is None or not 0 < len(found[1].strip()) <= caching.semantic.embed_chars_max:
+        return None
+    return _digest((*name.scope, encoder.encode()), found[0], secret, b"cache meaning"), found[1]
+
+
+def _digest(parts: tuple[bytes, ...], doc: dict[str, Any], secret: bytes, person: bytes) -> bytes:
+    asked = _encode({field: doc[field] for field in sorted(doc) if field not in UNREAD})
+    hashed = blake2b(digest_size=64, key=secret, person=person)
+    for part in parts:
         hashed.update(b"%d:" % len(part) + part)
     hashed.update(asked)
-    digest = hashed.digest()
-    return Name(digest[:32], digest[32:], refresh)
+    return hashed.digest()
 
 
 def scope(call: Call, caching: Caching) -> tuple[bytes, ...]:

@@ -8,7 +8,7 @@ from signalbox.cache.shelf import Figures
 from signalbox.core.usage import usd
 
 # Outcomes that are answers from the cache.
-GIVEN = ("exact", "joined")
+GIVEN = ("exact", "joined", "semantic")
 SAVED = "saved_pico"
 
 

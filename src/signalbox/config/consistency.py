@@ -42,6 +42,7 @@ def check(config: Config, problems: Problems) -> None:
     _check_deployments(config, problems)
     for name, workload in config.workloads.items():
         _check_workload(name, workload, config, problems)
+        _check_cache(name, workload, config, problems)
     _check_default(config, problems)
     for name, target in config.aliases.items():
         _check_alias(name, target, config, problems)
@@ -118,6 +119,15 @@ def _check_deployments(config: Config, problems: Problems) -> None:
             problems.add(
                 ("deployments", name, "health"), "open_s is longer than open_s_max", "Lower open_s, or raise open_s_max"
             )
+
+
+def _check_cache(name: str, workload: Workload, config: Config, problems: Problems) -> None:
+    semantic = workload.cache.semantic if workload.cache is not None else None
+    for field in ("embedding", "judge"):
+        deployment = getattr(semantic, field, None)
+        if deployment is not None and deployment not in config.deployments:
+            path: Path = ("workloads", name, "cache", "semantic", field)
+            problems.add(path, f"there is no deployment {deployment!r}", did_you_mean(deployment, config.deployments))
 
 
 def _check_workload(name: str, workload: Workload, config: Config, problems: Problems) -> None:

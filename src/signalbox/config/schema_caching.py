@@ -7,8 +7,48 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 CacheTag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
+FolderName = Annotated[str, Meta(min_length=1, max_length=4096)]
 ToolName = Annotated[str, Meta(min_length=1, max_length=128)]
 DAY_S = 86_400
+
+
+class SemanticCache(Struct, frozen=True, forbid_unknown_fields=True):
+    """Answers for questions that mean the same as one that was answered before, under a bound on how often that is
+    wrong."""
+
+    error_share_max: Annotated[
+        float,
+        Meta(
+            ge=0.001,
+            le=0.5,
+            description="Highest share of wrong answers among those that it gives, held at 95 % confidence; it stops "
+            "giving any while that cannot be said.",
+        ),
+    ] = 0.02
+    ttl_s: Annotated[float, Meta(gt=0, le=365 * DAY_S, description="How long an answer may be given, in seconds.")] = (
+        DAY_S
+    )
+    embedding: Annotated[
+        CacheTag | None,
+        Meta(description="The deployment that turns questions into vectors; the built-in encoder when left out."),
+    ] = None
+    judge: Annotated[
+        CacheTag | None,
+        Meta(
+            description="The deployment that says whether two answers to audited questions agree; when left out, only "
+            "answers that say the same in the same words count as equal."
+        ),
+    ] = None
+    audit_share: Annotated[
+        float,
+        Meta(gt=0, le=1, description="Share of the questions it could answer that are asked all the same, to know."),
+    ] = 0.05
+    questions_max: Annotated[
+        int, Meta(ge=10, le=200_000, description="Questions that each process keeps of this workload.")
+    ] = 50_000
+    embed_chars_max: Annotated[
+        int, Meta(ge=16, le=20_000, description="Longer questions are not looked up.")
+    ] = 2000
 
 
 class Cache(Struct, frozen=True, forbid_unknown_fields=True):
@@ -51,6 +91,9 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
             "when it is whole. Only with `exact_ttl_s`."
         ),
     ] = True
+    semantic: Annotated[
+        SemanticCache | None, Meta(description="Answer questions that mean the same; never when left out.")
+    ] = None
 
 
 class Caches(Struct, frozen=True, forbid_unknown_fields=True):
@@ -62,3 +105,10 @@ class Caches(Struct, frozen=True, forbid_unknown_fields=True):
     disk_bytes_max: Annotated[
         int, Meta(ge=1 << 16, le=1 << 44, description="Disk in the state directory for kept answers of all processes.")
     ] = 512 << 20
+    encoder: Annotated[
+        FolderName | None,
+        Meta(
+            description="Folder of the text encoder that scripts/build_encoder.py wrote; without it semantic caches "
+            "compare spellings. Needs the extra `embed`.",
+        ),
+    ] = None

@@ -10,6 +10,22 @@ from signalbox.core.labels import INTERNAL
 SHARES = ("user", "key", "team", "tenant")
 
 
+class Semantic(msgspec.Struct, frozen=True):
+    """Answers for questions that mean the same. max_error: bound on the share of wrong ones among those that are given,
+    at 95 % confidence. embedding: the deployment that turns texts into vectors, empty for the built-in encoder.
+    audit_share: of would-be hits that are asked anyway, to know. embed_chars_max: longer questions are not looked up.
+    judge: the deployment that says whether two answers agree, empty for none.
+    """
+
+    ttl_s: float
+    max_error: float = 0.02
+    embedding: str = ""
+    audit_share: float = 0.05
+    entries_max: int = 50_000
+    embed_chars_max: int = 2000
+    judge: str = ""
+
+
 class Caching(msgspec.Struct, frozen=True):
     """exact_ttl_s: how long an answer serves the very same question, 0 for never. level_max: the highest level of
     content that is kept. tags: by which its entries may be invalidated besides the built-in ones. safe_tools: names of
@@ -24,4 +40,5 @@ class Caching(msgspec.Struct, frozen=True):
     safe_tools: frozenset[str] = frozenset()
     time_dependent: bool = False
     single_flight: bool = True
+    semantic: Semantic | None = None
     about: str = ""

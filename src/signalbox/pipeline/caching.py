@@ -20,10 +20,13 @@ from signalbox.core.records import CACHED, Opened, Settled
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame, Seen
 from signalbox.core.usage import NO_USAGE, PICO
+from signalbox.pipeline import meaning
 from signalbox.pipeline.recorder import Recorder
 from signalbox.pipeline.stages import Stages
 from signalbox.wire.table import DIALECTS
 
+# Stands for "the call is answered".
+GIVEN = Flight(0)
 Answering = Callable[[Call, Reply, Stages], Awaitable[None]]
 # Who waits for somebody else's answer waits no longer than this; then they ask themselves.
 JOIN_S_MAX = 120.0
@@ -42,22 +45,36 @@ async def answer(call: Call, reply: Reply, stages: Stages, ask: Answering) -> No
         _count(call, stages, f"bypass_{name}")
         await ask(call, reply, stages)
         return
+    flight = await _known(call, reply, stages, caching, name)
+    if flight is GIVEN:
+        return
+    lookup = await meaning.look(call, name, stages) if caching.semantic is not None else None
+    if lookup is not None and lookup.given is not None and (by := _giver(call, lookup.given)) is not None:
+        give(call, reply, stages, lookup.given, by, "semantic")
+        return
+    await _lead(call, reply, stages, ask, caching, name, flight, lookup)
+
+
+async def _known(call: Call, reply: Reply, stages: Stages, caching: Caching, name: Name) -> Flight | None:
+    """Gives the answer to the very same question, or to an equal call under way, and returns GIVEN. Otherwise the
+    flight that ended without an answer for this call, or None when there was none."""
     flight = None
+    if not caching.exact_ttl_s:
+        return None
     while not name.refresh:
         entry = stages.cache.find(name)
         if entry is not None and (by := _giver(call, entry)) is not None:
             give(call, reply, stages, entry, by, "exact" if flight is None else "joined")
-            return
+            return GIVEN
         if not caching.single_flight or (flight is not None and flight.alone):
             break
         earlier, flight = flight, stages.cache.flights.get(name.key)
         if flight is None:
-            flight = earlier
-            break
+            return earlier
         await _wait(flight)
         if flight.error is not None:
             raise flight.error
-    await _lead(call, reply, stages, ask, caching, name, flight)
+    return flight
 
 
 async def _wait(flight: Flight) -> None:
@@ -76,6 +93,7 @@ async def _lead(
     caching: Caching,
     name: Name,
     before: Flight | None,
+    lookup: meaning.Lookup | None,
 ) -> None:
     """Asks, keeps the answer, and lets those know who wait for it. before: the flight that ended without an answer."""
     cache = stages.cache
@@ -92,7 +110,7 @@ async def _lead(
         await ask(call, recorder, stages)
         entry = _entry(call, recorder, caching, stages)
         if entry is not None:
-            cache.keep(name, entry, since)
+            await _keep(call, entry, recorder, name, since, lookup, stages)
         elif flight is not None:
             flight.failures += recorder.refused
             flight.alone = not recorder.refused or flight.failures >= FAILURES_MAX
@@ -110,6 +128,25 @@ async def _lead(
         if flight is not None:
             del cache.flights[name.key]
             flight.over.set()
+
+
+async def _keep(
+    call: Call,
+    entry: Entry,
+    recorder: Recorder,
+    name: Name,
+    since: int,
+    lookup: meaning.Lookup | None,
+    stages: Stages,
+) -> None:
+    caching, cache = call.workload.cache, stages.cache
+    assert caching is not None
+    if not cache.current(entry.tags, since):
+        return
+    if caching.exact_ttl_s:
+        cache.keep(name, entry, since)
+    if lookup is not None and caching.semantic is not None and recorder.text:
+        await meaning.learn(call, lookup, entry, recorder.text, caching.semantic, stages)
 
 
 def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> Entry | None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from signalbox.cache.entry import BODY, ENTRY_BYTES_MAX, EVENTS, STREAM, encode_events
 from signalbox.core.call import AnswerHead, Reply
-from signalbox.core.hub import Event, Finished, Request, ToolCall, ToolStarted
+from signalbox.core.hub import Event, Finished, Request, Text, TextDelta, ToolCall, ToolStarted
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.wire.sse import SseDecoder
@@ -17,11 +19,31 @@ _EVENT_BYTES = 64
 MISS = "miss"
 
 
+class _Said(NamedTuple):
+    """How an answer ended, the names of the tools that it calls, and its text."""
+
+    finish: str
+    tools: set[str]
+    text: str
+
+
 class Recorder:
     """Implements core.call.Reply over another one. head: of the answer that was begun last. refused: the answer was an
-    error. form, content: what was told, once it is whole."""
+    error. form, content: what was told, once it is whole. text: of it, once it was asked whether it is keepable."""
 
-    __slots__ = ("_bytes", "_events", "_inner", "_raw", "complete", "content", "form", "head", "refused", "usage")
+    __slots__ = (
+        "_bytes",
+        "_events",
+        "_inner",
+        "_raw",
+        "complete",
+        "content",
+        "form",
+        "head",
+        "refused",
+        "text",
+        "usage",
+    )
 
     def __init__(self, inner: Reply) -> None:
         self._inner = inner
@@ -32,6 +54,7 @@ class Recorder:
         self.refused = False
         self.form = ""
         self.content = b""
+        self.text = ""
         self.complete = True
         self.usage: Usage | None = None
 
@@ -109,19 +132,22 @@ class Recorder:
         if api == "embeddings":
             return self.form == BODY and DIALECTS[api].seen(self.content).ok
         try:
-            finish, tools = self._said(api)
+            said = self._said(api)
         except ValueError:
             return False
-        return finish in WHOLE and tools <= safe_tools
+        self.text = said.text
+        return said.finish in WHOLE and said.tools <= safe_tools
 
-    def _said(self, api: str) -> tuple[str, set[str]]:
-        """How the answer ended, and the names of the tools that it calls. Raises ValueError when nobody can tell."""
+    def _said(self, api: str) -> _Said:
+        """Raises ValueError when nobody can tell."""
         if self.form == BODY:
             answer = DIALECTS[api].read_response(self.content)
-            return answer.finish, {part.name for part in answer.parts if isinstance(part, ToolCall)}
+            tools = {part.name for part in answer.parts if isinstance(part, ToolCall)}
+            return _Said(answer.finish, tools, "".join(part.text for part in answer.parts if isinstance(part, Text)))
         events = self._events
         if events is None:
             reader = DIALECTS[api].reader()
             events = [event for sse in SseDecoder().feed(self.content) for event in reader.read(sse)[0]]
         finish = next((event.reason for event in reversed(events) if isinstance(event, Finished)), "")
-        return finish, {event.name for event in events if isinstance(event, ToolStarted)}
+        tools = {event.name for event in events if isinstance(event, ToolStarted)}
+        return _Said(finish, tools, "".join(event.text for event in events if isinstance(event, TextDelta)))

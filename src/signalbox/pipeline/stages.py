@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from signalbox.cache.exact import ExactCache
+from signalbox.cache.exact import KeptAnswers
 from signalbox.core.ports import Dispatch, Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.room import GuardRoom
@@ -54,8 +54,8 @@ class Stages(msgspec.Struct, frozen=True):
     transport: Transport
     metering: Metering
     metrics: Metrics
-    cache: ExactCache
     observer: Observer
+    cache: KeptAnswers
     durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]

@@ -76,6 +76,18 @@ METRICS: tuple[Metric, ...] = (
     # --- caches ---
     Metric("signalbox_cache_lookups_total", "counter", "Calls by what their cache did.", ("workload", "outcome")),
     Metric("signalbox_cache_saved_usd_total", "counter", "What kept answers had cost at first.", ("workload",)),
+    Metric(
+        "signalbox_cache_semantic_threshold",
+        "gauge",
+        "Score from which answers to other words are given; above 1: none are.",
+        ("workload", "relation"),
+    ),
+    Metric(
+        "signalbox_cache_semantic_error_bound",
+        "gauge",
+        "Share of wrong answers among those given, at most, at 95 % confidence.",
+        ("workload", "relation"),
+    ),
     Metric("signalbox_cache_entries", "gauge", "Answers kept in memory."),
     Metric("signalbox_cache_bytes", "gauge", "Memory of kept answers."),
     # --- guards ---

@@ -1,0 +1,115 @@
+"""Questions that were answered, by what they mean: the nearest ones to a new question, and whether they agree.
+
+Questions that have the same answer form a group. A new question belongs to a group as far as the nearest known
+questions do: each votes with a weight that falls with its distance, against a constant vote for "none of these". The
+winner's share of all votes is the score; what a score is worth is for cache/risk.py to learn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from math import exp
+from typing import Any
+
+import msgspec
+
+from signalbox.cache.entry import Entry
+from signalbox.cache.verify import CHANGED, OPPOSED, REWORDED, Reading, compare
+from signalbox.embedding.extras import numpy
+
+NEAREST = 8
+# How fast a vote falls with distance (per unit of cosine), and the cosine at which "none of these" votes.
+SHARPNESS = 20.0
+NONE_OF_THESE = 0.62
+# Vectors are kept in one block that is doubled when it is full; most scopes have one question only.
+ROWS_FIRST = 1
+
+
+class Known(msgspec.Struct):
+    """One question that was answered. answer: its answer's words. group: questions with the same answer."""
+
+    reading: Reading
+    entry: Entry
+    answer: Reading
+    group: int
+
+
+class Candidate(msgspec.Struct, frozen=True):
+    """What could be given. score: 0 to 1. known: whose answer it is. relation: REWORDED or CHANGED; CHANGED as soon as
+    the nearest question of all differs by what may be the point of it."""
+
+    score: float
+    known: Known
+    relation: str
+
+
+class Neighbours:
+    """The questions of one scope: everything but the last words is the same. Not for two threads at once."""
+
+    __slots__ = ("_known", "_numpy", "_vectors", "dimensions")
+
+    def __init__(self, dimensions: int) -> None:
+        self._numpy = numpy()
+        self.dimensions = dimensions
+        self._vectors: Any = self._numpy.zeros((ROWS_FIRST, dimensions), dtype="float32")
+        self._known: list[Known] = []
+
+    def __len__(self) -> int:
+        return len(self._known)
+
+    @property
+    def bytes_held(self) -> int:
+        """Of the answers."""
+        return sum(known.entry.bytes_held for known in self._known)
+
+    def find(self, vector: Any, reading: Reading, now_ms: int) -> Candidate | None:
+        """The group that a question belongs to most, by its nearest member whose words allow it."""
+        count = len(self._known)
+        if not count:
+            return None
+        similar = self._vectors[:count] @ vector
+        nearest = min(NEAREST, count)
+        rows: Any = self._numpy.argpartition(similar, count - nearest)[count - nearest :]
+        found = sorted(((float(similar[row]), int(row)) for row in rows), reverse=True)
+        votes: dict[int, float] = {}
+        total = exp(SHARPNESS * (NONE_OF_THESE - 1))
+        for cosine, row in found:
+            vote = exp(SHARPNESS * (cosine - 1))
+            total += vote
+            group = self._known[row].group
+            votes[group] = votes.get(group, 0.0) + vote
+        winner = max(votes, key=lambda group: votes[group])
+        first = compare(reading, self._known[found[0][1]].reading)
+        for _, row in found:
+            known = self._known[row]
+            if known.group == winner and known.entry.expires_ms > now_ms:
+                relation = compare(reading, known.reading)
+                if relation != OPPOSED:
+                    return Candidate(votes[winner] / total, known, relation if first == REWORDED else CHANGED)
+        return None
+
+    def add(self, vector: Any, known: Known) -> None:
+        count = len(self._known)
+        if count == len(self._vectors):
+            grown = self._numpy.zeros((2 * count, self.dimensions), dtype="float32")
+            grown[:count] = self._vectors
+            self._vectors = grown
+        self._vectors[count] = vector
+        self._known.append(known)
+
+    def keep(self, wanted: Callable[[Known], bool]) -> None:
+        """Drops every question that is not wanted."""
+        self._keep([row for row, known in enumerate(self._known) if wanted(known)])
+
+    def keep_newest(self) -> None:
+        """Drops the older half."""
+        count = len(self._known)
+        self._keep(list(range(count - count // 2, count)))
+
+    def _keep(self, rows: list[int]) -> None:
+        if len(rows) == len(self._known):
+            return
+        kept = self._vectors[rows]
+        self._known = [self._known[row] for row in rows]
+        self._vectors = self._numpy.zeros((max(ROWS_FIRST, len(rows)), self.dimensions), dtype="float32")
+        self._vectors[: len(rows)] = kept
