@@ -74,6 +74,15 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
         "an admin's credential on the data plane",
         ("gateway/test_key_scopes.py::test_a_key_with_a_role_calls_no_model",),
     ),
+    12: (
+        "forged, stretched and confused tokens",
+        (
+            "gateway/test_tokens.py::test_no_forged_token_is_taken_and_none_says_why",
+            "gateway/test_tokens.py::test_a_token_ends_while_it_is_remembered",
+            "gateway/test_tokens.py::test_claims_choose_and_never_widen",
+            "gateway/test_tokens.py::test_a_key_set_that_is_none_is_no_configuration",
+        ),
+    ),
     15: (
         "guessing keys",
         (

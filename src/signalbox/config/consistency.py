@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from signalbox.config.allowances import check_budgets
 from signalbox.config.choosing import check_choosing
 from signalbox.config.declared import operator_of
+from signalbox.config.issuers import check_issuers
 from signalbox.config.prices import check_prices
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.schema import (
@@ -50,6 +51,7 @@ def check(config: Config, problems: Problems) -> None:
         _check_listed(("teams", name, "workloads"), team.workloads, ("workloads",), problems)
     _check_rules(config, problems)
     check_budgets(config, problems)
+    check_issuers(config, problems)
     if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
         problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 

@@ -14,6 +14,7 @@ from msgspec import Meta, Struct, field
 from signalbox.config.schema_caching import Cache, Caches
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
+from signalbox.config.schema_issuers import Issuer
 from signalbox.config.schema_loops import Loops
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.config.schema_tiering import Tiered
@@ -1006,6 +1007,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     rules: Annotated[
         list[Rule], Meta(max_length=5000, description="Where content may go. Every rule that applies must allow.")
     ] = []
+    issuers: Annotated[
+        dict[Name, Issuer], Meta(max_length=100, description="Whose signed tokens are taken in place of virtual keys.")
+    ] = {}
     server: Annotated[Server, Meta(description="Limits of the data plane's listening side.")] = field(
         default_factory=Server
     )

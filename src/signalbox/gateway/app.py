@@ -156,10 +156,12 @@ class Gateway:
         self.stages = stages
         self.limits = limits
         self.watch.adopt(limits.overload)
+        self.swap_keys(self.keyring)
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
-        self.stages.owners.shared = keyring.tenants > 1
+        keyring.adopt(self.stages.snapshot.issuers)
+        self.stages.owners.shared = keyring.several_tenants
 
     def not_ready(self) -> str:
         """Why this process should get no traffic; empty when it should."""

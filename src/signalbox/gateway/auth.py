@@ -9,7 +9,9 @@ from hashlib import sha256
 from signalbox.core import keys
 from signalbox.core.call import Principal
 from signalbox.core.errors import Unauthenticated
+from signalbox.core.issuers import Issuer
 from signalbox.gateway.http import Headers
+from signalbox.gateway.tokens import Tokens
 
 _NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)
 GOOD_MAX = 65_536
@@ -22,16 +24,26 @@ class Keyring:
     Keys that were found good are remembered, by their hash and not as they are, until the next replacement.
     """
 
-    __slots__ = ("_digester", "_entries", "_good")
+    __slots__ = ("_digester", "_entries", "_good", "_tokens")
 
     def __init__(self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]]) -> None:
         self._digester = keys.Digester(pepper)
         self._entries = entries
         self._good: dict[bytes, Principal] = {}
+        self._tokens: Tokens | None = None
+
+    def adopt(self, issuers: tuple[Issuer, ...]) -> None:
+        """From now on tokens of these issuers are taken too, and of no others."""
+        if issuers != (self._tokens.issuers if self._tokens is not None else ()):
+            self._tokens = Tokens(issuers) if issuers else None
+            self._good.clear()
 
     @property
-    def tenants(self) -> int:
-        return len({principal.tenant for _, principal in self._entries.values()})
+    def several_tenants(self) -> bool:
+        """Whether callers of more than one tenant may come."""
+        tenants = {principal.tenant for _, principal in self._entries.values()}
+        issuers = self._tokens.issuers if self._tokens is not None else ()
+        return len(tenants | {one.tenant for one in issuers}) > 1 or any(one.tenant_claim for one in issuers)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -41,7 +53,7 @@ class Keyring:
         hashed = sha256(key.encode("ascii", "replace")).digest()
         principal = self._good.get(hashed)
         if principal is None:
-            principal = self._checked(key)
+            principal = self._checked(key, now_s)
             if len(self._good) >= GOOD_MAX:
                 self._good.clear()
             self._good[hashed] = principal
@@ -49,9 +61,11 @@ class Keyring:
             raise Unauthenticated("The API key has expired.")
         return principal
 
-    def _checked(self, key: str) -> Principal:
+    def _checked(self, key: str, now_s: float) -> Principal:
         parts = keys.split(key)
         if parts is None:
+            if self._tokens is not None and key.count(".") == 2:
+                return self._tokens.principal(key, now_s)
             raise Unauthenticated(f"The API key is not a Signalbox key. {_HINT}")
         stored, principal = self._entries.get(parts[0], _NOBODY)
         if not hmac.compare_digest(self._digester.digest(parts[1]), stored) or principal is None:

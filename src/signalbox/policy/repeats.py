@@ -173,6 +173,6 @@ def _arguments(value: object) -> bytes:
     if isinstance(value, str):
         try:
             value = msgspec.json.decode(value)
-        except msgspec.DecodeError:
+        except (msgspec.DecodeError, RecursionError):
             return str(value).encode("utf-8", "replace")
     return msgspec.json.encode(value, order="sorted")

@@ -10,6 +10,7 @@ import msgspec
 
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target, operator_of
+from signalbox.config.issuers import issuers_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
 from signalbox.core.call import Principal
 from signalbox.core.guards import GuardUse
@@ -213,6 +214,7 @@ def compile_snapshot(
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
+        issuers=issuers_of(config),
         share_provider_state=config.conversations.share_provider_state,
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
         budgets=declared_budgets(config),
