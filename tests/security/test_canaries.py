@@ -13,7 +13,7 @@ import pytest
 
 from harness import Box, running
 from signalbox.simulator.settings import SimulatorSettings
-from signalbox.telemetry.metrics import render
+from signalbox.telemetry.prometheus import render
 
 # `make crosstalk` asks for ten thousand.
 STREAMS = int(os.environ.get("SIGNALBOX_STREAMS", "200"))
