@@ -254,8 +254,8 @@ def main() -> int:
             verified = installation.cli("ledger", "verify")[0]
             if not verified["ok"]:
                 soak.wrong["the chains do not verify"] += 1
-            if log := installation.log.read_text().count('"level":"error"'):
-                soak.wrong[f"{log} errors in the log: {installation.log.read_text()[:400]}"] += 1
+            if log := installation.errors_in_log():
+                soak.wrong[f"{len(log)} errors in the log: {log[0]}"] += 1
         finally:
             installation.close()
     figures = soak.figures | {

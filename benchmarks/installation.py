@@ -145,6 +145,11 @@ class Installation:
         with urllib.request.urlopen(f"{self.simulator_url}/{provider}/metrics", timeout=60) as answer:
             return answer.read().decode()
 
+    def errors_in_log(self) -> list[str]:
+        """What operators are told; calls that failed as their provider was made to fail are lines of another kind."""
+        lines = self.log.read_text().splitlines()
+        return [line[:400] for line in lines if '"level":"error"' in line and '"event":"request"' not in line]
+
     def metrics(self) -> dict[str, float]:
         """Sums by metric name."""
         with urllib.request.urlopen(f"{self.admin_url}/metrics", timeout=60) as answer:

@@ -452,8 +452,8 @@ def main() -> int:
             verified = installation.cli("ledger", "verify")[0]
             if not verified["ok"] or any(chain["open"] for chain in verified["chains"]):
                 soak.wrong.append("the chains do not verify")
-            if log := installation.log.read_text().count('"level":"error"'):
-                soak.wrong.append(f"{log} errors in the log: {installation.log.read_text()[:400]}")
+            if log := installation.errors_in_log():
+                soak.wrong.append(f"{len(log)} errors in the log: {log[0]}")
         finally:
             installation.close()
     sys.stdout.write(msgspec.json.encode(soak.figures | {"seed": words.seed, "wrong": soak.wrong}).decode() + "\n")

@@ -11,13 +11,13 @@ def test_a_bond_is_its_tenants_and_ends() -> None:
     assert (bond.deployment, bond.key) == ("one", 7)
     assert bonds.find("b", "resp_1", 0) is None
     assert bonds.find("a", "resp_1", HELD_NS) is None
-    assert not bonds.by_name
+    assert not bonds.known
 
 
 def test_they_are_bounded_and_the_oldest_goes_first() -> None:
     bonds = Bonds()
     for number in range(BONDS_MAX + 5):
         bonds.tie("a", number, "one", 0, number)
-    assert len(bonds.by_name) == BONDS_MAX
+    assert len(bonds.known) == BONDS_MAX
     assert bonds.find("a", 4, 0) is None
     assert bonds.find("a", 5, 0) is not None

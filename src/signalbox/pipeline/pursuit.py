@@ -93,7 +93,7 @@ class Pursuit:
         # Of the prompt, once a deployment with several replicas asks for them.
         self._blocks: list[int] | None = None
         envelope = call.envelope
-        if fleet.bonds.by_name and (envelope.stateful or envelope.opaque):
+        if fleet.bonds.known and (envelope.stateful or envelope.opaque):
             self._follow_bond()
         if fleet.quarantine.until:
             self._check_quarantine()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from hashlib import blake2b
+
 import msgspec
 
 # As long as a provider's own stored answers are asked for in practice; after that, order decides again.
 HELD_NS = 3_600_000_000_000
-BONDS_MAX = 20_000
+# About 2.5 MB.
+BONDS_MAX = 10_000
 
 
 class Bond(msgspec.Struct, frozen=True, gc=False):
@@ -19,24 +22,32 @@ class Bond(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bonds:
-    """Bonds by tenant and name (an answer's id, a conversation), the oldest forgotten first when there are too many.
-    Each process knows its own; a call that comes to another one is served in the usual order. by_name: to be looked at
-    for whether there are any; every call asks that."""
+    """Bonds by tenant and name (an answer's id, a file's, a conversation), the oldest forgotten first when there are
+    too many. Each process knows its own; a call that comes to another one is served in the usual order. known: to be
+    looked at for whether there are any; every call asks that. It holds digests of the names, which can be long."""
 
-    __slots__ = ("by_name",)
+    __slots__ = ("known",)
 
     def __init__(self) -> None:
-        self.by_name: dict[tuple[str, str | int], Bond] = {}
+        self.known: dict[int, Bond] = {}
 
     def tie(self, tenant: str, name: str | int, deployment: str, key: int, now_ns: int) -> None:
-        self.by_name.pop((tenant, name), None)
-        if len(self.by_name) >= BONDS_MAX:
-            del self.by_name[next(iter(self.by_name))]
-        self.by_name[tenant, name] = Bond(deployment, key, now_ns + HELD_NS)
+        mark = _mark(tenant, name)
+        self.known.pop(mark, None)
+        if len(self.known) >= BONDS_MAX:
+            del self.known[next(iter(self.known))]
+        self.known[mark] = Bond(deployment, key, now_ns + HELD_NS)
 
     def find(self, tenant: str, name: str | int, now_ns: int) -> Bond | None:
-        bond = self.by_name.get((tenant, name))
+        mark = _mark(tenant, name)
+        bond = self.known.get(mark)
         if bond is not None and bond.until_ns <= now_ns:
-            del self.by_name[tenant, name]
+            del self.known[mark]
             return None
         return bond
+
+
+def _mark(tenant: str, name: str | int) -> int:
+    kind = "#" if isinstance(name, int) else ":"
+    said = f"{tenant}\0{kind}{name}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(said, digest_size=8).digest(), "big")
