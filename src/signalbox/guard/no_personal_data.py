@@ -25,13 +25,35 @@ _DETECTORS = (
     phones.DETECTOR,
     persons.DETECTOR,
 )
-_GATE = re.compile(r"[0-9@]|[^\W\d_a-z]")
-_OPENS = (
-    # The last word, with names before it.
-    re.compile(r"(?:[^\W\d_a-z][\w'’.-]{0,24}[ \t]){0,3}\S{0,96}\Z"),
-    # Numbers in groups, and what stands before the digits of some.
-    re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z"),
-)
+# A digit, an address, or two words in a row that begin with capitals; in other scripts anything.
+_SIGNS = re.compile(r"[0-9@]")
+_TWO_NAMES = re.compile(r"[A-Z][\w'.-]{0,30}+[ \t]{1,3}+[A-Z]", re.ASCII)
+# Numbers in groups, and what stands before the digits of some.
+_NUMBER = re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z")
+_NUMBER_CHARS_MAX = 72
+_NAMES_BEFORE = 3
+
+
+def _may_hold(text: str) -> bool:
+    return _SIGNS.search(text) is not None or not text.isascii() or _TWO_NAMES.search(text) is not None
+
+
+def _opens(text: str, begin: int) -> int:
+    """The last word, with names before it, and numbers in groups."""
+    at = len(text)
+    while at > begin and not text[at - 1].isspace():
+        at -= 1
+    found = at
+    if at == len(text) or text[at].isupper() or not text[at].isalpha():
+        for _ in range(_NAMES_BEFORE):
+            before = text[begin:at].rstrip(" \t")
+            start = max(before.rfind(" "), before.rfind("\n"), before.rfind("\t")) + 1
+            if not before or not before[start : start + 1].isupper() or len(before) == at - begin:
+                break
+            at = found = begin + start
+    tail = max(begin, len(text) - _NUMBER_CHARS_MAX)
+    number = _NUMBER.search(text, tail) if _SIGNS.search(text, tail) is not None else None
+    return min(found, number.start()) if number is not None else found
 
 
 class _Watch:
@@ -50,7 +72,7 @@ class _Watch:
 
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._spans = Spans(_DETECTORS, _GATE, _OPENS, HOLD_CHARS_MAX)
+        self._spans = Spans(_DETECTORS, _may_hold, _opens, HOLD_CHARS_MAX)
         self._action = action
 
     def watch(self, call: Call) -> _Watch:

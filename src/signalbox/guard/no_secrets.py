@@ -17,25 +17,79 @@ NAME = "no-secrets"
 # A private key is the longest thing that is waited for.
 HOLD_CHARS_MAX = 8400
 
-_NAMES = r"(?:pass|pwd|secret|token|key|auth|cred|seed)"
-_BEGUN = "|".join(sorted({re.escape(one[:end]) for one in PREFIXES for end in range(1, len(one))}, key=len))
-_WHOLE = "|".join(re.escape(one) for one in sorted(PREFIXES, key=len, reverse=True))
-_GATE = re.compile(rf"(?i){_NAMES}|bearer|basic|ntlm|digest|negotiate|-----begin|://|[\w./+=-]{{16,}}")
-_OPENS = (
-    # A known beginning of a key, or a piece of one.
-    re.compile(rf"(?<![A-Za-z0-9])(?:(?:{_WHOLE})[\w./+=-]{{0,4096}}|{_BEGUN})\Z"),
-    # A value that a name announces.
+_NEEDLES = ("pass", "pwd", "secret", "token", "key", "auth", "cred", "seed")
+_NAMES = rf"(?:{'|'.join(_NEEDLES)})"
+_SCHEMES = ("bearer", "basic", "ntlm", "digest", "negotiate", "apikey")
+_WORDS = (*_NEEDLES, *_SCHEMES, "-----begin", "://")
+# A shorter word is no key that says what it is.
+_RUN_CHARS_MIN = 16
+
+# Beginnings of known keys, by their first characters, and pieces of beginnings.
+_BEGUN = frozenset(one[:end] for one in PREFIXES for end in range(1, len(one)))
+_SHORTEST = min(map(len, PREFIXES))
+_BY_START: dict[str, tuple[str, ...]] = {
+    start: tuple(one for one in PREFIXES if one.startswith(start)) for start in {one[:_SHORTEST] for one in PREFIXES}
+}
+_RUN_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+=-")
+_RUN_CHARS_MAX = 4096
+
+# A value that a name, a flag or an authentication scheme announces.
+_ANNOUNCED = (
     re.compile(
         rf"(?i){_NAMES}[\w.-]{{0,32}}+\\?[\"'`\])]{{0,4}}+"
         r"(?:\s{0,8}(?:=>|:=|={1,3}|!=|:|,|\(|<-|->)|\s(?:is|to|with)\b)\s{0,8}(?:[\[{(]\s{0,2})?"
         r"(?P<v>\\?[\"'`]{1,3}[^\"'`\n]{0,512}|[^\s\"'`,;(){}\[\]<>&|]{0,512})\Z"
     ),
     re.compile(rf"(?i)-[\w-]{{0,24}}{_NAMES}[\w-]{{0,24}}[ =](?P<v>\S{{0,128}})\Z"),
-    re.compile(r"(?i)\b(?:bearer|basic|ntlm|digest|negotiate|apikey|token)[ :]{1,2}(?P<v>[\"']?[\w.~+/=-]{0,4096})\Z"),
-    re.compile(r"://(?P<v>[^\s/@\"'`<>]{0,256}@?)\Z"),
-    re.compile(r"(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/(?P<v>[\w/+-]{0,200})\Z"),
-    re.compile(r"-{1,5}(?:B(?:E(?:G(?:I(?:N[A-Z0-9 ]{0,64}-{0,5}[^-]{0,8192})?)?)?)?)?\Z"),
 )
+_ANNOUNCED_CHARS_MAX = 640
+_SCHEME = re.compile(rf"(?i)\b(?:{'|'.join(_SCHEMES)}|token)[ :]{{1,2}}(?P<v>[\"']?[\w.~+/=-]{{0,4096}})\Z")
+_ADDRESS = re.compile(r"://(?P<v>[^\s/@\"'`<>]{0,256}@?)\Z")
+_WEBHOOK = re.compile(r"(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/(?P<v>[\w/+-]{0,200})\Z")
+_BLOCK = re.compile(r"-{1,5}(?:B(?:E(?:G(?:I(?:N[A-Z0-9 ]{0,64}-{0,5}[^-]{0,8192})?)?)?)?)?\Z")
+
+
+def _may_hold(text: str) -> bool:
+    low = text.lower()
+    return any(word in low for word in _WORDS) or max(map(len, text.split()), default=0) >= _RUN_CHARS_MIN
+
+
+def _opens(text: str, begin: int) -> int:
+    """Where what may become a secret begins. Ordinary words cost a look at the last one, and for a few substrings."""
+    found = _run(text, begin)
+    tail = text[max(begin, len(text) - _ANNOUNCED_CHARS_MAX) :].lower()
+    if any(needle in tail for needle in _NEEDLES):
+        for pattern in _ANNOUNCED:
+            found = _earlier(pattern, text, max(begin, len(text) - _ANNOUNCED_CHARS_MAX), found)
+    if any(scheme in tail for scheme in _SCHEMES) or "token" in tail:
+        found = _earlier(_SCHEME, text, begin, found)
+    if "://" in tail:
+        found = _earlier(_ADDRESS, text, begin, found)
+        found = _earlier(_WEBHOOK, text, begin, found)
+    return _earlier(_BLOCK, text, begin, found) if "-" in text[begin:] else found
+
+
+def _earlier(pattern: re.Pattern[str], text: str, begin: int, found: int) -> int:
+    match = pattern.search(text, begin)
+    if match is None:
+        return found
+    return min(found, match.start("v") if "v" in pattern.groupindex else match.start())
+
+
+def _run(text: str, begin: int) -> int:
+    """Where in the unfinished run of characters at the end a known key may begin."""
+    at = end = len(text)
+    begin = max(begin, end - _RUN_CHARS_MAX)
+    while at > begin and text[at - 1] in _RUN_CHARS:
+        at -= 1
+    start = at
+    while start < end:
+        if start == at or text[start - 1] in "_-./+=":
+            rest = text[start:]
+            if rest in _BEGUN or any(rest.startswith(one) for one in _BY_START.get(rest[:_SHORTEST], ())):
+                return start
+        start += 1
+    return end
 
 
 class _Watch:
@@ -54,7 +108,7 @@ class _Watch:
 
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._watch = _Watch(Spans([secrets.DETECTOR], _GATE, _OPENS, HOLD_CHARS_MAX), action)
+        self._watch = _Watch(Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX), action)
 
     def watch(self, call: Call) -> _Watch:
         return self._watch

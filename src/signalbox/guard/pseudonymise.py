@@ -110,6 +110,11 @@ class _Requests:
         conversation = self._conversation(scope, len(known))
         names = conversation.names
         names.learn(known)
+        guarded = sent.call.guarded
+        assert guarded is not None
+        guarded.memory[NAME] = names
+        if not known and _holds_nothing(sent.call):
+            return NOTHING_HIDDEN
         literals = _literals(sent.body)
         unread = [one for one in literals if (hash(one.text), len(one.text)) not in conversation.read]
         entries = names.new(_found(unread))
@@ -119,14 +124,9 @@ class _Requests:
         if len(conversation.read) + len(unread) > READ_MAX:
             conversation.read.clear()
         conversation.read.update([(hash(one.text), len(one.text)) for one in unread])
-        guarded = sent.call.guarded
-        assert guarded is not None
-        guarded.memory[NAME] = names
-        if not len(names):
-            return Screened(transformed=NAME)
-        body, count = _replaced(sent.body, literals, names)
+        body, count = _replaced(sent.body, literals, names) if len(names) else (sent.body, 0)
         if not count:
-            return Screened(transformed=NAME)
+            return NOTHING_HIDDEN
         return Screened(body, (Verdict(NAME, "hidden", REPLACE, "request", count),), NAME)
 
     def _wanted(self, sent: Outgoing) -> bool:
@@ -145,6 +145,14 @@ class _Requests:
                 self._conversations.popitem(last=False)
         self._conversations.move_to_end(scope)
         return found
+
+
+NOTHING_HIDDEN = Screened(transformed=NAME)
+
+
+def _holds_nothing(call: Call) -> bool:
+    """Whether all detectors have read the call already, and found nothing in it."""
+    return not call.found and call.workload.classify.detectors is None and call.decided_ns > 0
 
 
 def _found(literals: list[_Literal]) -> list[tuple[str, str]]:

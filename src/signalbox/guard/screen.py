@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from signalbox.core.call import Call
 from signalbox.core.errors import GuardFailed
 from signalbox.core.guards import CUT, FLAG, SKIPPED, Channel, Guarded, Verdict
 from signalbox.guard.contract import Guard, Watch, Window
 from signalbox.guard.json_text import JsonText
 from signalbox.guard.room import GuardSet
+from signalbox.guard.window import TextWindow
 
 # What an answer may have open at once; more is an attack on our memory, and ends it.
 CHANNELS_MAX = 4096
@@ -76,8 +79,20 @@ class Screen:
         state = self._begin(channel)
         if state.json is not None:
             text = state.json.feed(text)
-        out = self._pass(state.windows, 0, text, channel.kind, record) if text else ""
-        return out if self.cut else out + self._finish(state, channel, record)
+            text += state.json.end()
+        for guard, window in state.windows:
+            before = text
+            try:
+                text, verdicts = _all_of(window, text)
+            except Exception as error:
+                self._failed(guard, error, channel.kind)
+                text, verdicts = before, ()
+            if verdicts:
+                record.note(verdicts)
+                if verdicts[-1].action == CUT:
+                    self.cut = True
+                    return text
+        return text
 
     def over(self) -> None:
         """The answer is over, nothing is open any more."""
@@ -155,3 +170,15 @@ class Screen:
         self._record.note([Verdict(guard.use.name, "failed", action, where)])
         if not guard.use.fail_open:
             raise GuardFailed(f"Guard {guard.use.name} could not look at the answer.") from error
+
+
+def _all_of(window: Window, text: str) -> tuple[str, Sequence[Verdict]]:
+    """What a window lets through of a text of which nothing follows."""
+    if isinstance(window, TextWindow):
+        out, verdict = window.whole(text)
+        return out, (verdict,) if verdict is not None else ()
+    out, first = window.feed(text) if text else ("", None)
+    if first is not None and first.action == CUT:
+        return out, (first,)
+    rest, last = window.end()
+    return out + rest, [one for one in (first, last) if one is not None]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Sequence
 
 from signalbox.detectors.detector import Detector
@@ -15,23 +14,23 @@ CONTEXT_CHARS = 160
 
 
 class Spans:
-    """A finder over detectors. gate: where it does not match there is nothing to find, and the detectors need not look.
-    opens: what may be the beginning of a finding, at the end of a text, from its group `v` on or from its start.
-    allowed: findings that are none."""
+    """A finder over detectors. gate: false where there is nothing to find, so that the detectors need not look. opens:
+    where in a text (looking no further back than its second argument) what may be the beginning of a finding begins;
+    the length of the text where nothing does. allowed: findings that are none."""
 
     context_chars = CONTEXT_CHARS
 
     def __init__(
         self,
         detectors: Sequence[Detector],
-        gate: re.Pattern[str],
-        opens: Sequence[re.Pattern[str]],
+        gate: Callable[[str], bool],
+        opens: Callable[[str, int], int],
         hold_chars_max: int,
         allowed: Callable[[str], bool] | None = None,
     ) -> None:
         self._scanner = Scanner(detectors)
         self._gate = gate
-        self._opens = tuple(opens)
+        self._opens = opens
         self.hold_chars_max = hold_chars_max
         self._allowed = allowed
         self._last: tuple[str, list[Found]] = ("", [])
@@ -44,7 +43,7 @@ class Spans:
         return other
 
     def find(self, text: str, at: int, last: bool) -> Hit | None:
-        if self._gate.search(text) is None:
+        if not self._gate(text):
             return None
         scanned, found = self._last
         if scanned != text:
@@ -59,11 +58,4 @@ class Spans:
         return None
 
     def open_from(self, text: str, at: int) -> int:
-        begin = max(0, len(text) - self.hold_chars_max - CONTEXT_CHARS)
-        found = len(text)
-        for pattern in self._opens:
-            match = pattern.search(text, begin)
-            if match is not None:
-                start = match.start("v") if "v" in pattern.groupindex else match.start()
-                found = min(found, max(at, start))
-        return found
+        return max(at, self._opens(text, max(0, len(text) - self.hold_chars_max - CONTEXT_CHARS)))

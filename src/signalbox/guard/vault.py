@@ -47,10 +47,11 @@ class FileVault:
         self, folder: Path, key: bytes, *, durable: bool = False, now_s: Callable[[], float] = time.time
     ) -> None:
         self._folder = folder
+        self._root = str(folder)
         self._key = hashlib.blake2b(key, digest_size=32, person=b"pseudonyms").digest()
         self._durable = durable
         self._now_s = now_s
-        self._known: OrderedDict[bytes, tuple[AESGCM, Path, int, int, list[Entry]]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[bytes, str, int, int, list[Entry]]] = OrderedDict()
         self._made = 0
         try:
             folder.mkdir(mode=0o700, exist_ok=True)
@@ -59,9 +60,9 @@ class FileVault:
 
     def recall(self, scope: bytes, lifetime_s: int) -> list[Entry]:
         """The entries of a conversation, oldest first; it is in use again."""
-        cipher, path, inode, read, entries = self._of(scope)
+        key, path, inode, read, entries = self._of(scope)
         try:
-            found = path.stat()
+            found = os.stat(path)
         except FileNotFoundError:
             self._known.pop(scope, None)
             return []
@@ -80,7 +81,7 @@ class FileVault:
                 raise _unusable(error) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_SH)
-                known = self._read(scope, file, cipher, path, inode, read, entries)
+                known = self._read(scope, file, key, path, inode, read, entries)
             except OSError as error:
                 raise _unusable(error) from None
             finally:
@@ -92,9 +93,9 @@ class FileVault:
     def keep(self, scope: bytes, entries: Sequence[Entry], lifetime_s: int) -> list[Entry]:
         """Adds (token, value) entries; returns all that hold. A value that another process was first with keeps that
         one's token."""
-        cipher, path, inode, read, known = self._of(scope)
+        key, path, inode, read, known = self._of(scope)
         try:
-            path.parent.mkdir(mode=0o700, exist_ok=True)
+            os.makedirs(path.rpartition("/")[0], mode=0o700, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             try:
                 fcntl.flock(file, fcntl.LOCK_EX)
@@ -104,8 +105,8 @@ class FileVault:
                     inode = -1
                 elif not found.st_size:
                     self._sweep(lifetime_s)
-                known = self._read(scope, file, cipher, path, inode, read, known)
-                self._append(scope, file, cipher, path, known, entries)
+                known = self._read(scope, file, key, path, inode, read, known)
+                self._append(scope, file, key, path, known, entries)
             finally:
                 os.close(file)
             _touch(path, self._now_s())
@@ -114,14 +115,14 @@ class FileVault:
         return self._known[scope][4]
 
     def _append(
-        self, scope: bytes, file: int, cipher: AESGCM, path: Path, known: list[Entry], entries: Sequence[Entry]
+        self, scope: bytes, file: int, key: bytes, path: str, known: list[Entry], entries: Sequence[Entry]
     ) -> None:
         values = {value for _, value in known}
         tokens = {token for token, _ in known}
         new = [one for one in entries if one[1] not in values and one[0] not in tokens]
         if len(known) + len(new) > ENTRIES_MAX:
             raise Overloaded("The conversation holds more values than can be kept, so nothing is sent.")
-        data = b"".join([_sealed(cipher, scope, one) for one in new])
+        data = b"".join([_sealed(key, scope, one) for one in new])
         if data:
             size = os.fstat(file).st_size
             if os.pwrite(file, data, size) != len(data):
@@ -129,19 +130,19 @@ class FileVault:
                 raise OSError(0, "a write was cut short")
             if self._durable:
                 os.fsync(file)
-        self._remember(scope, cipher, path, os.fstat(file), [*known, *new])
+        self._remember(scope, key, path, os.fstat(file), [*known, *new])
 
-    def _of(self, scope: bytes) -> tuple[AESGCM, Path, int, int, list[Entry]]:
+    def _of(self, scope: bytes) -> tuple[bytes, str, int, int, list[Entry]]:
         known = self._known.get(scope)
         if known is not None:
             self._known.move_to_end(scope)
             return known
         name = hashlib.blake2b(scope, digest_size=16, key=self._key, person=b"name").hexdigest()
-        cipher = AESGCM(hashlib.blake2b(scope, digest_size=32, key=self._key, person=b"cipher").digest())
-        return cipher, self._folder / name[:2] / name[2:], -1, 0, []
+        key = hashlib.blake2b(scope, digest_size=32, key=self._key, person=b"cipher").digest()
+        return key, f"{self._root}/{name[:2]}/{name[2:]}", -1, 0, []
 
     def _read(
-        self, scope: bytes, file: int, cipher: AESGCM, path: Path, inode: int, read: int, entries: list[Entry]
+        self, scope: bytes, file: int, key: bytes, path: str, inode: int, read: int, entries: list[Entry]
     ) -> list[Entry]:
         """What the file holds, of which `read` bytes are known."""
         found = os.fstat(file)
@@ -151,20 +152,22 @@ class FileVault:
         if len(data) != found.st_size - read:
             raise OSError(0, "the file was cut")
         new = list(entries)
+        opened = AESGCM(key) if data else None
         at = 0
         while at < len(data):
             size = int.from_bytes(data[at : at + 4], "little")
             sealed = data[at + 4 : at + 4 + size]
             try:
-                new.append(_decode(cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], scope)))
+                assert opened is not None
+                new.append(_decode(opened.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], scope)))
             except (InvalidTag, ValueError, msgspec.DecodeError):
                 raise OSError(0, "the file is damaged") from None
             at += 4 + size
-        self._remember(scope, cipher, path, found, new)
+        self._remember(scope, key, path, found, new)
         return new
 
-    def _remember(self, scope: bytes, cipher: AESGCM, path: Path, found: os.stat_result, entries: list[Entry]) -> None:
-        self._known[scope] = (cipher, path, found.st_ino, found.st_size, entries)
+    def _remember(self, scope: bytes, key: bytes, path: str, found: os.stat_result, entries: list[Entry]) -> None:
+        self._known[scope] = (key, path, found.st_ino, found.st_size, entries)
         self._known.move_to_end(scope)
         if len(self._known) > REMEMBERED_MAX:
             self._known.popitem(last=False)
@@ -183,15 +186,15 @@ class FileVault:
                 one.unlink(missing_ok=True)
 
 
-def _sealed(cipher: AESGCM, scope: bytes, entry: Entry) -> bytes:
+def _sealed(key: bytes, scope: bytes, entry: Entry) -> bytes:
     if len(entry[1].encode("utf-8", "replace")) > VALUE_BYTES_MAX:
         raise Overloaded("A value is too long to be kept, so nothing is sent.")
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = nonce + cipher.encrypt(nonce, _encode(entry), scope)
+    sealed = nonce + AESGCM(key).encrypt(nonce, _encode(entry), scope)
     return len(sealed).to_bytes(4, "little") + sealed
 
 
-def _touch(path: Path, now_s: float) -> None:
+def _touch(path: str, now_s: float) -> None:
     try:
         os.utime(path, (now_s, now_s))
     except OSError as error:

@@ -67,6 +67,10 @@ class TextWindow:
     def end(self) -> tuple[str, Verdict | None]:
         return self._pass("", last=True)
 
+    def whole(self, text: str) -> tuple[str, Verdict | None]:
+        """A text of which nothing follows: `feed` and `end` in one."""
+        return self._pass(text, last=True)
+
     def _pass(self, new: str, *, last: bool) -> tuple[str, Verdict | None]:
         if self._cut or not (new or self.held):
             return "", None

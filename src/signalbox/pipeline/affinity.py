@@ -38,14 +38,12 @@ def conversation_key(call: Call) -> int:
 def conversation_scope(call: Call) -> bytes:
     """What identifies a conversation of one caller, however long it has become: what names it, else its system prompt
     and the first message of its user, by their texts alone. Two keys never share one."""
-    found = blake2b(digest_size=32)
     principal = call.principal
     names = named(call)
     parts = [principal.tenant, principal.key_id, *(("name", names[0]) if names else ("text", *_origin(call.doc)))]
-    for part in parts:
-        raw = part.encode("utf-8", "surrogatepass")
-        found.update(len(raw).to_bytes(4, "big") + raw)
-    return found.digest()
+    # Lengths first, so that no two lists of parts are one text.
+    whole = f"{','.join([str(len(part)) for part in parts])};{''.join(parts)}"
+    return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 def _origin(doc: dict[str, Any]) -> list[str]:
