@@ -41,6 +41,7 @@ def configured(served: Served, collector: Collector, **otlp: Any) -> Any:
         deployment["health"] = {"enabled": False}
         deployment["api_key"] = SECRET
     config["workloads"]["w-broken"] = {"placements": ["broken", "local"]}
+    config["workloads"]["w-guarded"] = {"placements": ["chat"], "guards": ["no-secrets"]}
     config["telemetry"] = {
         "log_requests": "all",
         "otlp": {"endpoint": collector.url, "metrics_every_s": 1, "headers": {"x-tenant": "acme"}, **otlp},
@@ -138,6 +139,19 @@ async def _with_parent(served: Served, traceparent: str) -> None:
     answer = await asyncio.wait_for(reader.read(-1), 20)
     assert answer.startswith(b"HTTP/1.1 200"), answer[:200]
     writer.close()
+
+
+async def test_what_guards_said_is_told_and_what_they_found_is_not(served: Served, collector: Collector) -> None:
+    served.write(configured(served, collector, metrics=False))
+    await served.start()
+    leaked = "AKIA" + "IOSFODNN7EXAMPLF"
+    body = body_of("chat", "w-guarded", f"[[text:the key is {leaked} and more]]")
+    await served.request(PATHS["chat"], body)
+    await until(lambda: collector.spans(), "the trace arrives", 20)
+    events = [event for span in collector.spans() for event in span.get("events", [])]
+    said = [plain(event["attributes"]) for event in events if event["name"] == "signalbox.guard"]
+    assert {each["signalbox.guard"] for each in said} == {"no-secrets"}
+    assert leaked.encode() not in b"".join(body for *_, body in collector.requests) + served.errors.read_bytes()
 
 
 async def test_a_collector_that_is_away_costs_no_request(served: Served, collector: Collector) -> None:

@@ -21,7 +21,8 @@ class Parent(msgspec.Struct, frozen=True):
 
 
 class SeenAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
-    """One attempt that has ended. Times: nanoseconds after the call was received; first_ns is 0 without content."""
+    """One attempt that has ended. Times: nanoseconds after the call was received; first_ns is 0 without
+    content. verdicts: what guards said of it, by the name of the verdict, with how often."""
 
     attempt_id: str
     span_id: str
@@ -44,11 +45,12 @@ class SeenAttempt(msgspec.Struct, frozen=True, array_like=True, gc=False):
     started_ns: int
     first_ns: int
     ended_ns: int
+    verdicts: dict[str, int]
 
 
 class SeenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     """One call that has ended. started_unix_ns: when it was received. *_ns: after that. found: kinds of findings with
-    their number. verdicts: (guard, what it did)."""
+    their number. verdicts: those of guards that belong to no attempt."""
 
     trace_id: str
     span_id: str
@@ -65,7 +67,7 @@ class SeenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     model: str
     labels: tuple[str, ...]
     found: dict[str, int]
-    verdicts: tuple[tuple[str, str], ...]
+    verdicts: dict[str, int]
     reason: str
     choices: tuple[str, ...]
     refused: tuple[str, ...]

@@ -34,6 +34,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
         money.settle(this, usage)
     if this.call.trail and state == SETTLED and this.usage is not None:
         stages.fleet.trails.follow(this.call.trail, this.deployment, this.usage, now_ns)
+    verdicts = _verdicts(this, stages) if this.call.guarded is not None else {}
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(
@@ -47,12 +48,13 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
             error=error,
             ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
             duration_ms=(now_ns - this.started_ns) // 1_000_000,
-            guards=_verdicts(this, stages) if this.call.guarded is not None else {},
+            guards=verdicts,
         )
     )
     if this.call.trace is not None:
         status = upstream.status if upstream is not None else 0
-        this.call.trace.attempts.append(seen(this, this.call.trace, state, error, usage, source, status, now_ns))
+        end = seen(this, this.call.trace, state, error, usage, source, status, now_ns, verdicts)
+        this.call.trace.attempts.append(end)
     stages.metrics.attempt(
         this.deployment.name,
         this.call.workload.name,

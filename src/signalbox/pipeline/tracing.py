@@ -16,6 +16,7 @@ def seen(
     source: str,
     status: int,
     now_ns: int,
+    verdicts: dict[str, int],
 ) -> SeenAttempt:
     """The attempt as its call's trace shows it."""
     call, deployment, permit = this.call, this.deployment, this.permit
@@ -43,4 +44,5 @@ def seen(
         started_ns=this.started_ns - received_ns,
         first_ns=this.ttft_ns - received_ns if this.ttft_ns else 0,
         ended_ns=now_ns - received_ns,
+        verdicts=verdicts,
     )

@@ -186,7 +186,7 @@ def _seen(call: Call, trace: Trace, status: int, code: str, now_ns: int) -> Seen
         model=call.model,
         labels=call.labels.names(),
         found=call.found,
-        verdicts=(),
+        verdicts=call.guarded.counts if call.guarded is not None else {},
         reason=call.reason,
         choices=tuple(each.name for each in decision.choices) if decision is not None else (),
         refused=tuple(deployments[index].name for index in placements if not call.permitted >> index & 1),

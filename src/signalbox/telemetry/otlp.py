@@ -111,9 +111,24 @@ def _events(call: SeenCall) -> list[Json]:
     if call.found:
         found: dict[str, Value | None] = {f"signalbox.found.{kind}": count for kind, count in call.found.items()}
         events.append({"timeUnixNano": at, "name": "signalbox.classified", "attributes": attributes(found)})
-    for guard, verdict in call.verdicts:
-        said = attributes({"signalbox.guard": guard, "signalbox.verdict": verdict})
-        events.append({"timeUnixNano": at, "name": "signalbox.guard", "attributes": said})
+    return events + _verdicts(call.verdicts, at)
+
+
+def _verdicts(verdicts: Mapping[str, int], at: str) -> list[Json]:
+    """Names are `guard.rule:action@where`, as core.guards makes them."""
+    events: list[Json] = []
+    for name, count in verdicts.items():
+        guard, _, rest = name.partition(".")
+        rule, _, did = rest.partition(":")
+        action, _, where = did.partition("@")
+        said: dict[str, Value | None] = {
+            "signalbox.guard": guard,
+            "signalbox.guard.rule": rule,
+            "signalbox.guard.action": action,
+            "signalbox.guard.where": where,
+            "signalbox.guard.count": count,
+        }
+        events.append({"timeUnixNano": at, "name": "signalbox.guard", "attributes": attributes(said)})
     return events
 
 
@@ -121,6 +136,7 @@ def _attempt(call: SeenCall, attempt: SeenAttempt, began: int, gen_ai: str) -> J
     events: list[Json] = []
     if attempt.first_ns:
         events.append({"timeUnixNano": str(began + attempt.first_ns), "name": "signalbox.first_content"})
+    events += _verdicts(attempt.verdicts, str(began + attempt.ended_ns))
     values = _of_attempt(attempt)
     if gen_ai != "off":
         values |= _gen_ai_attempt(attempt)
