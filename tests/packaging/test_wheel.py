@@ -70,6 +70,24 @@ def test_what_was_built_runs_where_there_is_no_source(wheel: Path, tmp_path: Pat
     assert "1 deployments" in done.stdout, done.stderr
 
 
+def test_what_serves_needs_no_extra() -> None:
+    """The core install has neither numpy nor a database driver, and must not need them to start."""
+    script = (
+        "import importlib.abc, sys\n"
+        "class Missing(importlib.abc.MetaPathFinder):\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        "        if name.split('.')[0] in ('numpy', 'scipy', 'pyarrow', 'psycopg'):\n"
+        "            raise ModuleNotFoundError(name)\n"
+        "sys.meta_path.insert(0, Missing())\n"
+        "import signalbox.bootstrap.serve, signalbox.bootstrap.exporting, signalbox.bootstrap.drills\n"
+        "print('good')"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], env={"PYTHONPATH": str(ROOT / "src")}, capture_output=True, text=True
+    )
+    assert done.stdout == "good\n", done.stderr
+
+
 def test_importing_it_opens_nothing(wheel: Path, tmp_path: Path) -> None:
     """No connection and no process at import: an audit hook sees every one."""
     with zipfile.ZipFile(wheel) as archive:

@@ -1,13 +1,21 @@
-"""Plans that lie in the state directory, to be looked at and held side by side."""
+"""Plans that lie in the state directory, to be looked at and held side by side.
+
+What reads a plan belongs to the extra `plan` (numpy): it is loaded when there is a plan to show, and never by a process
+that only serves.
+"""
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
 from signalbox.core.errors import ConfigError
-from signalbox.planner.plan import Plan, decode
+
+if TYPE_CHECKING:
+    from signalbox.planner.plan import Plan
 
 FOLDER = "plans"
 SHOWN_MAX = 20
@@ -23,10 +31,14 @@ class PlanFile(msgspec.Struct, frozen=True):
 
 
 def plans(state_dir: Path, config_version: str) -> list[PlanFile]:
-    """`plans/*.json`, the newest first; what is no plan is left out."""
+    """`plans/*.json`, the newest first; what is no plan is left out, and all of them where numpy is not installed."""
     found: list[PlanFile] = []
     folder = state_dir / FOLDER
     if not folder.is_dir():
+        return []
+    try:
+        decode = import_module("signalbox.planner.plan").decode
+    except ModuleNotFoundError:
         return []
     paths = sorted(folder.glob("*.json"), key=lambda path: path.stat().st_mtime, reverse=True)
     for path in paths[:SHOWN_MAX]:
