@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, cast
 
 import msgspec
@@ -146,11 +147,11 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
 
 def _span(body: bytes, doc: dict[str, Any], edit: Edit) -> tuple[int, int, bytes]:
     """Where the edit goes and what it puts there."""
-    top, _, below = edit.name.partition(".")
+    top, below, quoted = _path(edit.name)
     value = edit.value
     if top not in doc:
         return _insertion(body, 0, len(body), top, {below: value} if below else value, alone=not doc)
-    start, end = _locate(body, top, _encode(top))
+    start, end = _locate(body, top, quoted)
     if not below:
         return start, end, _encode(value)
     inner: Any = doc[top]
@@ -169,15 +170,26 @@ def _insertion(body: bytes, start: int, end: int, key: str, value: Any, *, alone
     return at, at, b"%b:%b%b" % (_encode(key), _encode(value), b"" if alone else b",")
 
 
-def _locate(body: bytes, key: str, quoted: bytes) -> tuple[int, int]:
+@lru_cache(256)
+def _path(name: str) -> tuple[str, str, bytes | None]:
+    """The two parts of an edit's name; and the first as it stands in JSON, None where it has letters that are not
+    always spelled the same."""
+    top, _, below = name.partition(".")
+    plain = top.isascii() and top.replace("_", "").isalnum()
+    return top, below, _encode(top) if plain else None
+
+
+def _locate(body: bytes, key: str, quoted: bytes | None) -> tuple[int, int]:
     """Start and end of the value of a top-level member that exists.
 
     The short way needs no scan: when the quoted name occurs once and no ASCII letter anywhere is spelled as an
     escape, that occurrence must be the key itself, since the document is known to have it.
     """
+    if quoted is None:
+        return _scan(body, 0, key)
     at = body.find(quoted)
     after = at + len(quoted)
-    if at >= 0 and body.find(quoted, after) < 0 and (b"\\" not in body or b"\\u00" not in body) and _plain(key):
+    if at >= 0 and body.find(quoted, after) < 0 and (b"\\" not in body or b"\\u00" not in body):
         text = _match_plain_string(body, after)  # as a model's name is
         if text is not None:
             return text.span(1)
@@ -185,10 +197,6 @@ def _locate(body: bytes, key: str, quoted: bytes) -> tuple[int, int]:
         if colon is not None:
             return colon.end(), _value_end(body, colon.end())
     return _scan(body, 0, key)
-
-
-def _plain(key: str) -> bool:
-    return key.isascii() and key.replace("_", "").isalnum()
 
 
 def _scan(body: bytes, at: int, key: str) -> tuple[int, int]:
