@@ -99,9 +99,19 @@ def _hard(firm: tuple[str, ...]) -> list[str]:
 
 
 def _opposed(mine: tuple[str, ...], yours: tuple[str, ...]) -> bool:
-    """Each has a word of direction that the other lacks."""
-    left, right = {each for each in mine if each[0] == "^"}, {each for each in yours if each[0] == "^"}
-    return bool(left - right) and bool(right - left)
+    """Each has another word of one group of counterparts."""
+    left, right = _by_group(mine), _by_group(yours)
+    shared = left.keys() & right.keys()
+    return any(left[group] - right[group] and right[group] - left[group] for group in shared)
+
+
+def _by_group(firm: tuple[str, ...]) -> dict[int, set[str]]:
+    found: dict[int, set[str]] = {}
+    for each in firm:
+        if each[0] == "^":
+            for group in TURNS[each[1:]]:
+                found.setdefault(group, set()).add(each)
+    return found
 
 
 def _differ_in_little(asked: Reading, known: Reading) -> bool:

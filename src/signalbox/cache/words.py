@@ -5,7 +5,7 @@ from __future__ import annotations
 # The value, then words for it; one value a line.
 _NUMBERS = """
 0 zero null nul cero cero nulla
-1 one eins un uno jeden один
+1 eins jeden один
 2 two zwei deux dos due dois dwa два
 3 three drei trois tres tre três trzy три
 4 four vier quatre cuatro quattro quatro cztery четыре
@@ -25,12 +25,6 @@ x2 twice double zweimal doppelt
 #1 first erste erster premier primero primo
 #2 second zweite zweiter deuxième segundo secondo
 #3 third dritte dritter troisième tercero terzo
-last last letzte letzter letzten dernier dernière último última ultimo
-both both beide
-all all every alle tous toutes todos todas tutti
-any any some einige
-none none
-only only nur seulement seul solo sólo solamente soltanto
 """
 # Negations.
 _NEGATIONS = """
@@ -41,22 +35,83 @@ senza nessuno nessuna niente niet geen nooit zonder niks inte ingen inget aldrig
 nic żaden není nikdy žádný не нет ни без никогда никто ничего нельзя ні немає жоден değil yok asla hayır hiç olmadan
 لا ليس لم لن بدون غير نہیں नहीं मत बिना
 """
-# Words whose counterpart turns the question round; each is its own meaning.
+# Words that are each other's counterparts, one group a line: with another one of its group a question is another.
 _TURNS = """
-more less fewer most least higher lower highest lowest max maximum min minimum above below over under before after
-since until till from to into onto out in on off up down left right inside outside within between buy sell bought sold
-send receive sent received borrow lend give take open close opened closed start stop begin end enable disable enabled
-disabled allow deny block unblock accept reject approve decline add remove delete create insert drop lock unlock
-increase decrease raise reduce grow shrink gain lose win lost won rise fall import export upload download encrypt
-decrypt push pull read write install uninstall activate deactivate login logout connect disconnect attach detach
-include exclude pass fail true false yes old new young early late first last best worst good bad safe unsafe dangerous
-legal illegal hot cold warm big small large long short tall high low fast slow cheap expensive rich poor male female
-man woman men women father mother son daughter husband wife brother sister king queen he she his her morning evening
-day night am pm north south east west public private internal external positive negative credit debit asset liability
-parent child teacher student doctor patient employer employee landlord tenant plaintiff defendant buyer seller sender
-recipient mehr weniger vor nach über unter kaufen verkaufen öffnen schließen ein aus von zu bis seit alt neu gut
-schlecht plus moins avant après acheter vendre ouvrir fermer sur sous de à más menos antes después comprar vender
-abrir cerrar desde hasta mais depois più meno prima dopo comprare vendere aprire chiudere da a
+more less fewer most least mehr weniger plus moins más menos mais menos più meno
+higher lower highest lowest high low max maximum min minimum
+above below over under über unter sur sous
+before after since until till vor nach seit bis avant après antes después depois prima dopo desde hasta
+to from von zu nach de à da a
+into onto out
+in out
+on off ein aus
+up down
+left right
+inside outside within
+between among
+buy sell bought sold kaufen verkaufen acheter vendre comprar vender comprare vendere
+send receive sent received transfer receiving sending
+borrow lend give take
+open close opened closed reopen öffnen schließen ouvrir fermer abrir cerrar fechar aprire chiudere
+start stop begin end
+enable disable enabled disabled activate deactivate
+allow deny block unblock accept reject approve decline accepted rejected approved declined
+add remove delete create insert drop
+lock unlock
+increase decrease raise reduce grow shrink rise fall
+gain lose win lost won
+import export
+upload download
+encrypt decrypt
+push pull
+read write
+install uninstall
+login logout
+connect disconnect attach detach
+include exclude
+pass fail
+true false
+yes no
+old new young oldest newest alt neu
+early late earliest latest
+first last
+best worst good bad better worse gut schlecht
+safe unsafe dangerous
+legal illegal
+hot cold warm
+big small large biggest smallest largest
+long short
+tall short
+fast slow fastest slowest
+cheap expensive cheapest dearest
+rich poor
+male female man woman men women
+father mother
+son daughter
+husband wife
+brother sister
+king queen
+he she
+his her
+morning evening day night
+am pm
+north south east west
+public private
+internal external
+positive negative
+credit debit
+asset liability
+parent child
+teacher student
+doctor patient
+employer employee
+landlord tenant
+plaintiff defendant
+buyer seller
+sender recipient
+deposit withdraw deposited withdrew
+all any some none both
+only also
 """
 # Words that are in nearly every question.
 _LITTLE = """
@@ -70,5 +125,9 @@ favor gracias hola y o para con os um uma é são eu meu minha e il lo gli uno �
 
 NUMBERS = {word: line.split()[0] for line in _NUMBERS.strip().splitlines() for word in line.split()[1:]}
 NEGATIONS = frozenset(_NEGATIONS.split())
-TURNS = frozenset(_TURNS.split())
+# To the groups that a word belongs to.
+TURNS: dict[str, set[int]] = {}
+for _number, _line in enumerate(_TURNS.strip().splitlines()):
+    for _word in _line.split():
+        TURNS.setdefault(_word, set()).add(_number)
 LITTLE = frozenset(_LITTLE.split())
