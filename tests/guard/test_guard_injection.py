@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -126,6 +127,37 @@ async def test_the_same_text_gets_the_same_decision_everywhere(tmp_path: Path) -
         assert not box.bill()
         for where, answer in await each(box, "How do I make git ignore a file?", DATA):
             assert answer.status == 200, where
+
+
+OTHERS: list[tuple[str, dict[str, Any]]] = [
+    ("/v1/completions", {"prompt": f"Once upon a time. {ATTACK}"}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [
+        {"type": "text", "text": "Look."}, {"type": "text", "text": ATTACK}]}]}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": [
+        {"type": "text", "text": ATTACK[:30]}, {"type": "text", "text": ATTACK[30:]}]}]}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "tool_calls": [
+        {"id": "c1", "type": "function", "function": {"name": "look", "arguments": json.dumps({"q": ATTACK})}}]},
+        {"role": "tool", "tool_call_id": "c1", "content": "ok"}]}),
+    ("/v1/chat/completions", {"messages": [{"role": "user", "content": "hi"}], "metadata": {"note": ATTACK}}),
+    ("/v1/messages", {"messages": [{"role": "user", "content": [
+        {"type": "document", "title": "A page", "source": {"type": "text", "media_type": "text/plain", "data": ATTACK}},
+        {"type": "text", "text": "Sum up."}]}]}),
+    ("/v1/messages", {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": [
+        {"type": "tool_use", "id": "c1", "name": "look", "input": {ATTACK: 1}}]},
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "c1", "content": "ok"}]}]}),
+    ("/v1/responses", {"input": [{"role": "user", "content": [{"type": "input_text", "text": ATTACK}]}]}),
+]  # fmt: skip
+
+
+async def test_it_makes_no_difference_where_in_a_request_the_text_stands(tmp_path: Path) -> None:
+    async with running(tmp_path, workloads(user="block", untrusted="block")) as box:
+        for path, fields in OTHERS:
+            workload = {"/v1/messages": "g-messages", "/v1/responses": "g-responses"}.get(path, "g-chat")
+            body = {"model": workload, **({} if workload == "g-responses" else {"max_tokens": 20}), **fields}
+            answer = await box.request(path, body)
+            assert answer.status == 400, (path, fields, answer.body)
+            assert b"Guard injection" in answer.body, (path, fields, answer.body)
+        assert not box.bill()
 
 
 @pytest.mark.parametrize("taint", ["any", "found"])

@@ -288,11 +288,11 @@ def _uncoded(low: str, coded: set[str]) -> Iterator[tuple[str, str]]:
 
 
 def _decoded(text: str, flat: bytes) -> Iterator[tuple[str, str]]:
-    for run in text.encode("latin-1", "replace").translate(_AS_PACKED).split():
-        if len(run) >= _PACKED_MIN:
-            inner = unpacked(run.decode("ascii"))
-            if inner is not None and " " in inner:
-                yield "encoded", inner
+    runs = text.encode("latin-1", "replace").translate(_AS_PACKED).split()
+    for run in [one for one in runs if len(one) >= _PACKED_MIN]:
+        inner = unpacked(run.decode("ascii"))
+        if inner is not None and " " in inner:
+            yield "encoded", inner
     if "0110" in text and _OCTETS.search(text) is not None:
         for match in _OCTETS.finditer(text):
             bits = re.findall("[01]{8}", match[0])

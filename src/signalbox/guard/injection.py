@@ -84,13 +84,19 @@ class Screener:
             verdicts += self._provider_tools(sent.call)
         strip = False
         for one in found:
-            action = options.untrusted if one.said.speaker == UNTRUSTED else options.user
+            action = self._action(one.said.speaker)
             strip = strip or action == "strip"
             kind = {"flag": FLAG, "strip": REPLACE, "block": BLOCK}[action]
             verdicts.append(Verdict(NAME, one.rule, kind, one.said.where))
         if not verdicts:
             return UNTOUCHED
         return Screened(self._stripped(sent.body) if strip else None, tuple(verdicts))
+
+    def _action(self, speaker: str) -> str:
+        if speaker == UNTRUSTED:
+            return self._options.untrusted
+        # Definitions of tools give the model orders by nature: what looks like an attack in them is on record only.
+        return "flag" if speaker == TOOLS else self._options.user
 
     def findings(self, doc: dict[str, Any]) -> tuple[list[_Finding], bool]:
         """What is found in a body, and whether anything in it is untrusted."""

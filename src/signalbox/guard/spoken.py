@@ -100,7 +100,7 @@ def _member(speaker: str, holder: Any, key: Any, where: str, turn: str, depth: i
         fields = cast("dict[str, Any]", value)
         inside = _speaker(fields, speaker)
         for name in fields:
-            if name not in _NO_TEXT:
+            if name not in _NO_TEXT or (name == "data" and fields.get("type") == "text"):
                 yield from _member(inside, fields, name, f"{where}/{_escaped(name)}", turn, depth + 1)
         yield from _keys(inside, fields, where, turn)
     elif isinstance(value, list):
