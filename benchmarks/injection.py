@@ -1,8 +1,8 @@
 """What the guards against injections and prompt leaks are worth, on labelled data that is not part of this repository.
 
-Run: python -m benchmarks.injection DATA_DIR [--only rules,forms,leak,taint,speed]. DATA_DIR holds injection_dev.jsonl.gz
-(see scripts/train_injection.py, whose --leave-out prints what the model is worth on families it has not seen: the
-model as shipped has seen these, so nothing here counts its finds). Wilson intervals are at 95 %.
+Run: python -m benchmarks.injection DATA_DIR [--only rules,forms,leak,taint,speed]. DATA_DIR holds
+injection_dev.jsonl.gz (see scripts/train_injection.py, whose --leave-out prints what the model is worth on families it
+has not seen: the model as shipped has seen these, so nothing here counts its finds). Wilson intervals are at 95 %.
 """
 
 from __future__ import annotations
