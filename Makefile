@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
+.PHONY: serve test journeys check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -68,6 +68,17 @@ conformance/node_modules/.installed: conformance/package.json conformance/packag
 
 conformance: $(VENV)/.installed conformance/node_modules/.installed
 	$(BIN)/python -m pytest -c conformance/pytest.ini conformance $(ARGS)
+
+# What people do with the console, in a real Chromium that is installed already (CHROMIUM names it where it is not on the
+# path). Not part of `make test`. SCREENSHOTS=DIR keeps a picture of every page.
+JOURNEYS := .venv-journeys
+$(JOURNEYS)/.installed: requirements-journeys.lock
+	test -x $(JOURNEYS)/bin/python || $(PYTHON) -m venv $(JOURNEYS)
+	$(JOURNEYS)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-journeys.lock
+	touch $@
+
+journeys: $(VENV)/.installed $(JOURNEYS)/.installed
+	SIGNALBOX_PYTHON=$(abspath $(BIN)/python) $(JOURNEYS)/bin/python -m pytest -c journeys/pytest.ini journeys $(ARGS)
 
 # A million mixed calls on one process; `make test` runs a slice of it.
 REQUESTS ?= 1000000
@@ -136,4 +147,4 @@ image:
 	docker build -f deploy/container/Containerfile -t $(IMAGE) .
 
 clean:
-	rm -rf $(VENV) $(ENGINE) conformance/node_modules .state build dist
+	rm -rf $(VENV) $(ENGINE) $(JOURNEYS) conformance/node_modules .state build dist

@@ -19,8 +19,10 @@ import msgspec
 
 from signalbox.cli.main import VERBS
 from signalbox.config.reference import json_schema, reference_markdown
+from signalbox.console.access import MAY, OPEN
 from signalbox.core import errors
 from signalbox.core.errors import CallError, SignalboxError, UpstreamRejected
+from signalbox.core.keys import ROLES
 from signalbox.gateway.app import MODEL_PREFIX, MODEL_ROUTE, ROUTES
 from signalbox.gateway.headers import HEADERS
 from signalbox.routing.router import TRANSLATIONS
@@ -293,7 +295,19 @@ def endpoints_page() -> str:
         " the first of these that it speaks. What a deployment speaks is its `capabilities.apis`.",
         "",
         *table(("call comes as", "served as"), order),
+        "",
+        "## Control plane",
+        "",
+        "Everything under `/api/` takes a bearer token and answers JSON; the rest are pages, which take a session"
+        " ([console](../console.md)). What is not in this table, nobody may.",
+        "",
+        *table(("path", "method", "roles"), [_control_row(method, path) for method, path in (*MAY, *sorted(OPEN))]),
     )
+
+
+def _control_row(method: str, path: str) -> tuple[str, str, str]:
+    roles = [role for role in ROLES if role in MAY.get((method, path), ())]
+    return f"`{path}`", method, ", ".join(roles) or "none needed"
 
 
 def simulator_page() -> str:

@@ -19,6 +19,7 @@ from signalbox.control.readings.overview import overview
 from signalbox.control.readings.scope import Scope
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.core.ports import Store
+from signalbox.ledger.query import STATES
 
 CHANGES_SHOWN = 8
 
@@ -65,6 +66,7 @@ class Pages:
                 "environments": [one.name for one in in_force.snapshot.environments],
                 "deployments": [one.name for one in in_force.snapshot.deployments],
                 "label_names": [*LEVELS, *TAGS],
+                "states": STATES,
             }
 
         return await self._desk.page(request, visit, "requests.html", read)
