@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from conftest import SECRET, Installation, Watched, context_of, sign_in
 from playwright.sync_api import Browser, Page, expect
+
+from conftest import SECRET, Installation, Watched, context_of, sign_in
 
 PAGES = ("/", "/requests", "/workloads", "/workloads/support", "/deployments", "/compliance", "/spend", "/keys",
          "/planner", "/drills", "/alerts", "/settings", "/config", "/requests?refused=1")  # fmt: skip
@@ -204,7 +205,11 @@ def test_a_key_is_made_used_and_revoked(page: Page, installation: Installation) 
         time.sleep(0.2)
 
 
-CANARIES = ("<script>window.canary=1</script>", "\"><img src=x onerror='window.canary=1'>", "<svg onload=window.canary=1>")
+CANARIES = (
+    "<script>window.canary=1</script>",
+    "\"><img src=x onerror='window.canary=1'>",
+    "<svg onload=window.canary=1>",
+)
 
 
 @pytest.mark.parametrize("text", CANARIES)
