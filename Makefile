@@ -78,7 +78,7 @@ $(JOURNEYS)/.installed: requirements-journeys.lock
 	touch $@
 
 journeys: $(VENV)/.installed $(JOURNEYS)/.installed
-	SIGNALBOX_PYTHON=$(abspath $(BIN)/python) $(JOURNEYS)/bin/python -m pytest -c journeys/pytest.ini journeys $(ARGS)
+	SIGNALBOX_PYTHON=$(abspath $(BIN)/python) $(JOURNEYS)/bin/python -m pytest -c tests/journeys/pytest.ini tests/journeys $(ARGS)
 
 # A million mixed calls on one process; `make test` runs a slice of it.
 REQUESTS ?= 1000000

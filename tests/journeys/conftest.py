@@ -22,7 +22,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 PYTHON = os.environ.get("SIGNALBOX_PYTHON", str(ROOT / ".venv/bin/python"))
 SECRET = "a secret for the journeys"
 WAIT_S = 60.0
