@@ -35,6 +35,12 @@ def _check_cascade(path: Path, workload: Workload, config: Config, problems: Pro
         return
     for key, name in (("weak", weak), ("strong", strong)):
         _check_usable((*path, "cascade", key), name, workload, config, problems)
+    second = workload.cascade.agrees_with if workload.cascade is not None else None
+    if second is not None and second not in config.deployments:
+        fix = did_you_mean(second, config.deployments)
+        problems.add((*path, "cascade", "agrees_with"), f"there is no deployment {second[:64]!r}", fix)
+    elif second in (weak, strong):
+        problems.add((*path, "cascade", "agrees_with"), "is the weak or the strong one itself", "Name a third one")
     if weak == strong:
         problems.add((*path, "cascade"), "weak and strong are the same deployment", "Name two")
 

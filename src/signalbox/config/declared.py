@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.config.schema import Config, Environment, Price
+from signalbox.core.choosing import Scorer
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 from signalbox.core.tiering import Head
@@ -54,7 +55,8 @@ class Declared(msgspec.Struct, frozen=True):
 
     name: the file, as messages name it. version: hash of the content, secrets apart, written into ledger rows; a
     rotated secret leaves it as it is, but makes two of these unequal. lines: where each named thing stands, such as
-    `deployments.mini`. files: every file whose change changes this. heads: of tiers, by workload.
+    `deployments.mini`. files: every file whose change changes this. heads: of tiers, by workload; scorers: of
+    answers, likewise.
     inline_secrets: places where a secret stands in the file itself.
     """
 
@@ -65,6 +67,7 @@ class Declared(msgspec.Struct, frozen=True):
     lines: dict[str, int]
     files: tuple[str, ...] = ()
     heads: dict[str, Head] = {}
+    scorers: dict[str, Scorer] = {}
     inline_secrets: tuple[str, ...] = ()
 
     def where(self, place: str) -> str:

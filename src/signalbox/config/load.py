@@ -15,12 +15,15 @@ from signalbox.config.heads import heads_of
 from signalbox.config.problems import Problems, dotted
 from signalbox.config.references import ReferenceProblem, References
 from signalbox.config.schema import Config
+from signalbox.config.scorers import scorers_of
 from signalbox.config.shape import Shape
 from signalbox.config.targets import complete
 from signalbox.config.yaml12 import BYTES_MAX, Scalar, parse
 from signalbox.config.yaml12 import Mapping as Document
+from signalbox.core.choosing import Scorer
 from signalbox.core.errors import ConfigError
 from signalbox.core.secret import Secret
+from signalbox.core.tiering import Head
 
 CA_BYTES_MAX = 4 * 1024 * 1024
 # Enough for nobody to meet two, short enough for a row of the ledger.
@@ -53,17 +56,19 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     check(config, problems)
     authorities = _authorities(config, references, problems)
     heads = heads_of(config, references, problems)
+    scorers = scorers_of(config, references, problems)
     targets = _targets(config, references, problems)
     problems.raise_if_any()
     texts = {dotted(path): text for path, text in shape.secret_texts.items()}
     return Declared(
         name=name,
-        version=_version(config, texts, authorities | {name: head.id for name, head in heads.items()}),
+        version=_version(config, texts, authorities | _fitted(heads, scorers)),
         config=config,
         deployments=targets,
         lines={dotted(path): line for path, line in problems.lines.items() if 0 < len(path) <= 3},
         files=tuple(dict.fromkeys((name, *references.files))),
         heads=heads,
+        scorers=scorers,
         inline_secrets=tuple(dotted(path) for path in shape.inline_secrets),
     )
 
@@ -108,6 +113,12 @@ def _authorities(config: Config, references: References, problems: Problems) -> 
                 ("deployments", name, "ca_file"), f"cannot be used: {reason}", "Name a PEM file of certificates"
             )
     return digests
+
+
+def _fitted(heads: Mapping[str, Head], scorers: Mapping[str, Scorer]) -> dict[str, str]:
+    return {name: head.id for name, head in heads.items()} | {
+        f"{name} answers": scorer.id for name, scorer in scorers.items()
+    }
 
 
 def _digest_of_pem(references: References, path: str) -> str:

@@ -20,13 +20,44 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
         _Name | None, Meta(description="The deployment that is asked in doubt; the second placement.")
     ] = None
     threshold: Annotated[
-        float,
+        Annotated[float, Meta(ge=0, le=1)] | None,
         Meta(
-            ge=0,
-            le=1,
-            description="Trust in the weak answer, 0 to 1, below which the strong one is asked.",
+            description="Trust in the weak answer, 0 to 1, below which the strong one is asked. When left out, 0.5, or "
+            "with a `scorer` the one that its rows prove.",
         ),
-    ] = 0.5
+    ] = None
+    scorer: Annotated[
+        Annotated[str, Meta(min_length=1, max_length=1024)] | None,
+        Meta(
+            description="File that `signalbox router fit-answers` wrote from judged answers of the weak deployment; "
+            "checks of form alone when left out."
+        ),
+    ] = None
+    loss_share_max: Annotated[
+        Annotated[float, Meta(gt=0, lt=1)],
+        Meta(
+            description="With a scorer and no threshold: share of calls that may get a worse answer than the strong "
+            "one's. Without enough rows to prove it everything goes to the strong one."
+        ),
+    ] = 0.05
+    confidence: Annotated[
+        float, Meta(ge=0.5, lt=1, description="Probability with which the proof of `loss_share_max` holds.")
+    ] = 0.9
+    easy_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of questions, the easiest, whose weak answers are given without a check."),
+    ] = 0.0
+    hard_share: Annotated[
+        float,
+        Meta(ge=0, le=1, description="Share of questions, the hardest, that go to the strong one at once."),
+    ] = 0.0
+    agrees_with: Annotated[
+        _Name | None,
+        Meta(
+            description="Another cheap deployment that is asked at the same time, and whose agreement counts; it is "
+            "paid for as well. Only for calls without tools."
+        ),
+    ] = None
     streams: Annotated[
         Literal["hold", "strong"],
         Meta(

@@ -7,20 +7,34 @@ fails is fallen over from as always; and when the strong one cannot be had, the 
 
 from __future__ import annotations
 
+import asyncio
+from functools import cache
+
+import msgspec
+
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.choosing import Cascade
 from signalbox.core.errors import CallError
 from signalbox.core.hub import Event, Request
+from signalbox.core.ports import Errand, Fetched
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.pipeline import pursue as pursuing
+from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import answered_in, answered_whole, asked_of
 from signalbox.pipeline.stages import Stages
-from signalbox.routing.answers import PRIOR, Answered, Asked, features
+from signalbox.routing.answers import Answered, Asked
+from signalbox.routing.difficulty.features import features as question_features
+from signalbox.routing.difficulty.question import asked as question
+from signalbox.routing.difficulty.scorer import Scorer, rank_of
+from signalbox.routing.difficulty.shipped import shipped
+from signalbox.routing.trusting import Judge
 
-# What is held of a stream until it is judged. A longer answer is judged by its beginning.
+# What is held of a stream until it is judged. An answer that is longer is not: the strong one is asked.
 HELD_BYTES_MAX = 4 * 1024 * 1024
+# How long another cheap model's agreement is waited for.
+OPINION_S = 30.0
 # A frame of hub events has no bytes yet; so many stand for it.
 _EVENT_BYTES = 64
 
@@ -30,18 +44,82 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
     pair, decision = call.workload.cascade, call.decision
     if pair is None or decision is None or not _has_both(decision.choices, pair, call):
         return await pursuing.pursue(call, reply, stages)
+    judge = stages.router.judges[call.workload.name]
     asked = asked_of(call)
-    why = _why_not(call, pair, asked)
+    rank = _difficulty(call) if pair.easy_share or pair.hard_share or pair.scorer is not None else 0.0
     strong = tuple(one for one in decision.choices if one.index != pair.weak)
-    if why or asked is None:
+    why = _why_not(call, pair, judge, rank)
+    if asked is None or why:
         _count(call, stages, "skipped")
         call.decision = Decision((*strong, decision.choices[0]), f"{decision.reason} {why or 'unread'}")
         return await pursuing.pursue(call, reply, stages)
-    first = _Judged(call, reply, pair, asked, stages)
-    await pursuing.pursue(call, first, stages)
-    if first.doubted:
-        await _escalate(call, first, Decision(strong, f"{decision.reason} doubted"), reply, stages)
+    if rank < pair.easy_share:
+        _count(call, stages, "easy")
+        call.decision = Decision(decision.choices, f"{decision.reason} easy")
+        return await pursuing.pursue(call, reply, stages)
+    first = _Held(call, reply, pair)
+    second = _second_opinion(call, pair, asked, stages)
+    try:
+        await pursuing.pursue(call, first, stages)
+        if not first.holding:
+            return None
+        asked = msgspec.structs.replace(asked, difficulty=rank)
+        others = await _told(second, call) if second is not None else ()
+    finally:
+        if second is not None:
+            await _ended(second)
+    if _is_trusted(judge, asked, first.answered(), others):
+        _count(call, stages, "kept")
+        return first.give("")
+    await _escalate(call, first, Decision(strong, f"{decision.reason} doubted"), reply, stages)
     return None
+
+
+def _is_trusted(judge: Judge, asked: Asked, answered: Answered | None, others: tuple[str, ...]) -> bool:
+    """Whatever cannot be read is doubtful."""
+    if answered is None or judge.threshold is None:
+        return False
+    told = msgspec.structs.replace(answered, others=() if answered.calls else others)
+    return judge.trust(asked, told) >= judge.threshold
+
+
+def _difficulty(call: Call) -> float:
+    """How hard the question looks, as a rank from 0 to 1 among the questions that signalbox ships with."""
+    scorer = _questions()
+    return rank_of(scorer.score(question_features(question(call.doc))), scorer.head.ranks)
+
+
+@cache
+def _questions() -> Scorer:
+    return Scorer(shipped())
+
+
+def _second_opinion(call: Call, pair: Cascade, asked: Asked, stages: Stages) -> asyncio.Future[Fetched] | None:
+    """Another cheap model is asked the same, at the same time; a call of our own with its own permit and records."""
+    if not pair.agrees_with or asked.tools:
+        return None
+    doc = {name: value for name, value in call.doc.items() if name not in ("model", "stream", "stream_options")}
+    errand = Errand("agreement", call.api, doc, pair.agrees_with, OPINION_S)
+    return asyncio.ensure_future(Dispatcher(stages).ask(call, errand))
+
+
+async def _told(second: asyncio.Future[Fetched], call: Call) -> tuple[str, ...]:
+    """What the other model answered, for as long as that is worth waiting for; nothing where it failed."""
+    try:
+        fetched = await second
+    except CallError:
+        return ()
+    answered = answered_whole(call, fetched.body)
+    return (answered.text,) if answered is not None else ()
+
+
+async def _ended(second: asyncio.Future[Fetched]) -> None:
+    """Nothing goes on when the answer is known; what is cancelled is booked before."""
+    if not second.done():
+        second.cancel("not_needed")
+    await asyncio.wait((second,))
+    if not second.cancelled():
+        second.exception()
 
 
 def _has_both(choices: tuple[Deployment, ...], pair: Cascade, call: Call) -> bool:
@@ -51,16 +129,18 @@ def _has_both(choices: tuple[Deployment, ...], pair: Cascade, call: Call) -> boo
     return any(one.index == pair.strong for one in choices)
 
 
-def _why_not(call: Call, pair: Cascade, asked: Asked | None) -> str:
+def _why_not(call: Call, pair: Cascade, judge: Judge, rank: float) -> str:
     """Why a call goes to the strong model at once, in a word; empty when the weak one may try."""
-    if asked is None:
-        return "unread"
+    if judge.threshold is None:
+        return "unproven"
     if call.envelope.stateful:
         return "stateful"
-    return "stream" if call.envelope.stream and not pair.holds_streams else ""
+    if call.envelope.stream and not pair.holds_streams:
+        return "stream"
+    return "hard" if pair.hard_share and rank > 1.0 - pair.hard_share else ""
 
 
-async def _escalate(call: Call, first: _Judged, decision: Decision, reply: Reply, stages: Stages) -> None:
+async def _escalate(call: Call, first: _Held, decision: Decision, reply: Reply, stages: Stages) -> None:
     """The strong model's answer or, when that cannot be had, the weak one's after all."""
     late = stages.now_ns() - call.received_ns >= min(call.workload.retries.total_ns, call.patience_ns)
     if late and first.whole:
@@ -134,110 +214,84 @@ class _Passing:
         self._inner.end(usage, complete)
 
 
-class _Judged(_Passing):
-    """The reply as the first attempts see it: what the weak model answers is held until it is judged.
+class _Held(_Passing):
+    """The reply as the first attempts see it: what the weak model answers is held, whatever others answer passes.
 
-    doubted: it was, and is not trusted. whole: all of it is held, so that it can still be given.
+    holding: the weak answer is here, to be judged. whole: all of it is, so that it can be given.
     """
 
-    __slots__ = ("_asked", "_call", "_ending", "_frames", "_head", "_held_bytes", "_pair", "_stages", "_unary",
-                 "doubted", "whole")  # fmt: skip
+    __slots__ = ("_call", "_ending", "_frames", "_head", "_held_bytes", "_pair", "_unary", "holding", "whole")
 
-    def __init__(self, call: Call, inner: Reply, pair: Cascade, asked: Asked, stages: Stages) -> None:
+    def __init__(self, call: Call, inner: Reply, pair: Cascade) -> None:
         super().__init__(inner)
         self._call = call
         self._pair = pair
-        self._asked = asked
-        self._stages = stages
+        self._anew()
+
+    def _anew(self) -> None:
+        """An attempt begins to answer; what another one had begun is forgotten."""
         self._unary: tuple[AnswerHead, bytes, int | None] | None = None
         self._head: tuple[AnswerHead, Request | None] | None = None
-        # None while nothing is held: whoever answers is not the weak one, or its answer was trusted and is under way.
+        # None while nothing of a stream is held: whoever answers is not the weak one.
         self._frames: list[Frame] | None = None
         self._held_bytes = 0
         self._ending: tuple[Usage | None, bool] | None = None
-        self.doubted = False
-        self.whole = True
+        self.holding, self.whole = False, True
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
         self._anew()
-        if self._is_weak(head):
-            self._unary = (head, body, cost_pico)
-            if not self._trusts(answered_whole(self._call, body)):
-                self.doubted = True
-                return
-            _count(self._call, self._stages, "kept")
-        self._inner.unary(head, body, cost_pico)
+        if head.deployment.index == self._pair.weak:
+            self._unary, self.holding = (head, body, cost_pico), True
+        else:
+            self._inner.unary(head, body, cost_pico)
 
     def start(self, head: AnswerHead, request: Request | None) -> None:
-        """An attempt begins to answer; what another one had begun is forgotten."""
         self._anew()
-        if not self._is_weak(head):
+        if head.deployment.index == self._pair.weak:
+            self._head, self._frames = (head, request), []
+        else:
             self._inner.start(head, request)
-            return
-        self._head = (head, request)
-        self._frames = []
 
     def send(self, frames: list[Frame]) -> None:
         held = self._frames
         if held is None:
-            if not self.doubted:
-                self._inner.send(frames)
+            self._inner.send(frames)
             return
-        held += frames
         self._held_bytes += sum([len(frame.raw) or _EVENT_BYTES for frame in frames])
-        if self._held_bytes > HELD_BYTES_MAX:
-            self._judge_stream()
-            if self.doubted:
-                # Nobody will be told any of it: the rest is only waited for, so that its cost is known.
-                self._frames, self.whole = None, False
+        if self._held_bytes <= HELD_BYTES_MAX:
+            held += frames
+        else:
+            # Nobody will be told any of it: the rest is only waited for, so that its cost is known.
+            held.clear()
+            self.whole = False
 
     def end(self, usage: Usage | None, complete: bool) -> None:
-        if self._frames is not None:
-            self._judge_stream()
-        if self.doubted:
-            self._ending = (usage, complete)
+        if self._frames is None:
+            self._inner.end(usage, complete)
             return
-        self._inner.end(usage, complete)
+        self._ending, self.holding = (usage, complete), True
+
+    def answered(self) -> Answered | None:
+        """The weak answer, as far as it can be read."""
+        if not self.whole:
+            return None
+        if self._unary is not None:
+            return answered_whole(self._call, self._unary[1])
+        return answered_in(self._call, self._frames or ())
 
     def give(self, why: str) -> None:
-        """The doubtful answer is given after all."""
+        """The client gets the weak answer. why: that it is doubtful and is given all the same, in a word."""
         if self._unary is not None:
             head, body, cost_pico = self._unary
-            head.reason = f"{head.reason} {why}"
-            self._inner.unary(head, body, cost_pico)
-            return
-        if self._head is not None and self._ending is not None:
-            self._head[0].reason = f"{self._head[0].reason} {why}"
-            self._release()
+            head.reason = f"{head.reason} {why}".rstrip()
+            self._inner.unary(head, body, None if cost_pico is None else self._call.spent_pico)
+        elif self._head is not None and self._ending is not None:
+            head, request = self._head
+            head.reason = f"{head.reason} {why}".rstrip()
+            self._inner.start(head, request)
+            if self._frames:
+                self._inner.send(self._frames)
             self._inner.end(*self._ending)
-
-    def _anew(self) -> None:
-        self._frames, self._held_bytes = None, 0
-        self.doubted, self.whole = False, True
-
-    def _is_weak(self, head: AnswerHead) -> bool:
-        return head.deployment.index == self._pair.weak
-
-    def _judge_stream(self) -> None:
-        """Lets go of what is held when it is trusted."""
-        if self._trusts(answered_in(self._call, self._frames or ())):
-            _count(self._call, self._stages, "kept")
-            self._release()
-        else:
-            self.doubted = True
-
-    def _release(self) -> None:
-        assert self._head is not None
-        frames, self._frames = self._frames, None
-        self._inner.start(*self._head)
-        if frames:
-            self._inner.send(frames)
-
-    def _trusts(self, answered: Answered | None) -> bool:
-        """Whatever cannot be read is doubtful."""
-        if answered is None:
-            return False
-        return PRIOR.trust(features(self._asked, answered)) >= self._pair.threshold
 
 
 class _Second(_Passing):

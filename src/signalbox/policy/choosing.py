@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from signalbox.config import schema
 from signalbox.config.choosing import cascade_pair
 from signalbox.config.declared import Declared
-from signalbox.core.choosing import Cascade, Choosing
+from signalbox.core.choosing import Cascade, Choosing, Scorer
 from signalbox.core.errors import ConfigError
 from signalbox.core.snapshot import Deployment, Workload
 from signalbox.core.tiering import Head, Tiered
@@ -17,6 +17,8 @@ from signalbox.pricing.cost import cost
 # What a price ratio is measured by: input to output as 3 to 1, a common mix.
 # What a workload may lose that states neither a budget nor a bound.
 LOSS_SHARE_MAX = 0.05
+# Of the prior that nobody fitted: one failed check of form is below, one hedge is not.
+UNFITTED_THRESHOLD = 0.5
 _MIX = Usage(tokens_in=3000, tokens_out=1000)
 
 
@@ -30,14 +32,28 @@ def choosing_of(entry: schema.Workload, by_name: Mapping[str, Deployment], quali
     )
 
 
-def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment]) -> Cascade | None:
+def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment], scorer: Scorer | None) -> Cascade | None:
     if entry.strategy != "cascade":
         return None
     weak, strong = cascade_pair(entry)
     if weak is None or strong is None:
         return None
     stated = entry.cascade or schema.Cascade()
-    return Cascade(by_name[weak].index, by_name[strong].index, stated.threshold, stated.streams == "hold")
+    threshold = stated.threshold
+    if threshold is None and scorer is None:
+        threshold = UNFITTED_THRESHOLD
+    return Cascade(
+        weak=by_name[weak].index,
+        strong=by_name[strong].index,
+        threshold=threshold,
+        holds_streams=stated.streams == "hold",
+        loss_share_max=stated.loss_share_max,
+        confidence=stated.confidence,
+        scorer=scorer,
+        easy_share=stated.easy_share,
+        hard_share=stated.hard_share,
+        agrees_with=stated.agrees_with or "",
+    )
 
 
 def tiered_of(entry: schema.Workload, head: Head | None) -> Tiered | None:

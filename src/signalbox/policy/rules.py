@@ -13,6 +13,7 @@ from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.issuers import issuers_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
 from signalbox.core.call import Principal
+from signalbox.core.choosing import Scorer
 from signalbox.core.guards import GuardUse
 from signalbox.core.labels import LEVELS, NONE, TAG_BIT, Labels, labels_of
 from signalbox.core.loops import Loops
@@ -192,7 +193,8 @@ def compile_snapshot(
     )
     quality = {name: one.quality for name, one in config.deployments.items() if one.quality is not None}
     workloads = {
-        name: _workload(name, entry, by_name, quality, declared.heads) for name, entry in config.workloads.items()
+        name: _workload(name, entry, by_name, quality, declared.heads, declared.scorers)
+        for name, entry in config.workloads.items()
     }
     if not workloads:
         workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name, quality)
@@ -287,6 +289,7 @@ def _workload(
     by_name: Mapping[str, Deployment],
     quality: Mapping[str, float],
     heads: Mapping[str, Head] = {},
+    scorers: Mapping[str, Scorer] = {},
 ) -> Workload:
     workload = Workload(
         name=name,
@@ -305,7 +308,7 @@ def _workload(
         spill_share_max=entry.overflow.spill_share_max,
         hedge_ns=entry.hedge.after_ms * 1_000_000 if entry.hedge is not None else 0,
         choosing=choosing_of(entry, by_name, quality),
-        cascade=cascade_of(entry, by_name),
+        cascade=cascade_of(entry, by_name, scorers.get(name)),
         tiered=tiered_of(entry, heads.get(name)),
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),

@@ -85,6 +85,8 @@ FEATURES = (
 # Before there is anything to learn from: what makes an answer doubtful anywhere, by feature. Not fitted; one failed
 # check of form is enough to doubt, one hedge is not.
 _PRIOR_BIAS = 3.0
+# A value so many times the usual spread away is as far as was ever learnt from: what lies beyond counts no more.
+_FAR = 4.0
 _PRIOR = {
     "empty": -8.0,
     "cut": -4.0,
@@ -152,7 +154,7 @@ class Head(msgspec.Struct, frozen=True):
         """How probable it is that an answer with these features is good, 0 to 1."""
         lot = self.bias
         for value, mean, scale, weight in zip(found, self.mean, self.scale, self.weights, strict=True):
-            lot += weight * (value - mean) / scale
+            lot += weight * max(-_FAR, min(_FAR, (value - mean) / scale))
         return 1.0 / (1.0 + math.exp(-max(-30.0, min(30.0, lot))))
 
 

@@ -11,6 +11,7 @@ import msgspec
 from signalbox.core.call import Call, Decision
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 from signalbox.routing.strategies import LIVE, NOTHING_KNOWN, STRATEGIES, TIMED_MIN, Situation
+from signalbox.routing.trusting import Judge
 
 # Which APIs can stand in for one a deployment does not speak, in order of how much survives the translation.
 TRANSLATIONS: dict[str, tuple[str, ...]] = {
@@ -104,6 +105,9 @@ class Router:
         self._priced: dict[tuple[str, int, Needs, int, int], Decision] = {}
         # Some price depends on the time of day.
         self._clocked = any(one.tariff is not None and one.tariff.windows for one in snapshot.deployments)
+        self.judges = {
+            name: Judge(one.cascade) for name, one in snapshot.workloads.items() if one.cascade is not None
+        }
         self._windows = sorted({one.context_tokens for one in snapshot.deployments if one.context_tokens})
         self.live = frozenset(name for name, one in snapshot.workloads.items() if is_live(one))
 

@@ -1,0 +1,31 @@
+"""Scorers of answers that cascades name: files that `signalbox router fit-answers` wrote."""
+
+from __future__ import annotations
+
+from signalbox.config.problems import Path, Problems
+from signalbox.config.references import References
+from signalbox.config.schema import Config
+from signalbox.core.choosing import SCORER_BYTES_MAX, Scorer, read_scorer
+
+
+def scorers_of(config: Config, references: References, problems: Problems) -> dict[str, Scorer]:
+    """By workload; what is wrong is put on record."""
+    found: dict[str, Scorer] = {}
+    for name, workload in config.workloads.items():
+        path: Path = ("workloads", name, "cascade", "scorer")
+        if workload.cascade is None or workload.cascade.scorer is None or not problems.clean(path):
+            continue
+        try:
+            found[name] = _read(references, workload.cascade.scorer)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            problems.add(path, f"cannot be used: {reason}", "Write it with `signalbox router fit-answers`")
+    return found
+
+
+def _read(references: References, path: str) -> Scorer:
+    with references.path(path).open("rb") as file:
+        content = file.read(SCORER_BYTES_MAX + 1)
+    if len(content) > SCORER_BYTES_MAX:
+        raise ValueError(f"it is larger than {SCORER_BYTES_MAX} bytes")
+    return read_scorer(content)
