@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
 
 from signalbox.core.errors import ConfigError
@@ -11,7 +12,9 @@ _LACKING = "a semantic cache and its encoder need an extra: install signalbox[em
 
 
 def numpy() -> Any:
-    """Raises ConfigError without the extra."""
+    """One thread: where requests want the processors, more are slower. Raises ConfigError without the extra."""
+    for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
     return _module("numpy")
 
 

@@ -40,6 +40,7 @@ class SentenceEncoder:
             raise _broken(folder, f"{MODEL} is not what {FACTS} says")
         options = runtime.SessionOptions()
         options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         try:
             self._session = runtime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
             self._tokenizer = tokenizers().Tokenizer.from_str(tokenizer)
