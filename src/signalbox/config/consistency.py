@@ -16,6 +16,7 @@ from signalbox.config.schema import (
     RESERVED_NAMES,
     Config,
     CustomClass,
+    Limits,
     Predicate,
     Require,
     Rule,
@@ -117,10 +118,20 @@ def _check_deployments(config: Config, problems: Problems) -> None:
                 "connect_s is longer than total_s",
                 f"Lower connect_s (usually {usual.connect_s:g}) or raise total_s (usually {usual.total_s:g})",
             )
+        _check_shares(name, deployment.limits, config, problems)
         if deployment.health.open_s > deployment.health.open_s_max:
             problems.add(
                 ("deployments", name, "health"), "open_s is longer than open_s_max", "Lower open_s, or raise open_s_max"
             )
+
+
+def _check_shares(name: str, limits: Limits, config: Config, problems: Problems) -> None:
+    path: Path = ("deployments", name, "limits", "shares")
+    if limits.shares and not limits.concurrency:
+        problems.add(path, "there is nothing to share without `concurrency`", "State limits.concurrency")
+    if sum(share.least_share for share in limits.shares.values()) > 1:
+        problems.add(path, "the least shares are more than all of it", "Let their sum be at most 1")
+    _check_listed(path, list(limits.shares), ("workloads",), problems)
 
 
 def _check_cache(name: str, workload: Workload, config: Config, problems: Problems) -> None:

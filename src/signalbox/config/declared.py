@@ -7,6 +7,7 @@ import msgspec
 from signalbox.config.schema import Config, Environment, Price
 from signalbox.core.choosing import Scorer
 from signalbox.core.secret import Secret
+from signalbox.core.shares import Share
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 from signalbox.core.tiering import Head
 
@@ -39,6 +40,7 @@ class Target(msgspec.Struct, frozen=True):
     catalogue: str | None
     context_tokens: int
     concurrency: int
+    shares: dict[str, Share]
     tools: bool
     images: bool
     json_schema: bool

@@ -16,6 +16,7 @@ from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.config.schema_issuers import Issuer
 from signalbox.config.schema_loops import Loops
+from signalbox.config.schema_shares import SlotShare
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.config.schema_tiering import Tiered
 from signalbox.core.secret import Secret
@@ -328,6 +329,14 @@ class Limits(Struct, frozen=True, forbid_unknown_fields=True):
         int,
         Meta(ge=0, le=1_000_000, description="Calls at the same time in each worker, over all replicas; 0: no limit."),
     ] = 0
+    shares: Annotated[
+        dict[Name, SlotShare],
+        Meta(
+            max_length=1000,
+            description="What workloads get of `concurrency` while others want it too; those that are not named have "
+            "weight 1.",
+        ),
+    ] = {}
 
 
 class Timeouts(Struct, frozen=True, forbid_unknown_fields=True):

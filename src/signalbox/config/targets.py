@@ -12,6 +12,7 @@ from signalbox.config.problems import Path, Problems
 from signalbox.config.references import References
 from signalbox.config.schema import Deployment, Environment, Price, Protocol
 from signalbox.core.secret import Secret
+from signalbox.core.shares import Share
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 
 _OWN_KINDS = frozenset(("on-prem", "edge"))
@@ -62,6 +63,7 @@ def complete(
         catalogue=catalogue,
         context_tokens=declared.context_tokens,
         concurrency=declared.limits.concurrency,
+        shares={name: Share(one.least_share, one.weight) for name, one in declared.limits.shares.items()},
         tools=_or(capabilities.tools, True),
         images=_or(capabilities.images, True),
         json_schema=_or(capabilities.json_schema, True),

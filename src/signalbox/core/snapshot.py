@@ -12,6 +12,7 @@ from signalbox.core.issuers import Issuer
 from signalbox.core.labels import Labels
 from signalbox.core.loops import Loops
 from signalbox.core.secret import Secret
+from signalbox.core.shares import Share
 from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
 
@@ -111,6 +112,7 @@ class Deployment(msgspec.Struct, frozen=True):
     tariff: Tariff | None = None
     context_tokens: int = 0
     concurrency: int = 0
+    shares: dict[str, Share] = {}
     tools: bool = True
     images: bool = True
     json_schema: bool = True

@@ -61,6 +61,9 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
     _open(this, permit, stages)
     group = stages.fleet.groups[deployment.index]
     group.active += 1
+    shares = group.shares
+    if shares is not None:
+        shares.begin(call.workload.name)
     replica.begin(this.started_ns)
     state, error, upstream = UNKNOWN, "", None
     try:
@@ -107,6 +110,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         raise
     finally:
         group.active -= 1
+        if shares is not None:
+            shares.end(call.workload.name)
         replica.end()
         if upstream is not None:
             upstream.release(ended=this.ended)

@@ -132,7 +132,11 @@ class Pursuit:
             self._position += 1
             group = groups[deployment.index]
             replica = self._near(group, now_ns) if len(group.replicas) > 1 else group.pick(now_ns)
-            if replica is None or (group.gauge is not None and self._spills(group)):
+            if (
+                replica is None
+                or (group.gauge is not None and self._spills(group))
+                or (group.shares is not None and not group.shares.room(self._call.workload.name, now_ns))
+            ):
                 self._later = [*(self._later or ()), deployment]
             elif self.fault is None or self._may_fall_over_to(deployment, group, now_ns):
                 break
@@ -151,6 +155,8 @@ class Pursuit:
             deployment = self._later.pop(0)
             group = self._fleet.groups[deployment.index]
             replica = group.pick(now_ns, resting=True)
+            if group.shares is not None and not group.shares.room(self._call.workload.name, now_ns):
+                continue
             if replica is not None and (self.fault is None or self._may_fall_over_to(deployment, group, now_ns)):
                 return deployment, group, replica
         return None

@@ -271,6 +271,7 @@ def _deployment(
         tariff=price[1],
         context_tokens=target.context_tokens,
         concurrency=target.concurrency,
+        shares=target.shares,
         tools=target.tools,
         images=target.images,
         json_schema=target.json_schema,

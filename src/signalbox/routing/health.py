@@ -19,6 +19,7 @@ from signalbox.routing.prefixes import Held, nearest
 from signalbox.routing.quarantine import Quarantine
 from signalbox.routing.retry import Budget
 from signalbox.routing.saturation import Gauge
+from signalbox.routing.shares import Shares
 from signalbox.routing.strategies import UNTIMED, Paces
 from signalbox.routing.trails import Trails
 
@@ -280,6 +281,7 @@ class Group:
         "gauge",
         "paces",
         "replicas",
+        "shares",
         "timed",
     )
 
@@ -289,6 +291,7 @@ class Group:
         self.budget = Budget()
         self.active = self.attempts = self.cool_ns = self.concurrency = 0
         self.gauge: Gauge | None = None
+        self.shares: Shares | None = None
         self.enabled = True
         self.asleep = False
         self.timed = False
@@ -407,6 +410,16 @@ def _load(replica: Replica) -> float:
     return replica.in_flight + replica.waiting
 
 
+def _shares(deployment: Deployment, known: Shares | None) -> Shares | None:
+    """Counts go on where shares did before; calls that began without any are not among them."""
+    if not deployment.shares:
+        return None
+    if known is None:
+        return Shares(deployment.concurrency, deployment.shares)
+    known.adopt(deployment.concurrency, deployment.shares)
+    return known
+
+
 def _gauge(settings: Saturation, known: Gauge | None) -> Gauge | None:
     """None where the configuration states no threshold."""
     if settings.waiting_max is None and not settings.kv_cache_max and not settings.in_flight_max:
@@ -499,6 +512,7 @@ class Fleets:
             group.concurrency = deployment.concurrency
             group.enabled = settings.enabled
             group.gauge = _gauge(deployment.saturation, group.gauge)
+            group.shares = _shares(deployment, group.shares)
             group.timed = timed
             groups[name] = group
         self._replicas, self._credentials, self._groups = replicas, credentials, groups
