@@ -67,6 +67,7 @@ def test_weights_hold_while_both_want_and_nothing_is_wasted_else() -> None:
     # A slot that is given back goes to whom weight owes it, until both have theirs.
     for _ in range(12):
         now_ns += WANTS_NS // 10
+        assert not shares.room("b", now_ns)
         shares.end("a")
         held["a"] -= 1
         taken = next(name for name in ("a", "b", "a") if shares.room(name, now_ns))
