@@ -89,3 +89,13 @@ def test_systemd_agrees(tmp_path: Path) -> None:
 def test_versions_are_one_version() -> None:
     chart = yaml.safe_load((DEPLOY / "helm/signalbox/Chart.yaml").read_text())
     assert chart["version"] == chart["appVersion"] == __version__
+
+
+def test_both_ways_to_install_bring_the_build_tool() -> None:
+    """`make serve` and `make test` build without isolation: a Python whose own build tool is older has to get ours."""
+    rules = (ROOT / "Makefile").read_text().split("\n\n")
+    for mark in (".installed: pyproject.toml requirements-dev", ".runtime:"):
+        (rule,) = [rule for rule in rules if f"$(VENV)/{mark}" in rule]
+        assert "--no-build-isolation" in rule
+        named = re.findall(r"-r (requirements[\w-]*\.lock)", rule)
+        assert any("setuptools==" in (ROOT / lock).read_text() for lock in named), named
