@@ -179,3 +179,62 @@ async def test_every_way_through_a_running_gateway(tmp_path: Path) -> None:
                         assert b"[string removed]" in answer.body, where
         said = {name for row in await box.settled(48) for name in row.get("guards", {})}
         assert {"forbidden-text.string:replace@text", "forbidden-text.string:replace@tool"} <= said
+
+
+def put_together(api: str, body: bytes) -> str:
+    """The text that a client makes of a stream."""
+    client = Client(api)
+    client.raw = body
+    return "".join(client.heard()[0].values())
+
+
+@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("words", [2, 5, 9])
+async def test_a_stream_that_is_rescued_shows_no_more_than_another(tmp_path: Path, api: str, words: int) -> None:
+    """The first upstream dies with content out; the second goes on, in another protocol for two of the clients."""
+    text = f"one two three {SECRET} five six mail jane.roe@example.org and {SECRET} at the end of it all"
+    guards: list[Any] = [
+        {"name": "pseudonymise", "where": "always"},
+        {"name": "forbidden-text", "strings": [SECRET]},
+    ]
+    rescue = {"hold_tokens": 0, "hold_ms": 0}
+    config = {"workloads": {"g": {"placements": [api, "local"], "guards": guards, "stream_rescue": rescue}}}
+    async with running(tmp_path, config) as box:
+        provider = {"chat": "openai", "messages": "anthropic", "responses": "azure"}[api]
+        box.sim.fault(f"reset_mid@{words}", provider=provider)
+        body = asked(api, "g", "text", stream=True)
+        key = "input" if api == "responses" else "messages"
+        said = f"[[text:{text}]]"
+        body[key] = said if api == "responses" else [{"role": "user", "content": said}]
+        answer = await box.request(PATHS[api], body)
+        assert answer.status == 200, answer.body
+        assert SECRET.encode() not in answer.body
+        assert b"EMAIL_" not in answer.body
+        assert put_together(api, answer.body) == text.replace(SECRET, MARK)
+
+
+async def test_a_cut_stream_is_settled_and_told_in_the_ledger(tmp_path: Path) -> None:
+    guards = [{"name": "forbidden-text", "strings": [SECRET], "action": "cut"}]
+    config = {"workloads": {"g": {"placements": ["chat"], "guards": guards}}}
+    async with running(tmp_path, config) as box:
+        for stream in (True, False):
+            answer = await box.request(PATHS["chat"], asked("chat", "g", "text", stream=stream))
+            assert answer.status == 200
+            assert b'"content_filter"' in answer.body
+            assert SECRET.encode() not in answer.body
+        rows = await box.settled(2)
+        assert {row["state"] for row in rows} == {"settled"}
+        assert sorted(row["error"] for row in rows) == ["", "guard"]
+        assert all(row["guards"] == {"forbidden-text.string:cut@text": 1} for row in rows)
+        assert box.chain_is_whole()
+
+
+async def test_a_body_of_nonsense_is_no_way_past(tmp_path: Path) -> None:
+    """What a provider sends as an error, or in a field nobody knows, is looked at as well."""
+    guards = [{"name": "forbidden-text", "strings": ["overloaded", "padding", "xxxx"]}]
+    config = {"workloads": {"g": {"placements": ["chat"], "guards": guards, "retries": {"max_attempts": 1}}}}
+    async with running(tmp_path, config) as box:
+        box.sim.fault("long_line@400", provider="openai")
+        answer = await box.request(PATHS["chat"], asked("chat", "g", "text", stream=True))
+        assert answer.status == 200
+        assert b"xxxx" not in answer.body
