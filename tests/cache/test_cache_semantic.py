@@ -18,6 +18,7 @@ SEMANTIC = {"error_share_max": 0.3, "audit_share": 0.01}
 WORKLOADS: dict[str, Any] = {
     "meant": {"placements": ["chat"], "cache": {"semantic": SEMANTIC}},
     "deployed": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "embedding": "embed"}}},
+    "judged": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "judge": "local"}}},
     "tagged": {"placements": ["chat"], "cache": {"tags": ["corpus-7"], "semantic": SEMANTIC}},
     "secret": {"data": ["confidential"], "placements": ["chat"], "cache": {"semantic": SEMANTIC}},
 }
@@ -120,3 +121,14 @@ async def test_what_was_invalidated_is_asked(box: Box) -> None:
     invalidate(box.state.cache, secret_from(box.state.pepper()), ["tag:corpus-7"], 1)
     assert not meant(await box.request(CHAT, chat("tagged", WORDINGS[-1])))
 
+
+async def test_a_judge_is_asked_in_nobodys_time_and_on_the_record(box: Box) -> None:
+    box.sim.fault("ttft@400ms", provider="vllm")
+    for text in WORDINGS[:4]:
+        # Without the directive every wording has another answer.
+        assert not meant(await box.request(CHAT, chat("judged", text.replace(SAY, ""))))
+    rows = await box.settled(5)
+    judged = [row for row in rows if row["reason"].startswith("cache-judge")]
+    assert judged
+    assert {row["deployment"] for row in judged} == {"local"}
+    assert {row["call_id"] for row in judged} <= {row["call_id"] for row in rows if row not in judged}

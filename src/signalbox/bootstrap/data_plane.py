@@ -133,6 +133,7 @@ class DataPlane:
         if self._observer is not None:
             self._observer.flush()
         await self._watch.stop()
+        await self._cache.semantic.stop()
         await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()

@@ -7,7 +7,8 @@ invalidation takes its turn.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,7 @@ RELATIONS = (REWORDED, CHANGED)
 # Longer answers are not given for other words.
 ANSWER_BYTES_MAX = 64 * 1024
 PARTITIONS_MAX = 50_000
+LATER_MAX = 64
 # As a threshold: no score reaches it.
 CLOSED = 2.0
 
@@ -63,6 +65,7 @@ class SemanticCache:
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
         self._workspaces: dict[str, Workspace] = {}
+        self._later: set[asyncio.Task[None]] = set()
         self.bytes_max = 0
 
     # --- the loop's thread ---
@@ -111,6 +114,22 @@ class SemanticCache:
         if len(entry.content) <= ANSWER_BYTES_MAX:
             known = Known(asked.reading, entry, answer, group)
             self.thread.submit(self._add, workspace, asked.partition, asked.vector, known)
+
+    def later(self, work: Coroutine[Any, Any, None]) -> None:
+        """Does something for which no client is to wait; with too much of it at once, not at all."""
+        if len(self._later) >= LATER_MAX:
+            work.close()
+            return
+        task = asyncio.get_running_loop().create_task(work)
+        self._later.add(task)
+        task.add_done_callback(self._later.discard)
+
+    async def stop(self) -> None:
+        """Ends what goes on for no client."""
+        tasks = list(self._later)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
         if self._thread is not None:

@@ -110,7 +110,7 @@ async def _lead(
         await ask(call, recorder, stages)
         entry = _entry(call, recorder, caching, stages)
         if entry is not None:
-            await _keep(call, entry, recorder, name, since, lookup, stages)
+            _keep(call, entry, recorder, name, since, lookup, stages)
         elif flight is not None:
             flight.failures += recorder.refused
             flight.alone = not recorder.refused or flight.failures >= FAILURES_MAX
@@ -130,7 +130,7 @@ async def _lead(
             flight.over.set()
 
 
-async def _keep(
+def _keep(
     call: Call,
     entry: Entry,
     recorder: Recorder,
@@ -146,7 +146,7 @@ async def _keep(
     if caching.exact_ttl_s:
         cache.keep(name, entry, since)
     if lookup is not None and caching.semantic is not None and recorder.text:
-        await meaning.learn(call, lookup, entry, recorder.text, caching.semantic, stages)
+        meaning.learn(call, lookup, entry, recorder.text, caching.semantic, stages)
 
 
 def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> Entry | None:

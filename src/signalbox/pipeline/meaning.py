@@ -11,6 +11,7 @@ import msgspec
 
 from signalbox.cache import question, scope
 from signalbox.cache.entry import Entry
+from signalbox.cache.neighbours import Candidate
 from signalbox.cache.scope import Name
 from signalbox.cache.semantic import Asked, Workspace
 from signalbox.cache.verify import REWORDED, Reading, compare, read
@@ -38,12 +39,13 @@ _VERDICT = (
 
 
 class Lookup(msgspec.Struct, frozen=True):
-    """A call that the semantic cache may answer. asked: its question. given: an entry that may be given now. text: of
-    the candidate's answer is not kept; its words are."""
+    """A call that the semantic cache may answer. asked: its question. given: an entry that may be given now. mark:
+    where the list of invalidations was."""
 
     workspace: Workspace
     asked: Asked
     given: Entry | None
+    mark: int
 
 
 async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
@@ -57,7 +59,8 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
     if workspace is None or guarded or (not caching.time_dependent and question.about_now(call.doc)):
         return None
     found = scope.partition(call, caching, name, cache.secret, workspace.encoder)
-    if found is None or cache.mark() < 0:
+    mark = cache.mark()
+    if found is None or mark < 0:
         return None
     try:
         vector = await _embedded(call, caching.semantic, found[1], stages) if caching.semantic.embedding else None
@@ -67,36 +70,60 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
     asked = await asyncio.get_running_loop().run_in_executor(cache.semantic.thread, work)
     candidate = asked.candidate
     if candidate is None or name.refresh:
-        return Lookup(workspace, asked, None)
+        return Lookup(workspace, asked, None, mark)
     risk = workspace.risks[candidate.relation]
     risk.see(candidate.score)
     trusted = risk.trusts(candidate.score)
     if trusted and random.random() < caching.semantic.audit_share:  # noqa: S311 (a sample, no secret)
         cache.count(call.workload.name, "audited")
         trusted = False
-    return Lookup(workspace, asked, candidate.known.entry if trusted else None)
+    return Lookup(workspace, asked, candidate.known.entry if trusted else None, mark)
 
 
-async def learn(call: Call, lookup: Lookup, entry: Entry, text: str, settings: Semantic, stages: Stages) -> None:
+def learn(call: Call, lookup: Lookup, entry: Entry, text: str, settings: Semantic, stages: Stages) -> None:
     """Takes an answer that was asked for: a trial of what would have been given, and a new known question."""
-    workspace, candidate = lookup.workspace, lookup.asked.candidate
-    answer = read(text[:ANSWER_CHARS_MAX])
+    candidate = lookup.asked.candidate
+    learnt = Learnt(lookup, entry, text[:ANSWER_CHARS_MAX], read(text[:ANSWER_CHARS_MAX]))
+    if candidate is None:
+        _take(call, learnt, None, stages)
+    elif same(learnt.answer, candidate.known.answer):
+        _take(call, learnt, True, stages)
+    elif settings.judge and candidate.score >= PLAUSIBLE:
+        stages.cache.semantic.later(_take_as_judged(call, learnt, candidate, settings.judge, stages))
+    else:
+        _take(call, learnt, False, stages)
+
+
+class Learnt(msgspec.Struct, frozen=True):
+    """A fresh answer to a question that was looked up."""
+
+    lookup: Lookup
+    entry: Entry
+    text: str
+    answer: Reading
+
+
+def _take(call: Call, learnt: Learnt, right: bool | None, stages: Stages) -> None:
+    """right: whether the candidate's answer would have been; None where nobody can tell."""
+    workspace, candidate = learnt.lookup.workspace, learnt.lookup.asked.candidate
     group = 0
-    if candidate is not None:
-        right = same(answer, candidate.known.answer)
-        if not right and settings.judge and candidate.score >= PLAUSIBLE:
-            right = await _judged(call, text, candidate.known.answer, settings.judge, stages)
-        if right is not None:
-            workspace.risks[candidate.relation].observe(candidate.score, right=right)
-            stages.cache.count(call.workload.name, "tried_right" if right else "tried_wrong")
-        if right:
-            group = candidate.known.group
+    if candidate is not None and right is not None:
+        workspace.risks[candidate.relation].observe(candidate.score, right=right)
+        stages.cache.count(call.workload.name, "tried_right" if right else "tried_wrong")
+        group = candidate.known.group if right else 0
     if not group:
         workspace.groups += 1
         group = workspace.groups
-    expires_ms = entry.stored_ms + round(settings.ttl_s * 1000)
-    kept = msgspec.structs.replace(entry, expires_ms=expires_ms)
-    stages.cache.semantic.keep(workspace, lookup.asked, kept, answer, group)
+    expires_ms = learnt.entry.stored_ms + round(workspace.settings.ttl_s * 1000)
+    kept = msgspec.structs.replace(learnt.entry, expires_ms=expires_ms)
+    stages.cache.semantic.keep(workspace, learnt.lookup.asked, kept, learnt.answer, group)
+
+
+async def _take_as_judged(call: Call, learnt: Learnt, candidate: Candidate, judge: str, stages: Stages) -> None:
+    right = await _judged(call, learnt.text, candidate.known.answer, judge, stages)
+    # It took a while: what was invalidated meanwhile is not kept.
+    if stages.cache.mark() == learnt.lookup.mark:
+        _take(call, learnt, right, stages)
 
 
 def same(one: Reading, other: Reading) -> bool:
