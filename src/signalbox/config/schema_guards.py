@@ -47,7 +47,7 @@ class Injection(GuardSettings, frozen=True, tag="injection"):
     ] = "flag"
     score_min: Annotated[
         float, Meta(ge=0.5, le=1, description="Weighed this much by the model counts as found; 1 for rules alone.")
-    ] = 0.96
+    ] = 0.95
     after_untrusted: Annotated[
         Literal["allow", "approve", "deny"],
         Meta(

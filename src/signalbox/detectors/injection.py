@@ -23,7 +23,7 @@ from signalbox.detectors.injection_rules import matched
 WINDOW_WORDS = 96
 _STRIDE = 64
 # Without any of these no window is weighed.
-_SIGNS = frozenset("IRKAULCSQN#$kBGHVOD")
+_SIGNS = frozenset("IRKAULCSQN#$kBGHVODWae")
 _GAP = re.compile(r"\.{4,}")
 
 

@@ -21,27 +21,28 @@ WORDS: dict[str, str] = {
     ignorați glöm ignorera glem unohda felejtsd abaikan lupakan hiraukan yoksay unut unutun görmezden bỏ
     تجاهل انس انسى अनदेखा भूल नज़रअंदाज αγνόησε ξέχασε puuza""",
     # what came before
-    "P": """previous previously prior above preceding earlier foregoing before former aforementioned original
-    initial initially hitherto precedent previos previus privious vorherigen vorherige vorheriger
-    vorangegangenen vorangehenden vorausgehenden bisherigen bisherige obigen obige vorigen früheren bisher
-    davor zuvor ursprünglichen précédentes précédents précédente précédent antérieures avant anteriores
-    anterior previas previa previos previo antes arriba precedenti precedente prima sopra prévias acima
-    vorige bovenstaande eerdere voorgaande poprzednie poprzednich powyższe wcześniejsze предыдущие
-    предыдущих предыдущую прежние ранее вышеуказанные вище попередні prethodne prethodna prethodnih
-    předchozí predchádzajúce anterioare tidigare föregående tidligere foregående aiemmat korábbi sebelumnya
-    önceki yukarıdaki trước السابقة السابق पिछले पिछली पहले προηγούμενες""",
+    "P": """previous previously prior earlier before former aforementioned original initial initially hitherto
+    precedent previos previus privious vorherigen vorherige vorheriger vorangegangenen vorangehenden
+    vorausgehenden bisherigen bisherige vorigen früheren bisher davor zuvor ursprünglichen précédentes
+    précédents précédente précédent antérieures avant anteriores anterior previas previa previos previo
+    antes precedenti precedente prima prévias vorige eerdere voorgaande poprzednie poprzednich wcześniejsze
+    предыдущие предыдущих предыдущую прежние ранее вище попередні prethodne prethodna prethodnih předchozí
+    predchádzajúce anterioare tidigare föregående tidligere foregående aiemmat korábbi sebelumnya önceki
+    trước السابقة السابق पिछले पिछली पहले προηγούμενες""",
+    # the same, by place
+    "a": "above preceding foregoing obigen obige bovenstaande powyższe вышеуказанные acima arriba sopra yukarıdaki",
     # instructions
-    "N": """instruction instructions instrutions instuctions intructions instructons prompt prompts preprompt
-    metaprompt directive directives command commands order orders rule rules guideline guidelines directions
-    direction programming request requests preamble anweisung anweisungen instruktionen instruktion befehle
-    befehl aufträge auftrag anordnungen vorgaben regeln regel richtlinien consigne consignes règle règles
-    directives ordres instrucción instrucciones instruccion órdenes reglas regla indicaciones istruzione
-    istruzioni regole comandi ordini instruções instrução instrucoes regras ordens instructies instructie
-    opdrachten regels instrukcje instrukcji polecenia polecenie zasady инструкции инструкцию инструкций
-    указания правила команды инструкція інструкції instrukcije instrukcija upute naredbe pokyny instrukce
-    inštrukcie instrucțiunile instrucțiuni instruktioner instruksjoner instrukser ohjeet utasítást
-    utasításokat instruksi perintah aturan talimatları talimatlarını talimat kurallar hướng dẫn التعليمات
-    تعليمات الأوامر निर्देश निर्देशों οδηγίες maagizo""",
+    "N": """initialization initialisation instruction instructions instrutions instuctions intructions instructons
+    prompt prompts preprompt metaprompt directive directives command commands order orders rule rules
+    guideline guidelines directions direction programming request requests preamble anweisung anweisungen
+    instruktionen instruktion befehle befehl aufträge auftrag anordnungen vorgaben regeln regel richtlinien
+    consigne consignes règle règles directives ordres instrucción instrucciones instruccion órdenes reglas
+    regla indicaciones istruzione istruzioni regole comandi ordini instruções instrução instrucoes regras
+    ordens instructies instructie opdrachten regels instrukcje instrukcji polecenia polecenie zasady
+    инструкции инструкцию инструкций указания правила команды инструкція інструкції instrukcije instrukcija
+    upute naredbe pokyny instrukce inštrukcie instrucțiunile instrucțiuni instruktioner instruksjoner
+    instrukser ohjeet utasítást utasításokat instruksi perintah aturan talimatları talimatlarını talimat
+    kurallar hướng dẫn التعليمات تعليمات الأوامر निर्देश निर्देशों οδηγίες maagizo""",
     # what is said or written; tasks
     "T": """webpage website article resume function page passage text texts message messages conversation context
     word words sentence sentences paragraph paragraphs line lines content contents statement statements
@@ -53,8 +54,8 @@ WORDS: dict[str, str] = {
     "K": """password passwords passwd passord passcode passcodes passphrase credential credentials passwort kennwort
     zugangscode contraseña contrasena contraseñas clave senha wachtwoord hasło пароль пароля parola şifre
     lozinka heslo lösenord kata sandi flag""",
-    "k": """access code codes key keys secret secrets token tokens confidential hidden private geheime geheimen
-    geheimnis secreto secreta secrète segreto segredo código codice geheim sekret секрет код""",
+    "k": """access security code codes key keys secret secrets token tokens confidential hidden private geheime
+    geheimen geheimnis secreto secreta secrète segreto segredo código codice geheim sekret секрет код""",
     # to show, to repeat
     "R": """reveal reveals revealing show print display repeat recite tell give disclose expose leak dump output
     echo return share list copy paste reproduce provide recall regurgitate retype restate quote confirm
@@ -107,8 +108,7 @@ WORDS: dict[str, str] = {
     sistem""",
     "B": "ai chatbot bot assistant assistants model llm agent agents ki ia ии chatbots language asistente assistente",
     "G": "mode modes modus modo session override overrides режим mod",
-    "n": """enabled enable activated activate activating granted unlocked unlock disabled aktiviert activé
-    activado""",
+    "n": """enabled enable activated activate activating unlocked unlock disabled aktiviert activé activado""",
     "E": """all any every entire whole full complete exact each alle allen aller sämtliche jegliche ganzen tous
     toutes tout toute todas todos toda todo tutte tutti tutto alla wszystkie wszystkich все всех всё sve sva
     všechny všetky toate semua tüm tất جميع كل सभी""",

@@ -20,7 +20,14 @@ class Rule(NamedTuple):
 
 
 def _rule(name: str, needs: str, pattern: str, untrusted: bool = False) -> Rule:
-    return Rule(name, re.compile(pattern.replace("c", "[^|#]")), needs, untrusted)
+    return Rule(name, re.compile(_wide(pattern)), needs.replace("P", ""), untrusted)
+
+
+def _wide(pattern: str) -> str:
+    """`c` is any letter of the sentence, and `P` what came before, be it in time or in place."""
+    parts = re.compile(r"\[[^\]]*\]|P")
+    spelled = pattern.replace("c", "[^|#]")
+    return parts.sub(lambda part: "[Pa]" if part[0] == "P" else part[0].replace("P", "Pa"), spelled)
 
 
 RULES: tuple[Rule, ...] = (
@@ -40,6 +47,13 @@ RULES: tuple[Rule, ...] = (
     _rule("show-prompt", "qN", r"q(?:c{0,2}r)?c{0,2}Yc{0,2}(?:[PSZ]c?N|N(?:\||&))|qr?c{0,2}[SP]{1,2}Nc{0,3}(?:Y|\|$)"),
     _rule("show-prompt", "NR", r"NYc{0,3}[RO]|Y[PS]N|[RW]c{0,3}NYr"),
     _rule("repeat-above", "RP", r"Rc{0,2}(?:eT?|ET)c{0,3}P|Rc{0,3}Tc{0,2}PQ?c?(?:\||&|Q)|RR?c{0,8}Zc{0,3}Yr"),
+    _rule("repeat-above", "Ra", r"Rc{0,4}a.?[TN]|R[.&RME]{0,4}[TNEe](?:.M?T)?a"),
+    _rule("repeat-above", "TM", r"(?:R|W|q)c{0,3}E?T.MT(?:[|]|$)"),
+    _rule("repeat-above", "TP", r"[RW]c{0,6}TP.[TN](?:[|]|$)"),
+    _rule("secret", "Rk", r"(?:^|[|])[R.]?R[.M]{0,2}(?:kk|K|kK)(?:[|]|$)"),
+    _rule("secret", "QK", r"Q.KQ"),
+    _rule("show-prompt", "YS", r"YS[NT]"),
+    _rule("show-prompt", "NY", r"N.Yc?O"),
     _rule("secret", "RK", r"Rc{0,3}Yc{0,2}K|(?:[RW][.&]){1}c{0,2}kK(?:\||c?g)"),
     _rule("secret", "kg", r"(?:R|W|O)c{0,4}kg"),
     _rule("secret", "Yk", r"Rc{0,3}Yc{0,2}k[kK]"),
