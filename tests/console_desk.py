@@ -18,6 +18,7 @@ from signalbox.console.app import Console
 from signalbox.console.sessions import COOKIE, FORM_COOKIE
 from signalbox.control.keys import NewKey, make
 from signalbox.control.office import KeyOffice
+from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.source import FileSource
 from signalbox.control.state import StateDir, admin_secret
@@ -80,6 +81,7 @@ class Desk:
             False,
             ReadersConfigurations(self.supervisor),
             self.state,
+            Gateway("127.0.0.1", 9),
             self.room,
             Log("console"),
         )

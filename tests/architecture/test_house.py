@@ -91,8 +91,8 @@ def test_what_sends_takes_a_permit_first() -> None:
 
 OPENERS = {"open_connection", "create_connection", "sock_connect", "connect", "connect_ex", "open_unix_connection"}
 # Besides the transport: what probes for local servers before there is any call, and the pipes between our processes,
-# which are given an existing socket; the database; and a benchmark that calls our own gateway as its clients do.
-MAY_OPEN = {"config/discover.py", "store/postgres.py", "control/deployment_bench.py"}
+# which are given an existing socket; the database; and what calls our own gateway as its clients do.
+MAY_OPEN = {"config/discover.py", "store/postgres.py", "control/deployment_bench.py", "control/playground.py"}
 
 
 def test_only_the_transport_opens_connections() -> None:

@@ -16,7 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from conftest import SECRET, Installation, Watched, context_of, sign_in
 
 PAGES = ("/", "/requests", "/workloads", "/workloads/support", "/deployments", "/compliance", "/spend", "/keys",
-         "/planner", "/drills", "/alerts", "/settings", "/config", "/requests?refused=1")  # fmt: skip
+         "/planner", "/playground", "/drills", "/alerts", "/settings", "/config", "/requests?refused=1")  # fmt: skip
 WIDTHS = (360, 768, 1440)
 
 
@@ -243,6 +243,21 @@ def test_spend_leads_to_its_rows_and_to_a_file(page: Page, installation: Install
     page.get_by_role("link", name="support", exact=True).click()
     expect(page).to_have_url(re.compile("workload=support"))
     expect(page.locator("#rows tbody tr").first).to_be_visible()
+
+
+def test_a_question_is_tried_in_two_places(page: Page, installation: Installation) -> None:
+    page.goto(f"{installation.url}/playground")
+    page.fill("#models", "support, house")
+    page.fill("#key", installation.key)
+    page.fill("#text", "Which platform?")
+    page.get_by_role("button", name="Ask", exact=True).click()
+    answers = page.locator("#answers section")
+    expect(answers).to_have_count(2)
+    expect(answers.nth(0)).to_contain_text("tokens", timeout=20_000)
+    expect(answers.nth(1)).to_contain_text("house@clinic", timeout=20_000)
+    page.fill("#key", installation.key)
+    page.get_by_role("button", name="Ask and explain").click()
+    expect(page.locator("main")).to_contain_text("The decision for the first")
 
 
 def test_light_and_dark_are_a_choice_that_lasts(page: Page, installation: Installation) -> None:

@@ -17,6 +17,7 @@ from signalbox.console.app import Console, is_loopback
 from signalbox.control.explain import Explainer
 from signalbox.control.in_force import InForce
 from signalbox.control.office import KeyOffice
+from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
@@ -30,6 +31,7 @@ class ConsoleServer(uvicorn.Server):
     port = 0
     serving: asyncio.Task[None]
     room: ReadingRoom
+    console: Console
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
@@ -38,6 +40,7 @@ class ConsoleServer(uvicorn.Server):
     async def stop(self) -> None:
         self.should_exit = True
         await self.serving
+        await self.console.stop()
         self.room.close()
 
 
@@ -64,16 +67,24 @@ class ReadersConfigurations:
 
 
 async def start_console(
-    options: ServeOptions, supervisor: Supervisor, office: KeyOffice, state: StateDir, open_: Callable[[], Store]
+    options: ServeOptions,
+    supervisor: Supervisor,
+    office: KeyOffice,
+    state: StateDir,
+    gateway: Gateway,
+    open_: Callable[[], Store],
 ) -> ConsoleServer:
     """open_: the store, opened once more for those who read pages."""
     listener = bind(options.admin_host, options.admin_port)
     room = ReadingRoom(open_)
     loopback = is_loopback(options.admin_host)
-    app = Console(supervisor, office, loopback, ReadersConfigurations(supervisor), state, room, Log("console")).app()
-    config = uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)
+    log = Log("console")
+    configurations = ReadersConfigurations(supervisor)
+    console = Console(supervisor, office, loopback, configurations, state, gateway, room, log)
+    config = uvicorn.Config(console.app(), log_config=None, access_log=False, lifespan="off", server_header=False)
     server = ConsoleServer(config)
     server.room = room
+    server.console = console
     server.port = listener.getsockname()[1]
     server.serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
     return server

@@ -17,13 +17,14 @@ from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.bootstrap.exporting import exporter_process
 from signalbox.bootstrap.options import ServeOptions, Started
 from signalbox.bootstrap.shipping import alarm, ship_order, shipping
-from signalbox.bootstrap.sockets import bind, shown_url
+from signalbox.bootstrap.sockets import bind, own_host, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.attendant import Attendant
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink
 from signalbox.control.office import KeyOffice
+from signalbox.control.playground import Gateway
 from signalbox.control.state import StateDir, admin_secret, confirm_pepper
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
@@ -81,7 +82,8 @@ async def _serve(options: ServeOptions) -> int:
     _obey_hangup(supervisor)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
-    console = await start_console(options, supervisor, office, state, lambda: open_store(state, url))
+    gateway = Gateway(own_host(options.host), listener.getsockname()[1])
+    console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await supervisor.start()
     options.greet(
         Started(

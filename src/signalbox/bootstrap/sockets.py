@@ -25,6 +25,11 @@ def bind(host: str, port: int) -> socket.socket:
     return listener
 
 
+def own_host(host: str) -> str:
+    """By which address this machine reaches what listens there."""
+    return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+
+
 def shown_url(host: str, port: int) -> str:
     shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
     return f"http://{shown}:{port}"

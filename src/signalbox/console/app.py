@@ -24,6 +24,7 @@ from signalbox.console.house_pages import HousePages
 from signalbox.console.keys import KeyPages
 from signalbox.console.money_pages import MoneyPages
 from signalbox.console.pages import Pages
+from signalbox.console.playground import Playground
 from signalbox.console.proof_pages import ProofPages
 from signalbox.console.rendering import static
 from signalbox.console.routing_pages import RoutingPages
@@ -32,6 +33,7 @@ from signalbox.console.sign_in import SignIn
 from signalbox.control.explain import Question
 from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
+from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
@@ -62,6 +64,7 @@ class Console:
         metrics_open: bool,
         configurations: Configurations,
         state: StateDir,
+        gateway: Gateway,
         room: ReadingRoom,
         log: Log,
     ) -> None:
@@ -77,8 +80,13 @@ class Console:
         self._proof = ProofPages(self._desk)
         self._money = MoneyPages(self._desk)
         self._house = HousePages(self._desk)
+        self._playground = Playground(self._desk, gateway)
         self._sessions = Sessions(time.monotonic)
         self._doors = Doors(office, self._sessions, self._desk.excuse, log)
+
+    async def stop(self) -> None:
+        """Ends what pages have started."""
+        await self._proof.drills.stop()
 
     def app(self) -> Starlette:
         entrance = SignIn(self._office, self._sessions)
@@ -164,6 +172,9 @@ class Console:
             self._page("POST", "/keys", self._money.create),
             self._page("POST", "/keys/{id}/rotate", self._money.rotate),
             self._page("POST", "/keys/{id}/revoke", self._money.revoke),
+            self._page("GET", "/playground", self._playground.show),
+            self._page("POST", "/playground", self._playground.ask),
+            self._page("POST", "/playground/stream", self._playground.stream),
             self._page("GET", "/alerts", self._house.alerts),
             self._page("GET", "/settings", self._house.settings),
             self._page("POST", "/settings/reload", self._house.reload),

@@ -35,8 +35,8 @@ FINDINGS_SHOWN = 100
 
 
 class WantedDrill(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    kind: str = "escapes"
-    calls: int = 500
+    kind: str
+    calls: int
 
 
 class ProofPages:

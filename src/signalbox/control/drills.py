@@ -115,6 +115,7 @@ class Drills:
         finally:
             if process.returncode is None:
                 process.kill()
+                await process.wait()
             path.unlink(missing_ok=True)
         if process.returncode not in (0, 1) or len(out) > RESULT_BYTES_MAX:
             return msgspec.structs.replace(drill, state="failed", why=err.decode("utf-8", "replace")[-500:].strip())

@@ -80,6 +80,59 @@
     if (question && !confirm(question)) event.preventDefault();
   });
 
+  // --- playground: answers as they come, side by side
+  const playground = document.querySelector("[data-playground]");
+  const streamed = async (form, model, facts, said) => {
+    const sent = new URLSearchParams(new FormData(form));
+    sent.set("models", model);
+    const answer = await fetch("/playground/stream", { method: "POST", body: sent });
+    if (!answer.ok) { facts.textContent = `Not asked: status ${answer.status}.`; return; }
+    const take = (line) => {
+      if (!line) return;
+      const piece = JSON.parse(line);
+      if (piece.status) {
+        const headers = piece.headers || {};
+        facts.textContent = [piece.status, headers["x-signalbox-placement"], headers["x-signalbox-reason"]].filter(Boolean).join(" · ");
+      }
+      if (piece.text) said.append(piece.text);
+      if (piece.end) {
+        if (piece.error) said.append(`\n${piece.error}`);
+        facts.append(` · first token ${piece.first_ms || 0} ms · ${piece.whole_ms || 0} ms · ${piece.tokens_in || 0} / ${piece.tokens_out || 0} tokens`);
+      }
+    };
+    let rest = "";
+    const reader = answer.body.pipeThrough(new TextDecoderStream()).getReader();
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) break;
+      const lines = (rest + value).split("\n");
+      rest = lines.pop();
+      lines.forEach(take);
+    }
+    take(rest);
+  };
+  if (playground) {
+    playground.addEventListener("submit", (event) => {
+      if (event.submitter && event.submitter.dataset.whole !== undefined) return;
+      event.preventDefault();
+      const panels = document.getElementById("answers");
+      panels.replaceChildren();
+      const models = [...new Set(playground.models.value.split(/[\s,]+/).filter(Boolean))].slice(0, 4);
+      models.forEach((model) => {
+        const panel = document.createElement("section");
+        panel.className = "panel";
+        const [title, facts, said] = ["h2", "p", "pre"].map((tag) => document.createElement(tag));
+        title.textContent = model;
+        facts.className = "quiet";
+        facts.textContent = "asking…";
+        said.className = "answer";
+        panel.append(title, facts, said);
+        panels.append(panel);
+        streamed(playground, model, facts, said).catch(() => { facts.textContent = "The console did not answer."; });
+      });
+    });
+  }
+
   // --- keys: / filters, Escape closes, g and a letter goes to a page
   let went = 0;
   const places = { o: "/", r: "/requests", w: "/workloads", d: "/deployments", s: "/spend", c: "/compliance", k: "/keys", a: "/alerts" };
