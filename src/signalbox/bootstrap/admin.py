@@ -40,7 +40,7 @@ class ConsoleServer(uvicorn.Server):
     async def stop(self) -> None:
         self.should_exit = True
         await self.serving
-        await self.console.stop()
+        await self.console.close()
         self.room.close()
 
 

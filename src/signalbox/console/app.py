@@ -84,7 +84,7 @@ class Console:
         self._sessions = Sessions(time.monotonic)
         self._doors = Doors(office, self._sessions, self._desk.excuse, log)
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Ends what pages have started."""
         await self._proof.drills.stop()
 
