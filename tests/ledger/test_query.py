@@ -104,7 +104,7 @@ def test_group_by(store: Store, dimension: str) -> None:
     rows = list(query(store, {}, group_by=dimension))
     assert sum(int(str(row["attempts"])) for row in rows) == 2
     assert all(set(row) == {dimension, "attempts", "tokens_in", "tokens_cache_read", "tokens_cache_write",
-                            "tokens_out", "cost_usd", "unpriced"} for row in rows)  # fmt: skip
+                            "cached_share", "tokens_out", "cost_usd", "unpriced"} for row in rows)  # fmt: skip
 
 
 def test_a_group_counts_what_it_cannot_price(store: Store) -> None:

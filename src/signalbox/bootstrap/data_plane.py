@@ -42,6 +42,7 @@ from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
 from signalbox.pipeline.dispatch import Dispatcher
+from signalbox.pipeline.salting import salt_from
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.waking import Wakes
 from signalbox.pipeline.watch import Watch
@@ -199,6 +200,7 @@ class DataPlane:
             metrics=self._metrics,
             cache=self._cache,
             observer=self._observer_for(self._telemetry),
+            salt=salt_from(self._state.pepper()),
             durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,

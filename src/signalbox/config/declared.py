@@ -45,6 +45,7 @@ class Target(msgspec.Struct, frozen=True):
     images: bool
     json_schema: bool
     prefill: bool
+    cache_salt: bool
     stream_usage: bool
     fine_tune_of: str | None
     health: Health

@@ -446,6 +446,13 @@ class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
     json_schema: Annotated[bool | None, Meta(description="Takes a JSON Schema for its output; true when left out.")] = (
         None
     )
+    cache_salt: Annotated[
+        bool | None,
+        Meta(
+            description="Its engine takes `cache_salt` and keeps prompt caches of different salts apart, as vLLM does: "
+            "each tenant's calls get one of their own; false when left out."
+        ),
+    ] = None
     prefill: Annotated[
         bool | None, Meta(description="Continues an answer that the request begins; false when left out.")
     ] = None

@@ -67,6 +67,7 @@ def complete(
         tools=_or(capabilities.tools, True),
         images=_or(capabilities.images, True),
         json_schema=_or(capabilities.json_schema, True),
+        cache_salt=_or(capabilities.cache_salt, False),
         prefill=_or(capabilities.prefill, known.prefill if known else False),
         stream_usage=_or(capabilities.stream_usage, known.stream_usage if known else True),
         fine_tune_of=declared.fine_tune_of,

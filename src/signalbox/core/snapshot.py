@@ -117,6 +117,7 @@ class Deployment(msgspec.Struct, frozen=True):
     images: bool = True
     json_schema: bool = True
     prefill: bool = True
+    cache_salt: bool = False
     stream_usage: bool = True
     fine_tune_of: str | None = None
     health: Health = Health()

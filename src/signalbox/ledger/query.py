@@ -152,10 +152,15 @@ def sum_dict(dimension: str, found: AttemptSum) -> dict[str, object]:
         "tokens_in": found.tokens_in,
         "tokens_cache_read": found.cache_read,
         "tokens_cache_write": found.cache_write,
+        "cached_share": _share(found.cache_read, found.tokens_in + found.cache_read + found.cache_write),
         "tokens_out": found.tokens_out,
         "cost_usd": usd(found.cost_pico),
         "unpriced": found.unpriced,
     }
+
+
+def _share(part: int, whole: int) -> float:
+    return round(part / whole, 4) if whole else 0.0
 
 
 def iso_time(time_ms: int) -> str:

@@ -14,6 +14,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
+from signalbox.pipeline.salting import salted
 from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -141,6 +142,8 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     if call.workload.strict and hub.dropped:
         names = ", ".join(sorted(set(hub.dropped)))
         raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])
+    if deployment.cache_salt:
+        written = wire_body.splice(written, wire_body.parse(written), salted(call, deployment, this.api, stages.salt))
     return written
 
 
@@ -155,7 +158,7 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
         edits.append(wire_body.Edit("stream_options.include_usage", True))
     if "store" in call.envelope.onward and stages.interlock.writes_no_store(deployment):
         edits.append(wire_body.Edit("store", False))
-    return edits
+    return edits + salted(call, deployment, this.api, stages.salt) if deployment.cache_salt else edits
 
 
 def _open(this: Attempt, permit: Permit, stages: Stages) -> None:

@@ -6,7 +6,7 @@ import msgspec
 
 from signalbox.core.call import Call
 from signalbox.core.records import FAILED, SETTLED, Settled
-from signalbox.core.usage import NO_USAGE, Usage
+from signalbox.core.usage import NO_USAGE, PICO, Usage
 from signalbox.ledger.estimate import OUT_DEFAULT, Calibration
 from signalbox.pipeline import money
 from signalbox.pipeline.stages import Stages
@@ -14,6 +14,7 @@ from signalbox.pipeline.state import Attempt
 from signalbox.pipeline.tracing import seen
 from signalbox.pricing.cost import cost
 from signalbox.pricing.tariff import charge
+from signalbox.routing.trails import lost_pico
 from signalbox.upstream.transport import UpstreamResponse
 
 # How long a provider may go on after we closed: what was on its way to us, and until it sees the close.
@@ -33,7 +34,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     if this.hold is not None:
         money.settle(this, usage)
     if this.call.trail and state == SETTLED and this.usage is not None:
-        stages.fleet.trails.follow(this.call.trail, this.deployment, this.usage, now_ns)
+        _follow(this, this.usage, now_ns, stages)
     verdicts = _verdicts(this, stages) if this.call.guarded is not None else {}
     stages.open.closed(this.id)
     stages.journal.append_soon(
@@ -64,6 +65,18 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
         now_ns - this.started_ns,
         this.ttft_ns - this.started_ns if this.ttft_ns else 0,
     )
+
+
+def _follow(this: Attempt, usage: Usage, now_ns: int, stages: Stages) -> None:
+    """Remembers where the conversation is now, and counts what it lost by leaving a cached beginning elsewhere."""
+    call, trails = this.call, stages.fleet.trails
+    before = trails.find(call.trail, now_ns)
+    if before is not None and before.deployment != this.deployment.name:
+        home = call.snapshot.deployment_by_name.get(before.deployment)
+        lost = lost_pico(before, home, usage, now_ns) if home is not None else 0
+        if lost:
+            stages.metrics.add(("signalbox_prompt_cache_lost_usd_total", call.workload.name), lost / PICO)
+    trails.follow(call.trail, this.deployment, usage, now_ns)
 
 
 def spent_beside(call: Call, pico: int) -> None:

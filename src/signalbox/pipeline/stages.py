@@ -12,6 +12,7 @@ from signalbox.core.snapshot import Snapshot
 from signalbox.guard.room import GuardRoom
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.salting import Salt
 from signalbox.pipeline.waking import Wakes
 from signalbox.policy.budgets import Budgets
 from signalbox.policy.classify import Classifier
@@ -56,6 +57,7 @@ class Stages(msgspec.Struct, frozen=True):
     metrics: Metrics
     observer: Observer
     cache: KeptAnswers
+    salt: Salt
     durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]

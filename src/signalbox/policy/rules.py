@@ -276,6 +276,7 @@ def _deployment(
         images=target.images,
         json_schema=target.json_schema,
         prefill=target.prefill,
+        cache_salt=target.cache_salt,
         stream_usage=target.stream_usage,
         fine_tune_of=target.fine_tune_of,
         health=target.health,

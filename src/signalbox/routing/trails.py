@@ -57,6 +57,14 @@ class Trails:
         self.by_conversation[conversation] = Trail(deployment.name, cached, now_ns + warm_ns, now_ns + STAY_NS)
 
 
+def lost_pico(trail: Trail, home: Deployment, usage: Usage, now_ns: int) -> int:
+    """What it cost, at the prices of where a conversation was before, that its cached beginning was not read there."""
+    missed = min(trail.warm(now_ns), usage.input_total) - usage.cache_read
+    rates = home.rates
+    cheaper = rates.priced and 0 <= rates.cache_read < rates.tokens_in
+    return missed * (rates.tokens_in - rates.cache_read) if missed > 0 and cheaper else 0
+
+
 def cached_tokens(deployment: Deployment, usage: Usage) -> int:
     """What a provider's cache holds of a prompt after it answered: what it said that it read and wrote, or all of it
     where reading from the cache is cheaper and writing to it is nothing that one asks for."""

@@ -75,6 +75,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     # --- caches ---
     Metric("signalbox_cache_lookups_total", "counter", "Calls by what their cache did.", ("workload", "outcome")),
+    Metric(
+        "signalbox_prompt_cache_lost_usd_total",
+        "counter",
+        "What conversations paid more because they left a provider that had their beginning cached.",
+        ("workload",),
+    ),
     Metric("signalbox_cache_saved_usd_total", "counter", "What kept answers had cost at first.", ("workload",)),
     Metric(
         "signalbox_cache_semantic_threshold",
