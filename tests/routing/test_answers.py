@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.routing import answer_fit
-from signalbox.routing.answer_schema import faults
 from signalbox.routing.answers import FEATURES, PRIOR, Answered, Asked, Head, conclusion, features
 from signalbox.routing.arithmetic import equations
+from signalbox.wire.answer_schema import faults
 
 SCHEMA = {
     "type": "object",

@@ -127,6 +127,10 @@ class NoPersonalData(GuardSettings, frozen=True, tag="no-personal-data"):
     )
 
 
+class ValidJson(GuardSettings, frozen=True, tag="valid-json"):
+    """Guard `valid-json`: records answers that are not the JSON which their call asked for."""
+
+
 class Signals(GuardSettings, frozen=True, tag="signals"):
     """Guard `signals`: records answers that refuse, and answers that are empty."""
 
@@ -140,6 +144,7 @@ GuardName = Literal[
     "no-secrets",
     "no-personal-data",
     "signals",
+    "valid-json",
 ]
 GuardSetting = (
     GuardName
@@ -151,6 +156,7 @@ GuardSetting = (
     | NoSecrets
     | NoPersonalData
     | Signals
+    | ValidJson
 )
 # Every guard's settings by its name; a test holds it, GuardName and guard.table.GUARDS equal.
 GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
@@ -162,6 +168,7 @@ GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
     "no-secrets": NoSecrets,
     "no-personal-data": NoPersonalData,
     "signals": Signals,
+    "valid-json": ValidJson,
 }
 
 

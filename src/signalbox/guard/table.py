@@ -11,6 +11,7 @@ from signalbox.guard import (
     prompt_leak,
     pseudonymise,
     signals,
+    valid_json,
 )
 from signalbox.guard.contract import Maker
 
@@ -23,4 +24,5 @@ GUARDS: dict[str, Maker] = {
     no_personal_data.NAME: no_personal_data.make,
     pseudonymise.NAME: pseudonymise.make,
     signals.NAME: signals.make,
+    valid_json.NAME: valid_json.make,
 }

@@ -12,8 +12,8 @@ from typing import Any
 
 import msgspec
 
-from signalbox.routing.answer_schema import faults
 from signalbox.routing.arithmetic import equations, numbers
+from signalbox.wire.answer_schema import faults
 
 # Of a long text both ends are looked at, so that the work is bounded.
 END_CHARS = 3_000
