@@ -30,6 +30,7 @@ VERBS: dict[str, tuple[str, str]] = {
     "catalogue": ("signalbox.cli.catalogue", "what the planner knows of models, hardware, prices and speed"),
     "bench": ("signalbox.cli.bench", "measure a live deployment through the gateway"),
     "apply": ("signalbox.cli.apply", "put a plan into signalbox.yaml, or go back to an earlier version"),
+    "router": ("signalbox.cli.router", "learn which questions need a strong model, and say what that is worth"),
     "plan": ("signalbox.cli.plan", "say where each workload should run, at what cost, and why"),
     "egress": ("signalbox.cli.egress", "what a configuration connects to, for firewalls and network policies"),
     "migrate": ("signalbox.cli.migrate", "bring the database to this version"),

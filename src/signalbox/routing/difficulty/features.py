@@ -6,7 +6,6 @@ from __future__ import annotations
 import re
 import sys
 from array import array
-from itertools import pairwise
 from math import log1p, sqrt
 from zlib import crc32
 
@@ -18,7 +17,6 @@ from signalbox.routing.difficulty.normalise import normalise
 FEATURES_VERSION = 1
 
 _words = re.compile(rb"[a-z0-9_\x80-\xff]+").findall
-_numbers = re.compile(rb"[0-9]+").findall
 _MARKS = tuple(bytes((code,)) for code in b"?,.:;(=+*/<>{[$\\^%\"'-|_`#")
 _PHRASES = (
     *(b"if ", b"not ", b"which ", b"what ", b"how ", b"why ", b"who ", b"when ", b"true", b"false", b"each ", b"all "),
@@ -63,11 +61,13 @@ def features(asked: Asked) -> Features:
     text, chars = normalise(asked.text)
     raw = text.encode("utf-8", "replace")
     words = _words(raw)
-    hashes = set(map(crc32, words))
+    single = list(map(crc32, words))
+    hashes = set(single)
     distinct = len(hashes)
-    hashes.update(map(crc32, map(b" ".join, pairwise(words))))
+    # A checksum that goes on from the word before: the pair, without ever putting it together.
+    hashes.update(map(crc32, words[1:], single))
     grams = _grams(raw)
-    numbers = _numbers(raw)
+    numbers = list(filter(bytes.isdigit, words))
     count = len(words) + 1.0
     dense = (
         log1p(chars),

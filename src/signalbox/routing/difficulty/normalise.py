@@ -6,7 +6,7 @@ import re
 import unicodedata
 
 # Long texts are judged by their two ends: the task stands there, and what lies between costs time.
-HEAD_CHARS, TAIL_CHARS = 1400, 600
+HEAD_CHARS, TAIL_CHARS = 1200, 500
 # So much of each end is looked at before blanks and greetings are gone.
 _RAW_HEAD, _RAW_TAIL = 2400, 1200
 _RAW_MAX = _RAW_HEAD + _RAW_TAIL

@@ -1,0 +1,67 @@
+"""`signalbox router fit`: a head for one workload from labelled rows, for `workloads.NAME.tiered.head`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import msgspec
+
+from signalbox.cli.options import add_json, write
+from signalbox.core.tiering import write_head
+from signalbox.routing.difficulty.bounds import ROWS_MIN, safe_score
+from signalbox.routing.difficulty.fit import fit_head
+from signalbox.routing.difficulty.rows import read
+from signalbox.routing.difficulty.scorer import rank_of
+from signalbox.routing.difficulty.shipped import shipped
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("rows", type=Path, help="JSON lines: prompt or request, and outcomes by deployment")
+    parser.add_argument("--out", type=Path, required=True, help="where the head is written")
+    parser.add_argument(
+        "--tiers", default="", help="deployments from the cheapest to the strongest, with commas; as in the first row"
+    )
+    parser.add_argument("--loss-share-max", type=float, default=0.05, help="to say what it would allow (%(default)s)")
+    parser.add_argument("--confidence", type=float, default=0.9, help="of that (%(default)s)")
+    parser.add_argument("--alone", action="store_true", help="do not consider the head that ships with signalbox")
+    add_json(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    if not (0 < options.loss_share_max < 1 and 0.5 <= options.confidence < 1):
+        print("--loss-share-max lies between 0 and 1, --confidence from 0.5 to below 1.", file=sys.stderr)
+        return 2
+    named = tuple(name for name in options.tiers.split(",") if name)
+    tiers, rows = read(options.rows, named)
+    try:
+        head = fit_head(tiers, rows, None if options.alone else shipped())
+    except ValueError as error:
+        print(f"{options.rows}: nothing can be learnt from {error}.", file=sys.stderr)
+        return 2
+    write(options.out, write_head(head))
+    delta = (1 - options.confidence) / (len(tiers) - 1)
+    kept = {}
+    for place, tier in enumerate(tiers[:-1]):
+        score = safe_score(head.judged, place, options.loss_share_max, delta)
+        kept[tier] = 0.0 if score is None else round(rank_of(score, head.ranks), 4)
+    told = {
+        "head": head.id,
+        "out": str(options.out),
+        "tiers": tiers,
+        "rows": head.rows,
+        "made": head.made,
+        "kept": kept,
+    }
+    if options.json:
+        print(msgspec.json.encode(told).decode())
+        return 0
+    print(f"{options.out}: head {head.id} for {' < '.join(tiers)} from {head.rows} rows")
+    for name, value in head.made.items():
+        print(f"  {name:<14} {value:.3f}")
+    if len(head.judged) < ROWS_MIN:
+        print(f"Only {len(head.judged)} rows prove thresholds: below {ROWS_MIN}, a bound lets nothing stay cheap.")
+    for tier, share in kept.items():
+        print(f"With loss_share_max {options.loss_share_max:g}, about {share:.0%} of calls may stay at {tier}.")
+    return 0
