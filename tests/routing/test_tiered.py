@@ -51,15 +51,18 @@ async def ask(box: Box, *texts: str, **more: Any) -> tuple[str, str]:
     return answer.headers["x-signalbox-placement"].partition("@")[0], answer.headers["x-signalbox-reason"]
 
 
+SCORER = Scorer(shipped())
+
+
 def score(text: str) -> float:
-    return Scorer(shipped()).score(features(Asked(text)))
+    return SCORER.score(features(Asked(text)))
 
 
 def head_file(path: Path, judged: list[tuple[str, int]], tiers: tuple[str, ...] = ("local", "chat")) -> str:
     """The shipped weights with labelled rows of our own: texts, and whether the cheap tier's answer was worse."""
-    scores = sorted(score(text) for text, _ in judged)
-    ranks = [scores[min(len(scores) - 1, at * len(scores) // 100)] for at in range(101)]
     rows = tuple(Judged(score(text), lost) for text, lost in judged)
+    scores = sorted(row.score for row in rows)
+    ranks = [scores[min(len(scores) - 1, at * len(scores) // 100)] for at in range(101)]
     head = msgspec.structs.replace(shipped(), tiers=tiers, rows=len(rows), ranks=tuple(ranks), judged=rows)
     path.write_bytes(write_head(head))
     return str(path)

@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     write(options.out, write_head(head))
     delta = (1 - options.confidence) / (len(tiers) - 1)
-    kept = {}
+    kept: dict[str, float] = {}
     for place, tier in enumerate(tiers[:-1]):
         score = safe_score(head.judged, place, options.loss_share_max, delta)
         kept[tier] = 0.0 if score is None else round(rank_of(score, head.ranks), 4)

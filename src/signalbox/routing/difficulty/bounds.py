@@ -13,27 +13,14 @@ ROWS_MIN = 100
 STEPS = 100
 
 
-def upper_bound(lost: int, rows: int, delta: float) -> float:
-    """The share that is not exceeded with probability 1 - delta when `lost` of `rows` were seen (Clopper and Pearson,
-    Biometrika 26, 1934), one-sided."""
-    if lost >= rows:
-        return 1.0
-    low, high = lost / rows, 1.0
-    for _ in range(60):
-        middle = (low + high) / 2
-        if _at_most(lost, rows, middle) > delta:
-            low = middle
-        else:
-            high = middle
-    return high
+def is_below(lost: int, rows: int, share: float, delta: float) -> bool:
+    """Whether the true share is at most `share` with probability 1 - delta when `lost` of `rows` were seen: whether the
+    one-sided bound of Clopper and Pearson (Biometrika 26, 1934) is."""
+    return _at_most(lost, rows, share) <= delta
 
 
 def _at_most(lost: int, rows: int, share: float) -> float:
     """The probability of at most `lost` among `rows`."""
-    if share <= 0.0:
-        return 1.0
-    if share >= 1.0:
-        return 0.0
     yes, no = log(share), log1p(-share)
     of_rows = lgamma(rows + 1)
     return sum(exp(of_rows - lgamma(k + 1) - lgamma(rows - k + 1) + k * yes + (rows - k) * no) for k in range(lost + 1))
@@ -62,7 +49,7 @@ def safe_score(judged: Sequence[Judged], tier: int, loss_share_max: float, delta
             continue
         lost += sum(1 for one in ordered[kept:upto] if one.lost & bit)
         kept = upto
-        if upper_bound(lost, rows, delta) > loss_share_max:
+        if not is_below(lost, rows, loss_share_max, delta):
             break
         found = ordered[upto - 1].score
     return found

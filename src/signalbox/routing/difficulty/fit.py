@@ -20,10 +20,9 @@ from signalbox.routing.difficulty.scorer import Scorer
 
 # Weights of the blocks of features in the kernel; a block's own features are scaled to length about one.
 DENSE_SCALE, GRAM_SCALE, WORD_SCALE = 0.05, 0.5, 0.5
-RIDGES = (1.0, 3.0, 10.0, 30.0)
-# Up to so many rows the best of RIDGES is found by leaving one out; beyond, what usually wins is taken.
-EXACT_ROWS_MAX = 4000
-RIDGE_USUAL = 3.0
+RIDGES = (3.0, 10.0, 30.0)
+# The best of RIDGES is found by leaving out one of so many rows at most, spread over all.
+EXACT_ROWS_MAX = 2500
 # What only one row has says nothing about others.
 ROWS_OF_A_FEATURE_MIN = 2
 FOLDS = 5
@@ -36,13 +35,24 @@ SHRINK_ROWS = 200.0
 sparse = cast(Any, _scipy_sparse)
 
 
-class Matrix(msgspec.Struct, frozen=True):
-    """Features of rows as numbers. values: dense block standardised, then grams, then words, each scaled. columns:
-    where they are. mean, spread: of the dense features."""
+class Hashed(msgspec.Struct, frozen=True):
+    """A block of hashed features. keys: the hash of each column. rarity: what the column was multiplied by."""
 
     values: Any
-    gram_keys: NDArray[np.uint32]
-    word_keys: NDArray[np.uint32]
+    keys: NDArray[np.uint32]
+    rarity: Floats
+
+    def unscaled(self, primal: Floats) -> dict[int, float]:
+        return dict(zip(self.keys.tolist(), (primal * self.rarity).tolist(), strict=True))
+
+
+class Matrix(msgspec.Struct, frozen=True):
+    """Features of rows as numbers. values: dense block standardised, then grams, then words, each scaled. mean, spread:
+    of the dense features."""
+
+    values: Any
+    grams: Hashed
+    words: Hashed
     mean: Floats
     spread: Floats
 
@@ -171,18 +181,14 @@ def solve(found: Sequence[Features], gain: Floats, weight: Floats) -> Weights:
     """Ridge regression of the gain, in the space of rows, since there are far fewer of them than of features."""
     matrix = _matrix(found)
     root = np.sqrt(weight)
-    values = sparse.diags_array(root) @ matrix.values
+    # The last column is the bias.
+    values = sparse.diags_array(root) @ sparse.hstack([matrix.values, np.ones((len(root), 1))], format="csr")
     target = gain * root
-    count = len(gain)
-    if count <= EXACT_ROWS_MAX:
-        kernel = cast(Floats, (values @ values.T).toarray()) + np.outer(root, root)
-        duals = _leaving_one_out(kernel, target)
-    else:
-        duals = _conjugate_gradient(
-            lambda vector: values @ (values.T @ vector) + root * (root @ vector) + RIDGE_USUAL * vector, target
-        )
-    duals = duals * root
-    return _unscaled(matrix, matrix.values.T @ duals, float(duals.sum()))
+    some = np.arange(0, len(gain), -(-len(gain) // EXACT_ROWS_MAX))
+    ridge, duals = _leaving_one_out((values[some] @ values[some].T).toarray(), target[some])
+    if len(some) < len(gain):
+        duals = _conjugate_gradient(lambda vector: values @ (values.T @ vector) + ridge * vector, target)
+    return _unscaled(matrix, cast(Floats, values.T @ duals))
 
 
 def _conjugate_gradient(times: Callable[[Floats], Floats], target: Floats) -> Floats:
@@ -202,20 +208,19 @@ def _conjugate_gradient(times: Callable[[Floats], Floats], target: Floats) -> Fl
     return found
 
 
-def _leaving_one_out(kernel: Floats, target: Floats) -> Floats:
-    """The duals under the ridge whose error on rows left out one by one is least; exact, from one decomposition."""
+def _leaving_one_out(kernel: Floats, target: Floats) -> tuple[float, Floats]:
+    """The ridge whose error on rows left out one by one is least, and the duals under it; exact, from one
+    decomposition."""
     values, vectors = np.linalg.eigh(kernel)
     turned = vectors.T @ target
     squares = vectors**2
-    best: tuple[float, Floats] | None = None
+    tried: list[tuple[float, float, Floats]] = []
     for ridge in RIDGES:
         inverse = 1.0 / (np.maximum(values, 0.0) + ridge)
         duals = vectors @ (inverse * turned)
-        error = float(np.mean((duals / (squares @ inverse)) ** 2))
-        if best is None or error < best[0]:
-            best = (error, duals)
-    assert best is not None
-    return best[1]
+        tried.append((float(np.mean((duals / (squares @ inverse)) ** 2)), ridge, duals))
+    _, ridge, duals = min(tried, key=lambda one: one[0])
+    return ridge, duals
 
 
 def _matrix(found: Sequence[Features]) -> Matrix:
@@ -223,42 +228,44 @@ def _matrix(found: Sequence[Features]) -> Matrix:
     mean, spread = dense.mean(axis=0), dense.std(axis=0)
     # What hardly varies here would weigh too much where it does.
     spread = np.where(spread < 1e-3, np.inf, spread) * np.sqrt(dense.shape[1])
-    blocks: list[Any] = [sparse.csr_array(np.sqrt(DENSE_SCALE) * (dense - mean) / spread)]
-    keys: list[NDArray[np.uint32]] = []
-    for sets, scales, scale in (
-        ([one.grams for one in found], [one.gram_scale for one in found], GRAM_SCALE),
-        ([one.words for one in found], [one.word_scale for one in found], WORD_SCALE),
-    ):
-        block, known = _hashed(sets, np.sqrt(scale) * np.array(scales))
-        blocks.append(block)
-        keys.append(known)
-    return Matrix(sparse.hstack(blocks, format="csr"), keys[0], keys[1], mean, spread)
+    grams = _hashed([one.grams for one in found], np.array([one.gram_scale for one in found]))
+    words = _hashed([one.words for one in found], np.array([one.word_scale for one in found]))
+    blocks = [
+        sparse.csr_array(np.sqrt(DENSE_SCALE) * (dense - mean) / spread),
+        np.sqrt(GRAM_SCALE) * grams.values,
+        np.sqrt(WORD_SCALE) * words.values,
+    ]
+    return Matrix(sparse.hstack(blocks, format="csr"), grams, words, mean, spread)
 
 
-def _hashed(sets: list[set[int]], scales: Floats) -> tuple[Any, NDArray[np.uint32]]:
-    """One column for each hash that several rows have."""
+def _hashed(sets: list[set[int]], scales: Floats) -> Hashed:
+    """One column for each hash that several rows have, the rarer the heavier (inverse document frequency), so that rows
+    are of length one on average."""
     sizes = np.array([len(one) for one in sets])
     every = np.fromiter((key for one in sets for key in one), dtype=np.uint32, count=int(sizes.sum()))
     known, counts = np.unique(every, return_counts=True)
-    known = known[counts >= ROWS_OF_A_FEATURE_MIN]
+    often = counts >= ROWS_OF_A_FEATURE_MIN
+    known, counts = known[often], counts[often]
     columns = np.searchsorted(known, every)
     columns[columns == len(known)] = 0
     inside = known[columns] == every if len(known) else np.zeros(len(every), dtype=bool)
-    rows = np.repeat(np.arange(len(sets)), sizes)
-    values = np.repeat(scales, sizes)[inside]
-    return sparse.csr_array((values, (rows[inside], columns[inside])), shape=(len(sets), len(known))), known
+    columns = columns[inside]
+    rarity = np.log((1 + len(sets)) / (1 + counts))
+    values = np.repeat(scales, sizes)[inside] * rarity[columns]
+    length = np.sqrt(float((values**2).sum()) / len(sets)) or 1.0
+    rows = np.repeat(np.arange(len(sets)), sizes)[inside]
+    return Hashed(sparse.csr_array((values / length, (rows, columns)), (len(sets), len(known))), known, rarity / length)
 
 
-def _unscaled(matrix: Matrix, primal: Floats, bias: float) -> Weights:
+def _unscaled(matrix: Matrix, primal: Floats) -> Weights:
     count = len(matrix.mean)
+    middle = count + len(matrix.grams.keys)
     dense = np.sqrt(DENSE_SCALE) * primal[:count] / matrix.spread
-    middle = count + len(matrix.gram_keys)
-    grams, words = np.sqrt(GRAM_SCALE) * primal[count:middle], np.sqrt(WORD_SCALE) * primal[middle:]
     return Weights(
-        bias - float(dense @ matrix.mean),
+        float(primal[-1] - dense @ matrix.mean),
         dense,
-        dict(zip(matrix.gram_keys.tolist(), grams.tolist(), strict=True)),
-        dict(zip(matrix.word_keys.tolist(), words.tolist(), strict=True)),
+        matrix.grams.unscaled(np.sqrt(GRAM_SCALE) * primal[count:middle]),
+        matrix.words.unscaled(np.sqrt(WORD_SCALE) * primal[middle:-1]),
     )
 
 
