@@ -37,15 +37,6 @@ HOUR_SQL = f"time_ms / {SPANS['spend_hours']} * {SPANS['spend_hours']}"
 _OF_ATTEMPTS = frozenset({"user", "session", "tag"})
 
 
-
-def create(table: str) -> str:
-    """The statement that makes a table; a migration's."""
-    names = ", ".join(f"{name} TEXT NOT NULL" for name in _NAMES)
-    sums = ", ".join(f"{name} INTEGER NOT NULL" for name in SUMS)
-    key = f"PRIMARY KEY (time_ms, {', '.join(_NAMES)})"
-    return f"CREATE TABLE {table} (time_ms INTEGER NOT NULL, {names}, {sums}, {key}) STRICT, WITHOUT ROWID"
-
-
 def fill(table: str, which: str) -> str:
     """The statement that puts the attempts into a table for which `which` holds."""
     grouped = f"time_ms / {SPANS[table]} * {SPANS[table]}, {', '.join(_NAMES)}"

@@ -18,11 +18,6 @@ _KEY = ", ".join(("time_ms", *_NAMES))
 _DAY = f"time_ms / {DAY_MS} * {DAY_MS}"
 _GROUP = ", ".join((_DAY, *_NAMES))
 
-CREATE = (
-    f"CREATE TABLE label_days (time_ms INTEGER NOT NULL, {', '.join(f'{name} TEXT NOT NULL' for name in _NAMES)},"
-    f" attempts INTEGER NOT NULL, PRIMARY KEY ({_KEY})) STRICT, WITHOUT ROWID"
-)
-
 
 def fill(which: str) -> str:
     """The statement that adds the attempts for which `which` holds to an empty table."""

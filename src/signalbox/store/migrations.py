@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from signalbox.core.errors import StoreError
-from signalbox.store import hours, label_days
 
 # Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -149,10 +148,85 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "ALTER TABLE virtual_keys ADD COLUMN networks TEXT",
         ),
     ),
-    ("spend by hour", (hours.create("spend_hours"), hours.fill("spend_hours", "state <> 'open'"))),
-    ("spend by day", (hours.create("spend_days"), hours.fill("spend_days", "state <> 'open'"))),
+    (
+        "spend by hour",
+        (
+            """
+            CREATE TABLE spend_hours (time_ms INTEGER NOT NULL, tenant TEXT NOT NULL, team TEXT NOT
+                NULL, key_id TEXT NOT NULL, workload TEXT NOT NULL, deployment TEXT NOT NULL,
+                environment TEXT NOT NULL, model TEXT NOT NULL, api TEXT NOT NULL, tier TEXT NOT
+                NULL, state TEXT NOT NULL, usage_source TEXT NOT NULL, config TEXT NOT NULL,
+                attempts INTEGER NOT NULL, tokens_in INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+                cache_write INTEGER NOT NULL, tokens_out INTEGER NOT NULL, cost_micro INTEGER NOT
+                NULL, cost_rest INTEGER NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (time_ms,
+                tenant, team, key_id, workload, deployment, environment, model, api, tier, state,
+                usage_source, config)) STRICT, WITHOUT ROWID
+            """,
+            """
+            INSERT INTO spend_hours (time_ms, tenant, team, key_id, workload, deployment,
+                environment, model, api, tier, state, usage_source, config, attempts, tokens_in,
+                cache_read, cache_write, tokens_out, cost_micro, cost_rest, unpriced) SELECT time_ms
+                / 3600000 * 3600000, tenant, team, key_id, workload, deployment, environment, model,
+                api, tier, state, usage_source, config, COUNT(*), SUM(tokens_in + audio_in),
+                SUM(cache_read), SUM(cache_write_5m + cache_write_1h), SUM(tokens_out + reasoning +
+                audio_out), COALESCE(SUM(cost_pico / 1000000), 0), COALESCE(SUM(cost_pico %
+                1000000), 0), COUNT(*) - COUNT(cost_pico) FROM attempts WHERE state <> 'open' GROUP
+                BY time_ms / 3600000 * 3600000, tenant, team, key_id, workload, deployment,
+                environment, model, api, tier, state, usage_source, config ORDER BY time_ms /
+                3600000 * 3600000, tenant, team, key_id, workload, deployment, environment, model,
+                api, tier, state, usage_source, config
+            """,
+        ),
+    ),
+    (
+        "spend by day",
+        (
+            """
+            CREATE TABLE spend_days (time_ms INTEGER NOT NULL, tenant TEXT NOT NULL, team TEXT NOT
+                NULL, key_id TEXT NOT NULL, workload TEXT NOT NULL, deployment TEXT NOT NULL,
+                environment TEXT NOT NULL, model TEXT NOT NULL, api TEXT NOT NULL, tier TEXT NOT
+                NULL, state TEXT NOT NULL, usage_source TEXT NOT NULL, config TEXT NOT NULL,
+                attempts INTEGER NOT NULL, tokens_in INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+                cache_write INTEGER NOT NULL, tokens_out INTEGER NOT NULL, cost_micro INTEGER NOT
+                NULL, cost_rest INTEGER NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (time_ms,
+                tenant, team, key_id, workload, deployment, environment, model, api, tier, state,
+                usage_source, config)) STRICT, WITHOUT ROWID
+            """,
+            """
+            INSERT INTO spend_days (time_ms, tenant, team, key_id, workload, deployment,
+                environment, model, api, tier, state, usage_source, config, attempts, tokens_in,
+                cache_read, cache_write, tokens_out, cost_micro, cost_rest, unpriced) SELECT time_ms
+                / 86400000 * 86400000, tenant, team, key_id, workload, deployment, environment,
+                model, api, tier, state, usage_source, config, COUNT(*), SUM(tokens_in + audio_in),
+                SUM(cache_read), SUM(cache_write_5m + cache_write_1h), SUM(tokens_out + reasoning +
+                audio_out), COALESCE(SUM(cost_pico / 1000000), 0), COALESCE(SUM(cost_pico %
+                1000000), 0), COUNT(*) - COUNT(cost_pico) FROM attempts WHERE state <> 'open' GROUP
+                BY time_ms / 86400000 * 86400000, tenant, team, key_id, workload, deployment,
+                environment, model, api, tier, state, usage_source, config ORDER BY time_ms /
+                86400000 * 86400000, tenant, team, key_id, workload, deployment, environment, model,
+                api, tier, state, usage_source, config
+            """,
+        ),
+    ),
     ("how urgent a key is", ("ALTER TABLE virtual_keys ADD COLUMN criticality TEXT NOT NULL DEFAULT ''",)),
-    ("where labels went, by day", (label_days.CREATE, label_days.fill("state <> 'open'"))),
+    (
+        "where labels went, by day",
+        (
+            """
+            CREATE TABLE label_days (time_ms INTEGER NOT NULL, tenant TEXT NOT NULL, workload TEXT
+                NOT NULL, environment TEXT NOT NULL, deployment TEXT NOT NULL, labels TEXT NOT NULL,
+                attempts INTEGER NOT NULL, PRIMARY KEY (time_ms, tenant, workload, environment,
+                deployment, labels)) STRICT, WITHOUT ROWID
+            """,
+            """
+            INSERT INTO label_days (time_ms, tenant, workload, environment, deployment, labels,
+                attempts) SELECT time_ms / 86400000 * 86400000, tenant, workload, environment,
+                deployment, labels, COUNT(*) FROM attempts WHERE state <> 'open' GROUP BY time_ms /
+                86400000 * 86400000, tenant, workload, environment, deployment, labels ORDER BY
+                time_ms / 86400000 * 86400000, tenant, workload, environment, deployment, labels
+            """,
+        ),
+    ),
     ("pages of refusals", ("CREATE INDEX refused_time_call ON refused (time_ms, call_id)",)),
     ("what kept answers saved", ("ALTER TABLE attempts ADD COLUMN saved_pico INTEGER NOT NULL DEFAULT 0",)),
     ("what guards said", ("ALTER TABLE attempts ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",)),

@@ -1,0 +1,29 @@
+"""Steps of the schema are never edited: what a database has been through must be what this version believes."""
+
+from hashlib import sha256
+
+from signalbox.store.migrations import MIGRATIONS
+
+# Append the line of a new step; never change one.
+STEPS = [
+    ("attempts, refusals, shipping, keys, facts", "37677e4740bea2f7"),
+    ("where labels came from", "27e2daf2144c946f"),
+    ("whom attempts are for, rare usage, service tiers", "f236ed716d8dc7dc"),
+    ("budgets: what is spent, and what is leased", "2b8a8d8e8b67b9de"),
+    ("roles and scopes of keys", "281151f60e3d0109"),
+    ("spend by hour", "80fea593125d9c50"),
+    ("spend by day", "765944080d8e1f54"),
+    ("how urgent a key is", "8b548b0218613ec7"),
+    ("where labels went, by day", "7ffb8ad97178be38"),
+    ("pages of refusals", "93973063ebde54fa"),
+    ("what kept answers saved", "28c55f8087f2789d"),
+    ("what guards said", "ff173be6349aba74"),
+]
+
+
+def test_no_step_was_edited() -> None:
+    told = [
+        (name, sha256("\n".join(" ".join(words.split()) for words in statements).encode()).hexdigest()[:16])
+        for name, statements in MIGRATIONS
+    ]
+    assert told == STEPS
