@@ -20,7 +20,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", 
 
 def plain(value: object) -> object:
     """Text with everything unseen spelled out; other values as they are. Applied to all that templates print."""
-    if isinstance(value, str) and not isinstance(value, Markup):
+    # What is printable has none of them, and nearly everything is.
+    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
         return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
     return value
 
