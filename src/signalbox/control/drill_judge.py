@@ -147,12 +147,23 @@ class Judge:
         )
 
     def _lets_pass(self, rule: Plain, case: Case, deployment: str, further: bool) -> bool:
-        if self._holds(rule["allow"], case, deployment) != "yes":
+        if self._holds(rule["allow"], case, deployment) != "yes" and not self._transforms(rule, case, deployment):
             return False
         onward: object = rule.get("onward", "deny")
         if not further or onward == "allow":
             return True
         return isinstance(onward, dict) and self._holds(cast(Plain, onward), case, deployment) == "yes"
+
+    def _transforms(self, rule: Plain, case: Case, deployment: str) -> bool:
+        """Whether the workload has the guard that the rule counts on, and may go there once that has done its work."""
+        transform: object = rule.get("transform")
+        beyond: object = None
+        if isinstance(transform, dict):
+            beyond, transform = cast(Plain, transform).get("allow"), cast(Plain, transform).get("guard")
+        listed = entries(self._workloads[case.workload], "guards")
+        if not any((cast(Plain, one)["name"] if isinstance(one, dict) else one) == transform for one in listed):
+            return False
+        return beyond is None or self._holds(cast(Plain, beyond), case, deployment) == "yes"
 
     # --- conditions ---
 

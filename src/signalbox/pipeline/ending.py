@@ -33,6 +33,8 @@ TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", 
 RETRY_AFTER_UNREACHED_S_MAX = 5.0
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated", "asleep"})
 
+REFUSED = "The provider refused the request."
+
 
 def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None:
     """Answer with the last upstream error when it is the caller's, else raise the CallError that fits."""
@@ -53,14 +55,16 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
             "The provider is unavailable.", retry_after_s=_retry_after(fault, stages) or pursuit.retry_after_s()
         )
     body = scrub(fault.body, failed.auth[1]) if failed.auth is not None else fault.body
+    # Told in another dialect, its words would go past the guards of the answer.
+    message = _message(body) if not call.workload.guards else REFUSED
     if refuses_content(fault) and fault.status not in PASS_ON:
-        raise UpstreamRejected(400, _message(body))
+        raise UpstreamRejected(400, message)
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
     if target_api(call.api, failed) == call.api and not reply.started:
         reply.error(AnswerHead(fault.status, failed, "upstream_error", fault.headers), body)
         return
-    raise UpstreamRejected(fault.status, _message(body), retry_after_s=_retry_after(fault, stages))
+    raise UpstreamRejected(fault.status, message, retry_after_s=_retry_after(fault, stages))
 
 
 def _credential() -> UpstreamCredential:
@@ -129,8 +133,8 @@ def _message(body: bytes) -> str:
         doc: Any = msgspec.json.decode(body)
         message = doc["error"]["message"]
     except (msgspec.DecodeError, KeyError, TypeError):
-        return "The provider refused the request."
-    return message[:2000] if isinstance(message, str) else "The provider refused the request."
+        return REFUSED
+    return message[:2000] if isinstance(message, str) else REFUSED
 
 
 def _retry_after(fault: UpstreamAnswer, stages: Stages) -> float | None:
