@@ -169,11 +169,11 @@ def test_fitting_from_the_command_line(tmp_path: Path) -> None:
     told.write_text(
         "".join(json.dumps({"prompt": r.prompt, "answer": r.answer, "good": r.good}) + "\n" for r in rows(600))
     )
-    code = "import sys; from signalbox.cli import router_answers as r; import argparse; p = argparse.ArgumentParser();"
-    code += " r.arguments(p); sys.exit(r.run(p.parse_args(sys.argv[1:])))"
-    command = [sys.executable, "-c", code, str(told), "--out", str(tmp_path / "s"), "--json"]
+    command = [sys.executable, "-m", "signalbox", "router", "fit-answers", str(told), "--out", str(tmp_path / "s")]
+    command.append("--json")
     done = subprocess.run(command, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout)["kept"] > 0.3
     assert read_scorer((tmp_path / "s").read_bytes()).made["auc"] > 0.95
-    assert subprocess.run([*command[:3], str(tmp_path / "no"), *command[4:]], capture_output=True).returncode == 2
+    command[5] = str(tmp_path / "no")
+    assert subprocess.run(command, capture_output=True).returncode == 2

@@ -1,6 +1,7 @@
 """`signalbox router`: learns which questions need a strong model, says what that is worth, and explains one question.
 
-`router fit ROWS` and `router eval ROWS` need numpy and SciPy, `router explain` does not; each is loaded when asked for.
+`router fit ROWS`, `router fit-answers ROWS` and `router eval ROWS` need numpy and SciPy, `router explain` does not;
+each is loaded when asked for.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import importlib
 import sys
 
 # Word -> module with `arguments(parser)` and `run(options)`.
-WORDS = {"fit": "router_fit", "eval": "router_eval", "explain": "router_explain"}
+WORDS = {"fit": "router_fit", "fit-answers": "router_answers", "eval": "router_eval", "explain": "router_explain"}
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
