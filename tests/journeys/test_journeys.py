@@ -151,7 +151,7 @@ def test_a_budget_runs_out_and_is_seen(page: Page, installation: Installation) -
 
 
 def test_a_breaker_opens_and_closes(page: Page, installation: Installation) -> None:
-    installation.fault("azure", "503")
+    installation.fault("azure", "500")
     for _ in range(12):
         assert installation.call("fragile") == 200, "the next placement answers"
     page.goto(f"{installation.url}/deployments")

@@ -164,5 +164,7 @@
     else if (!event.shiftKey && document.activeElement === last) { event.preventDefault(); first.focus(); }
   };
 
+  const here = document.querySelector(".menu [aria-current]");
+  if (here) here.scrollIntoView({ block: "nearest", inline: "center" });
   reveal(document);
 })();
