@@ -17,6 +17,7 @@ import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,16 @@ class Task:
         self.known, self.asked = featured(self.fit), featured(self.judged)
         self.gain = self.of(self.fit, strong) - self.of(self.fit, weak)
         self.weak, self.strong = self.of(self.judged, weak), self.of(self.judged, strong)
+
+    @cached_property
+    def before(self) -> Floats:
+        """The score of each row to fit on, by heads that do not know it."""
+        return held_out(self.known, self.gain)
+
+    @cached_property
+    def score(self) -> Floats:
+        """The score of each judged row by the head of all rows to fit on."""
+        return scores(self.own(), self.asked)
 
     def of(self, rows: list[Row], model: str) -> Floats:
         return np.array([float(outcomes(row)[model]) for row in rows])
@@ -179,7 +190,7 @@ def baselines(task: Task, neighbours: Floats, tag: str = "") -> list[str]:
 
 def mmlu(folder: Path) -> Iterator[str]:
     task = Task(folder, "routellm_mmlu", "weak", "strong")
-    own, near = scores(task.own(), task.asked), by_neighbours(task.known, task.gain, task.asked)
+    own, near = task.score, by_neighbours(task.known, task.gain, task.asked)
     yield from head("MMLU, all", task, len(task.fit))
     yield from baselines(task, near, "subject")
     yield line("**own head**", own, task.weak, task.strong, near, "RouteLLM 0.603 / 35.4 / 70.3; ≥ 0.63 / 33 / 66")
@@ -192,7 +203,7 @@ def mmlu(folder: Path) -> Iterator[str]:
 
 def gsm8k(folder: Path) -> Iterator[str]:
     task = Task(folder, "routellm_gsm8k", "weak", "strong")
-    own, near = scores(task.own(), task.asked), by_neighbours(task.known, task.gain, task.asked)
+    own, near = task.score, by_neighbours(task.known, task.gain, task.asked)
     yield from head("GSM8K", task, len(task.fit))
     yield from baselines(task, near)
     gate = "RouteLLM 0.622 / 33.6 / 63.3; ≥ 0.64 / 33.6 / 60"
@@ -226,9 +237,8 @@ def after_answer(task: Task, own: Floats) -> Floats:
             for row, rank in zip(rows, ranks, strict=True)
         ]
 
-    before = held_out(task.known, task.gain)
     good = [bool(row["weak"]) for row in task.fit]
-    fitted = answer_fit.fit(seen(task.fit, before), good, ridge=ANSWER_RIDGE)
+    fitted = answer_fit.fit(seen(task.fit, task.before), good, ridge=ANSWER_RIDGE)
     return np.array([1 - fitted.trust(one) for one in seen(task.judged, own)])
 
 
@@ -250,12 +260,12 @@ def mixed(folder: Path) -> Iterator[str]:
         cost = share + (1 - share) * MIXED_COST
         told = f"{gate}; 95 % of strong quality at {cost:.2f} of its cost"
         yield f"| {name} | {mean:.3f} | {halves[0]:.1f} | {halves[1]:.1f} | {mean - knn:+.3f} | {told} |"
-    yield line(f"**own head, {len(task.fit)} labels**", scores(task.own(), task.asked), weak, strong, near)
+    yield line(f"**own head, {len(task.fit)} labels**", task.score, weak, strong, near)
 
 
 def mmlu_pro(folder: Path) -> Iterator[str]:
     task = Task(folder, "mmlupro_multimodel", *PRO_PAIR)
-    own, near = scores(task.own(), task.asked), by_neighbours(task.known, task.gain, task.asked)
+    own, near = task.score, by_neighbours(task.known, task.gain, task.asked)
     yield from head("MMLU-Pro", task, len(task.fit))
     yield from baselines(task, near, "category")
     yield line("**own head**", own, task.weak, task.strong, near, "≥ 0.56")
@@ -271,7 +281,7 @@ def zero_eval(folder: Path) -> Iterator[str]:
         task = Task(folder, name, *ZERO_PAIR)
         if not task.judged or not task.fit:
             continue
-        own, near = scores(task.own(), task.asked), by_neighbours(task.known, task.gain, task.asked)
+        own, near = task.score, by_neighbours(task.known, task.gain, task.asked)
         yield from head(f"ZeroEval {name.removeprefix('zeroeval_')}", task, len(task.fit))
         yield from baselines(task, near)
         yield line("**own head**", own, task.weak, task.strong, near)
@@ -306,8 +316,7 @@ def by_agreement(task: Task, own: Floats, helpers: tuple[str, ...]) -> Floats:
             )
         return np.array(found)
 
-    before = held_out(task.known, task.gain)
-    table, asked = seen(task.fit, before), seen(task.judged, own)
+    table, asked = seen(task.fit, task.before), seen(task.judged, own)
     mean, spread = table.mean(axis=0), table.std(axis=0) + 1e-9
     table, asked = (table - mean) / spread, (asked - mean) / spread
     target = task.gain - task.gain.mean()
@@ -326,7 +335,7 @@ def promises(folder: Path) -> Iterator[str]:
     yield from ["", "### Promises of thresholds", "", "| promise | rows | kept | gate |", "| --- | --- | --- | --- |"]
     for name, weak, strong in (("routellm_mmlu", "weak", "strong"), ("llmrouter_mixed", *MIXED_PAIR)):
         task = Task(folder, name, weak, strong)
-        score = scores(task.own(), task.asked)
+        score = task.score
         lost = (task.strong > task.weak).astype(int)
         for rows, gate in ((100, ""), (300, "≥ 90 %"), (1000, "≥ 98 %")):
             if rows * 5 // 4 < len(score):
