@@ -150,12 +150,13 @@ def test_a_budget_runs_out_and_is_seen(page: Page, installation: Installation) -
     assert share > 50
 
 
-def test_a_breaker_opens_and_closes(page: Page, installation: Installation) -> None:
+def test_a_deployment_that_fails_is_seen(page: Page, installation: Installation) -> None:
     installation.fault("azure", "500")
     for _ in range(12):
         assert installation.call("fragile") == 200, "the next placement answers"
+    time.sleep(2)
     page.goto(f"{installation.url}/deployments")
-    expect(page.locator("tr", has_text="frontier").first).to_contain_text("out of use")
+    expect(page.locator("tr", has_text="frontier").first).to_contain_text("100.0 % failed")
     installation.heal()
 
 
