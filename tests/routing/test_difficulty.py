@@ -8,13 +8,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.cli.main import main
 from signalbox.core.errors import ConfigError
-from signalbox.core.tiering import Judged, read_head
+from signalbox.core.tiering import DENSE_COUNT, FEATURES_VERSION, Judged, read_head, write_head
 from signalbox.routing.difficulty.bounds import ROWS_MIN, is_below, safe_score
 from signalbox.routing.difficulty.features import DENSE, Asked, features
 from signalbox.routing.difficulty.normalise import HEAD_CHARS, TAIL_CHARS, normalise
@@ -117,6 +118,17 @@ def test_the_promise_holds_for_new_rows_about_as_often_as_it_says() -> None:
         # Kept up to s, the share lost of all calls is the integral of 0.3 x from 0 to s.
         broken += upto is not None and 0.15 * upto**2 > 0.05
     assert broken <= 20
+
+
+def test_a_head_of_other_features_is_refused() -> None:
+    head = shipped()
+    assert len(head.dense) == len(DENSE) == DENSE_COUNT
+    for other in (
+        msgspec.structs.replace(head, features=FEATURES_VERSION + 1),
+        msgspec.structs.replace(head, dense=head.dense[1:]),
+    ):
+        with pytest.raises(ValueError, match="another version"):
+            read_head(write_head(other))
 
 
 def test_ranks_rise_with_scores() -> None:

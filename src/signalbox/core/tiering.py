@@ -7,6 +7,10 @@ import hashlib
 import msgspec
 
 HEAD_MAGIC = b"signalbox head 1\n"
+# Heads hold which features they were fitted on; one of another version cannot be used.
+FEATURES_VERSION = 1
+# So many counts and shares a feature vector of this version has, besides its hashes.
+DENSE_COUNT = 69
 HEAD_BYTES_MAX = 64 * 1024 * 1024
 _DIGEST_BYTES = 32
 # Ranks of scores are kept in hundredths.
@@ -84,6 +88,8 @@ def read_head(content: bytes) -> Head:
         head = msgspec.msgpack.decode(payload, type=Head)
     except msgspec.MsgspecError as error:
         raise ValueError(f"it is damaged: {error}") from None
+    if head.features != FEATURES_VERSION or len(head.dense) != DENSE_COUNT:
+        raise ValueError("it was fitted by another version: fit it again")
     pairs = ((head.gram_keys, head.gram_weights), (head.word_keys, head.word_weights))
     if any(len(keys) != len(weights) or len(keys) % 4 for keys, weights in pairs):
         raise ValueError("it is damaged: weights are missing")

@@ -18,7 +18,7 @@ from signalbox.routing.difficulty.features import Asked, Features, features
 from signalbox.routing.difficulty.normalise import normalise
 from signalbox.routing.difficulty.question import asked
 from signalbox.routing.difficulty.scorer import Scorer, rank_of
-from signalbox.routing.difficulty.shipped import shipped
+from signalbox.routing.difficulty.shipped import shipped_scorer
 from signalbox.routing.standing import Recent, Standing
 from signalbox.routing.strategies import undominated
 
@@ -127,8 +127,8 @@ class _Judge:
 
     def __init__(self, name: str, settings: Tiered) -> None:
         self.settings = settings
-        head = settings.head or shipped()
-        self.scorer = Scorer(head)
+        self.scorer = Scorer(settings.head) if settings.head is not None else shipped_scorer()
+        head = self.scorer.head
         self._easy = {normalise(text)[0] for text in settings.easy}
         self._source = settings.head_id or "shipped"
         self._safe = _safe_ranks(head, settings) if settings.head is not None else {}

@@ -13,9 +13,6 @@ import msgspec
 
 from signalbox.routing.difficulty.normalise import normalise
 
-# Heads hold which features they were fitted on; another number cannot be scored.
-FEATURES_VERSION = 1
-
 _words = re.compile(rb"[a-z0-9_\x80-\xff]+").findall
 _MARKS = tuple(bytes((code,)) for code in b"?,.:;(=+*/<>{[$\\^%\"'-|_`#")
 _PHRASES = (

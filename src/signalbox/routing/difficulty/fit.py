@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse as _scipy_sparse
 
-from signalbox.core.tiering import RANKS, Head, Judged
-from signalbox.routing.difficulty.features import FEATURES_VERSION, Features, features
+from signalbox.core.tiering import FEATURES_VERSION, RANKS, Head, Judged
+from signalbox.routing.difficulty.features import Features, features
 from signalbox.routing.difficulty.measure import Floats, apgr
 from signalbox.routing.difficulty.rows import Labelled, evenly
 from signalbox.routing.difficulty.scorer import Scorer

@@ -6,6 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from signalbox.core.tiering import Head, read_head
+from signalbox.routing.difficulty.scorer import Scorer
 
 SHIPPED = Path(__file__).with_name("shipped.head")
 
@@ -14,3 +15,9 @@ SHIPPED = Path(__file__).with_name("shipped.head")
 def shipped() -> Head:
     """Read when it is first needed: most installations never do."""
     return read_head(SHIPPED.read_bytes())
+
+
+@cache
+def shipped_scorer() -> Scorer:
+    """One for all workloads."""
+    return Scorer(shipped())
