@@ -86,7 +86,8 @@ PATIENT_NS = 1 << 62
 
 class Call:
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
-    for_whom, idempotency_key, trace); pipeline/run sets workload .. decision and found, one line each;
+    for_whom, idempotency_key, trace); pipeline/run sets workload .. permitted and found, one line each;
+    pipeline/deciding sets decision;
     pipeline/attempt sets hub, answer_id and the `*_us` marks of the last attempt; pipeline/settlement sets spent_pico.
 
     detour: why it goes past the first choice or to another one beside it (overflow, hedge); pipeline/pursuit sets it.

@@ -21,6 +21,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.pipeline import pursue as pursuing
+from signalbox.pipeline.deciding import take
 from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import answered_in, answered_whole, asked_of
 from signalbox.pipeline.stages import Stages
@@ -51,11 +52,11 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
     why = _why_not(call, pair, judge, rank)
     if asked is None or why:
         _count(call, stages, "skipped")
-        call.decision = Decision((*strong, decision.choices[0]), f"{decision.reason} {why or 'unread'}")
+        take(call, Decision((*strong, decision.choices[0]), f"{decision.reason} {why or 'unread'}"))
         return await pursuing.pursue(call, reply, stages)
     if rank < pair.easy_share:
         _count(call, stages, "easy")
-        call.decision = Decision(decision.choices, f"{decision.reason} easy")
+        take(call, Decision(decision.choices, f"{decision.reason} easy"))
         return await pursuing.pursue(call, reply, stages)
     first = _Held(call, reply, pair)
     second = _second_opinion(call, pair, asked, stages)
@@ -147,7 +148,7 @@ async def _escalate(call: Call, first: _Held, decision: Decision, reply: Reply, 
         _count(call, stages, "late")
         first.give("late")
         return
-    call.decision, call.detour = decision, ""
+    take(call, decision)
     second = _Second(reply, call.spent_pico, instead=first.whole)
     try:
         await pursuing.pursue(call, second, stages)

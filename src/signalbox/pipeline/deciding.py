@@ -24,6 +24,11 @@ def decide(call: Call, stages: Stages) -> Decision:
     return router.decide(call.workload, call.permitted, router.needs_of(call), call.pinned, situation)
 
 
+def take(call: Call, decision: Decision) -> None:
+    """What the next attempts of a call go by."""
+    call.decision = decision
+
+
 def follows(workload: Workload) -> bool:
     """Whether it counts for this workload where a conversation was before: its cached beginning makes that cheaper, or
     it is to stay there."""

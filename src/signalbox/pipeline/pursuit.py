@@ -89,6 +89,7 @@ class Pursuit:
         self._retrying: Group | None = None
         self._digest: bytes | None = None
         self.fault: Failure | None = None
+        call.detour = ""
         self._bond: Bond | None = None
         # Of the prompt, once a deployment with several replicas asks for them.
         self._blocks: list[int] | None = None

@@ -26,7 +26,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         if call.principal.models is not None:
             call.permitted &= of_models(call.snapshot, call.principal.models)
-        call.decision = deciding.decide(call, stages)  # 5 decide
+        deciding.take(call, deciding.decide(call, stages))  # 5 decide
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)
         if call.workload.cache is None:
