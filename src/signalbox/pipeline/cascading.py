@@ -15,7 +15,7 @@ import msgspec
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.choosing import Cascade
 from signalbox.core.errors import CallError
-from signalbox.core.hub import Event, Request
+from signalbox.core.hub import Request
 from signalbox.core.ports import Errand, Fetched
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
@@ -24,6 +24,7 @@ from signalbox.pipeline import pursue as pursuing
 from signalbox.pipeline.deciding import take
 from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import answered_in, answered_whole, asked_of
+from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.pipeline.stages import Stages
 from signalbox.routing.answers import Answered, Asked
 from signalbox.routing.difficulty.features import features as question_features
@@ -167,55 +168,7 @@ def _count(call: Call, stages: Stages, outcome: str) -> None:
     stages.metrics.add(("signalbox_cascades_total", call.workload.name, outcome))
 
 
-class _Passing:
-    """Implements core.call.Reply over another one, changing nothing."""
-
-    __slots__ = ("_inner",)
-
-    def __init__(self, inner: Reply) -> None:
-        self._inner = inner
-
-    @property
-    def started(self) -> bool:
-        return self._inner.started
-
-    @property
-    def content_sent(self) -> bool:
-        return self._inner.content_sent
-
-    @property
-    def slow(self) -> bool:
-        return self._inner.slow
-
-    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
-        self._inner.unary(head, body, cost_pico)
-
-    def error(self, head: AnswerHead, body: bytes) -> None:
-        self._inner.error(head, body)
-
-    def own(self, body: bytes, reason: str) -> None:
-        self._inner.own(body, reason)
-
-    def start(self, head: AnswerHead, request: Request | None) -> None:
-        self._inner.start(head, request)
-
-    def send(self, frames: list[Frame]) -> None:
-        self._inner.send(frames)
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
-        return self._inner.resume(request, told)
-
-    def comment(self, text: str) -> None:
-        self._inner.comment(text)
-
-    def end(self, usage: Usage | None, complete: bool) -> None:
-        self._inner.end(usage, complete)
-
-
-class _Held(_Passing):
+class _Held(PassingReply):
     """The reply as the first attempts see it: what the weak model answers is held, whatever others answer passes.
 
     holding: the weak answer is here, to be judged. whole: all of it is, so that it can be given.
@@ -295,7 +248,7 @@ class _Held(_Passing):
             self._inner.end(*self._ending)
 
 
-class _Second(_Passing):
+class _Second(PassingReply):
     """The reply as the strong model's attempts see it. spent_pico: what the weak one cost, told with the rest. instead:
     there is an answer to give instead of an error. refused: so the provider's own error was not passed on."""
 

@@ -24,6 +24,7 @@ from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
 from signalbox.guard.room import GuardSet
 from signalbox.guard.screen import Screen
+from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.wire import visible, withheld
 from signalbox.wire.resume import read_told
 from signalbox.wire.sse import SseDecoder
@@ -38,7 +39,7 @@ _decode = msgspec.json.Decoder(dict[str, Any]).decode
 _encode = msgspec.json.encode
 
 
-class GuardedReply:
+class GuardedReply(PassingReply):
     """Implements core.call.Reply over another one. Nothing reaches that one which a guard of the workload has not
     seen; what a guard holds back is told before the event that ends its part. Raises AnswerCut when a guard has ended
     the stream, all that the client may see of it being out."""
@@ -48,7 +49,6 @@ class GuardedReply:
         "_call",
         "_decoder",
         "_guards",
-        "_inner",
         "_items",
         "_last",
         "_origins",
@@ -63,7 +63,7 @@ class GuardedReply:
 
     def __init__(self, call: Call, inner: Reply, guards: GuardSet) -> None:
         self._call = call
-        self._inner = inner
+        super().__init__(inner)
         self._guards = guards
         self._shown: list[Frame] | None = [] if call.workload.rescue is not None else None
         self._shown_bytes = 0
@@ -85,27 +85,6 @@ class GuardedReply:
         self._items: dict[int, tuple[dict[str, Any], list[str]]] = {}
 
     # --- core.call.Reply ---
-
-    @property
-    def started(self) -> bool:
-        return self._inner.started
-
-    @property
-    def content_sent(self) -> bool:
-        return self._inner.content_sent
-
-    @property
-    def slow(self) -> bool:
-        return self._inner.slow
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def own(self, body: bytes, reason: str) -> None:
-        self._inner.own(body, reason)
-
-    def comment(self, text: str) -> None:
-        self._inner.comment(text)
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
         self._begin()

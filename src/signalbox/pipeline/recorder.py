@@ -9,6 +9,7 @@ from signalbox.core.call import AnswerHead, Reply
 from signalbox.core.hub import Event, Finished, Request, Text, TextDelta, ToolCall, ToolStarted
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
+from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.wire.sse import SseDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -27,14 +28,13 @@ class _Said(NamedTuple):
     text: str
 
 
-class Recorder:
+class Recorder(PassingReply):
     """Implements core.call.Reply over another one. head: of the answer that was begun last. refused: the answer was an
     error. form, content: what was told, once it is whole. text: of it, once it was asked whether it is keepable."""
 
     __slots__ = (
         "_bytes",
         "_events",
-        "_inner",
         "_raw",
         "complete",
         "content",
@@ -46,7 +46,7 @@ class Recorder:
     )
 
     def __init__(self, inner: Reply) -> None:
-        self._inner = inner
+        super().__init__(inner)
         self._raw: list[bytes] | None = None
         self._events: list[Event] | None = None
         self._bytes = 0
@@ -58,21 +58,6 @@ class Recorder:
         self.complete = True
         self.usage: Usage | None = None
 
-    @property
-    def started(self) -> bool:
-        return self._inner.started
-
-    @property
-    def content_sent(self) -> bool:
-        return self._inner.content_sent
-
-    @property
-    def slow(self) -> bool:
-        return self._inner.slow
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
         head.cache = MISS
         self._inner.unary(head, body, cost_pico)
@@ -82,9 +67,6 @@ class Recorder:
     def error(self, head: AnswerHead, body: bytes) -> None:
         self.refused = True
         self._inner.error(head, body)
-
-    def own(self, body: bytes, reason: str) -> None:
-        self._inner.own(body, reason)
 
     def start(self, head: AnswerHead, request: Request | None) -> None:
         head.cache = MISS
@@ -110,9 +92,6 @@ class Recorder:
         """Two answers in one: not kept."""
         self._raw = self._events = None
         return self._inner.resume(request, told)
-
-    def comment(self, text: str) -> None:
-        self._inner.comment(text)
 
     def end(self, usage: Usage | None, complete: bool) -> None:
         self._inner.end(usage, complete)

@@ -16,6 +16,7 @@ from signalbox.core.snapshot import Rescue
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.pipeline.continuation import Diverged, Spoken, Verifier
+from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.pipeline.stages import Stages
 from signalbox.wire.dialect import StreamReader
 from signalbox.wire.sse import SseDecoder
@@ -39,7 +40,7 @@ def through(call: Call, reply: Reply, stages: Stages) -> Reply:
     return RescuedReply(call, reply, rescue, stages)
 
 
-class RescuedReply:
+class RescuedReply(PassingReply):
     """Implements core.call.Reply over another one.
 
     The pipeline sees `content_sent` only when the answer can no longer be begun anew.
@@ -52,7 +53,6 @@ class RescuedReply:
         "_held",
         "_held_bytes",
         "_held_tokens",
-        "_inner",
         "_reader",
         "_release_ns",
         "_rescue",
@@ -66,7 +66,7 @@ class RescuedReply:
 
     def __init__(self, call: Call, inner: Reply, rescue: Rescue, stages: Stages) -> None:
         self._call = call
-        self._inner = inner
+        super().__init__(inner)
         self._rescue = rescue
         self._stages = stages
         self._head: tuple[AnswerHead, Request | None] | None = None
@@ -83,34 +83,8 @@ class RescuedReply:
     # --- core.call.Reply ---
 
     @property
-    def started(self) -> bool:
-        return self._inner.started
-
-    @property
     def content_sent(self) -> bool:
         return self._inner.content_sent and not self._prepared()
-
-    @property
-    def slow(self) -> bool:
-        return self._inner.slow
-
-    async def drain(self) -> None:
-        await self._inner.drain()
-
-    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
-        self._inner.unary(head, body, cost_pico)
-
-    def error(self, head: AnswerHead, body: bytes) -> None:
-        self._inner.error(head, body)
-
-    def own(self, body: bytes, reason: str) -> None:
-        self._inner.own(body, reason)
-
-    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
-        return self._inner.resume(request, told)
-
-    def comment(self, text: str) -> None:
-        self._inner.comment(text)
 
     def start(self, head: AnswerHead, request: Request | None) -> None:
         """Another attempt begins to answer."""
