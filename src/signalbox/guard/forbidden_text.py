@@ -8,11 +8,11 @@ from collections.abc import Iterable
 from signalbox.config.schema_guards import ForbiddenText
 from signalbox.core.call import Call
 from signalbox.core.errors import ConfigError
-from signalbox.core.guards import Channel, GuardUse
+from signalbox.core.guards import GuardUse
 from signalbox.detectors.pattern_safety import UnsafePattern
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.partial import Bounded, bounded
-from signalbox.guard.window import ACTION_OF, Finder, Hit, TextWindow
+from signalbox.guard.window import ACTION_OF, Finder, Hit, TextWatch
 
 NAME = "forbidden-text"
 
@@ -74,26 +74,11 @@ def folded(text: str) -> str:
     return "".join([one if len(one) == 1 else char for char in text for one in (char.lower(),)])
 
 
-class _Watch:
-    """Both kinds, one window after the other."""
-
-    def __init__(self, finder: Finder, action: str) -> None:
-        self._finder = finder
-        self._action = action
-        self.hold_chars_max = finder.hold_chars_max
-
-    def window(self, channel: Channel) -> TextWindow:
-        return TextWindow(NAME, self._finder, self._action, channel)
-
-    def over(self) -> None:
-        return None
-
-
 class _Filter:
     def __init__(self, finder: Finder, action: str) -> None:
-        self._watch = _Watch(finder, action)
+        self._watch = TextWatch(NAME, finder, action)
 
-    def watch(self, call: Call) -> _Watch:
+    def watch(self, call: Call) -> TextWatch:
         return self._watch
 
 

@@ -6,12 +6,12 @@ import re
 
 from signalbox.config.schema_guards import NoPersonalData
 from signalbox.core.call import Call
-from signalbox.core.guards import Channel, GuardUse
+from signalbox.core.guards import GuardUse
 from signalbox.detectors import bank, cards, email_addresses, ip_addresses, national_ids, persons, phones
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.input_text import InputText
 from signalbox.guard.spans import Spans
-from signalbox.guard.window import ACTION_OF, TextWindow
+from signalbox.guard.window import ACTION_OF, TextWatch
 
 NAME = "no-personal-data"
 HOLD_CHARS_MAX = 160
@@ -56,27 +56,13 @@ def _opens(text: str, begin: int) -> int:
     return min(found, number.start()) if number is not None else found
 
 
-class _Watch:
-    hold_chars_max = HOLD_CHARS_MAX
-
-    def __init__(self, finder: Spans, action: str) -> None:
-        self._finder = finder
-        self._action = action
-
-    def window(self, channel: Channel) -> TextWindow:
-        return TextWindow(NAME, self._finder, self._action, channel)
-
-    def over(self) -> None:
-        return None
-
-
 class _Filter:
     def __init__(self, action: str) -> None:
         self._spans = Spans(_DETECTORS, _may_hold, _opens, HOLD_CHARS_MAX)
         self._action = action
 
-    def watch(self, call: Call) -> _Watch:
-        return _Watch(self._spans.allowing(InputText(call.doc).holds), self._action)
+    def watch(self, call: Call) -> TextWatch:
+        return TextWatch(NAME, self._spans.allowing(InputText(call.doc).holds), self._action)
 
 
 def make(use: GuardUse, means: Means) -> Guard:

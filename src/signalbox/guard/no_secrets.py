@@ -6,12 +6,12 @@ import re
 
 from signalbox.config.schema_guards import NoSecrets
 from signalbox.core.call import Call
-from signalbox.core.guards import Channel, GuardUse
+from signalbox.core.guards import GuardUse
 from signalbox.detectors import secrets
 from signalbox.detectors.secret_tokens import PREFIXES
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.spans import Spans
-from signalbox.guard.window import ACTION_OF, TextWindow
+from signalbox.guard.window import ACTION_OF, TextWatch
 
 NAME = "no-secrets"
 # A private key is the longest thing that is waited for.
@@ -92,25 +92,11 @@ def _run(text: str, begin: int) -> int:
     return end
 
 
-class _Watch:
-    hold_chars_max = HOLD_CHARS_MAX
-
-    def __init__(self, finder: Spans, action: str) -> None:
-        self._finder = finder
-        self._action = action
-
-    def window(self, channel: Channel) -> TextWindow:
-        return TextWindow(NAME, self._finder, self._action, channel)
-
-    def over(self) -> None:
-        return None
-
-
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._watch = _Watch(Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX), action)
+        self._watch = TextWatch(NAME, Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX), action)
 
-    def watch(self, call: Call) -> _Watch:
+    def watch(self, call: Call) -> TextWatch:
         return self._watch
 
 

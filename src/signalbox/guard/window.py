@@ -114,3 +114,19 @@ class TextWindow:
     def _open_from(self, text: str, at: int) -> int:
         """What is open longer than anything looked for can be, is none of it."""
         return max(self._finder.open_from(text, at), len(text) - self._finder.hold_chars_max)
+
+
+class TextWatch:
+    """Looks at the text of one answer for what one finder finds, in a window for each channel."""
+
+    def __init__(self, name: str, finder: Finder, action: str) -> None:
+        self._name = name
+        self._finder = finder
+        self._action = action
+        self.hold_chars_max = finder.hold_chars_max
+
+    def window(self, channel: Channel) -> TextWindow:
+        return TextWindow(self._name, self._finder, self._action, channel)
+
+    def over(self) -> None:
+        return None
