@@ -146,7 +146,12 @@ def test_the_command_says_it_in_words_and_in_json(tmp_path: Path) -> None:
     assert "4111" not in told.stdout
     good = run(tmp_path, json.dumps(says("Hello.")), "--json")
     assert good.returncode == 0, good.stderr
-    assert json.loads(good.stdout)["choices"][0] == {"deployment": "cloud", "environment": "us", "api": "chat"}
+    assert json.loads(good.stdout)["choices"][0] == {
+        "deployment": "cloud",
+        "environment": "us",
+        "api": "chat",
+        "short": [],
+    }
     wrong = run(tmp_path, "{")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "Traceback" not in wrong.stderr

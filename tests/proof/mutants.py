@@ -55,7 +55,7 @@ RULE_INDEX = "policy/rule_index.py"
 CLASSIFY, ACCESS, ROUTER = "policy/classify.py", "policy/access.py", "routing/router.py"
 ASKED = "        if not self._permitted(call, labels) >> deployment.index & 1:\n"
 LISTED = "        if not workload.placements:\n            return self._snapshot.deployments\n"
-OFFERED = "        candidates = [d for d in self._listed(workload) if permitted >> d.index & 1 and serves(d, needs)]\n"
+OFFERED = "        able = [d for d in self._listed(workload) if permitted >> d.index & 1 and serves(d, needs)]\n"
 
 
 def one(name: str, file: str, old: str, new: str) -> Mutant:
@@ -67,7 +67,7 @@ MUTANTS: tuple[Mutant, ...] = (
         "permit skipped on fallback",
         (
             Edit(INTERLOCK, ASKED, ASKED.replace("if not", "if call.attempts < 2 and not")),
-            Edit(ROUTER, OFFERED, OFFERED + "        candidates += [d for d in self._listed(workload)"
+            Edit(ROUTER, OFFERED, OFFERED + "        able += [d for d in self._listed(workload)"
                  " if not permitted >> d.index & 1 and serves(d, needs)]\n"),
         ),
     ),
@@ -214,8 +214,8 @@ MUTANTS: tuple[Mutant, ...] = (
         "pursuit.failed(failure)",
         "break",
     ),
-    one("loses a deployment", ROUTER, "        return Decision(tuple(ranked),",
-        "        return Decision(tuple(ranked[:-1] or ranked[:1]),"),
+    one("loses a deployment", ROUTER, "        return Decision((*ranked, *fit.rest),",
+        "        return Decision((*(ranked[:-1] or ranked[:1]), *fit.rest),"),
 )  # fmt: skip
 # What every run of the tests tries; the rest is for `make proof`.
 FEW = ("permit skipped on fallback", "interlock of a stale snapshot", "alias resolved after the rules",
