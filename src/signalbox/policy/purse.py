@@ -203,18 +203,23 @@ class Purse:
                 self._ask(account)
 
     async def close(self) -> None:
-        """Ends every lease that nothing is open on."""
+        """Ends every lease that nothing is open on, if the store can be reached in time."""
         self._closed = True
         for timer in (self._timer, self._soon):
             if timer is not None:
                 timer.cancel()
-        for account in list(self._open.values()):
-            if not account.reserved:
+        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+            await asyncio.wait_for(self._end_all(), WAIT_S)
+
+    async def _end_all(self) -> None:
+        """Asks again where the store did not answer: its connection may have been lost long before anybody noticed."""
+        while idle := [account for account in self._open.values() if not account.reserved]:
+            for account in idle:
                 self._end(account)
-        round_ = self._round
-        if round_ is not None:
-            with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(round_, WAIT_S)
+            if self._round is not None:
+                await asyncio.shield(self._round)
+            if self._now_s() - self._failed_at < PAUSE_S:
+                await asyncio.sleep(PAUSE_S)
 
     def _return_scarce(self) -> None:
         self._soon = None
