@@ -10,7 +10,7 @@ from typing import get_args
 import pytest
 
 import signalbox
-from signalbox.config import schema
+from signalbox.config import schema_deployments, schema_words, schema_workloads
 from signalbox.core.call import Call
 from signalbox.core.labels import LEVELS
 from signalbox.core.permit import Permit
@@ -233,11 +233,11 @@ def test_only_the_composition_names_a_store() -> None:
 
 
 def test_settings_offer_exactly_what_the_tables_have() -> None:
-    assert set(get_args(schema.Protocol)) == set(PROVIDERS) == set(get_args(ProviderName))
-    assert set(get_args(schema.Strategy)) == set(STRATEGIES)
-    assert get_args(schema.Api) == APIS
+    assert set(get_args(schema_deployments.Protocol)) == set(PROVIDERS) == set(get_args(ProviderName))
+    assert set(get_args(schema_workloads.Strategy)) == set(STRATEGIES)
+    assert get_args(schema_words.Api) == APIS
     assert set(DIALECTS) == set(APIS) == set(TRANSLATIONS)
-    assert get_args(schema.Level) == LEVELS
+    assert get_args(schema_words.Level) == LEVELS
     for name, adapter in PROVIDERS.items():
         assert adapter.name == name
         assert adapter.apis <= set(APIS)

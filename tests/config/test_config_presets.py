@@ -10,7 +10,10 @@ import pytest
 from signalbox.config.declared import Target
 from signalbox.config.load import load_text
 from signalbox.config.presets import PRESETS
-from signalbox.config.schema import Api, Level, PresetName, Price, Protocol, Strategy
+from signalbox.config.schema_deployments import PresetName, Protocol
+from signalbox.config.schema_prices import Price
+from signalbox.config.schema_words import Api, Level
+from signalbox.config.schema_workloads import Strategy
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS
 from signalbox.core.snapshot import APIS

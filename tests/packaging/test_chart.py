@@ -16,7 +16,8 @@ from go_template import Chart
 
 from signalbox.bootstrap.compiling import compile_declared
 from signalbox.config.load import load_text
-from signalbox.config.schema import Server, Timeouts
+from signalbox.config.schema_deployments import Timeouts
+from signalbox.config.schema_server import Server
 from signalbox.control.egress import egress, helm_values
 
 CHART = Path(__file__).resolve().parents[2] / "deploy/helm/signalbox"

@@ -14,7 +14,7 @@ import yaml
 
 from signalbox import __version__
 from signalbox.cli.main import VERBS
-from signalbox.config.schema import Server
+from signalbox.config.schema_server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"

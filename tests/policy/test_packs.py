@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from signalbox.config.load import load_text
-from signalbox.config.schema import PACKS, TRANSFORMS, Guard
+from signalbox.config.schema import PACKS
+from signalbox.config.schema_rules import TRANSFORMS, Guard
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import labels_of
 from signalbox.core.snapshot import Snapshot

@@ -22,7 +22,7 @@ from signalbox.bootstrap.compiling import compile_text
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
-from signalbox.config import schema, schema_telemetry
+from signalbox.config import schema_server, schema_telemetry
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, LinkLost, framed, read_message, send_message
 from signalbox.control.state import StateDir
@@ -93,7 +93,7 @@ class DataPlane:
             self._treasury = Treasury(lambda: open_store(state), lambda: 1, self.recall)
             lend = self._treasury.lend
         self.purse = Purse(partial(lend, chain), time.monotonic)
-        self._server = schema.Server()
+        self._server = schema_server.Server()
         self._telemetry = schema_telemetry.Telemetry()
         self._spans = spans
         self._observer: Observer | None = None

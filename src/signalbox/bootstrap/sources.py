@@ -5,7 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.bootstrap.options import ServeOptions
-from signalbox.config import schema
+from signalbox.config import schema_deployments
 from signalbox.config.discover import SimulatedModel, discover, simulated
 from signalbox.control.source import ConfigSource, FileSource, FixedSource, Text
 from signalbox.simulator.server import Simulator
@@ -28,7 +28,7 @@ async def first_source(options: ServeOptions) -> tuple[ConfigSource, tuple[str, 
 def _simulated_models(simulator: Simulator) -> list[SimulatedModel]:
     """The models of the simulator's first two providers, one of each protocol family."""
     models: list[SimulatedModel] = []
-    shown: tuple[tuple[str, schema.Protocol, str], ...] = (
+    shown: tuple[tuple[str, schema_deployments.Protocol, str], ...] = (
         ("openai", "openai", "/openai/v1"),
         ("anthropic", "anthropic", "/anthropic"),
     )

@@ -7,7 +7,8 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 from signalbox.config.problems import Path, Problems, did_you_mean
-from signalbox.config.schema import Budget, Config
+from signalbox.config.schema import Config
+from signalbox.config.schema_budgets import Budget
 from signalbox.core.budgets import CONCURRENCY, USD, WINDOWS
 
 # A database's integers hold nine million dollars in pico-dollars.

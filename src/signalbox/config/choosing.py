@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from signalbox.config.problems import Path, Problems, did_you_mean
-from signalbox.config.schema import Config, Workload
+from signalbox.config.schema import Config
+from signalbox.config.schema_workloads import Workload
 
 
 def check_choosing(path: Path, workload: Workload, config: Config, problems: Problems) -> None:

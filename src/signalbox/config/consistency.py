@@ -11,19 +11,12 @@ from signalbox.config.declared import operator_of
 from signalbox.config.issuers import check_issuers
 from signalbox.config.prices import check_prices
 from signalbox.config.problems import Path, Problems, did_you_mean
-from signalbox.config.schema import (
-    PACKS,
-    RESERVED_NAMES,
-    Config,
-    CustomClass,
-    Limits,
-    Predicate,
-    Require,
-    Rule,
-    Transform,
-    VendorAttestation,
-    Workload,
-)
+from signalbox.config.schema import PACKS, Config
+from signalbox.config.schema_deployments import Limits
+from signalbox.config.schema_places import VendorAttestation
+from signalbox.config.schema_rules import Predicate, Require, Rule, Transform
+from signalbox.config.schema_words import RESERVED_NAMES
+from signalbox.config.schema_workloads import CustomClass, Workload
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import Timeouts
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import msgspec
 
-from signalbox.config.schema import Config, Environment, Price
+from signalbox.config.schema import Config
+from signalbox.config.schema_places import Environment
+from signalbox.config.schema_prices import Price
 from signalbox.core.choosing import Scorer
 from signalbox.core.secret import Secret
 from signalbox.core.shares import Share

@@ -15,7 +15,8 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.config.presets import PRESETS
-from signalbox.config.schema import NAME_PATTERN, RESERVED_NAMES, Api, PresetName, Protocol
+from signalbox.config.schema_deployments import PresetName, Protocol
+from signalbox.config.schema_words import NAME_PATTERN, RESERVED_NAMES, Api
 
 # Usual ports of OpenAI-compatible servers, and what usually answers there.
 LOCAL_SERVERS: dict[int, PresetName] = {

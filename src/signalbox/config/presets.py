@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from signalbox.config.schema import Api, PresetName, Protocol
+from signalbox.config.schema_deployments import PresetName, Protocol
+from signalbox.config.schema_words import Api
 
 # Bearer is the form for this header; in any other header the credential stands alone.
 AUTHORIZATION = "authorization"

@@ -9,7 +9,8 @@ from decimal import Decimal
 import msgspec
 
 from signalbox.config.problems import Problems
-from signalbox.config.schema import Config, Price, TierPrice, TokenPrice
+from signalbox.config.schema import Config
+from signalbox.config.schema_prices import Price, TierPrice, TokenPrice
 from signalbox.core.usage import Rates, Tariff, Window
 from signalbox.pricing.cost import MTOK_KEYS, from_mtok, gpu_rates
 from signalbox.pricing.tariff import fraction, times

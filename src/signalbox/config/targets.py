@@ -10,7 +10,9 @@ from signalbox.config.presets import APIS_BY_PROTOCOL, AUTH_BY_PROTOCOL, AUTHORI
 from signalbox.config.prices import rates_of, tariff_of
 from signalbox.config.problems import Path, Problems
 from signalbox.config.references import References
-from signalbox.config.schema import Deployment, Environment, Price, Protocol
+from signalbox.config.schema_deployments import Deployment, Protocol
+from signalbox.config.schema_places import Environment
+from signalbox.config.schema_prices import Price
 from signalbox.core.secret import Secret
 from signalbox.core.shares import Share
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts

@@ -9,7 +9,8 @@ from msgspec import Struct
 
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
-from signalbox.config.schema import Cascade, Strategy
+from signalbox.config.schema_choosing import Cascade
+from signalbox.config.schema_workloads import Strategy
 from signalbox.control.yaml_edit import CannotEdit, set_value
 from signalbox.core.errors import ConfigError
 from signalbox.planner.plan import Plan, RoutingRow, fingerprint

@@ -13,7 +13,7 @@ from typing import get_args
 import msgspec
 
 from signalbox.config.load import read_bytes
-from signalbox.config.schema import Strategy
+from signalbox.config.schema_workloads import Strategy
 from signalbox.control.config_text import Covers, digest_of
 from signalbox.control.in_force import Configurations, InForce
 from signalbox.control.readings.placements import placements_of

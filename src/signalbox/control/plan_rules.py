@@ -14,7 +14,8 @@ from msgspec import Struct
 
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
-from signalbox.config.schema import Environment, Predicate, Rule, When
+from signalbox.config.schema_places import Environment
+from signalbox.config.schema_rules import Predicate, Rule, When
 from signalbox.core.labels import RESTRICTED, Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct
 
 from signalbox.config.problems import Problems
 from signalbox.config.references import References
-from signalbox.config.schema import Name, Text, Word
+from signalbox.config.schema_words import Name, Text, Word
 from signalbox.config.shape import Shape
 from signalbox.config.yaml12 import parse
 from signalbox.planner.economics import RatesFor

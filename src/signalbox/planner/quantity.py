@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct, inspect
 
 from signalbox.config.problems import Path, Problems
-from signalbox.config.schema import Date, Text
+from signalbox.config.schema_words import Date, Text
 from signalbox.config.yaml12 import Mapping, Node, Scalar, Sequence, shown
 
 Provenance = Literal["measured", "declared", "default"]

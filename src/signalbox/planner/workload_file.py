@@ -7,7 +7,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
-from signalbox.config.schema import Date, Environment, Name, PresetName, Region, Rule, Text, Url, Vendor, Word
+from signalbox.config.schema_deployments import PresetName
+from signalbox.config.schema_places import Environment, Vendor
+from signalbox.config.schema_rules import Rule
+from signalbox.config.schema_words import Date, Name, Region, Text, Url, Word
 from signalbox.planner.quantity import Quantity, default
 
 OptionKind = Literal["cloud-api", "batch-api", "managed", "rented", "owned", "edge"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from signalbox.config import schema
+from signalbox.config import schema, schema_budgets
 from signalbox.config.allowances import amounts
 from signalbox.core.budgets import USD, Budget
 from signalbox.core.usage import PICO
@@ -22,7 +22,7 @@ def declared_budgets(config: schema.Config) -> tuple[Budget, ...]:
     return tuple(found)
 
 
-def _budgets(scope: str, subject: str, declared: schema.Budget | None) -> Iterator[Budget]:
+def _budgets(scope: str, subject: str, declared: schema_budgets.Budget | None) -> Iterator[Budget]:
     if declared is None:
         return
     for _, unit, window, amount in amounts(declared):

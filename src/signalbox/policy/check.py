@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 from ipaddress import ip_address
 
-from signalbox.config import schema
+from signalbox.config import schema_rules
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels, labels_of
 from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
@@ -151,7 +151,7 @@ def _rules(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         if not over:
             if sourced.pack is None:
                 found.append(Finding("warning", place, f"rule {rule.id!r} applies to no workload: {_why_dead(rule)}"))
-        elif not rule.allow and sourced.rule.allow != schema.Predicate():
+        elif not rule.allow and sourced.rule.allow != schema_rules.Predicate():
             found.append(
                 Finding("warning", place, f"rule {rule.id!r} allows no deployment: what it applies to is refused.")
             )

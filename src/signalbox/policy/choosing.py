@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 
-from signalbox.config import schema
+from signalbox.config import schema_choosing, schema_tiering, schema_workloads
 from signalbox.config.choosing import cascade_pair
 from signalbox.config.declared import Declared
 from signalbox.core.choosing import Cascade, Choosing, Scorer
@@ -22,7 +22,9 @@ UNFITTED_THRESHOLD = 0.5
 _MIX = Usage(tokens_in=3000, tokens_out=1000)
 
 
-def choosing_of(entry: schema.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]) -> Choosing:
+def choosing_of(
+    entry: schema_workloads.Workload, by_name: Mapping[str, Deployment], quality: Mapping[str, float]
+) -> Choosing:
     """quality: what deployments themselves state, by name."""
     stated = {**quality, **entry.quality}
     return Choosing(
@@ -32,13 +34,15 @@ def choosing_of(entry: schema.Workload, by_name: Mapping[str, Deployment], quali
     )
 
 
-def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment], scorer: Scorer | None) -> Cascade | None:
+def cascade_of(
+    entry: schema_workloads.Workload, by_name: Mapping[str, Deployment], scorer: Scorer | None
+) -> Cascade | None:
     if entry.strategy != "cascade":
         return None
     weak, strong = cascade_pair(entry)
     if weak is None or strong is None:
         return None
-    stated = entry.cascade or schema.Cascade()
+    stated = entry.cascade or schema_choosing.Cascade()
     threshold = stated.threshold
     if threshold is None and scorer is None:
         threshold = UNFITTED_THRESHOLD
@@ -56,10 +60,10 @@ def cascade_of(entry: schema.Workload, by_name: Mapping[str, Deployment], scorer
     )
 
 
-def tiered_of(entry: schema.Workload, head: Head | None) -> Tiered | None:
+def tiered_of(entry: schema_workloads.Workload, head: Head | None) -> Tiered | None:
     if entry.strategy != "tiered":
         return None
-    stated = entry.tiered or schema.Tiered()
+    stated = entry.tiered or schema_tiering.Tiered()
     shares = stated.strong_share
     return Tiered(
         strong_shares=() if shares is None else tuple(shares) if isinstance(shares, list) else (shares,),
@@ -89,7 +93,7 @@ def _unworthy(
         pair = workload.cascade
         if pair is None:
             continue
-        stated = declared.config.workloads[name].cascade or schema.Cascade()
+        stated = declared.config.workloads[name].cascade or schema_choosing.Cascade()
         if not stated.price_ratio_min:
             continue
         weak, strong = deployments[pair.weak], deployments[pair.strong]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from datetime import date
 from typing import Literal
 
-from signalbox.config import schema
+from signalbox.config import schema_rules, schema_workloads
 from signalbox.config.declared import Declared
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import APIS, Snapshot, Workload
@@ -32,7 +32,7 @@ def findings(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         for workload in snapshot.workloads.values():
             if not _applies(sourced.rule.when, workload):
                 continue
-            entry = declared.config.workloads.get(workload.name, schema.Workload())
+            entry = declared.config.workloads.get(workload.name, schema_workloads.Workload())
             missing = [
                 *_missing_facts(sourced.rule.require, entry.facts),
                 *_missing_documents(sourced.rule.require, entry.facts, today),
@@ -62,7 +62,7 @@ def _weight(sourced: SourcedRule, today: date) -> tuple[Literal["error", "warnin
     return sourced.rule.severity, ""
 
 
-def _applies(when: schema.When, workload: Workload) -> bool:
+def _applies(when: schema_rules.When, workload: Workload) -> bool:
     labels = workload.labels
     return (
         (when.level is None or labels.level >= LEVELS.index(when.level))
@@ -72,7 +72,7 @@ def _applies(when: schema.When, workload: Workload) -> bool:
     )
 
 
-def _missing_facts(asked: schema.Require, facts: schema.Facts) -> list[str]:
+def _missing_facts(asked: schema_rules.Require, facts: schema_workloads.Facts) -> list[str]:
     missing: list[str] = []
     if asked.model_pinned and not facts.model_pinned:
         missing.append("facts.model_pinned has to be true")
@@ -92,18 +92,20 @@ def _has(value: float | None) -> str:
     return "is not stated" if value is None else f"is {value:g}"
 
 
-def _missing_documents(asked: schema.Require, facts: schema.Facts, today: date) -> list[str]:
+def _missing_documents(asked: schema_rules.Require, facts: schema_workloads.Facts, today: date) -> list[str]:
     missing: list[str] = []
     for name in asked.documents:
         held = facts.documents.get(name)
         if held is None:
             missing.append(f"facts.documents has no {name!r}")
-        elif isinstance(held, schema.Document) and held.until and today > date.fromisoformat(held.until):
+        elif isinstance(held, schema_workloads.Document) and held.until and today > date.fromisoformat(held.until):
             missing.append(f"document {name!r} lapsed on {held.until}")
     return missing
 
 
-def _missing_of_environments(asked: schema.Require, snapshot: Snapshot, workload: Workload, today: date) -> list[str]:
+def _missing_of_environments(
+    asked: schema_rules.Require, snapshot: Snapshot, workload: Workload, today: date
+) -> list[str]:
     """Environments that the workload may use, in some API, and of which the condition does not hold in all."""
     if asked.environments is None:
         return []

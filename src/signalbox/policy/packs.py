@@ -16,7 +16,9 @@ from msgspec import Meta, Struct
 from signalbox.config.consistency import check_rule
 from signalbox.config.problems import Problems
 from signalbox.config.references import References
-from signalbox.config.schema import PACKS, Config, Date, Rule, Word
+from signalbox.config.schema import PACKS, Config
+from signalbox.config.schema_rules import Rule
+from signalbox.config.schema_words import Date, Word
 from signalbox.config.shape import Shape
 from signalbox.config.yaml12 import parse
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from datetime import date
 
-from signalbox.config.schema import Predicate
+from signalbox.config.schema_rules import Predicate
 from signalbox.core.snapshot import Attestation, Deployment, Environment
 
 # Bitsets of deployments: where something certainly holds, and where it possibly does; the first is part of the second.

@@ -10,7 +10,7 @@ from datetime import date, timedelta
 
 from msgspec import Struct
 
-from signalbox.config import schema
+from signalbox.config import schema, schema_places, schema_workloads
 from signalbox.config.declared import Declared, operator_of
 from signalbox.policy.finding import Finding
 
@@ -48,7 +48,7 @@ class Operator(Struct, frozen=True):
     """One operator with everything attested about it. vendor: its entry in the register, or None."""
 
     name: str
-    vendor: schema.Vendor | None
+    vendor: schema_places.Vendor | None
     environments: tuple[str, ...]
     entries: tuple[Entry, ...]
 
@@ -63,7 +63,7 @@ class Register:
         for name, environment in config.environments.items():
             self._places.setdefault(operator_of(environment).casefold(), []).append(name)
 
-    def vendor_of(self, environment: str) -> tuple[str, schema.Vendor] | None:
+    def vendor_of(self, environment: str) -> tuple[str, schema_places.Vendor] | None:
         """The entry about an environment's operator, with its name in the file."""
         return self._vendors.get(operator_of(self._config.environments[environment]).casefold())
 
@@ -71,7 +71,7 @@ class Register:
         """The environments of an operator."""
         return self._places.get(operator.casefold(), [])
 
-    def attests(self, environment: str) -> list[schema.Attestation]:
+    def attests(self, environment: str) -> list[schema_places.Attestation]:
         """An environment's own statements, then its operator's under names it is silent about."""
         own = [_attestation(held) for held in self._config.environments[environment].attests]
         stated = {held.name for held in own}
@@ -121,13 +121,13 @@ class Register:
         return listed
 
 
-def _is_for(held: schema.VendorAttestation, environment: str) -> bool:
+def _is_for(held: schema_places.VendorAttestation, environment: str) -> bool:
     return not held.environments or environment in held.environments
 
 
-def _document(workload: str, title: str, document: str | schema.Document) -> Entry:
+def _document(workload: str, title: str, document: str | schema_workloads.Document) -> Entry:
     if isinstance(document, str):
-        document = schema.Document(document)
+        document = schema_workloads.Document(document)
     return Entry(
         "document",
         title,
@@ -140,7 +140,7 @@ def _document(workload: str, title: str, document: str | schema.Document) -> Ent
 
 
 def _entry(
-    held: schema.Attestation, holder: str, place: str, owner: str | None, environments: tuple[str, ...]
+    held: schema_places.Attestation, holder: str, place: str, owner: str | None, environments: tuple[str, ...]
 ) -> Entry:
     return Entry(
         "attestation",
@@ -228,7 +228,7 @@ def _inside(region: str, wide: str) -> bool:
     return region == wide or region.startswith(f"{wide}/")
 
 
-def _without_evidence(held: str | schema.VendorAttestation) -> bool:
+def _without_evidence(held: str | schema_places.VendorAttestation) -> bool:
     return isinstance(held, str) or held.evidence is None
 
 
@@ -236,9 +236,9 @@ def _list(names: list[str]) -> str:
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def _attestation(held: str | schema.Attestation) -> schema.Attestation:
-    return schema.Attestation(held) if isinstance(held, str) else held
+def _attestation(held: str | schema_places.Attestation) -> schema_places.Attestation:
+    return schema_places.Attestation(held) if isinstance(held, str) else held
 
 
-def _vendor_attestation(held: str | schema.VendorAttestation) -> schema.VendorAttestation:
-    return schema.VendorAttestation(held) if isinstance(held, str) else held
+def _vendor_attestation(held: str | schema_places.VendorAttestation) -> schema_places.VendorAttestation:
+    return schema_places.VendorAttestation(held) if isinstance(held, str) else held

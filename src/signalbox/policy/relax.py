@@ -13,7 +13,8 @@ from itertools import combinations
 from msgspec import Struct
 from msgspec.structs import replace
 
-from signalbox.config.schema import Config, Predicate, Rule
+from signalbox.config.schema import Config
+from signalbox.config.schema_rules import Predicate, Rule
 from signalbox.core.labels import Labels
 from signalbox.core.snapshot import ANYONE, Attestation, Caller, Deployment, Environment, Snapshot, Workload
 from signalbox.policy.packs import rules_of

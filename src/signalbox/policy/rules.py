@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from signalbox.config import schema
+from signalbox.config import schema_loops, schema_places, schema_rules, schema_workloads
 from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.issuers import issuers_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
@@ -197,9 +197,9 @@ def compile_snapshot(
         for name, entry in config.workloads.items()
     }
     if not workloads:
-        workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema.Workload(), by_name, quality)
+        workloads[DEFAULT_WORKLOAD] = _workload(DEFAULT_WORKLOAD, schema_workloads.Workload(), by_name, quality)
     check_prices_of_cascades(declared, workloads, deployments)
-    infra = _workload(INFRA, schema.Workload(), by_name, quality)
+    infra = _workload(INFRA, schema_workloads.Workload(), by_name, quality)
     names = dict.fromkeys(config.aliases, "alias") | dict.fromkeys(by_name, "deployment")
     return Snapshot(
         version=_version(declared),
@@ -234,7 +234,7 @@ def _version(declared: Declared) -> str:
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[: len(declared.version)]
 
 
-def _environment(name: str, entry: schema.Environment, register: Register) -> Environment:
+def _environment(name: str, entry: schema_places.Environment, register: Register) -> Environment:
     return Environment(
         name=name,
         kind=entry.kind,
@@ -287,7 +287,7 @@ def _deployment(
 
 def _workload(
     name: str,
-    entry: schema.Workload,
+    entry: schema_workloads.Workload,
     by_name: Mapping[str, Deployment],
     quality: Mapping[str, float],
     heads: Mapping[str, Head] = {},
@@ -320,7 +320,7 @@ def _workload(
     return workload if kept is None else msgspec.structs.replace(workload, cache=kept)
 
 
-def _loops(entry: schema.Loops | None) -> Loops | None:
+def _loops(entry: schema_loops.Loops | None) -> Loops | None:
     if entry is None:
         return None
     return Loops(entry.same_call_max, entry.same_tool_call_max, max(1, round(entry.window_s)))
@@ -331,7 +331,7 @@ def _guard(entry: GuardSetting) -> GuardUse:
     return GuardUse(name, settings, settings.fail == "open", settings.timeout_ms / 1000)
 
 
-def _retries(entry: schema.Retries) -> Retries:
+def _retries(entry: schema_workloads.Retries) -> Retries:
     return Retries(
         max_attempts=entry.max_attempts,
         total_ns=round(entry.total_s * 1e9),
@@ -341,24 +341,24 @@ def _retries(entry: schema.Retries) -> Retries:
     )
 
 
-def _rescue(entry: bool | schema.StreamRescue) -> Rescue | None:
+def _rescue(entry: bool | schema_workloads.StreamRescue) -> Rescue | None:
     if entry is False:
         return None
-    told = schema.StreamRescue() if entry is True else entry
+    told = schema_workloads.StreamRescue() if entry is True else entry
     return Rescue(told.hold_tokens, told.hold_ms)
 
 
-def _classify(entry: schema.Classification) -> Classify:
+def _classify(entry: schema_workloads.Classification) -> Classify:
     detectors = None if entry.detectors == "all" else () if entry.detectors == "off" else tuple(entry.detectors)
     custom = (CustomClass(name, one.label, one.pattern or "", tuple(one.words)) for name, one in entry.custom.items())
     return Classify(detectors, tuple(custom))
 
 
-def _rule(sourced: SourcedRule, allows: schema.Predicate, judge: Judge) -> CompiledRule:
+def _rule(sourced: SourcedRule, allows: schema_rules.Predicate, judge: Judge) -> CompiledRule:
     rule, when = sourced.rule, sourced.rule.when
     allow = tuple(judge.certain(allows, api) for api in APIS)
     guard, guarded = "", allow
-    if isinstance(rule.transform, schema.Transform):
+    if isinstance(rule.transform, schema_rules.Transform):
         guard, besides = rule.transform.guard, rule.transform.allow
         guarded = tuple(here | judge.certain(besides, api) for here, api in zip(allow, APIS, strict=True))
     elif rule.transform is not None:
@@ -386,9 +386,9 @@ def _rule(sourced: SourcedRule, allows: schema.Predicate, judge: Judge) -> Compi
     )
 
 
-def _further(onward: str | schema.Predicate, allowed: tuple[int, ...], judge: Judge) -> tuple[int, ...]:
+def _further(onward: str | schema_rules.Predicate, allowed: tuple[int, ...], judge: Judge) -> tuple[int, ...]:
     """The part of `allowed` that may be used when the call carries content further."""
-    if isinstance(onward, schema.Predicate):
+    if isinstance(onward, schema_rules.Predicate):
         return tuple(here & judge.certain(onward, api) for here, api in zip(allowed, APIS, strict=True))
     return allowed if onward == "allow" else (0,) * len(APIS)
 

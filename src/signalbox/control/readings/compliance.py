@@ -6,7 +6,7 @@ from datetime import date
 
 import msgspec
 
-from signalbox.config.schema import Rule
+from signalbox.config.schema_rules import Rule
 from signalbox.control.in_force import InForce
 from signalbox.control.readings.deployments import EnvironmentView, environments
 from signalbox.control.readings.scope import Scope
