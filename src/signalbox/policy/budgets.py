@@ -250,11 +250,11 @@ class Budgets:
             out, waited = wanted_out, False
             for item in items:
                 account = item.account
+                want = item.fixed + item.per_out * wanted_out
                 if not account.budget.hard:
                     if account.free <= 0:
-                        waited |= await self._obtain(item, 1, 1, now_ms)
+                        waited |= await self._obtain(item, 1, max(1, want), now_ms)
                     continue
-                want = item.fixed + item.per_out * wanted_out
                 if account.free >= want:
                     continue
                 least = item.fixed + item.per_out * least_out

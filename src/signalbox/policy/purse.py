@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable
 from itertools import count
+from math import inf
 
 from signalbox.core.budgets import Budget, LeaseAsk, Lent, lease_mark
 from signalbox.core.errors import LeaseUnavailable
@@ -16,6 +17,10 @@ WAIT_S = 2.0
 TICK_S = 0.5
 # A lease that nothing was paid from for so long ends.
 IDLE_S = 10.0
+# What a hard budget has leased may be spent for so long after the store last confirmed it, then not until it does so
+# again; that is asked for each time a part of it is over. It holds within TICK_S.
+LEASE_S = 60.0
+RENEWALS = 4
 # Little is left: what one call did not use goes back after this, so that others find it.
 RETURN_S = 0.02
 # After a failure nobody asks again for so long, unless in the background.
@@ -30,6 +35,7 @@ class Account:
     """One budget of one subject in one period, as far as this process has leased it.
 
     free: granted and neither spent nor reserved; below zero only for soft budgets. reserved: by attempts that are open.
+    lapsed: was free when the lease expired, and is again when the store confirms the lease. expires_s: when it does.
     """
 
     __slots__ = (
@@ -37,7 +43,9 @@ class Account:
         "budget",
         "end_ms",
         "ending",
+        "expires_s",
         "free",
+        "lapsed",
         "lease",
         "mark",
         "moved",
@@ -58,7 +66,8 @@ class Account:
         self.end_ms = end_ms
         self.lease = lease
         self.mark = lease_mark(name, start_ms, lease)
-        self.free = self.spent = self.reserved = 0
+        self.free = self.spent = self.reserved = self.lapsed = 0
+        self.expires_s = inf
         self.need = self.want = 0
         self.scarce = False
         self.asked = False
@@ -68,7 +77,7 @@ class Account:
 
     @property
     def granted(self) -> int:
-        return self.free + self.spent + self.reserved
+        return self.free + self.lapsed + self.spent + self.reserved
 
     def take(self, amount: int) -> None:
         self.free -= amount
@@ -78,6 +87,18 @@ class Account:
         self.reserved -= reserved
         self.spent += used
         self.free += reserved - used
+
+    def lapse(self) -> None:
+        """The lease has expired: what is not reserved may not be spent."""
+        if self.free > 0:
+            self.lapsed += self.free
+            self.free = 0
+
+    def confirm(self, extra: int, asked_s: float) -> None:
+        """The store knows the lease, and lends `extra` on top; it was asked at `asked_s`."""
+        self.free += extra + self.lapsed
+        self.lapsed = 0
+        self.expires_s = asked_s + LEASE_S if self.budget.hard else inf
 
 
 class Line:
@@ -99,7 +120,7 @@ class Purse:
 
     def __init__(self, lend: Lend, now_s: Callable[[], float]) -> None:
         self._lend = lend
-        self._now_s = now_s
+        self.now_s = now_s
         self._lines: dict[str, Line] = {}
         self._open: dict[int, Account] = {}
         self._numbers = count(1)
@@ -132,7 +153,7 @@ class Purse:
             return account
         start_ms, end_ms = period(line.budget.window, line.budget.zone, now_ms)
         number = next(self._numbers)
-        account = Account(line.name, line.budget, start_ms, end_ms, number, self._now_s())
+        account = Account(line.name, line.budget, start_ms, end_ms, number, self.now_s())
         line.account = self._open[number] = account
         if self._timer is None and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
@@ -152,11 +173,11 @@ class Purse:
         want: the most that is of use to this call. Where less than that is free it is asked for once; what comes beyond
         it is for the next calls.
         """
-        if self._now_s() - self._failed_at < PAUSE_S:
+        if self.now_s() - self._failed_at < PAUSE_S:
             if account.free >= need:
                 return True
             raise _unavailable()
-        deadline_s = self._now_s() + WAIT_S
+        deadline_s = self.now_s() + WAIT_S
         asked = False
         while account.free < need or (account.free < want and not asked):
             asked = True
@@ -167,7 +188,7 @@ class Purse:
             account.waiters.append(waiter)
             self._ask(account)
             try:
-                async with asyncio.timeout(deadline_s - self._now_s()):
+                async with asyncio.timeout(deadline_s - self.now_s()):
                     got_some = await waiter
             except TimeoutError:
                 if account.free >= need:
@@ -183,7 +204,9 @@ class Purse:
 
     def moved(self, account: Account) -> None:
         """Something was settled: what is not needed goes back where little is left."""
-        account.moved = self._now_s()
+        account.moved = self.now_s()
+        if account.moved >= account.expires_s:
+            account.lapse()
         if account.scarce and account.free > 0 and self._soon is None and not self._closed:
             self._soon = asyncio.get_running_loop().call_later(RETURN_S, self._return_scarce)
 
@@ -218,7 +241,7 @@ class Purse:
                 self._end(account)
             if self._round is not None:
                 await asyncio.shield(self._round)
-            if self._now_s() - self._failed_at < PAUSE_S:
+            if self.now_s() - self._failed_at < PAUSE_S:
                 await asyncio.sleep(PAUSE_S)
 
     def _return_scarce(self) -> None:
@@ -228,12 +251,16 @@ class Purse:
                 self._ask(account)
 
     def _tick(self) -> None:
-        now_s = self._now_s()
+        now_s = self.now_s()
         for account in list(self._open.values()):
-            if account.reserved or account.waiters or account.asked:
+            if now_s >= account.expires_s:
+                account.lapse()
+            if account.waiters or account.asked:
                 continue
-            if now_s - account.moved > (TICK_S if account.scarce else IDLE_S):
+            if not account.reserved and now_s - account.moved > (TICK_S if account.scarce else IDLE_S):
                 self._end(account)
+            elif now_s >= account.expires_s - LEASE_S * (1 - 1 / RENEWALS):
+                self._ask(account)
         self._timer = None
         if self._open and not self._closed:
             self._timer = asyncio.get_running_loop().call_later(TICK_S, self._tick)
@@ -269,6 +296,7 @@ class Purse:
             self._round = None
 
     async def _one_round(self, batch: list[Account]) -> None:
+        asked_s = self.now_s()
         asks = [_ask_of(account) for account in batch]
         try:
             lent = await self._lend(asks)
@@ -276,7 +304,7 @@ class Purse:
             self._failed(batch)
             return
         for account, ask, answer in zip(batch, asks, lent, strict=True):
-            account.free += answer.extra
+            account.confirm(answer.extra, asked_s)
             account.scarce = answer.scarce
             if ask.done:
                 self._open.pop(account.lease, None)
@@ -284,7 +312,7 @@ class Purse:
 
     def _failed(self, batch: list[Account]) -> None:
         """Nothing was lent. What was to be given back is kept in mind, and leases are ended at a later turn."""
-        self._failed_at = self._now_s()
+        self._failed_at = self.now_s()
         for account in batch:
             self._wake(account, None)
 
@@ -304,8 +332,9 @@ def _ask_of(account: Account) -> LeaseAsk:
     """The state of an account as a question. What goes back is out of hand from this moment on."""
     need, want = account.need, account.want
     account.need = account.want = 0
-    if not need and not want and (account.scarce or account.ending) and account.free > 0:
-        account.free = 0
+    if not need and not want and (account.scarce or account.ending):
+        account.free = min(0, account.free)
+        account.lapsed = 0
     return LeaseAsk(
         account=account.name,
         start_ms=account.start_ms,
