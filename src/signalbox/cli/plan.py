@@ -7,8 +7,8 @@ is a module of its own, loaded when it is asked for: the economics need numpy an
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
+
+from signalbox.cli.words import run_word
 
 # Word -> module with `arguments(parser)` and `run(options)`.
 WORDS = {"init": "plan_init", "audit": "plan_audit", "check": "plan_check"}
@@ -28,15 +28,5 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     rest: list[str] = list(options.rest)
     word = rest[0] if rest and rest[0] in WORDS else ""
-    try:
-        verb = importlib.import_module(f"signalbox.cli.{WORDS[word] if word else 'plan_run'}")
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("numpy", "scipy"):
-            raise
-        print(f"This needs {missing.name}. Install it with: pip install 'signalbox[plan]'", file=sys.stderr)
-        return 2
-    parser = argparse.ArgumentParser(
-        prog=f"signalbox plan {word}".strip(), description=(verb.__doc__ or "").split("\n")[0]
-    )
-    verb.arguments(parser)
-    return int(verb.run(parser.parse_args(rest[1:] if word else rest)))
+    module = WORDS[word] if word else "plan_run"
+    return run_word(f"signalbox plan {word}".strip(), module, rest[1:] if word else rest)

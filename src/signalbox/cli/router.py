@@ -7,8 +7,8 @@ each is loaded when asked for.
 from __future__ import annotations
 
 import argparse
-import importlib
-import sys
+
+from signalbox.cli.words import run_word
 
 # Word -> module with `arguments(parser)` and `run(options)`.
 WORDS = {"fit": "router_fit", "fit-answers": "router_answers", "eval": "router_eval", "explain": "router_explain"}
@@ -20,15 +20,4 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    try:
-        verb = importlib.import_module(f"signalbox.cli.{WORDS[options.word]}")
-    except ModuleNotFoundError as missing:
-        if missing.name not in ("numpy", "scipy"):
-            raise
-        print(f"This needs {missing.name}. Install it with: pip install 'signalbox[plan]'", file=sys.stderr)
-        return 2
-    parser = argparse.ArgumentParser(
-        prog=f"signalbox router {options.word}", description=(verb.__doc__ or "").split("\n")[0]
-    )
-    verb.arguments(parser)
-    return int(verb.run(parser.parse_args(options.rest)))
+    return run_word(f"signalbox router {options.word}", WORDS[options.word], options.rest)
