@@ -2,7 +2,7 @@
 
 Each line of a trace has a `timestamp` in milliseconds, `output_length` in tokens and `hash_ids`, the 512-token blocks
 of a prompt. Replicas are simulated as engines with a cache of so many blocks that forget the least recently used; the
-choice of the replica is the gateway's own (`routing.health.Group.pick`), which knows nothing of those caches. An ideal
+choice of the replica is the gateway's own (`routing.group.Group.pick`), which knows nothing of those caches. An ideal
 hit is a block that was in any request before: one engine with an endless cache.
 """
 
@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from signalbox.core.snapshot import Health, Origin
-from signalbox.routing.health import Credential, Group, Replica
+from signalbox.routing.group import Credential, Group
+from signalbox.routing.replica import Replica
 
 REPLICAS = 8
 ENGINE_BLOCKS = 6_000

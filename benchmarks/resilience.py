@@ -22,7 +22,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
 
 from harness import Box, running, simulated_config
 from signalbox.core.snapshot import Health, Origin
-from signalbox.routing.health import Credential, Group, Replica
+from signalbox.routing.group import Credential, Group
+from signalbox.routing.replica import Replica
 
 CHAT = "/v1/chat/completions"
 # What an SDK does with an overloaded provider: two more requests, half a second to eight seconds apart.

@@ -8,7 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.core.snapshot import Health, Origin
-from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, TRIAL_NS, Credential, Group, Replica
+from signalbox.routing.group import CREDENTIAL_NS, Credential, Group
+from signalbox.routing.replica import SECOND_NS, TRIAL_NS, Replica
 
 SETTINGS = Health(failures=3, open_s=2.0, open_s_max=8.0, probe="off")
 

@@ -8,8 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.core.snapshot import Health, Origin
-from signalbox.routing.health import Credential, Group, Replica
+from signalbox.routing.group import Credential, Group
 from signalbox.routing.prefixes import BLOCK_BYTES, BLOCKS_MAX, HELD_MAX, HELD_NS, Held, blocks_of, nearest
+from signalbox.routing.replica import Replica
 
 
 def group(replicas: int) -> Group:

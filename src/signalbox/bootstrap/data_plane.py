@@ -55,7 +55,7 @@ from signalbox.policy.owners import Owners
 from signalbox.policy.purse import Purse
 from signalbox.policy.repeats import Repeats
 from signalbox.policy.sticky import Conversations, key_from
-from signalbox.routing.health import Fleets
+from signalbox.routing.fleet import Fleets
 from signalbox.routing.router import Router
 from signalbox.routing.standing import Standing
 from signalbox.routing.tiering import Tiering

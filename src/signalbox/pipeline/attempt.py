@@ -19,7 +19,7 @@ from signalbox.pipeline.settlement import settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.tariff import charge
-from signalbox.routing.health import Replica
+from signalbox.routing.replica import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS

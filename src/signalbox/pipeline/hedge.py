@@ -14,7 +14,7 @@ from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import FAILURES, Failure
-from signalbox.routing.health import Replica
+from signalbox.routing.replica import Replica
 
 LOST = "hedge_lost"
 

@@ -15,7 +15,7 @@ from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.dispatch import Collected
 from signalbox.pipeline.stages import Stages
 from signalbox.pricing.cost import PICO
-from signalbox.routing.health import Replica
+from signalbox.routing.replica import Replica
 from signalbox.wire.table import DIALECTS
 
 INFRA = "infra"

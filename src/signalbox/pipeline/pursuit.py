@@ -23,8 +23,9 @@ from signalbox.pipeline.verdict import (
     judge,
 )
 from signalbox.routing.bonds import Bond
-from signalbox.routing.health import CREDENTIAL_NS, SECOND_NS, Group, Replica
+from signalbox.routing.group import CREDENTIAL_NS, Group
 from signalbox.routing.quarantine import digest
+from signalbox.routing.replica import SECOND_NS, Replica
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
 
 PAUSE_S_MAX = 4.0

@@ -20,7 +20,7 @@ from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.policy.owners import Owners
 from signalbox.policy.repeats import Repeats
-from signalbox.routing.health import Fleet
+from signalbox.routing.fleet import Fleet
 from signalbox.routing.router import Router
 from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.metrics import Metrics

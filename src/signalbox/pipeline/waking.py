@@ -9,7 +9,8 @@ from time import perf_counter_ns
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Deployment
-from signalbox.routing.health import Group, Replica
+from signalbox.routing.group import Group
+from signalbox.routing.replica import Replica
 from signalbox.upstream.providers import MODELS, PROVIDERS
 from signalbox.upstream.transport import Transport
 

@@ -12,7 +12,7 @@ from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.paid_probe import PaidProbes
 from signalbox.pipeline.stages import Stages
-from signalbox.routing.health import SECOND_NS, Replica
+from signalbox.routing.replica import SECOND_NS, Replica
 from signalbox.routing.saturation import Gauge, Reading, read
 from signalbox.upstream.origin import METRICS
 from signalbox.upstream.providers import MODELS, PROVIDERS
