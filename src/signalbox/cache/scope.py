@@ -1,8 +1,8 @@
 """Who may get a kept answer: the scope of a call and its name in the cache, or why the call is none of its business.
 
 Everything that could make another answer right is part of the name: who asks (as far as the workload shares), the
-workload with its guards and deployments, the data class, the whole body apart from what no model reads, and headers
-that switch a provider's features. There is no partial match.
+workload with its guards and deployments, the data class, the whole body apart from what no model reads, headers that
+switch a provider's features, and what a caller lets tools do. There is no partial match.
 """
 
 from __future__ import annotations
@@ -23,7 +23,8 @@ UNREAD = frozenset(
 )
 # Beside `store`, what carries content further makes an answer depend on more than the call.
 _HARMLESS = ("store",)
-_SCOPE_HEADER = b"x-signalbox-cache-scope"
+# A caller's own part of the scope, and what it lets a model do.
+_SCOPE_HEADERS = frozenset((b"x-signalbox-cache-scope", b"x-signalbox-approve-tools"))
 _CACHE_HEADERS = frozenset((b"cache-control", b"x-signalbox-cache"))
 _FEATURES = (b"anthropic-", b"openai-beta")
 _encode = msgspec.json.Encoder().encode
@@ -59,7 +60,7 @@ def name(call: Call, caching: Caching, secret: bytes) -> Name | str:
             if b"no-store" in said or said.strip() == b"off":
                 return "caller"
             refresh = refresh or b"no-cache" in said or said.strip() == b"refresh"
-        elif header == _SCOPE_HEADER or header.startswith(_FEATURES):
+        elif header in _SCOPE_HEADERS or header.startswith(_FEATURES):
             features += (header, value)
     parts = (*scope(call, caching), call.query, *features)
     try:

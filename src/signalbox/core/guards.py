@@ -53,19 +53,20 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 class Guarded:
     """What guards keep of one call while it runs. counts: verdicts by name. memory: by guard, what it keeps to itself
-    between request and answer. guard: the transform whose work the attempt now under way counts on."""
+    between request and answer. skipped: one that fails open has failed."""
 
-    __slots__ = ("counts", "guard", "memory")
+    __slots__ = ("counts", "memory", "skipped")
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
         self.memory: dict[str, object] = {}
-        self.guard = ""
+        self.skipped = False
 
     def note(self, verdicts: Iterable[Verdict]) -> None:
         counts = self.counts
         for verdict in verdicts:
             name = verdict.name
+            self.skipped = self.skipped or verdict.action == SKIPPED
             if name not in counts and len(counts) >= VERDICTS_MAX:
                 name = MORE
             counts[name] = counts.get(name, 0) + verdict.count

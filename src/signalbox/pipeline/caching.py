@@ -1,7 +1,8 @@
 """Calls of workloads that keep answers: given from the cache where the rules allow it, else asked once and kept.
 
 The rules have judged the call before it comes here. A kept answer is given only if the deployment that once gave it
-could be asked by this very call now; nothing leaves then, and the ledger has a row that says so, at no cost.
+could be asked by this very call now, and passes the guards of this very call; nothing leaves then, and the ledger has a
+row that says so, at no cost.
 """
 
 from __future__ import annotations
@@ -15,13 +16,21 @@ from signalbox.cache.exact import Flight
 from signalbox.cache.scope import Name
 from signalbox.core.caching import Caching
 from signalbox.core.call import AnswerHead, Call, Reply
-from signalbox.core.errors import BadGateway, PlacementUnavailable, UpstreamRejected, UpstreamTimeout
+from signalbox.core.errors import (
+    AnswerCut,
+    BadGateway,
+    GuardFailed,
+    PlacementUnavailable,
+    UpstreamRejected,
+    UpstreamTimeout,
+)
 from signalbox.core.records import CACHED, Opened, Settled
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame, Seen
 from signalbox.core.usage import NO_USAGE, PICO
-from signalbox.pipeline import meaning
+from signalbox.pipeline import guarding, meaning
 from signalbox.pipeline.recorder import Recorder
+from signalbox.pipeline.settlement import verdicts_of
 from signalbox.pipeline.stages import Stages
 from signalbox.wire.table import DIALECTS
 
@@ -154,6 +163,8 @@ def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> 
     head = recorder.head
     if head is None or not recorder.keepable(call.api, caching.safe_tools):
         return None
+    if call.guarded is not None and call.guarded.skipped:
+        return None  # a guard that failed has not seen it
     now_ms = stages.time_ms()
     return Entry(
         form=recorder.form,
@@ -180,8 +191,26 @@ def give(call: Call, reply: Reply, stages: Stages, entry: Entry, by: Deployment,
     """Answers from an entry, and books it: a row that cost nothing, with what it saved."""
     age_s = max(0, stages.time_ms() - entry.stored_ms) // 1000
     reason = f"cache:{kind}"
-    _book(call, stages, entry, by, reason)
     head = AnswerHead(200, by, reason, [], entry.dropped, cache=f"hit; kind={kind}; age={age_s}")
+    _begin(call, stages, entry, by, reason)
+    error = ""
+    try:
+        # Guards have seen the answer, but for another call: what its caller had said itself, this one may not have.
+        _tell(call, guarding.through(call, reply, stages), entry, head)
+    except AnswerCut:
+        error = "guard"
+    except GuardFailed:
+        error = "gateway"
+        raise
+    finally:
+        _end(call, stages, entry, error)
+    _count(call, stages, kind)
+    if entry.cost_pico:
+        stages.metrics.add(("signalbox_cache_saved_usd_total", call.workload.name), entry.cost_pico / PICO)
+        stages.cache.count(call.workload.name, "saved_pico", entry.cost_pico)
+
+
+def _tell(call: Call, reply: Reply, entry: Entry, head: AnswerHead) -> None:
     if entry.form == BODY:
         reply.unary(head, entry.content, 0)
     elif entry.form == EVENTS:
@@ -192,19 +221,15 @@ def give(call: Call, reply: Reply, stages: Stages, entry: Entry, by: Deployment,
         reply.start(head, None)
         reply.send([Frame(entry.content, None, Seen())])
         reply.end(entry.usage, entry.complete)
-    _count(call, stages, kind)
-    if entry.cost_pico:
-        stages.metrics.add(("signalbox_cache_saved_usd_total", call.workload.name), entry.cost_pico / PICO)
-        stages.cache.count(call.workload.name, "saved_pico", entry.cost_pico)
 
 
-def _book(call: Call, stages: Stages, entry: Entry, by: Deployment, reason: str) -> None:
-    attempt_id, time_ms, principal = f"{call.id}-cache", stages.time_ms(), call.principal
+def _begin(call: Call, stages: Stages, entry: Entry, by: Deployment, reason: str) -> None:
+    principal = call.principal
     stages.journal.append_soon(
         Opened(
-            attempt_id=attempt_id,
+            attempt_id=f"{call.id}-cache",
             call_id=call.id,
-            time_ms=time_ms,
+            time_ms=stages.time_ms(),
             tenant=principal.tenant,
             team=principal.team,
             key_id=principal.key_id,
@@ -223,16 +248,21 @@ def _book(call: Call, stages: Stages, entry: Entry, by: Deployment, reason: str)
             tags=call.for_whom.tags,
         )
     )
+
+
+def _end(call: Call, stages: Stages, entry: Entry, error: str) -> None:
     stages.journal.append_soon(
         Settled(
-            attempt_id=attempt_id,
-            time_ms=time_ms,
+            attempt_id=f"{call.id}-cache",
+            time_ms=stages.time_ms(),
             state=CACHED,
             usage=NO_USAGE,
             source="none",
             cost_pico=0,
+            error=error,
             saved_pico=entry.cost_pico or 0,
             duration_ms=(stages.now_ns() - call.received_ns) // 1_000_000,
+            guards=verdicts_of(call, stages),
         )
     )
 

@@ -35,7 +35,7 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
         money.settle(this, usage)
     if this.call.trail and state == SETTLED and this.usage is not None:
         _follow(this, this.usage, now_ns, stages)
-    verdicts = _verdicts(this, stages) if this.call.guarded is not None else {}
+    verdicts = verdicts_of(this.call, stages) if this.call.guarded is not None else {}
     stages.open.closed(this.id)
     stages.journal.append_soon(
         Settled(
@@ -92,15 +92,16 @@ def _cost(this: Attempt, usage: Usage, source: str) -> int | None:
     return charge(usage, deployment.rates, deployment.tariff, this.opened_ms)
 
 
-def _verdicts(this: Attempt, stages: Stages) -> dict[str, int]:
-    """What guards said since the last attempt was settled."""
-    guarded = this.call.guarded
-    assert guarded is not None
+def verdicts_of(call: Call, stages: Stages) -> dict[str, int]:
+    """What guards said since the last row of the call was settled."""
+    guarded = call.guarded
+    if guarded is None:
+        return {}
     counts, guarded.counts = guarded.counts, {}
     for name, count in counts.items():
         guard, _, rest = name.partition(".")
         action = rest.partition(":")[2].partition("@")[0]
-        stages.metrics.add(("signalbox_guard_verdicts_total", this.call.workload.name, guard, action or "more"), count)
+        stages.metrics.add(("signalbox_guard_verdicts_total", call.workload.name, guard, action or "more"), count)
     return counts
 
 

@@ -6,12 +6,14 @@ with what it replaces (the fault `diverge` makes one differ).
 Directives, anywhere in the last user message:
 [[text:...]] says exactly that; [[tokens:64]] says that many words; [[json]] answers in JSON; [[tool:name {...}]]
 calls that tool (several make parallel calls; needs the tool in the request); [[thinking]] or [[thinking:32]] reasons
-first; [[delay_ms:20]] paces the tokens, [[ttft_ms:300]] the first; [[cached:100]], [[cache_write:50]] and
+first, [[thought:...]] in exactly these words; [[rot13]] says all that in rot13, so that an answer holds what its
+request does not; [[delay_ms:20]] paces the tokens, [[ttft_ms:300]] the first; [[cached:100]], [[cache_write:50]] and
 [[cache_write_1h:50]] move input tokens into the cache classes of usage.
 """
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 import zlib
@@ -45,6 +47,8 @@ class Script(msgspec.Struct):
     tokens: int | None = None
     json: bool = False
     thinking: int | None = None
+    thought: str | None = None
+    rot13: bool = False
     delay_ms: float | None = None
     ttft_ms: float | None = None
     cached: int = 0
@@ -66,6 +70,13 @@ def read_script(text: str) -> Script:
         script.tools.append((found[1], _arguments(text, found.end())))
     for found in _DIRECTIVE.finditer(text):
         _apply(script, found[1], found[2])
+    return _rotated(script) if script.rot13 else script
+
+
+def _rotated(script: Script) -> Script:
+    script.text = codecs.encode(script.text, "rot13") if script.text else script.text
+    script.thought = codecs.encode(script.thought, "rot13") if script.thought else script.thought
+    script.tools = [(name, codecs.encode(arguments, "rot13")) for name, arguments in script.tools]
     return script
 
 
@@ -80,6 +91,10 @@ def _arguments(text: str, at: int) -> str:
 def _apply(script: Script, name: str, value: str | None) -> None:
     if name == "text" and value is not None:
         script.text = value
+    elif name == "thought":
+        script.thought = value
+    elif name == "rot13":
+        script.rot13 = True
     elif name == "json":
         script.json = True
     elif name == "thinking":
@@ -129,9 +144,11 @@ def _input_classes(total: int, script: Script) -> Tokens:
 def _choice(ask: Ask, script: Script, start: int, limit: int, thinking: int, length: int) -> Choice:
     parts: list[Part] = []
     left = limit
-    if thinking:
+    if script.thought:
+        parts.append(Part("thinking", tokens.words(script.thought)[:left]))
+    elif thinking:
         parts.append(Part("thinking", _words(start + 3, min(thinking, left))))
-        left -= len(parts[0].tokens)
+    left -= sum(len(part.tokens) for part in parts)
     calls = _calls(ask, script)
     if calls:
         for number, (name, arguments) in enumerate(calls):
@@ -143,7 +160,7 @@ def _choice(ask: Ask, script: Script, start: int, limit: int, thinking: int, len
             parts.append(Part("tool", said, f"{start & 0xFFFFFFFF:08x}{number:04x}", name))
         return Choice(parts, "tool")
     said, finish, stop = _text(ask, script, start, left, length)
-    if said or not thinking:
+    if said or not parts:
         parts.append(Part("text", said))
     return Choice(parts, finish, stop)
 
