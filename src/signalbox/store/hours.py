@@ -11,11 +11,10 @@ from collections.abc import Sequence
 from signalbox.core.ports import HOUR, AttemptFilter
 from signalbox.store.rows import OPEN
 from signalbox.store.statements import Statements
+from signalbox.store.tally import MICRO, Tally
 
 # Table -> milliseconds that one of its rows holds, the widest first.
 SPANS = {"spend_days": 86_400_000, "spend_hours": 3_600_000}
-# A sum of pico-dollars passes 2**63 at nine million dollars: millionths and the rest are summed apart.
-MICRO = 10**6
 _IDS_AT_ONCE = 5000
 
 _NAMES = ("tenant", "team", "key_id", "workload", "deployment", "environment", "model", "api", "tier", "state",
@@ -48,10 +47,22 @@ def fill(table: str, which: str) -> str:
     )
 
 
-def _add(table: str, count: int) -> str:
+def _onto(table: str) -> str:
     sums = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in SUMS)
-    these = fill(table, f"attempt_id IN ({', '.join('?' * count)})")
-    return f"{these} ON CONFLICT (time_ms, {', '.join(_NAMES)}) DO UPDATE SET {sums}"
+    return f"ON CONFLICT (time_ms, {', '.join(_NAMES)}) DO UPDATE SET {sums}"
+
+
+def _add(table: str, count: int) -> str:
+    marks = ", ".join("?" * count)
+    return f"{fill(table, f'attempt_id IN ({marks})')} {_onto(table)}"
+
+
+_COLUMNS = ("time_ms", *_NAMES, *SUMS)
+_ADD_SUMS = {
+    table: f"INSERT INTO {table} ({', '.join(_COLUMNS)}) VALUES ({', '.join('?' * len(_COLUMNS))}) {_onto(table)}"  # noqa: S608
+    for table in SPANS
+}
+_tally = Tally(_NAMES)
 
 
 def not_ended(connection: Statements, attempt_ids: Sequence[str]) -> list[str]:
@@ -64,8 +75,14 @@ def not_ended(connection: Statements, attempt_ids: Sequence[str]) -> list[str]:
     return [attempt_id for attempt_id in dict.fromkeys(attempt_ids) if attempt_id not in ended]
 
 
+def add_rows(connection: Statements, rows: Sequence[tuple[object, ...]]) -> None:
+    """Adds attempts that were written whole, with their end."""
+    for table, span_ms in sorted(SPANS.items()):
+        connection.executemany(_ADD_SUMS[table], _tally.of(rows, span_ms))
+
+
 def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
-    """Adds attempts that have just got their end."""
+    """Adds attempts that have just got their end and whose beginning only the store knows."""
     for part in _parts(attempt_ids):
         for table in sorted(SPANS):
             connection.execute(_add(table, len(part)), part)

@@ -5,10 +5,12 @@ Kept as store/hours.py keeps spend: an attempt is added in the transaction that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
+from operator import itemgetter
 
 from signalbox.core.ports import AttemptFilter, LabelSum
-from signalbox.store.rows import names_of
+from signalbox.store.rows import ATTEMPT_COLUMNS, names_of
 from signalbox.store.statements import Statements
 
 DAY_MS = 86_400_000
@@ -27,13 +29,26 @@ def fill(which: str) -> str:
     )
 
 
+_named = itemgetter(*(ATTEMPT_COLUMNS.index(name) for name in ("time_ms", *_NAMES)))
+_ONTO = f"ON CONFLICT ({_KEY}) DO UPDATE SET attempts = label_days.attempts + excluded.attempts"
+_ADD = f"INSERT INTO label_days ({_KEY}, attempts) VALUES ({', '.join('?' * (len(_NAMES) + 2))}) {_ONTO}"  # noqa: S608
+
+
+def add_rows(connection: Statements, rows: Sequence[tuple[object, ...]]) -> None:
+    """Adds attempts that were written whole, with their end."""
+    groups: Counter[tuple[object, ...]] = Counter()
+    for row in rows:
+        time_ms, *names = _named(row)
+        groups[time_ms // DAY_MS * DAY_MS, *names] += 1
+    connection.executemany(_ADD, sorted((*group, count) for group, count in groups.items()))
+
+
 def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
-    """Adds attempts that have just got their end."""
+    """Adds attempts that have just got their end and whose beginning only the store knows."""
     for start in range(0, len(attempt_ids), _IDS_AT_ONCE):
         part = attempt_ids[start : start + _IDS_AT_ONCE]
         marks = ", ".join("?" * len(part))
-        more = "attempts = label_days.attempts + excluded.attempts"
-        connection.execute(f"{fill(f'attempt_id IN ({marks})')} ON CONFLICT ({_KEY}) DO UPDATE SET {more}", part)
+        connection.execute(f"{fill(f'attempt_id IN ({marks})')} {_ONTO}", part)
 
 
 def sums(connection: Statements, where: AttemptFilter) -> list[LabelSum]:

@@ -44,6 +44,7 @@ from signalbox.store.rows import (
     where_clause,
 )
 from signalbox.store.statements import Found, Statements
+from signalbox.store.tally import MICRO
 
 
 class SqlStore(ABC):
@@ -96,11 +97,15 @@ class SqlStore(ABC):
             self._lock(connection, f"ship {after.chain}")
             if _mark(connection, after.chain) != before:
                 return False
-            ending = hours.not_ended(connection, [str(row[0]) for row in rows.settled])
+            ending = hours.not_ended(connection, [*rows.whole, *(str(row[0]) for row in rows.ends)])
             connection.executemany(INSERT_OPENED, rows.opened)
-            connection.executemany(INSERT_SETTLED, rows.settled)
-            hours.add(connection, ending)
-            label_days.add(connection, ending)
+            connection.executemany(INSERT_SETTLED, [*rows.whole.values(), *rows.ends])
+            whole = [rows.whole[attempt_id] for attempt_id in ending if attempt_id in rows.whole]
+            ends = [attempt_id for attempt_id in ending if attempt_id not in rows.whole]
+            hours.add_rows(connection, whole)
+            hours.add(connection, ends)
+            label_days.add_rows(connection, whole)
+            label_days.add(connection, ends)
             connection.executemany(INSERT_REFUSED, rows.refused)
             connection.execute(
                 "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
@@ -260,10 +265,12 @@ class SqlStore(ABC):
 
 
 class _Rows:
-    """The rows of one shipped batch. An attempt that begins and ends in the same batch is written once."""
+    """The rows of one shipped batch. whole: attempts that begin and end in it, by their id, written once. ends: those
+    of attempts that began before it. opened: those that go on behind it."""
 
     def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
-        self.settled: list[tuple[object, ...]] = []
+        self.whole: dict[str, tuple[object, ...]] = {}
+        self.ends: list[tuple[object, ...]] = []
         self.refused: list[tuple[object, ...]] = []
         began: dict[str, Opened] = {}
         for place, record in enumerate(records):
@@ -271,7 +278,10 @@ class _Rows:
                 began.setdefault(record.attempt_id, record)
             elif isinstance(record, Settled):
                 opened = began.pop(record.attempt_id, None)
-                self.settled.append(lone_end_values(record) if opened is None else attempt_values(opened, record))
+                if opened is None:
+                    self.ends.append(lone_end_values(record))
+                else:
+                    self.whole.setdefault(record.attempt_id, attempt_values(opened, record))
             elif isinstance(record, Refused):
                 named = [getattr(record, name) for name in REFUSED_COLUMNS]
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
@@ -281,7 +291,7 @@ class _Rows:
 
 
 def _sum(group: str, sums: list[int]) -> AttemptSum:
-    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * hours.MICRO + sums[6], unpriced=sums[7])
+    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * MICRO + sums[6], unpriced=sums[7])
 
 
 def _one(found: Found) -> Any:
