@@ -23,7 +23,7 @@ def amounts(budget: Budget) -> Iterator[tuple[str, str, str, Decimal | int]]:
         if key == CONCURRENCY:
             unit, window = CONCURRENCY, "total"
         else:
-            unit, _, window = key.replace("_per_", "_").partition("_")
+            unit, _, window = key.replace("_per_", "_").rpartition("_")
             if window not in WINDOWS:
                 continue
         amount: Decimal | int | None = getattr(budget, key)

@@ -8,6 +8,9 @@ from msgspec import Meta, Struct, field
 
 from signalbox.config.schema_words import Count, Text, Usd
 
+# In nanoseconds they fit a database's integers.
+GpuSeconds = Annotated[int, Meta(ge=1, le=9_000_000_000)]
+
 
 class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     """How much may be used in a time. Several amounts hold side by side."""
@@ -29,6 +32,15 @@ class Budget(Struct, frozen=True, forbid_unknown_fields=True):
     requests_per_week: Annotated[Count | None, Meta(description="Calls a week that begins on Monday.")] = None
     requests_per_month: Annotated[Count | None, Meta(description="Calls a calendar month.")] = None
     requests_total: Annotated[Count | None, Meta(description="Calls in all.")] = None
+    gpu_seconds_per_hour: Annotated[
+        GpuSeconds | None, Meta(description="GPU-seconds an hour, of deployments with `gpu_hour_usd`.")
+    ] = None
+    gpu_seconds_per_day: Annotated[GpuSeconds | None, Meta(description="GPU-seconds a calendar day.")] = None
+    gpu_seconds_per_week: Annotated[
+        GpuSeconds | None, Meta(description="GPU-seconds a week that begins on Monday.")
+    ] = None
+    gpu_seconds_per_month: Annotated[GpuSeconds | None, Meta(description="GPU-seconds a calendar month.")] = None
+    gpu_seconds_total: Annotated[GpuSeconds | None, Meta(description="GPU-seconds in all.")] = None
     concurrency: Annotated[
         Annotated[int, Meta(ge=1, le=1_000_000)] | None, Meta(description="Calls at the same time, over all workers.")
     ] = None

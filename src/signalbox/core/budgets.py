@@ -5,8 +5,10 @@ from __future__ import annotations
 import msgspec
 
 SCOPES = ("tenant", "team", "key", "workload", "user", "session", "deployment")
-# What is counted. usd: in pico-dollars. concurrency: calls in flight, never spent.
-USD, TOKENS, REQUESTS, CONCURRENCY = UNITS = ("usd", "tokens", "requests", "concurrency")
+# What is counted. usd: in pico-dollars. gpu_seconds: of GPUs of one's own, in GPU-nanoseconds. concurrency: calls in
+# flight, never spent.
+USD, TOKENS, REQUESTS, GPU, CONCURRENCY = UNITS = ("usd", "tokens", "requests", "gpu_seconds", "concurrency")
+GPU_NS = 10**9
 # From when to when it is counted; total: for ever.
 WINDOWS = ("minute", "hour", "day", "week", "month", "total")
 # Windows so short that a client had better wait than give up.

@@ -88,6 +88,7 @@ class Rates(msgspec.Struct, frozen=True, array_like=True, gc=False):
     priced: False for a model whose price nobody stated: its cost is unknown, never zero in silence.
     rare: (class of RARE, pico-dollars a unit). share: (numerator, denominator) by which the whole is multiplied, for a
     discount or a currency; a fraction of a pico-dollar is rounded up once, at the end.
+    gpu_ns: GPU-nanoseconds that a token takes where the GPUs are one's own, at the load they are sized for; else 0.
     """
 
     tokens_in: int = 0
@@ -104,6 +105,7 @@ class Rates(msgspec.Struct, frozen=True, array_like=True, gc=False):
     source: str = ""
     rare: tuple[tuple[str, int], ...] = ()
     share: tuple[int, int] | None = None
+    gpu_ns: int = 0
 
 
 class Window(msgspec.Struct, frozen=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import cast
 
-from signalbox.core.budgets import CONCURRENCY, REQUESTS, TOKENS, USD
+from signalbox.core.budgets import CONCURRENCY, GPU, REQUESTS, TOKENS, USD
 from signalbox.core.call import Call
 from signalbox.core.errors import BudgetExhausted, Unpriced
 from signalbox.core.usage import Rates, Usage
@@ -92,6 +92,9 @@ def _amounts(
     if call.envelope.stateful or not _BY_REFERENCE.isdisjoint(call.envelope.onward):
         tokens_in = max(tokens_in, deployment.context_tokens or REFERRED_TOKENS)
     fixed[TOKENS], per_out[TOKENS] = tokens_in, 1
+    gpu_ns = deployment.rates.gpu_ns
+    if gpu_ns:
+        fixed[GPU], per_out[GPU] = tokens_in * gpu_ns, gpu_ns
     if dollars:
         price = stages.budgets.price(deployment, tiered=may_be_tiered(body))
         if not deployment.rates.priced:

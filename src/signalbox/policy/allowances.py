@@ -6,8 +6,10 @@ from collections.abc import Iterator
 
 from signalbox.config import schema, schema_budgets
 from signalbox.config.allowances import amounts
-from signalbox.core.budgets import USD, Budget
+from signalbox.core.budgets import GPU, GPU_NS, USD, Budget
 from signalbox.core.usage import PICO
+
+_PARTS = {USD: PICO, GPU: GPU_NS}
 
 
 def declared_budgets(config: schema.Config) -> tuple[Budget, ...]:
@@ -26,5 +28,4 @@ def _budgets(scope: str, subject: str, declared: schema_budgets.Budget | None) -
     if declared is None:
         return
     for _, unit, window, amount in amounts(declared):
-        whole = int(amount * PICO) if unit == USD else int(amount)
-        yield Budget(scope, subject, unit, window, whole, declared.hard, declared.time_zone)
+        yield Budget(scope, subject, unit, window, int(amount * _PARTS.get(unit, 1)), declared.hard, declared.time_zone)

@@ -10,9 +10,10 @@ from math import ceil
 
 from signalbox.core.budgets import (
     CONCURRENCY,
+    GPU,
+    GPU_NS,
     REQUESTS,
     SHORT_WINDOWS,
-    TOKENS,
     USD,
     Budget,
 )
@@ -96,9 +97,12 @@ class Hold:
         moved = self._budgets.purse.moved
         for item in self.items:
             unit = item.unit
-            used = (
-                (cost_pico or 0) if unit == USD else tokens if unit == TOKENS else 1 if unit == REQUESTS else 0
-            )  # the same as ledger.paid.used
+            if unit == USD:  # the same as ledger.paid.used
+                used = cost_pico or 0
+            elif unit == REQUESTS:
+                used = 1
+            else:
+                used = 0 if unit == CONCURRENCY else tokens * item.per_out
             item.account.settle(item.reserved, used)
             item.reserved = 0
             moved(item.account)
@@ -194,6 +198,8 @@ class Budgets:
         lines: dict[str, Line] = {}
         dynamic: list[Budget] = []
         for budget in chain(self._declared, _key_budget(principal.budget_pico)):
+            if budget.unit == GPU and not deployment.rates.gpu_ns:
+                continue
             if budget.scope not in own:
                 dynamic.append(budget)
             elif own[budget.scope] and budget.subject in ("", own[budget.scope]):
@@ -314,7 +320,10 @@ def exhausted(account: Account, now_ms: int) -> CallError:
     whose = f"The {budget.scope}"
     if budget.unit == CONCURRENCY:
         return RateLimited(f"{whose} is at its limit of {budget.amount} calls at the same time.", retry_after_s=1)
-    amount = f"{usd(budget.amount)} USD" if budget.unit == USD else f"{budget.amount} {budget.unit}"
+    if budget.unit == USD:
+        amount = f"{usd(budget.amount)} USD"
+    else:
+        amount = f"{budget.amount // GPU_NS} GPU-seconds" if budget.unit == GPU else f"{budget.amount} {budget.unit}"
     window = "in all" if budget.window == "total" else f"a {budget.window}"
     if budget.window in SHORT_WINDOWS and budget.unit != USD:
         return RateLimited(

@@ -180,6 +180,7 @@ def gpu_rates(gpu_hour_usd: object, gpus_per_replica: int, tokens_per_s: int | f
         raise ValueError(f"tokens_per_s must be above 0, not {tokens_per_s!r}")
     top, bottom = speed.as_integer_ratio()
     rate = _ceil_div(hour_pico * gpus_per_replica * bottom, SECONDS_PER_HOUR * top)
+    gpu_ns = _ceil_div(gpus_per_replica * bottom * 10**9, top)
     return Rates(
         tokens_in=rate,
         cache_read=rate,
@@ -190,6 +191,7 @@ def gpu_rates(gpu_hour_usd: object, gpus_per_replica: int, tokens_per_s: int | f
         audio_in=rate,
         audio_out=rate,
         source=f"amortised: {gpu_hour_usd} USD a GPU-hour × {gpus_per_replica} ÷ {tokens_per_s} tokens/s",
+        gpu_ns=gpu_ns,
     )
 
 

@@ -14,7 +14,8 @@ from signalbox.policy.windows import FOREVER_MS, period
 
 
 class BudgetUse(msgspec.Struct, frozen=True):
-    """One account in its present window. amount, spent, leased: pico-dollars, tokens or calls. share: of the amount
+    """One account in its present window. amount, spent, leased: pico-dollars, tokens, calls or
+    GPU-nanoseconds. share: of the amount
     that is spent or leased. forecast: what will be spent at the window's end at the rate so far; None for one without
     an end, or too young to tell. end_ms: None for one without an end."""
 
