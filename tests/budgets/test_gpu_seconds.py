@@ -1,4 +1,4 @@
-"""Budgets of GPU-seconds: reserved, settled, refused and recovered like money, and only where the GPUs are one's own."""
+"""Budgets of GPU-seconds: reserved, settled, refused and recovered like money, only where the GPUs are one's own."""
 
 from __future__ import annotations
 

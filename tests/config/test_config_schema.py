@@ -39,7 +39,7 @@ def test_numbers_are_bounded_and_units_stand_in_names() -> None:
     units = re.compile(
         r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|_bytes_max$|^max_tokens$|_per_s$"
         r"|_usd_per_day$|_chars_max$"
-        r"|^(usd|tokens|requests)_(per_(minute|hour|day|week|month)|total)$"
+        r"|^(usd|tokens|requests|gpu_seconds)_(per_(minute|hour|day|week|month)|total)$"
     )
     for name, entry in json_schema()["$defs"].items():
         for key, setting in entry["properties"].items():
