@@ -24,7 +24,7 @@ def heads_of(config: Config, references: References, problems: Problems) -> dict
         if workload.tiered.head is None:
             continue
         try:
-            head = _read(references, workload.tiered.head)
+            head = read_head(references.content(workload.tiered.head, HEAD_BYTES_MAX))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.add((*path, "head"), f"cannot be used: {reason}", "Write it with `signalbox router fit`")
@@ -47,11 +47,3 @@ def _check(settings: Tiered, path: Path, problems: Problems) -> None:
     shares = settings.strong_share
     if isinstance(shares, list) and (not shares or any(before < after for before, after in pairwise(shares))):
         problems.add((*path, "strong_share"), "does not fall from tier to tier", "List shares from large to small")
-
-
-def _read(references: References, path: str) -> Head:
-    with references.path(path).open("rb") as file:
-        content = file.read(HEAD_BYTES_MAX + 1)
-    if len(content) > HEAD_BYTES_MAX:
-        raise ValueError(f"it is larger than {HEAD_BYTES_MAX} bytes")
-    return read_head(content)

@@ -122,11 +122,7 @@ def _fitted(heads: Mapping[str, Head], scorers: Mapping[str, Scorer]) -> dict[st
 
 
 def _digest_of_pem(references: References, path: str) -> str:
-    full = references.path(path)
-    with full.open("rb") as file:
-        content = file.read(CA_BYTES_MAX + 1)
-    if len(content) > CA_BYTES_MAX:
-        raise ValueError(f"it is larger than {CA_BYTES_MAX} bytes")
+    content = references.content(path, CA_BYTES_MAX)
     if b"-----BEGIN CERTIFICATE-----" not in content:
         raise ValueError("it holds no certificate")
     return hashlib.sha256(content).hexdigest()

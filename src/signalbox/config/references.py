@@ -75,23 +75,26 @@ class References:
         self.files.append(str(full))
         return full
 
+    def content(self, path: str, bytes_max: int) -> bytes:
+        """What the file at such a path holds. Raises OSError when it cannot be read, ValueError when it is larger."""
+        with self.path(path).open("rb") as file:
+            content = file.read(bytes_max + 1)
+        if len(content) > bytes_max:
+            raise ValueError(f"it is larger than {bytes_max} bytes")
+        return content
+
     def _file(self, path: str) -> str:
-        full = self.path(path)
+        full = str(self._directory / path)
         try:
-            with full.open("rb") as file:
-                content = file.read(SECRET_BYTES_MAX + 1)
+            return self.content(path, SECRET_BYTES_MAX).decode("utf-8").strip()
         except OSError as error:
             raise ReferenceProblem(
-                f"secret file {str(full)!r} cannot be read: {error.strerror}", "Check the path and who may read it"
+                f"secret file {full!r} cannot be read: {error.strerror}", "Check the path and who may read it"
             ) from None
-        if len(content) > SECRET_BYTES_MAX:
-            raise ReferenceProblem(
-                f"secret file {str(full)!r} is larger than {SECRET_BYTES_MAX} bytes", "Store the bare key"
-            )
-        try:
-            return content.decode("utf-8").strip()
         except UnicodeDecodeError:
-            raise ReferenceProblem(f"secret file {str(full)!r} is not text", "Store the bare key") from None
+            raise ReferenceProblem(f"secret file {full!r} is not text", "Store the bare key") from None
+        except ValueError as error:
+            raise ReferenceProblem(f"secret file {full!r} cannot be used: {error}", "Store the bare key") from None
 
 
 def is_reference(text: str) -> bool:

@@ -16,16 +16,8 @@ def scorers_of(config: Config, references: References, problems: Problems) -> di
         if workload.cascade is None or workload.cascade.scorer is None or not problems.clean(path):
             continue
         try:
-            found[name] = _read(references, workload.cascade.scorer)
+            found[name] = read_scorer(references.content(workload.cascade.scorer, SCORER_BYTES_MAX))
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.add(path, f"cannot be used: {reason}", "Write it with `signalbox router fit-answers`")
     return found
-
-
-def _read(references: References, path: str) -> Scorer:
-    with references.path(path).open("rb") as file:
-        content = file.read(SCORER_BYTES_MAX + 1)
-    if len(content) > SCORER_BYTES_MAX:
-        raise ValueError(f"it is larger than {SCORER_BYTES_MAX} bytes")
-    return read_scorer(content)
