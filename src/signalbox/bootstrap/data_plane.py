@@ -101,8 +101,11 @@ class DataPlane:
         self._open: OpenAttempts | None = None
         self._durable = False
         self._conversations: Conversations | None = None
-        self._repeats = Repeats(state.repeats, key_from(state.pepper()), time.time)
-        self._owners = Owners(state.owners, key_from(state.pepper()), now_ms)
+        self._pepper = state.pepper()
+        self._key = key_from(self._pepper)
+        self._salt = salt_from(self._pepper)
+        self._repeats = Repeats(state.repeats, self._key, time.time)
+        self._owners = Owners(state.owners, self._key, now_ms)
         self._classifier: Classifier | None = None
         self._vault: FileVault | None = None
         self._transport = Transport()
@@ -112,7 +115,7 @@ class DataPlane:
         self._apart = metrics is not None
         self._fleets = Fleets(random.random)
         self._standing = Standing()
-        self._cache = KeptAnswers(state.cache, secret_from(state.pepper()), now_ms)
+        self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
 
@@ -200,7 +203,7 @@ class DataPlane:
             metrics=self._metrics,
             cache=self._cache,
             observer=self._observer_for(self._telemetry),
-            salt=salt_from(self._state.pepper()),
+            salt=self._salt,
             durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
@@ -212,15 +215,14 @@ class DataPlane:
         """Where pseudonyms are kept, made when a workload first needs it."""
         uses = [use.name for workload in snapshot.workloads.values() for use in workload.guards]
         if self._vault is None and "pseudonymise" in uses:
-            self._vault = FileVault(self._state.pseudonyms, self._state.pepper(), durable=self._durable)
+            self._vault = FileVault(self._state.pseudonyms, self._pepper, durable=self._durable)
         return self._vault
 
     def _classifier_for(self, snapshot: Snapshot) -> Classifier:
         """The process's one classifier, ready for a snapshot."""
         if self._classifier is None or self._conversations is None:
-            key = key_from(self._state.pepper())
-            self._conversations = Conversations(self._state.conversations, key, durable=self._durable)
-            self._classifier = Classifier(self._conversations, key, now_ms)
+            self._conversations = Conversations(self._state.conversations, self._key, durable=self._durable)
+            self._classifier = Classifier(self._conversations, self._key, now_ms)
         self._conversations.lifetime_s = snapshot.conversation_lifetime_s
         self._classifier.adopt(snapshot)
         return self._classifier
