@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
-from signalbox.core.call import AnswerHead, Call, Decision
+from signalbox.core.call import UNATTRIBUTED, AnswerHead, Call, Decision, ForWhom, Principal
 from signalbox.core.errors import BadRequest, CallError, Internal, UpstreamRejected, UpstreamTimeout
 from signalbox.core.hub import Event, Request
 from signalbox.core.labels import NONE
 from signalbox.core.ports import Errand, Fetched
+from signalbox.core.snapshot import Deployment, Workload
 from signalbox.core.stream import Frame
+from signalbox.core.tracing import Trace
 from signalbox.core.usage import Usage
 from signalbox.pipeline.deciding import decide
 from signalbox.pipeline.pursue import pursue
@@ -38,7 +42,7 @@ class Dispatcher:
 
     async def ask(self, call: Call, errand: Errand) -> Fetched:
         stages = self._stages
-        own = _own_call(call, errand, stages)
+        own = _errand_call(call, errand, stages)
         classified = await stages.classifier.classify(own)
         own.labels, own.found = classified.labels | call.labels, {**call.found, **classified.found}
         own.permitted = stages.interlock.permitted(own)
@@ -60,43 +64,67 @@ class Dispatcher:
         return collected.fetched(errand)
 
 
-def _own_call(call: Call, errand: Errand, stages: Stages) -> Call:
-    snapshot = stages.snapshot
+def _errand_call(call: Call, errand: Errand, stages: Stages) -> Call:
     pinned = None
     if errand.deployment:
-        pinned = snapshot.deployment_by_name.get(errand.deployment)
+        pinned = stages.snapshot.deployment_by_name.get(errand.deployment)
         if pinned is None:
             raise ValueError(f"there is no deployment {errand.deployment!r}")
     if call.errands >= ERRANDS_MAX:
         raise Internal(f"One call may have {ERRANDS_MAX} errands.")
-    model = pinned.model if pinned is not None else call.workload.name
-    doc = {"model": model, **errand.doc}
-    envelope = DIALECTS[errand.api].envelope(doc)
-    if envelope.stream:
+    own = own_call(
+        call.id,
+        errand.api,
+        errand.doc,
+        call.principal,
+        call.workload,
+        pinned,
+        stages,
+        for_whom=call.for_whom,
+        trace=call.trace,
+    )
+    if own.envelope.stream:
         raise BadRequest("An errand does not stream.")
     call.errands += 1
+    own.errand = f"{call.errand}.{call.errands}"
+    return own
+
+
+def own_call(
+    call_id: str,
+    api: str,
+    asked: Mapping[str, Any],
+    principal: Principal,
+    workload: Workload,
+    pinned: Deployment | None,
+    stages: Stages,
+    *,
+    for_whom: ForWhom = UNATTRIBUTED,
+    trace: Trace | None = None,
+) -> Call:
+    """A call that no client made. asked: its body but for the model, which is `pinned`'s, or the workload."""
+    model = pinned.model if pinned is not None else workload.name
+    doc = {"model": model, **asked}
     now_ns = stages.now_ns()
-    own = Call(
-        id=call.id,
-        api=errand.api,
-        snapshot=snapshot,
-        principal=call.principal,
+    return Call(
+        id=call_id,
+        api=api,
+        snapshot=stages.snapshot,
+        principal=principal,
         body=msgspec.json.encode(doc),
         doc=doc,
-        envelope=envelope,
+        envelope=DIALECTS[api].envelope(doc),
         model=model,
-        workload=call.workload,
+        workload=workload,
         pinned=pinned,
         data_header=NONE,
         headers=[],
         query=b"",
         received_ns=now_ns,
         auth_ns=now_ns,
-        for_whom=call.for_whom,
-        trace=call.trace,
+        for_whom=for_whom,
+        trace=trace,
     )
-    own.errand = f"{call.errand}.{call.errands}"
-    return own
 
 
 def _cancelling() -> bool:

@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+import secrets
 from itertools import count
 from typing import Any
 
-import msgspec
-
 from signalbox.core.call import Call, Decision, Principal
 from signalbox.core.errors import CallError, LedgerError, UpstreamAnswer, UpstreamFault
-from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.attempt import attempt
-from signalbox.pipeline.dispatch import Collected
+from signalbox.pipeline.dispatch import Collected, own_call
 from signalbox.pipeline.stages import Stages
+from signalbox.policy.rules import INFRA
 from signalbox.pricing.cost import PICO
 from signalbox.routing.replica import Replica
-from signalbox.wire.table import DIALECTS
 
-INFRA = "infra"
 DAY_MS = 86_400_000
+# Deployments that are asked in one day; the cap of any further one could not be kept.
 PROBED_MAX = 10_000
 # The smallest question of each API; a deployment is asked in the first of these that it speaks.
 QUESTIONS: dict[str, dict[str, Any]] = {
@@ -33,16 +31,20 @@ _WHO = Principal(key_id=INFRA, tenant=INFRA, team="", workloads=None, deployment
 
 
 class PaidProbes:
-    """What each deployment's probes have cost today, in this process."""
+    """What each deployment's probes have cost today (UTC), in this process."""
 
     def __init__(self) -> None:
-        self._spent: dict[str, tuple[int, int]] = {}
+        self._day = 0
+        self._spent: dict[str, int] = {}
+        # Several processes begin to count at one.
+        self._token = secrets.token_hex(6)
         self._ids = count(1)
 
     def affordable(self, deployment: Deployment, stages: Stages) -> bool:
         """Whether today's cap has room for another one; never where nobody knows what it would cost."""
-        day, spent = self._spent.get(deployment.name, (0, 0))
-        spent = spent if day == stages.time_ms() // DAY_MS else 0
+        spent = self._today(stages).get(deployment.name, 0)
+        if len(self._spent) >= PROBED_MAX and deployment.name not in self._spent:
+            return False
         return deployment.rates.priced and spent < round(deployment.health.probe_usd_per_day * PICO)
 
     async def ask(self, deployment: Deployment, replica: Replica, stages: Stages) -> None:
@@ -61,35 +63,27 @@ class PaidProbes:
             self._book(deployment, own.spent_pico, stages)
 
     def _call(self, api: str, deployment: Deployment, stages: Stages) -> Call:
-        workload = stages.snapshot.infra
-        doc = {"model": deployment.model, **QUESTIONS[api]}
-        now_ns = stages.now_ns()
-        own = Call(
-            id=f"probe_{stages.time_ms():x}_{id(self):x}_{next(self._ids):x}",
-            api=api,
-            snapshot=stages.snapshot,
-            principal=_WHO,
-            body=msgspec.json.encode(doc),
-            doc=doc,
-            envelope=DIALECTS[api].envelope(doc),
-            model=deployment.model,
-            workload=workload,
-            pinned=deployment,
-            data_header=NONE,
-            headers=[],
-            query=b"",
-            received_ns=now_ns,
-            auth_ns=now_ns,
+        own = own_call(
+            f"probe_{stages.time_ms():x}_{self._token}_{next(self._ids):x}",
+            api,
+            QUESTIONS[api],
+            _WHO,
+            stages.snapshot.infra,
+            deployment,
+            stages,
         )
-        own.labels = workload.labels
+        own.labels = stages.snapshot.infra.labels
         own.decision = Decision((deployment,), f"probe:{deployment.name}")
-        own.decided_ns = now_ns
+        own.decided_ns = own.received_ns
         return own
 
     def _book(self, deployment: Deployment, pico: int, stages: Stages) -> None:
-        today = stages.time_ms() // DAY_MS
-        day, spent = self._spent.get(deployment.name, (today, 0))
-        if len(self._spent) >= PROBED_MAX and deployment.name not in self._spent:
-            self._spent.clear()
-        self._spent[deployment.name] = (today, pico + (spent if day == today else 0))
+        spent = self._today(stages)
+        spent[deployment.name] = spent.get(deployment.name, 0) + pico
 
+    def _today(self, stages: Stages) -> dict[str, int]:
+        today = stages.time_ms() // DAY_MS
+        if today != self._day:
+            self._day = today
+            self._spent.clear()
+        return self._spent
