@@ -18,20 +18,9 @@ from signalbox.config.schema_guards import Pseudonymise
 from signalbox.core.call import Call
 from signalbox.core.errors import GuardFailed
 from signalbox.core.guards import REPLACE, Channel, Guarded, GuardUse, Verdict
-from signalbox.detectors import (
-    addresses,
-    bank,
-    cards,
-    dates,
-    email_addresses,
-    health,
-    ip_addresses,
-    national_ids,
-    persons,
-    phones,
-)
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import Scanner
+from signalbox.detectors.table import DETECTORS
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, Vault
 from signalbox.guard.json_text import plain, quoted
 from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
@@ -44,20 +33,9 @@ READ_MAX = 4096
 _MEDIA_CHARS = 4096
 _APART = "\n" * 64
 
-_SCANNER = Scanner(
-    [
-        cards.DETECTOR,
-        bank.DETECTOR,
-        national_ids.DETECTOR,
-        email_addresses.DETECTOR,
-        ip_addresses.DETECTOR,
-        phones.DETECTOR,
-        dates.DETECTOR,
-        addresses.DETECTOR,
-        persons.DETECTOR,
-        health.DETECTOR,
-    ]
-)
+# What tells who somebody is or what is theirs; markings, secrets and code are no pseudonym's business.
+_IDENTIFYING = frozenset(("pci", "financial", "national-id", "personal", "phi"))
+_SCANNER = Scanner([one for one in DETECTORS if not _IDENTIFYING.isdisjoint(one.tags)])
 _LITERALS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*+:)?', re.DOTALL)
 # Keys of the protocols; any other one is read with its value, as what it says about it.
 _PROTOCOL_KEY = re.compile(
