@@ -73,4 +73,5 @@ def checked(text: Text, generation: int) -> Checked:
         snapshot.budgets,
         declared.config.telemetry,
         declared.config.alerts,
+        snapshot.issuers,
     )

@@ -24,10 +24,10 @@ from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
 from signalbox.config import schema_server, schema_telemetry
 from signalbox.control.lender import RemoteLender
-from signalbox.control.links import LendTo, LinkLost, framed, read_message, send_message
+from signalbox.control.links import LendTo, LinkLost, Want, framed, read_message, send_message
 from signalbox.control.state import StateDir
 from signalbox.control.treasury import Treasury
-from signalbox.core.link import Drain, Lend, Order, Recall
+from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
@@ -82,9 +82,12 @@ class DataPlane:
         lend: LendTo | None = None,
         metrics: Metrics | None = None,
         spans: socket.socket | None = None,
+        want_keys: Want = lambda issuer: None,
     ) -> None:
         """lend: from whom to have leases on budgets; without it this process lends to itself. metrics: where to count,
-        for a process apart from its supervisor. spans: the way to what exports traces."""
+        for a process apart from its supervisor. spans: the way to what exports traces. want_keys: told of an issuer
+        whose keys may be out of date."""
+        self._want_keys = want_keys
         self._state = state
         self._chain = chain
         self._log = log
@@ -121,7 +124,14 @@ class DataPlane:
 
     def worker(self, listener: socket.socket) -> Worker:
         return Worker(
-            self._compile, self._stages, self._http_limits, self._gateway, self._gauges, listener, self._chain
+            self._compile,
+            self._stages,
+            self._http_limits,
+            self._gateway,
+            self._gauges,
+            listener,
+            self._chain,
+            self._want_keys,
         )
 
     @property
@@ -304,7 +314,13 @@ async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, 
     metrics = Metrics(Region(metrics_fd))
     spans = socket.socket(fileno=spans_fd)
     spans.setblocking(False)
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics, spans)
+    told: list[asyncio.StreamWriter] = []
+
+    def want_keys(issuer: str) -> None:
+        for writer in told:
+            writer.write(framed(WantKeys(issuer)))
+
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics, spans, want_keys)
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     worker = plane.worker(listener)
@@ -312,6 +328,7 @@ async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, 
     link.setblocking(False)
     reader, writer = await asyncio.open_connection(sock=link, limit=1 << 20)
     lender.send = lambda asked: writer.write(framed(asked))
+    told.append(writer)
     with contextlib.suppress(LinkLost, OSError):
         await _obey_all(reader, writer, worker, plane, lender)
     lender.lost()

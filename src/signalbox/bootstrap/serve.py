@@ -21,8 +21,9 @@ from signalbox.bootstrap.sockets import bind, own_host, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.attendant import Attendant
+from signalbox.control.key_sets import KeySets
 from signalbox.control.keys import NewKey, create
-from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink
+from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink, Want
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
 from signalbox.control.state import StateDir, admin_secret, confirm_pepper
@@ -52,7 +53,8 @@ async def _serve(options: ServeOptions) -> int:
     state = StateDir(options.state_dir)
     source, found, simulator = await first_source(options)
     text = source.read()
-    config = compile_text(text.content, text.name, 1).declared.config
+    compiled = compile_text(text.content, text.name, 1)
+    config = compiled.declared.config
     url = config.store
     store = StoreThread(lambda: open_store(state, url))
     pepper = state.pepper()
@@ -69,7 +71,7 @@ async def _serve(options: ServeOptions) -> int:
         store=store,
         pepper=pepper,
         workers=options.workers,
-        spawn=_spawner(options, state, listener, telling, log, treasury.lend),
+        spawn=_spawner(options, state, listener, telling, log, treasury.lend, lambda issuer: key_sets.want(issuer)),
         recover=lambda: _recover(state, log),
         end_leases=lambda opened: end_dead_leases(opened, state.journal),
         check=checked,
@@ -80,10 +82,12 @@ async def _serve(options: ServeOptions) -> int:
         log=log,
     )
     _obey_hangup(supervisor)
+    key_sets = KeySets(supervisor, state.key_sets, log)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
     gateway = Gateway(own_host(options.host), listener.getsockname()[1])
     console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
+    await key_sets.begin(compiled.snapshot.issuers)
     await supervisor.start()
     options.greet(
         Started(
@@ -97,9 +101,10 @@ async def _serve(options: ServeOptions) -> int:
             found=found,
         )
     )
-    attending = asyncio.get_running_loop().create_task(attendant.run())
+    beside = [asyncio.get_running_loop().create_task(each) for each in (attendant.run(), key_sets.run())]
     await supervisor.run()
-    attending.cancel()
+    for task in beside:
+        task.cancel()
     await attendant.stop()
     await console.stop()
     if simulator is not None:
@@ -131,15 +136,16 @@ def _spawner(
     telling: socket.socket,
     log: Log,
     lend: LendTo,
+    want: Want,
 ) -> Callable[[], Awaitable[Link]]:
     """How a worker comes to be: in this process when there is one, else each in its own."""
 
     async def local() -> Link:
-        plane = DataPlane(state, new_chain("single"), log, lend, spans=telling)
+        plane = DataPlane(state, new_chain("single"), log, lend, spans=telling, want_keys=want)
         return LocalLink(plane.worker(listener).obey, plane.recall, plane.close)
 
     async def process() -> Link:
-        return await ProcessLink.spawn(listener, telling, ["--state-dir", str(options.state_dir)], lend)
+        return await ProcessLink.spawn(listener, telling, ["--state-dir", str(options.state_dir)], lend, want)
 
     return local if options.workers == 1 else process
 

@@ -17,8 +17,9 @@ RSA_BITS_MIN, RSA_BITS_MAX = 2048, 8192
 _SECRET = ("d", "p", "q", "k")
 
 
-def public_keys(text: str) -> tuple[PublicKey, ...]:
-    """Raises ValueError with a sentence. Keys for encryption are passed over; a private or symmetric one is refused."""
+def public_keys(text: str | bytes, *, published: bool = False) -> tuple[PublicKey, ...]:
+    """Raises ValueError with a sentence. Keys for encryption are passed over; a private or symmetric one is refused.
+    published: the issuer's own list, in which kinds of keys that are not taken here may stand besides."""
     try:
         doc = msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
@@ -33,7 +34,7 @@ def public_keys(text: str) -> tuple[PublicKey, ...]:
     for entry in entries:
         if not isinstance(entry, dict):
             raise ValueError("holds a key that is no object")
-        key = _public_key(cast("dict[str, Any]", entry))
+        key = _public_key(cast("dict[str, Any]", entry), published)
         if key is not None:
             found.append(key)
     if not found:
@@ -44,7 +45,7 @@ def public_keys(text: str) -> tuple[PublicKey, ...]:
     return tuple(found)
 
 
-def _public_key(entry: dict[str, Any]) -> PublicKey | None:
+def _public_key(entry: dict[str, Any], published: bool) -> PublicKey | None:
     if any(name in entry for name in _SECRET):
         raise ValueError("holds a private or symmetric key: only public keys belong here")
     if entry.get("use", "sig") != "sig":
@@ -55,8 +56,12 @@ def _public_key(entry: dict[str, Any]) -> PublicKey | None:
     try:
         algorithm, der = _read(entry)
     except (ValueError, TypeError, KeyError, OverflowError) as error:
+        if published:
+            return None
         raise ValueError(f"holds a key {kid[:64]!r} that cannot be read: {error}") from None
     stated = entry.get("alg", algorithm)
+    if stated != algorithm and published:
+        return None
     if stated != algorithm:
         raise ValueError(f"holds a key {kid[:64]!r} for {str(stated)[:16]!r}; taken are RS256, ES256 and EdDSA")
     return PublicKey(kid, algorithm, der)

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from signalbox.core.secret import Secret
 
 _Text = Annotated[str, Meta(min_length=1, max_length=512)]
+_Url = Annotated[str, Meta(min_length=1, max_length=2048, extra={"reference": True})]
 _Claim = Annotated[str, Meta(max_length=128, pattern=r"^[A-Za-z0-9_./:-]*$")]
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
@@ -20,9 +21,40 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     issuer: Annotated[_Text, Meta(description="What `iss` must be, to the letter.")]
     audience: Annotated[_Text, Meta(description="What `aud` must be, or hold.")]
     jwks: Annotated[
-        Secret,
+        Secret | None,
         Meta(description="The issuer's public keys as a JSON Web Key Set: `file:/path`, read anew when it changes."),
-    ]
+    ] = None
+    jwks_url: Annotated[
+        _Url | None,
+        Meta(
+            description="Or where the issuer publishes them, https. They are fetched beside the calls, never for one.",
+        ),
+    ] = None
+    jwks_refresh_s: Annotated[
+        float,
+        Meta(
+            ge=30,
+            le=86_400,
+            description="How often they are fetched; a token with a key that nobody knows has them fetched earlier, "
+            "every 30 s at the most.",
+        ),
+    ] = 300.0
+    jwks_age_max_s: Annotated[
+        float,
+        Meta(
+            ge=60,
+            le=2_592_000,
+            description="For how long the last good ones hold while they cannot be fetched; then tokens are refused.",
+        ),
+    ] = 86_400.0
+    ca_file: Annotated[
+        _Text | None,
+        Meta(description="CA bundle that the certificate there must chain to."),
+    ] = None
+    allow_private: Annotated[
+        bool | None,
+        Meta(description="Whether its name may resolve to a private address; by default only if it is written as one."),
+    ] = None
     tenant: Annotated[_Name, Meta(description="The tenant of its tokens.")] = "default"
     tenant_claim: Annotated[_Claim, Meta(description="The claim that names the tenant in place of that.")] = ""
     team: Annotated[str, Meta(max_length=128, description="The team of its tokens.")] = ""

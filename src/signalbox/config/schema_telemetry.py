@@ -36,6 +36,7 @@ AlertName = Literal[
     "telemetry-lost",
     "guard-skipped",
     "prompt-leak",
+    "key-set-stale",
 ]
 
 

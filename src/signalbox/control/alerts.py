@@ -35,6 +35,7 @@ SEVERITIES: dict[AlertName, Severity] = {
     "telemetry-lost": "warning",
     "guard-skipped": "critical",
     "prompt-leak": "warning",
+    "key-set-stale": "critical",
 }
 # Alerts about counters that should stand still: the metric, the position of the label that names whose it is, and what
 # it means.
@@ -149,6 +150,10 @@ def _states(facts: Facts) -> Iterator[Alert]:
     for labels, values in rows.get("signalbox_replicas_out_of_use", []):
         if values[0]:
             yield Alert("breaker-open", labels[0], f"{values[0]:g} replicas get no calls, over all workers")
+    for labels, values in rows.get("signalbox_key_set_failing", []):
+        if values[0]:
+            summary = "its published keys cannot be fetched: the last good ones hold until they are too old"
+            yield Alert("key-set-stale", _plain(labels[0]), summary)
     for about, name, what in _DUE:
         if count := facts.due.get(about, 0):
             yield Alert(name, "", f"{count} {what}")

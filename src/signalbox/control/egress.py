@@ -43,9 +43,10 @@ def egress(declared: Declared, snapshot: Snapshot) -> list[Egress]:
     otlp = config.telemetry.otlp
     told = [("telemetry.otlp", otlp.endpoint)] if otlp is not None else []
     told += [(f"alerts.webhooks[{index}]", hook.url) for index, hook in enumerate(config.alerts.webhooks)]
+    told += [(f"issuers.{name}", issuer.jwks_url) for name, issuer in config.issuers.items() if issuer.jwks_url]
     for why, url in told:
         try:
-            origin = origin_of(url, private=None, ca_file=None, proxy=None)
+            origin = origin_of(url.partition("?")[0], private=None, ca_file=None, proxy=None)
         except AddressProblem:
             continue  # nothing will be sent there either
         add(origin.host, origin.port, why)

@@ -16,13 +16,15 @@ import msgspec
 
 from signalbox.core.budgets import LeaseAsk, Lent
 from signalbox.core.errors import LeaseUnavailable
-from signalbox.core.link import MESSAGE_BYTES_MAX, AskLeases, Lend, Order, Recall, Report, Serving
+from signalbox.core.link import MESSAGE_BYTES_MAX, AskLeases, Lend, Order, Recall, Report, Serving, WantKeys
 from signalbox.telemetry.metrics import Export, Metrics, Region, shared_region
 
 _HEAD_BYTES = 4
 ANSWER_S = 30.0
 # What lends to a worker: its name, and what it asks for.
 LendTo = Callable[[str, list[LeaseAsk]], Awaitable[list[Lent]]]
+# What is told of an issuer whose keys may be out of date.
+Want = Callable[[str], None]
 
 
 class LinkLost(Exception):
@@ -105,7 +107,9 @@ class ProcessLink:
         writer: asyncio.StreamWriter,
         lend: LendTo,
         region: Region,
+        want: Want,
     ) -> None:
+        self._want = want
         self._process = process
         self._region = region
         self._reader = reader
@@ -120,7 +124,7 @@ class ProcessLink:
 
     @classmethod
     async def spawn(
-        cls, listener: socket.socket, spans: socket.socket, arguments: list[str], lend: LendTo
+        cls, listener: socket.socket, spans: socket.socket, arguments: list[str], lend: LendTo, want: Want
     ) -> ProcessLink:
         """Start `signalbox _worker`; it inherits the descriptors it is told about and nothing else. spans: where it
         tells of its calls."""
@@ -137,7 +141,7 @@ class ProcessLink:
         os.close(region)
         ours.setblocking(False)
         reader, writer = await asyncio.open_connection(sock=ours, limit=1 << 20)
-        return cls(process, reader, writer, lend, mapped)
+        return cls(process, reader, writer, lend, mapped, want)
 
     @property
     def alive(self) -> bool:
@@ -180,6 +184,8 @@ class ProcessLink:
                     task = asyncio.get_running_loop().create_task(self._answer(report))
                     self._lending.add(task)
                     task.add_done_callback(self._lending.discard)
+                elif isinstance(report, WantKeys):
+                    self._want(report.issuer)
                 else:
                     self._answers.put_nowait(report)
         except (LinkLost, OSError, msgspec.MsgspecError):

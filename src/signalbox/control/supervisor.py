@@ -18,7 +18,18 @@ from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
 from signalbox.core.budgets import Balance, Budget
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, AskMetrics, Drain, Exported, Listen, Stop
+from signalbox.core.issuers import Issuer, KeySet
+from signalbox.core.link import (
+    Applied,
+    ApplyConfig,
+    ApplyKeys,
+    ApplyKeySets,
+    AskMetrics,
+    Drain,
+    Exported,
+    Listen,
+    Stop,
+)
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
@@ -38,8 +49,8 @@ class Checked(msgspec.Struct, frozen=True):
     """What the supervisor needs to know of a configuration that may be put in force.
 
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
-    runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts:
-    what the processes beside it need.
+    runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
+    issuers: what goes on beside it needs.
     """
 
     version: str
@@ -51,6 +62,7 @@ class Checked(msgspec.Struct, frozen=True):
     budgets: tuple[Budget, ...] = ()
     telemetry: Telemetry = Telemetry()
     alerts: Alerts = Alerts()
+    issuers: tuple[Issuer, ...] = ()
 
 
 class Shipping(Protocol):
@@ -106,6 +118,7 @@ class Supervisor:
         self._links: list[Link] = []
         self._keys: list[VirtualKey] = []
         self._keys_version = -1
+        self._key_sets: list[KeySet] = []
         self._text: Text | None = None
         self.checked = Checked("", 0.0)
         self._restart_s = 0.0
@@ -264,6 +277,14 @@ class Supervisor:
         order = ApplyKeys(self._pepper, self._keys)
         await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
 
+    async def give_key_sets(self, sets: list[KeySet]) -> None:
+        """Give every worker what issuers publish, when it changed."""
+        if sets == self._key_sets:
+            return
+        self._key_sets = sets
+        async with self._turn:  # nobody is being started meanwhile, and so nobody is left out
+            await asyncio.gather(*(link.ask(ApplyKeySets(sets)) for link in self._links), return_exceptions=True)
+
     # --- workers ---
 
     async def _start_worker(self) -> Link:
@@ -275,6 +296,7 @@ class Supervisor:
         if isinstance(report, Applied) and report.error:
             await link.stop()
             raise ConfigError([report.error])
+        await link.ask(ApplyKeySets(self._key_sets))
         for stop in self._stops:
             await link.ask(stop)
         await link.ask(Listen())

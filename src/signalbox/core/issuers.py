@@ -1,4 +1,4 @@
-"""Issuers of tokens with which workloads call in place of a virtual key, as compiled."""
+"""Issuers of tokens, and holders of certificates, that call in place of a virtual key; as compiled."""
 
 from __future__ import annotations
 
@@ -18,9 +18,20 @@ class PublicKey(msgspec.Struct, frozen=True):
     der: bytes
 
 
+class Address(msgspec.Struct, frozen=True):
+    """Where something is fetched from. private: None means that only an address written as such is private."""
+
+    url: str
+    private: bool | None = None
+    ca_file: str | None = None
+
+
 class Issuer(msgspec.Struct, frozen=True):
     """Whose tokens are taken, and what whoever holds one may do. tenant_claim, team_claim, workloads_claim: where a
-    token says it itself, empty for nowhere; it may only ever narrow `workloads`, of which None means all."""
+    token says it itself, empty for nowhere; it may only ever narrow `workloads`, of which None means all.
+
+    keys: those of the configuration. keys_at: or the URL from which they are fetched; address, refresh_s and
+    keys_age_s_max say how, how often, and for how long the last good ones hold."""
 
     name: str
     issuer: str
@@ -36,3 +47,18 @@ class Issuer(msgspec.Struct, frozen=True):
     parties: frozenset[str] = frozenset()
     leeway_s: int = 30
     lifetime_s_max: int = 86_400
+    address: Address | None = None
+    refresh_s: int = 300
+    keys_age_s_max: int = 86_400
+
+    @property
+    def keys_at(self) -> str:
+        return self.address.url if self.address is not None else ""
+
+
+class KeySet(msgspec.Struct, frozen=True):
+    """The keys of an issuer as they were fetched from `keys_at`; none where the last good ones are too old."""
+
+    issuer: str
+    keys_at: str
+    keys: tuple[PublicKey, ...]

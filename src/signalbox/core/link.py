@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.budgets import LeaseAsk, Lent
+from signalbox.core.issuers import KeySet
 from signalbox.core.ports import VirtualKey
 
 # What a worker prints when its link is gone; also the bound on one message.
@@ -22,6 +23,12 @@ class ApplyConfig(msgspec.Struct, frozen=True, tag=True):
 class ApplyKeys(msgspec.Struct, frozen=True, tag=True):
     pepper: bytes
     keys: list[VirtualKey]
+
+
+class ApplyKeySets(msgspec.Struct, frozen=True, tag=True):
+    """The key sets of all issuers whose keys are fetched, in place of those before."""
+
+    sets: list[KeySet]
 
 
 class AskMetrics(msgspec.Struct, frozen=True, tag=True):
@@ -57,7 +64,7 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     until_ms: int
 
 
-Order = ApplyConfig | ApplyKeys | AskMetrics | Listen | Drain | Lend | Recall | Stop
+Order = ApplyConfig | ApplyKeys | ApplyKeySets | AskMetrics | Listen | Drain | Lend | Recall | Stop
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
@@ -92,4 +99,10 @@ class AskLeases(msgspec.Struct, frozen=True, tag=True):
     asks: list[LeaseAsk]
 
 
-Report = Applied | Exported | Serving | Done | AskLeases
+class WantKeys(msgspec.Struct, frozen=True, tag=True):
+    """A worker saw a token whose key it does not know. It is not answered but by ApplyKeySets, if there are others."""
+
+    issuer: str
+
+
+Report = Applied | Exported | Serving | Done | AskLeases | WantKeys

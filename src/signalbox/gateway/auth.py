@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from hashlib import sha256
 
 from signalbox.core import keys
 from signalbox.core.call import Principal
 from signalbox.core.errors import Unauthenticated
-from signalbox.core.issuers import Issuer
+from signalbox.core.issuers import Issuer, KeySet
 from signalbox.gateway.http import Headers
 from signalbox.gateway.tokens import Tokens
 
@@ -18,15 +18,30 @@ GOOD_MAX = 65_536
 _HINT = "Send a Signalbox virtual key as `Authorization: Bearer sb-...` or `x-api-key: sb-...`."
 
 
+class Known:
+    """What is known of issuers beside the configuration: their key sets, by name, as they were fetched. want: told of
+    an issuer whose set may be out of date."""
+
+    __slots__ = ("sets", "want")
+
+    def __init__(self, want: Callable[[str], None]) -> None:
+        self.sets: dict[str, KeySet] = {}
+        self.want = want
+
+
 class Keyring:
     """Every key that may call, replaced as a whole. entries: public id -> (digest, principal).
 
     Keys that were found good are remembered, by their hash and not as they are, until the next replacement.
     """
 
-    __slots__ = ("_digester", "_entries", "_good", "_tokens")
+    __slots__ = ("_digester", "_entries", "_good", "_known", "_sets", "_tokens")
 
-    def __init__(self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]]) -> None:
+    def __init__(
+        self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]], known: Known | None = None
+    ) -> None:
+        self._known = known
+        self._sets: dict[str, KeySet] = {}
         self._digester = keys.Digester(pepper)
         self._entries = entries
         self._good: dict[bytes, Principal] = {}
@@ -34,8 +49,11 @@ class Keyring:
 
     def adopt(self, issuers: tuple[Issuer, ...]) -> None:
         """From now on tokens of these issuers are taken too, and of no others."""
-        if issuers != (self._tokens.issuers if self._tokens is not None else ()):
-            self._tokens = Tokens(issuers) if issuers else None
+        known = self._known
+        sets = known.sets if known is not None else {}
+        if issuers != (self._tokens.issuers if self._tokens is not None else ()) or sets != self._sets:
+            self._sets = sets
+            self._tokens = Tokens(issuers, sets, known.want if known is not None else None) if issuers else None
             self._good.clear()
 
     @property

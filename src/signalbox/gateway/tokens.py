@@ -1,124 +1,89 @@
-"""Signed tokens (JWT, RFC 7519) in place of virtual keys: whose, for whom, until when, and what their holder may do.
-
-The key decides how a signature is checked; what a token says of that is only compared with it. Nothing that a token
-names is ever fetched or opened.
-"""
+"""Signed tokens (JWT, RFC 7519) in place of virtual keys: whose, for whom, until when, and what their holder may do."""
 
 from __future__ import annotations
 
-import base64
-import binascii
-from typing import Any, cast
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import msgspec
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import load_der_public_key
-
+from signalbox.core import jwt
 from signalbox.core.call import Principal
 from signalbox.core.errors import Unauthenticated
-from signalbox.core.issuers import Issuer
+from signalbox.core.issuers import Issuer, KeySet, PublicKey
 
-TOKEN_CHARS_MAX = 16_384
-NAME_CHARS_MAX = 128
 _TYPES = ("jwt", "at+jwt", "application/jwt", "application/at+jwt")
-# Headers by which a token would bring or name its own key, or ask for rules that are not kept here.
-_FOREIGN = ("jku", "jwk", "x5u", "x5c", "crit", "b64", "zip")
 _NOT_OURS = "The token was not made for this gateway, has expired, or its signature is wrong."
-_VERIFIERS = rsa.RSAPublicKey | ec.EllipticCurvePublicKey | ed25519.Ed25519PublicKey
+# A key nobody knows may be a new one of an issuer whose keys are fetched: so often is that told for each issuer.
+WANT_EVERY_S = 10.0
 
 
 class Tokens:
-    """The issuers of one configuration."""
+    """The issuers of one configuration. fetched: the key sets of those that publish theirs, by the issuer's name.
+    want: told the name of an issuer whose key set may be out of date; it does not wait."""
 
-    def __init__(self, issuers: tuple[Issuer, ...]) -> None:
+    def __init__(
+        self,
+        issuers: tuple[Issuer, ...],
+        fetched: Mapping[str, KeySet] | None = None,
+        want: Callable[[str], None] | None = None,
+    ) -> None:
         self.issuers = issuers
         self._by_name = {(one.issuer, one.audience): one for one in issuers}
-        self._keys = {
-            one.name: {key.kid: (key.algorithm, load_der_public_key(key.der)) for key in one.keys} for one in issuers
-        }
+        self._keys = {one.name: jwt.VerifyingKeys(_keys_of(one, fetched or {})) for one in issuers}
+        self._want = want
+        self._wanted_at: dict[str, float] = {}
 
     def principal(self, token: str, now_s: float) -> Principal:
         """Who holds a token. Raises Unauthenticated, in the same words whatever is wrong with it."""
-        parts = token.split(".")
-        if len(parts) != 3 or len(token) > TOKEN_CHARS_MAX:
-            raise Unauthenticated(_NOT_OURS)
-        head, claims = _object(parts[0]), _object(parts[1])
-        issuer = self._issuer(claims)
-        if not self._signed(issuer, head, f"{parts[0]}.{parts[1]}".encode("ascii"), _decoded(parts[2])):
-            raise Unauthenticated(_NOT_OURS)
-        expires_s = _check(issuer, claims, now_s)
-        return _principal(issuer, claims, expires_s)
+        try:
+            signed = jwt.taken_apart(token)
+            issuer = self._issuer(signed.claims)
+            self._check_signature(issuer, signed, now_s)
+            return _principal(issuer, signed.claims, now_s)
+        except jwt.BadToken:
+            raise Unauthenticated(_NOT_OURS) from None
 
     def _issuer(self, claims: dict[str, Any]) -> Issuer:
         name: object = claims.get("iss")
-        heard: object = claims.get("aud")
-        for audience in cast("list[object]", heard) if isinstance(heard, list) else [heard]:
-            if isinstance(name, str) and isinstance(audience, str):
-                found = self._by_name.get((name, audience))
-                if found is not None:
-                    return found
-        raise Unauthenticated(_NOT_OURS)
+        for audience in jwt.audiences(claims):
+            found = self._by_name.get((name, audience)) if isinstance(name, str) else None
+            if found is not None:
+                return found
+        raise jwt.BadToken("nobody takes tokens of its issuer")
 
-    def _signed(self, issuer: Issuer, head: dict[str, Any], said: bytes, signature: bytes) -> bool:
-        if any(name in head for name in _FOREIGN):
+    def _check_signature(self, issuer: Issuer, signed: jwt.Signed, now_s: float) -> None:
+        try:
+            self._keys[issuer.name].check(signed, _TYPES)
+        except jwt.UnknownKeyId:
+            if issuer.keys_at and self._want is not None and self._due(issuer.name, now_s):
+                self._want(issuer.name)
+            raise
+
+    def _due(self, issuer: str, now_s: float) -> bool:
+        last_s = self._wanted_at.get(issuer)
+        if last_s is not None and 0 <= now_s - last_s < WANT_EVERY_S:
             return False
-        kind = head.get("typ", "jwt")
-        if not isinstance(kind, str) or kind.lower() not in _TYPES:
-            return False
-        keys = self._keys[issuer.name]
-        kid = head.get("kid")
-        if kid is None and len(keys) == 1:
-            algorithm, key = next(iter(keys.values()))
-        elif isinstance(kid, str) and kid in keys:
-            algorithm, key = keys[kid]
-        else:
-            return False
-        return head.get("alg") == algorithm and _verifies(cast("_VERIFIERS", key), said, signature)
+        self._wanted_at[issuer] = now_s
+        return True
 
 
-def _verifies(key: _VERIFIERS, said: bytes, signature: bytes) -> bool:
-    try:
-        if isinstance(key, rsa.RSAPublicKey):
-            key.verify(signature, said, padding.PKCS1v15(), SHA256())
-        elif isinstance(key, ed25519.Ed25519PublicKey):
-            key.verify(signature, said)
-        else:
-            if len(signature) != 64:
-                return False
-            r, s = int.from_bytes(signature[:32], "big"), int.from_bytes(signature[32:], "big")
-            key.verify(encode_dss_signature(r, s), said, ec.ECDSA(SHA256()))
-    except InvalidSignature:
-        return False
-    return True
+def _keys_of(issuer: Issuer, fetched: Mapping[str, KeySet]) -> tuple[PublicKey, ...]:
+    """Those of the configuration, or those that were fetched from where it says now."""
+    if not issuer.keys_at:
+        return issuer.keys
+    held = fetched.get(issuer.name)
+    return held.keys if held is not None and held.keys_at == issuer.keys_at else ()
 
 
-def _check(issuer: Issuer, claims: dict[str, Any], now_s: float) -> int:
-    """When it expires, in Unix seconds. Raises Unauthenticated for one that does not hold now."""
-    expires, begins, made = (_time(claims, name) for name in ("exp", "nbf", "iat"))
-    leeway = issuer.leeway_s
-    parties = issuer.parties
-    if (
-        expires is None
-        or now_s >= expires + leeway
-        or expires - now_s > issuer.lifetime_s_max
-        or (begins is not None and begins > now_s + leeway)
-        or (made is not None and made > now_s + leeway)
-        or (parties and not any(claims.get("azp") == party for party in parties))
-    ):
-        raise Unauthenticated(_NOT_OURS)
-    return int(expires) + leeway
-
-
-def _principal(issuer: Issuer, claims: dict[str, Any], expires_s: int) -> Principal:
-    subject = _name(claims.get("sub"))
-    tenant = _name(claims.get(issuer.tenant_claim)) if issuer.tenant_claim else issuer.tenant
-    team = _name(claims.get(issuer.team_claim)) if issuer.team_claim else issuer.team
+def _principal(issuer: Issuer, claims: dict[str, Any], now_s: float) -> Principal:
+    expires_s = jwt.expiry(claims, now_s, issuer.leeway_s, issuer.lifetime_s_max)
+    if issuer.parties and not any(claims.get("azp") == party for party in issuer.parties):
+        raise jwt.BadToken("its party is not authorised")
+    subject = jwt.name_in(claims.get("sub"))
+    tenant = jwt.name_in(claims.get(issuer.tenant_claim)) if issuer.tenant_claim else issuer.tenant
+    team = jwt.name_in(claims.get(issuer.team_claim)) if issuer.team_claim else issuer.team
     workloads = issuer.workloads
     if issuer.workloads_claim:
-        named = _names(claims.get(issuer.workloads_claim))
+        named = jwt.names_in(claims.get(issuer.workloads_claim))
         workloads = tuple(name for name in named if workloads is None or name in workloads)
     return Principal(
         key_id=f"{issuer.name}:{subject}",
@@ -128,50 +93,5 @@ def _principal(issuer: Issuer, claims: dict[str, Any], expires_s: int) -> Princi
         deployments=frozenset(),
         default_workload=workloads[0] if workloads else None,
         labels=issuer.labels,
-        expires_s=expires_s,
+        expires_s=int(expires_s) + issuer.leeway_s,
     )
-
-
-def _name(value: object) -> str:
-    if isinstance(value, str) and 0 < len(value) <= NAME_CHARS_MAX and value.isprintable():
-        return value
-    raise Unauthenticated(_NOT_OURS)
-
-
-def _names(value: object) -> list[str]:
-    """A list of names, or names in words as `scope` has them."""
-    if isinstance(value, str):
-        return value.split()
-    if isinstance(value, list) and all(isinstance(name, str) for name in cast("list[object]", value)):
-        return cast("list[str]", value)
-    raise Unauthenticated(_NOT_OURS)
-
-
-def _time(claims: dict[str, Any], name: str) -> float | None:
-    value: object = claims.get(name)
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not -(2**53) < value < 2**53:
-        raise Unauthenticated(_NOT_OURS)
-    return value
-
-
-def _object(part: str) -> dict[str, Any]:
-    try:
-        found: object = msgspec.json.decode(_decoded(part))
-    except (msgspec.DecodeError, UnicodeError, RecursionError):
-        raise Unauthenticated(_NOT_OURS) from None
-    if not isinstance(found, dict):
-        raise Unauthenticated(_NOT_OURS)
-    return cast("dict[str, Any]", found)
-
-
-def _decoded(part: str) -> bytes:
-    """base64url without padding, in the one spelling that it has."""
-    try:
-        data = base64.b64decode(part + "=" * (-len(part) % 4), altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raise Unauthenticated(_NOT_OURS) from None
-    if base64.urlsafe_b64encode(data).rstrip(b"=") != part.encode("ascii", "replace"):
-        raise Unauthenticated(_NOT_OURS)
-    return data

@@ -15,6 +15,7 @@ from signalbox.core.link import (
     Applied,
     ApplyConfig,
     ApplyKeys,
+    ApplyKeySets,
     AskMetrics,
     Done,
     Drain,
@@ -30,7 +31,7 @@ from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO
 from signalbox.gateway.accept import Acceptor
 from signalbox.gateway.app import Gateway
-from signalbox.gateway.auth import Keyring
+from signalbox.gateway.auth import Keyring, Known
 from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.limits import CRITICALITIES
@@ -41,7 +42,7 @@ class Worker:
 
     compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. limits: those of
     the configuration compiled last. gauges: called before metrics are exported. listener: a bound socket, shared with
-    the other workers. chain: this process's journal.
+    the other workers. chain: this process's journal. want_keys: told of an issuer whose keys may be out of date.
     """
 
     def __init__(
@@ -53,7 +54,9 @@ class Worker:
         gauges: Callable[[Gateway], None],
         listener: socket.socket,
         chain: str,
+        want_keys: Callable[[str], None],
     ) -> None:
+        self._known = Known(want_keys)
         self._listener = listener
         self._chain = chain
         self._compile = compile_
@@ -61,7 +64,7 @@ class Worker:
         self._limits = limits
         self._make_gateway = make_gateway
         self._gauges = gauges
-        self._keyring = Keyring(b"", {})
+        self._keyring = Keyring(b"", {}, self._known)
         self._acceptor: Acceptor | None = None
         self.gateway: Gateway | None = None
 
@@ -70,9 +73,12 @@ class Worker:
         if isinstance(order, ApplyConfig):
             return Applied(order.generation, self._apply(order))
         if isinstance(order, ApplyKeys):
-            self._keyring = Keyring(order.pepper, {row.id: (row.secret_hmac, principal_of(row)) for row in order.keys})
-            if self.gateway is not None:
-                self.gateway.swap_keys(self._keyring)
+            entries = {row.id: (row.secret_hmac, principal_of(row)) for row in order.keys}
+            self._swap(Keyring(order.pepper, entries, self._known))
+            return Done()
+        if isinstance(order, ApplyKeySets):
+            self._known.sets = {one.issuer: one for one in order.sets}
+            self._swap(self._keyring)
             return Done()
         if isinstance(order, AskMetrics):
             return Exported(order.ticket, self._export())
@@ -84,6 +90,11 @@ class Worker:
         if isinstance(order, Drain):
             await self.drain(order.grace_s)
         return Done()
+
+    def _swap(self, keyring: Keyring) -> None:
+        self._keyring = keyring
+        if self.gateway is not None:
+            self.gateway.swap_keys(keyring)
 
     def _listen(self) -> None:
         """Start accepting. The socket is shared by all workers: the kernel hands each connection to one of them."""

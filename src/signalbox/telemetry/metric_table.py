@@ -119,6 +119,12 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_config_generation", "gauge", "Generation of the configuration in force."),
     Metric("signalbox_config_reload_failures_total", "counter", "Configurations refused at reload."),
     Metric("signalbox_keys", "gauge", "Virtual keys loaded."),
+    Metric(
+        "signalbox_key_set_age_seconds", "gauge", "Since an issuer's keys were fetched; -1: never.", ("issuer",), "max"
+    ),
+    Metric("signalbox_key_set_failing", "gauge", "1 while an issuer's keys cannot be fetched.", ("issuer",), "max"),
+    Metric("signalbox_key_set_keys", "gauge", "Fetched keys of an issuer that hold now.", ("issuer",), "max"),
+    Metric("signalbox_key_set_fetches_total", "counter", "Fetches of issuers' keys.", ("issuer", "outcome")),
     Metric("signalbox_due", "gauge", "What is due by kind: attestations that end, obligations missed.", ("about",)),
     Metric(
         "signalbox_budget_used_ratio",
