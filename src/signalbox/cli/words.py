@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 
 # What the extra `plan` brings; a word that needs it says so instead of failing.
-_EXTRA = ("numpy", "scipy")
+_EXTRA = ("numpy", "scipy", "highspy")
 
 
 def run_word(prog: str, module: str, rest: Sequence[str]) -> int:
