@@ -18,6 +18,7 @@ STEPS = [
     ("pages of refusals", "93973063ebde54fa"),
     ("what kept answers saved", "28c55f8087f2789d"),
     ("what guards said", "ff173be6349aba74"),
+    ("attempts that have ended, by day; spend by user and session", "a0dc479a40c1cc0d"),
 ]
 
 

@@ -222,6 +222,14 @@ class GridSum(msgspec.Struct, frozen=True):
     sum: AttemptSum
 
 
+class Retention(msgspec.Struct, frozen=True):
+    """How many days before today are kept; None for all. attempts_days: of attempts and refusals one by one. sums_days:
+    of what is summed up of them."""
+
+    attempts_days: int | None = None
+    sums_days: int | None = None
+
+
 class Store(Protocol):
     """The database behind the gateway: ledger rows, virtual keys, small facts. Synchronous and safe to call from any
     thread, never from the event loop. Methods raise StoreError when the database cannot be used."""
@@ -263,6 +271,10 @@ class Store(Protocol):
 
     def refused(self, where: AttemptFilter) -> Iterator[Refused]:
         """Calls for which nothing was permitted or alive; deployment, environment and state are not asked of them."""
+        ...
+
+    def tidy(self, now_ms: int, retention: Retention) -> bool:
+        """Makes room for the days to come, and drops some of what is past its retention. True: there is more to do."""
         ...
 
     def insert_key(self, key: VirtualKey) -> None:

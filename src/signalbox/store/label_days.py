@@ -1,6 +1,6 @@
 """Where content of which data classes went, by day: so that "where did every restricted request go" walks no attempts.
 
-Kept as store/hours.py keeps spend: an attempt is added in the transaction that stores its end.
+Kept as store/rollups.py keeps spend: an attempt is added in the transaction that stores its end.
 """
 
 from __future__ import annotations
@@ -10,23 +10,12 @@ from collections.abc import Sequence
 from operator import itemgetter
 
 from signalbox.core.ports import AttemptFilter, LabelSum
+from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import ATTEMPT_COLUMNS, names_of
 from signalbox.store.statements import Statements
 
-DAY_MS = 86_400_000
-_IDS_AT_ONCE = 5000
 _NAMES = ("tenant", "workload", "environment", "deployment", "labels")
 _KEY = ", ".join(("time_ms", *_NAMES))
-_DAY = f"time_ms / {DAY_MS} * {DAY_MS}"
-_GROUP = ", ".join((_DAY, *_NAMES))
-
-
-def fill(which: str) -> str:
-    """The statement that adds the attempts for which `which` holds to an empty table."""
-    return (
-        f"INSERT INTO label_days ({_KEY}, attempts) SELECT {_GROUP}, COUNT(*)"  # noqa: S608
-        f" FROM attempts WHERE {which} GROUP BY {_GROUP} ORDER BY {_GROUP}"
-    )
 
 
 _named = itemgetter(*(ATTEMPT_COLUMNS.index(name) for name in ("time_ms", *_NAMES)))
@@ -34,8 +23,8 @@ _ONTO = f"ON CONFLICT ({_KEY}) DO UPDATE SET attempts = label_days.attempts + ex
 _ADD = f"INSERT INTO label_days ({_KEY}, attempts) VALUES ({', '.join('?' * (len(_NAMES) + 2))}) {_ONTO}"  # noqa: S608
 
 
-def add_rows(connection: Statements, rows: Sequence[tuple[object, ...]]) -> None:
-    """Adds attempts that were written whole, with their end."""
+def add(connection: Statements, rows: Sequence[Sequence[object]]) -> None:
+    """Adds attempts that have just got their end, each in the order of ATTEMPT_COLUMNS."""
     groups: Counter[tuple[object, ...]] = Counter()
     for row in rows:
         time_ms, *names = _named(row)
@@ -43,12 +32,9 @@ def add_rows(connection: Statements, rows: Sequence[tuple[object, ...]]) -> None
     connection.executemany(_ADD, sorted((*group, count) for group, count in groups.items()))
 
 
-def add(connection: Statements, attempt_ids: Sequence[str]) -> None:
-    """Adds attempts that have just got their end and whose beginning only the store knows."""
-    for start in range(0, len(attempt_ids), _IDS_AT_ONCE):
-        part = attempt_ids[start : start + _IDS_AT_ONCE]
-        marks = ", ".join("?" * len(part))
-        connection.execute(f"{fill(f'attempt_id IN ({marks})')} {_ONTO}", part)
+def forget(connection: Statements, before_ms: int) -> None:
+    """Drops the days that ended before."""
+    connection.execute("DELETE FROM label_days WHERE time_ms <= ?", (before_ms - DAY_MS,))
 
 
 def sums(connection: Statements, where: AttemptFilter) -> list[LabelSum]:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from signalbox.core.errors import StoreError
 
+# Ends the statement of a table that databases which can do so hold in partitions by day.
+BY_DAY = " BY DAY"
+
 # Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     (
@@ -230,6 +233,50 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
     ("pages of refusals", ("CREATE INDEX refused_time_call ON refused (time_ms, call_id)",)),
     ("what kept answers saved", ("ALTER TABLE attempts ADD COLUMN saved_pico INTEGER NOT NULL DEFAULT 0",)),
     ("what guards said", ("ALTER TABLE attempts ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",)),
+    (
+        "attempts that have ended, by day; spend by user and session",
+        (
+            # Numbers first: PostgreSQL then leaves no gaps between them.
+            """
+            CREATE TABLE attempt_days (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+                cache_read INTEGER NOT NULL, cache_write_5m INTEGER NOT NULL, cache_write_1h INTEGER
+                NOT NULL, tokens_out INTEGER NOT NULL, reasoning INTEGER NOT NULL, audio_in INTEGER
+                NOT NULL, audio_out INTEGER NOT NULL, cost_pico INTEGER, saved_pico INTEGER NOT
+                NULL, attempt INT NOT NULL, stream INT NOT NULL, status INT NOT NULL, ttft_ms INT
+                NOT NULL, duration_ms INT NOT NULL, attempt_id TEXT NOT NULL, call_id TEXT NOT NULL,
+                tenant TEXT NOT NULL, team TEXT NOT NULL, key_id TEXT NOT NULL, workload TEXT NOT
+                NULL, deployment TEXT NOT NULL, environment TEXT NOT NULL, model TEXT NOT NULL, api
+                TEXT NOT NULL, labels TEXT NOT NULL, reason TEXT NOT NULL, config TEXT NOT NULL,
+                found TEXT NOT NULL, end_user TEXT NOT NULL, session TEXT NOT NULL, tags TEXT NOT
+                NULL, state TEXT NOT NULL, usage_unknown TEXT NOT NULL, rare TEXT NOT NULL, tier
+                TEXT NOT NULL, usage_source TEXT NOT NULL, error TEXT NOT NULL, guards TEXT NOT
+                NULL, PRIMARY KEY (time_ms, attempt_id)) STRICT, WITHOUT ROWID BY DAY
+            """,
+            "CREATE INDEX attempt_days_id ON attempt_days (attempt_id)",
+            """
+            CREATE TABLE spend_user_days (time_ms INTEGER NOT NULL, tenant TEXT NOT NULL, team TEXT
+                NOT NULL, key_id TEXT NOT NULL, workload TEXT NOT NULL, deployment TEXT NOT NULL,
+                environment TEXT NOT NULL, model TEXT NOT NULL, api TEXT NOT NULL, tier TEXT NOT
+                NULL, state TEXT NOT NULL, usage_source TEXT NOT NULL, config TEXT NOT NULL, labels
+                TEXT NOT NULL, end_user TEXT NOT NULL, tag TEXT NOT NULL, attempts INTEGER NOT NULL,
+                tokens_in INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT
+                NULL, tokens_out INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER
+                NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (time_ms, tenant, team, key_id,
+                workload, deployment, environment, model, api, tier, state, usage_source, config,
+                labels, end_user, tag)) STRICT, WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE spend_session_days (time_ms INTEGER NOT NULL, tenant TEXT NOT NULL, team
+                TEXT NOT NULL, key_id TEXT NOT NULL, workload TEXT NOT NULL, deployment TEXT NOT
+                NULL, environment TEXT NOT NULL, state TEXT NOT NULL, session TEXT NOT NULL,
+                attempts INTEGER NOT NULL, tokens_in INTEGER NOT NULL, cache_read INTEGER NOT NULL,
+                cache_write INTEGER NOT NULL, tokens_out INTEGER NOT NULL, cost_micro INTEGER NOT
+                NULL, cost_rest INTEGER NOT NULL, unpriced INTEGER NOT NULL, PRIMARY KEY (time_ms,
+                tenant, team, key_id, workload, deployment, environment, state, session)) STRICT,
+                WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

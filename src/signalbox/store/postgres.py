@@ -11,7 +11,8 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from signalbox.core.errors import StoreError
-from signalbox.store.migrations import pending
+from signalbox.store.migrations import BY_DAY, pending
+from signalbox.store.rollups import DAY_MS
 from signalbox.store.sql import SqlStore
 from signalbox.store.statements import Found, Statements
 
@@ -22,6 +23,7 @@ CONNECT_TIMEOUT_S = 5
 # A database that hangs must become an error: the shipper and leases try again, calls go on without it.
 STATEMENT_TIMEOUT_MS = 60_000
 LOCK_TIMEOUT_MS = 10_000
+DROP_LOCK_TIMEOUT_MS = 1_000
 _FETCH_ROWS = 512
 _MIGRATING = "migrate"
 # How the steps of migrations.py, written for SQLite, read in PostgreSQL. Text sorts and compares by code point.
@@ -30,7 +32,9 @@ _WORDS = (
     (r"\bBLOB\b", "BYTEA"),
     (r"\bTEXT\b", 'TEXT COLLATE "C"'),
     (r"\)\s*STRICT\b(\s*,\s*WITHOUT ROWID)?|\)\s*WITHOUT ROWID\b(\s*,\s*STRICT)?", ")"),
+    (rf"{BY_DAY}\b", " PARTITION BY RANGE (time_ms)"),
 )
+_DAYS = "attempt_days"
 
 
 class PostgresStore(SqlStore):
@@ -53,6 +57,8 @@ class PostgresStore(SqlStore):
         self._connections: set[psycopg.Connection[tuple[Any, ...]]] = set()
         self._turn = threading.Lock()
         self._closed = False
+        # Days that have a partition, as far as this process has seen.
+        self._roomy: set[int] = set()
         with self._transaction() as connection:
             self._migrate(connection)
 
@@ -132,8 +138,45 @@ class PostgresStore(SqlStore):
     def _transaction(self) -> Generator[Statements]:
         with self._guard():
             connection = self._own()
-            with connection.transaction():
-                yield _Connection(connection)
+            try:
+                with connection.transaction():
+                    yield _Connection(connection)
+            except BaseException:
+                # A partition that was made in it is gone, or one that was known was dropped by another process.
+                self._roomy.clear()
+                raise
+
+    # --- attempts by day
+
+    def _room(self, connection: Statements, days: set[int]) -> None:
+        """Makes the partitions that are missing. Attaching one, other than creating it in its place, waits for nobody
+        who reads or writes the others."""
+        for day in sorted(days - self._roomy):
+            name = _partition(day)
+            self._lock(connection, f"partition {name}")
+            found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(?)", (name,))
+            row = found.fetchone()
+            if row is None:
+                connection.execute(f"CREATE TABLE {name} (LIKE {_DAYS} INCLUDING ALL)")
+            if row is None or not row[0]:
+                bounds = f"FROM ({day * DAY_MS:d}) TO ({(day + 1) * DAY_MS:d})"
+                connection.execute(f"ALTER TABLE {_DAYS} ATTACH PARTITION {name} FOR VALUES {bounds}")
+            self._roomy.add(day)
+
+    def _drop_days(self, before_ms: int) -> bool:
+        with self._transaction() as connection:
+            names = connection.execute(
+                "SELECT child.relname FROM pg_inherits JOIN pg_class AS child ON child.oid = inhrelid"
+                " WHERE inhparent = to_regclass(?) ORDER BY child.relname",
+                (_DAYS,),
+            ).fetchall()
+            old = [name for (name,) in names if _day_of(name) < before_ms // DAY_MS]
+            if old:
+                # It has to wait for those who read, and everybody behind it: not for long, there is another pass.
+                connection.execute(f"SET LOCAL lock_timeout = {DROP_LOCK_TIMEOUT_MS:d}")
+                connection.execute(f"DROP TABLE {old[0]}")
+                self._roomy.clear()
+        return len(old) > 1
 
     def _migrate(self, connection: Statements) -> None:
         """Brings the database to this version, one process after another; what runs on an older version goes on.
@@ -149,6 +192,16 @@ class PostgresStore(SqlStore):
                 connection.execute(_translated(statement))
             applied = (number, name, time.time_ns() // 1_000_000)
             connection.execute("INSERT INTO migrations (number, name, time_ms) VALUES (?, ?, ?)", applied)
+
+
+def _partition(day: int) -> str:
+    """The table of a day, counted from 1970. Days before that have a name of their own too."""
+    return f"{_DAYS}_{day:06d}" if day >= 0 else f"{_DAYS}_m{-day:06d}"
+
+
+def _day_of(name: str) -> int:
+    digits = name.removeprefix(f"{_DAYS}_")
+    return -int(digits[1:]) if digits.startswith("m") else int(digits)
 
 
 class _Connection:

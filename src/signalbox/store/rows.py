@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from typing import Any
@@ -21,24 +22,19 @@ OUT_OF_RANGE = "out_of_range"
 ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
 KEY_COLUMNS = VirtualKey.__struct_fields__
 REFUSED_COLUMNS = Refused.__struct_fields__
-_SETTLED_COLUMNS = ATTEMPT_COLUMNS[ATTEMPT_COLUMNS.index("state") :]
+END_AT = ATTEMPT_COLUMNS.index("state")
 
 
 def _marks(count: int) -> str:
     return ", ".join("?" * count)
 
 
+# Attempts that are open stand in `attempts`, those that have ended in `attempt_days`, by day.
 INSERT_OPENED = (
     f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
     " ON CONFLICT (attempt_id) DO NOTHING"
 )
-# The first end of an attempt holds. An end whose beginning is unknown becomes a row of its own: its money was spent.
-INSERT_SETTLED = (
-    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
-    " ON CONFLICT (attempt_id) DO UPDATE SET "
-    + ", ".join(f"{name} = excluded.{name}" for name in _SETTLED_COLUMNS)
-    + f" WHERE attempts.state = '{OPEN}'"
-)
+INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
 INSERT_REFUSED = (
     f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
     f" VALUES ({_marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"
@@ -97,9 +93,14 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
 
 
 def lone_end_values(settled: Settled) -> tuple[object, ...]:
-    """The row of an end whose beginning is in the store already, or is missing."""
+    """The row of an end whose beginning is missing: its money was spent."""
     blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False, "{}", "", "", "[]")
     return (settled.attempt_id, *blank, *_end_values(settled))
+
+
+def ended_values(row: Sequence[object], settled: Settled) -> tuple[object, ...]:
+    """The row of an attempt that was open, with its end."""
+    return (*row[:END_AT], *_end_values(settled))
 
 
 def _end_values(settled: Settled) -> tuple[object, ...]:
@@ -130,11 +131,15 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
         cost,
         settled.status,
         settled.error,
-        settled.ttft_ms,
-        settled.duration_ms,
+        _int32(settled.ttft_ms),
+        _int32(settled.duration_ms),
         min(max(settled.saved_pico, 0), INT64_MAX),
         counts_json(settled.guards),
     )
+
+
+def _int32(value: int) -> int:
+    return min(max(value, 0), 2**31 - 1)
 
 
 def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
@@ -183,27 +188,33 @@ _EQUALS = ("tenant", "team", "key_id", "workload", "deployment", "environment", 
 _NOT_OF_REFUSED = frozenset({"deployment", "environment", "state"})
 
 
-def where_clause(where: AttemptFilter, has_label: str, *, refused: bool = False) -> tuple[str, list[object]]:
-    """`WHERE …` and its parameters. has_label: the database's own way to look for a name in the list of labels."""
-    conditions: list[str] = []
+def conditions(where: AttemptFilter, has_label: str, *, refused: bool = False) -> tuple[list[str], list[object]]:
+    """What a row must be, its time apart, and the parameters. has_label: the database's own way to look for a name in
+    the list of labels."""
+    found: list[str] = []
     values: list[object] = []
     for name in _EQUALS:
         value = getattr(where, name)
         if value is not None and not (refused and name in _NOT_OF_REFUSED):
-            conditions.append(f"{name} = ?")
+            found.append(f"{name} = ?")
             values.append(value)
-    for value, condition in (
-        (where.since_ms, "time_ms >= ?"),
-        (where.until_ms, "time_ms < ?"),
-        (where.label, has_label),
-    ):
-        if value is not None:
-            conditions.append(condition)
-            values.append(value)
+    if where.label is not None:
+        found.append(has_label)
+        values.append(where.label)
     if where.key_ids is not None:
-        conditions.append(f"key_id IN ({_marks(len(where.key_ids))})" if where.key_ids else "1 = 0")
+        found.append(f"key_id IN ({_marks(len(where.key_ids))})" if where.key_ids else "1 = 0")
         values += where.key_ids
+    return found, values
+
+
+def where_clause(where: AttemptFilter, has_label: str, *, refused: bool = False) -> tuple[str, list[object]]:
+    """`WHERE …` and its parameters."""
+    found, values = conditions(where, has_label, refused=refused)
+    for value, condition in ((where.since_ms, "time_ms >= ?"), (where.until_ms, "time_ms < ?")):
+        if value is not None:
+            found.append(condition)
+            values.append(value)
     if not (refused or where.include_open or where.state is not None):
-        conditions.append("state <> ?")
+        found.append("state <> ?")
         values.append(OPEN)
-    return (f"WHERE {' AND '.join(conditions)}" if conditions else ""), values
+    return (f"WHERE {' AND '.join(found)}" if found else ""), values

@@ -20,31 +20,32 @@ from signalbox.core.ports import (
     LabelSum,
     Mark,
     RefusedPage,
+    Retention,
     ShipMark,
     VirtualKey,
 )
-from signalbox.core.records import Opened, Record, Refused, Settled
-from signalbox.store import budget_rows, hours, label_days, pages
+from signalbox.core.records import Record, Refused
+from signalbox.store import budget_rows, ended, label_days, pages, rollups
+from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     INSERT_KEY,
-    INSERT_OPENED,
-    INSERT_REFUSED,
-    INSERT_SETTLED,
     KEY_COLUMNS,
+    OPEN,
     REFUSED_COLUMNS,
     attempt_row,
-    attempt_values,
-    counts_json,
+    conditions,
     key_row,
     key_values,
-    lone_end_values,
-    names_json,
     refused_row,
     where_clause,
 )
 from signalbox.store.statements import Found, Statements
 from signalbox.store.tally import MICRO
+
+# Room is made for so many days beyond today.
+DAYS_AHEAD = 2
+MOVED_AT_ONCE = 1000
 
 
 class SqlStore(ABC):
@@ -78,6 +79,14 @@ class SqlStore(ABC):
     def _lock(self, connection: Statements, name: str) -> None:
         """Until the transaction ends, nobody else holds this name."""
 
+    @abstractmethod
+    def _room(self, connection: Statements, days: set[int]) -> None:
+        """Makes room for attempts that began on these days, counted from 1970."""
+
+    @abstractmethod
+    def _drop_days(self, before_ms: int) -> bool:
+        """Drops attempts that began before, a bounded part of them; True when there are more."""
+
     # --- ledger rows
 
     def shipped(self, chain: str) -> ShipMark | None:
@@ -92,21 +101,12 @@ class SqlStore(ABC):
             return [ShipMark(*row) for row in rows.fetchall()]
 
     def ship(self, before: ShipMark | None, after: ShipMark, records: Sequence[Record]) -> bool:
-        rows = _Rows(after, records)
+        batch = ended.Batch(after, records)
         with self._transaction() as connection:
             self._lock(connection, f"ship {after.chain}")
             if _mark(connection, after.chain) != before:
                 return False
-            ending = hours.not_ended(connection, [*rows.whole, *(str(row[0]) for row in rows.ends)])
-            connection.executemany(INSERT_OPENED, rows.opened)
-            connection.executemany(INSERT_SETTLED, [*rows.whole.values(), *rows.ends])
-            whole = [rows.whole[attempt_id] for attempt_id in ending if attempt_id in rows.whole]
-            ends = [attempt_id for attempt_id in ending if attempt_id not in rows.whole]
-            hours.add_rows(connection, whole)
-            hours.add(connection, ends)
-            label_days.add_rows(connection, whole)
-            label_days.add(connection, ends)
-            connection.executemany(INSERT_REFUSED, rows.refused)
+            batch.store(connection, self._room)
             connection.execute(
                 "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (chain) DO UPDATE SET segment = excluded.segment,"
@@ -118,43 +118,52 @@ class SqlStore(ABC):
     def attempts(self, where: AttemptFilter) -> Iterator[AttemptRow]:
         clause, values = where_clause(where, self.has_label)
         columns = ", ".join(ATTEMPT_COLUMNS)
-        sql = f"SELECT {columns} FROM attempts {clause} ORDER BY time_ms, attempt_id"  # noqa: S608
-        for row in self._rows(sql, values):
+        each = (f"SELECT {columns} FROM {table} {clause}" for table in ("attempt_days", "attempts"))  # noqa: S608
+        for row in self._rows(f"{' UNION ALL '.join(each)} ORDER BY time_ms, attempt_id", [*values, *values]):
             yield attempt_row(row)
 
     def sum_attempts(self, where: AttemptFilter, dimension: str | None) -> list[AttemptSum]:
         if dimension is not None and dimension not in DIMENSIONS:
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
-        group = "''" if dimension is None else self._expression(dimension)
-        clause, values = where_clause(where, self.has_label)
-        table = hours.table_for(where, dimension)
-        sums = list(hours.SUMS.values()) if table is None else [f"SUM({name})" for name in hours.SUMS]
-        source = f"{table or 'attempts'} {clause}"
-        sql = f"SELECT {group} AS named, {', '.join(sums)} FROM {source} GROUP BY named ORDER BY named"  # noqa: S608
-        with self._guard():
-            rows = self._connection().execute(sql, values).fetchall()
-        return [_sum(row[0], [int(value) for value in row[1:]]) for row in rows]
-
-    def _expression(self, dimension: str) -> str:
-        """What a dimension is in SQL, where it is not the column of its own name."""
-        named = {"config_version": "config", "user": "end_user", "day": self.day, "tag": self.tag, HOUR: hours.HOUR_SQL}
-        return named.get(dimension, dimension)
+        rows = self._sums(where, () if dimension is None else (dimension,))
+        return [_sum(str(row[0]) if dimension is not None else "", row[-len(rollups.SUMS) :]) for row in rows]
 
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
         unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
         if unknown or not dimensions:
             raise ValueError(f"attempts cannot be summed by {unknown}; known: {', '.join((*DIMENSIONS, HOUR))}")
-        clause, values = where_clause(where, self.has_label)
-        table = hours.table_for_all(where, dimensions)
-        sums = list(hours.SUMS.values()) if table is None else [f"SUM({name})" for name in hours.SUMS]
-        groups = ", ".join(f"{self._expression(name)} AS g{place}" for place, name in enumerate(dimensions))
-        names = ", ".join(f"g{place}" for place in range(len(dimensions)))
-        source = f"{table or 'attempts'} {clause}"
-        sql = f"SELECT {groups}, {', '.join(sums)} FROM {source} GROUP BY {names} ORDER BY {names}"  # noqa: S608
-        with self._guard():
-            rows = self._connection().execute(sql, values).fetchall()
         width = len(dimensions)
-        return [GridSum(tuple(map(str, row[:width])), _sum("", [int(value) for value in row[width:]])) for row in rows]
+        rows = self._sums(where, dimensions)
+        return [GridSum(tuple(map(str, row[:width])), _sum("", row[width:])) for row in rows]
+
+    def _sums(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[tuple[Any, ...]]:
+        """Rows of groups and SUMS, in the order of the groups. All in one statement: an attempt that ends or is moved
+        meanwhile is counted once."""
+        named = [self._expressions(name) for name in dimensions] or [("''", "''")]
+        narrowed, values = conditions(where, self.has_label)
+        include_open = where.include_open or where.state == OPEN
+        selects: list[str] = []
+        parameters: list[object] = []
+        for piece in rollups.pieces(where, dimensions):
+            more = rollups.arm(piece, named, narrowed, values, include_open=include_open)
+            selects += more[0]
+            parameters += more[1]
+        if not selects:
+            return []
+        groups = ", ".join(f"g{place}" for place in range(len(named)))
+        totals = ", ".join(f"SUM({name})" for name in rollups.SUMS)
+        source = " UNION ALL ".join(selects)
+        sql = f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} ORDER BY {groups}"  # noqa: S608
+        with self._guard():
+            return self._connection().execute(sql, parameters).fetchall()
+
+    def _expressions(self, dimension: str) -> tuple[str, str]:
+        """What a dimension is in SQL, over attempts and over rollups, where it is not the column of its own name."""
+        if dimension == "tag":
+            return self.tag, "tag"
+        named = {"config_version": "config", "user": "end_user", "day": self.day, HOUR: rollups.HOUR_SQL}
+        expression = named.get(dimension, dimension)
+        return expression, expression
 
     def sum_labels(self, where: AttemptFilter) -> list[LabelSum]:
         with self._guard():
@@ -178,6 +187,25 @@ class SqlStore(ABC):
         sql = f"SELECT {columns} FROM refused {clause} ORDER BY time_ms, call_id"  # noqa: S608
         for row in self._rows(sql, values):
             yield refused_row(row)
+
+    def tidy(self, now_ms: int, retention: Retention) -> bool:
+        with self._transaction() as connection:
+            today = now_ms // DAY_MS
+            self._room(connection, set(range(today, today + DAYS_AHEAD + 1)))
+            more = ended.move(connection, MOVED_AT_ONCE, self._room)
+        if retention.attempts_days is not None:
+            # Whole days, so that both stores drop the same.
+            before_ms = (today - retention.attempts_days) * DAY_MS
+            more |= self._drop_days(before_ms)
+            with self._transaction() as connection:
+                ended.forget_open(connection, before_ms, MOVED_AT_ONCE)
+                more |= pages.forget_refused(connection, before_ms, MOVED_AT_ONCE)
+        if retention.sums_days is not None:
+            with self._transaction() as connection:
+                before_ms = (today - retention.sums_days) * DAY_MS
+                more |= rollups.forget(connection, before_ms)
+                label_days.forget(connection, before_ms)
+        return more
 
     # --- virtual keys
 
@@ -264,34 +292,9 @@ class SqlStore(ABC):
             budget_rows.forget(connection, before_ms)
 
 
-class _Rows:
-    """The rows of one shipped batch. whole: attempts that begin and end in it, by their id, written once. ends: those
-    of attempts that began before it. opened: those that go on behind it."""
-
-    def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
-        self.whole: dict[str, tuple[object, ...]] = {}
-        self.ends: list[tuple[object, ...]] = []
-        self.refused: list[tuple[object, ...]] = []
-        began: dict[str, Opened] = {}
-        for place, record in enumerate(records):
-            if isinstance(record, Opened):
-                began.setdefault(record.attempt_id, record)
-            elif isinstance(record, Settled):
-                opened = began.pop(record.attempt_id, None)
-                if opened is None:
-                    self.ends.append(lone_end_values(record))
-                else:
-                    self.whole.setdefault(record.attempt_id, attempt_values(opened, record))
-            elif isinstance(record, Refused):
-                named = [getattr(record, name) for name in REFUSED_COLUMNS]
-                named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
-                named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
-                self.refused.append((after.chain, after.seq, place, *named))
-        self.opened = [attempt_values(opened, None) for opened in began.values()]
-
-
-def _sum(group: str, sums: list[int]) -> AttemptSum:
-    return AttemptSum(group, *sums[:5], cost_pico=sums[5] * MICRO + sums[6], unpriced=sums[7])
+def _sum(group: str, sums: Sequence[Any]) -> AttemptSum:
+    each = [int(value) for value in sums]
+    return AttemptSum(group, *each[:5], cost_pico=each[5] * MICRO + each[6], unpriced=each[7])
 
 
 def _one(found: Found) -> Any:

@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from signalbox.core.errors import StoreError
-from signalbox.store.migrations import MIGRATIONS, pending
+from signalbox.store.migrations import BY_DAY, MIGRATIONS, pending
 from signalbox.store.sql import SqlStore
 from signalbox.store.statements import Statements
 
 BUSY_TIMEOUT_S = 5.0
+DROPPED_AT_ONCE = 1000
+VACUUM_PAGES = 256
 _FETCH_ROWS = 512
 _SCHEME = "sqlite:"
 
@@ -67,6 +69,8 @@ class SqliteStore(SqlStore):
         # Any thread may close it at the end; only this one uses it.
         connection = sqlite3.connect(self._path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
         try:
+            # For a file that is still empty; on any other it does nothing.
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
             _switch_to_wal(connection)
         except BaseException:
             connection.close()
@@ -110,6 +114,30 @@ class SqliteStore(SqlStore):
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+
+    # --- attempts by day
+
+    def _room(self, connection: Statements, days: set[int]) -> None:
+        """Nothing to do: one table has room for all days, in the order of time."""
+
+    def _drop_days(self, before_ms: int) -> bool:
+        """The oldest attempts stand side by side at the beginning of their table: dropping some of them at a time
+        costs little and holds the lock for milliseconds, where dropping a whole day at once would hold it for long."""
+        with self._transaction() as connection:
+            last = connection.execute(
+                "SELECT time_ms, attempt_id FROM attempt_days WHERE time_ms < ? ORDER BY time_ms, attempt_id"
+                " LIMIT 1 OFFSET ?",
+                (before_ms, DROPPED_AT_ONCE),
+            ).fetchone()
+            time_ms, attempt_id = (before_ms, "") if last is None else last
+            connection.execute(
+                "DELETE FROM attempt_days WHERE time_ms <= ? AND (time_ms, attempt_id) < (?, ?)",
+                (time_ms, time_ms, attempt_id),
+            )
+        with self._guard():
+            # Gives back what stands empty, in files that were made for it; in others it is filled again.
+            self._connection().execute(f"PRAGMA incremental_vacuum({VACUUM_PAGES:d})").fetchall()
+        return last is not None
 
 
 def _create(path: Path) -> None:
@@ -158,7 +186,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         )
         for number, name, statements in steps:
             for statement in statements:
-                connection.execute(statement)
+                connection.execute(statement.replace(BY_DAY, ""))
             row = (number, name, time.time_ns() // 1_000_000)
             connection.execute("INSERT INTO migrations (number, name, time_ms) VALUES (?, ?, ?)", row)
             connection.execute(f"PRAGMA user_version = {number:d}")

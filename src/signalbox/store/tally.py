@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from operator import itemgetter
 
 from signalbox.store.rows import ATTEMPT_COLUMNS
@@ -29,7 +29,7 @@ class Tally:
     def __init__(self, names: tuple[str, ...]) -> None:
         self._named = itemgetter(*(ATTEMPT_COLUMNS.index(name) for name in names))
 
-    def of(self, rows: Iterable[tuple[object, ...]], span_ms: int) -> list[tuple[object, ...]]:
+    def of(self, rows: Iterable[Sequence[object]], span_ms: int) -> list[tuple[object, ...]]:
         """(start of the span, names..., sums...) of each group, in order, so that two processes that add to the same
         groups do so in one order and neither waits for the other for ever."""
         groups: dict[tuple[int, tuple[object, ...]], list[int]] = {}

@@ -1,0 +1,150 @@
+"""How attempts come to their end in the store: from the table of open ones into the table of days, once each.
+
+`attempts` holds what is open, and what versions before 13 ended there until `move` has taken it. `attempt_days` holds
+what has ended and never changes again, so that a day can be dropped as a whole.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+
+from signalbox.core.ports import ShipMark
+from signalbox.core.records import Opened, Record, Refused, Settled
+from signalbox.store import label_days, rollups
+from signalbox.store.rollups import DAY_MS
+from signalbox.store.rows import (
+    ATTEMPT_COLUMNS,
+    INSERT_ENDED,
+    INSERT_OPENED,
+    INSERT_REFUSED,
+    OPEN,
+    REFUSED_COLUMNS,
+    attempt_values,
+    counts_json,
+    ended_values,
+    lone_end_values,
+    names_json,
+)
+from signalbox.store.statements import Statements
+
+_COLUMNS = ", ".join(ATTEMPT_COLUMNS)
+_TIME_AT = ATTEMPT_COLUMNS.index("time_ms")
+_STATE_AT = ATTEMPT_COLUMNS.index("state")
+_IDS_AT_ONCE = 1000
+# An attempt that is told of twice is told of within this time, or the table of days would be searched whole.
+_TOLD_TWICE_MS = 2 * DAY_MS
+
+Room = Callable[[Statements, set[int]], None]
+Row = Sequence[object]
+
+
+class Batch:
+    """The records of one shipped batch, each attempt once."""
+
+    def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
+        self._began: dict[str, Opened] = {}
+        self._ended: dict[str, tuple[Opened | None, Settled]] = {}
+        self._refused: list[tuple[object, ...]] = []
+        for place, record in enumerate(records):
+            if isinstance(record, Opened):
+                if record.attempt_id not in self._ended:
+                    self._began.setdefault(record.attempt_id, record)
+            elif isinstance(record, Settled):
+                # The first end of an attempt holds.
+                if record.attempt_id not in self._ended:
+                    self._ended[record.attempt_id] = (self._began.pop(record.attempt_id, None), record)
+            elif isinstance(record, Refused):
+                named = [getattr(record, name) for name in REFUSED_COLUMNS]
+                named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
+                named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
+                self._refused.append((after.chain, after.seq, place, *named))
+
+    def store(self, connection: Statements, room: Room) -> None:
+        """In the transaction that moves the mark. room: makes room for the days of these numbers."""
+        times = [*(each.time_ms for each in self._began.values()), *(end.time_ms for _, end in self._ended.values())]
+        before = min(times, default=0) - _TOLD_TWICE_MS
+        here = _rows_of(connection, [*self._began, *self._ended])
+        done = _known(connection, [*self._began, *self._ended], before)
+        done |= {attempt_id for attempt_id, row in here.items() if row[_STATE_AT] != OPEN}
+        ended = [
+            _whole(here.get(attempt_id), opened, end)
+            for attempt_id, (opened, end) in self._ended.items()
+            if attempt_id not in done
+        ]
+        begun = [
+            attempt_values(each, None)
+            for each in self._began.values()
+            if each.attempt_id not in here and each.attempt_id not in done
+        ]
+        _remove(connection, [attempt_id for attempt_id in self._ended if attempt_id in here and attempt_id not in done])
+        connection.executemany(INSERT_OPENED, begun)
+        keep(connection, ended, room)
+        connection.executemany(INSERT_REFUSED, self._refused)
+
+
+def keep(connection: Statements, rows: Sequence[Row], room: Room, *, late_only: bool = False) -> None:
+    """Puts attempts that have ended into their days, and into what is summed up of them."""
+    if not rows:
+        return
+    room(connection, {_time(row) // DAY_MS for row in rows})
+    connection.executemany(INSERT_ENDED, rows)
+    rollups.add(connection, rows, late_only=late_only)
+    if not late_only:
+        label_days.add(connection, rows)
+
+
+def move(connection: Statements, limit: int, room: Room) -> bool:
+    """Takes what a version before 13 ended in the table of open ones; True when there may be more."""
+    sql = f"SELECT {_COLUMNS} FROM attempts WHERE state <> '{OPEN}' LIMIT {limit:d}"  # noqa: S608
+    rows = connection.execute(sql).fetchall()
+    ids = [str(row[0]) for row in rows]
+    known = _known(connection, ids, min(map(_time, rows), default=0) - _TOLD_TWICE_MS)
+    keep(connection, [row for row in rows if row[0] not in known], room, late_only=True)
+    _remove(connection, ids)
+    return len(rows) == limit
+
+
+def forget_open(connection: Statements, before_ms: int, limit: int) -> None:
+    """Drops attempts that began so long ago and whose end never came: the journal that knew it is lost."""
+    sql = f"SELECT attempt_id FROM attempts WHERE time_ms < ? ORDER BY time_ms LIMIT {limit:d}"  # noqa: S608
+    _remove(connection, [str(row[0]) for row in connection.execute(sql, (before_ms,)).fetchall()])
+
+
+def _time(row: Row) -> int:
+    time_ms = row[_TIME_AT]
+    assert isinstance(time_ms, int)
+    return time_ms
+
+
+def _whole(row: Row | None, opened: Opened | None, end: Settled) -> Row:
+    if row is not None:
+        return ended_values(row, end)
+    return lone_end_values(end) if opened is None else attempt_values(opened, end)
+
+
+def _rows_of(connection: Statements, ids: Sequence[str]) -> dict[str, Row]:
+    """Those of the attempts that stand in the table of open ones."""
+    found: dict[str, Row] = {}
+    for part in _parts(ids):
+        sql = f"SELECT {_COLUMNS} FROM attempts WHERE attempt_id IN ({', '.join('?' * len(part))})"  # noqa: S608
+        found.update((str(row[0]), row) for row in connection.execute(sql, part).fetchall())
+    return found
+
+
+def _known(connection: Statements, ids: Sequence[str], since_ms: int) -> set[str]:
+    """Those of the attempts that stand in a day, from a time on."""
+    found: set[str] = set()
+    for part in _parts(ids):
+        marks = ", ".join("?" * len(part))
+        sql = f"SELECT attempt_id FROM attempt_days WHERE attempt_id IN ({marks}) AND time_ms >= ?"  # noqa: S608
+        found.update(str(row[0]) for row in connection.execute(sql, (*part, since_ms)).fetchall())
+    return found
+
+
+def _remove(connection: Statements, ids: Sequence[str]) -> None:
+    for part in _parts(ids):
+        connection.execute(f"DELETE FROM attempts WHERE attempt_id IN ({', '.join('?' * len(part))})", part)  # noqa: S608
+
+
+def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE))
