@@ -2,7 +2,7 @@
 
 Fills SQLite and PostgreSQL with thirty days of attempts and prints one JSON object a store: bytes a row, rows shipped a
 second, the slowest of three runs of each spend query, page and reading of the console, and what it costs to drop a day.
-The first day is shipped as the shipper ships; the other days are copies of it, made in the database.
+The first hour is shipped as the shipper ships; the other hours and days are copies of it, made in the database.
 """
 
 from __future__ import annotations
@@ -43,11 +43,13 @@ ENVIRONMENTS = ("openai-us", "azure-fra", "dc-fra", "branch")
 LABELS = (("internal",), ("confidential", "personal"), ("restricted", "phi"), ("public",))
 RUNS = 3
 USERS, CALLS_A_SESSION, TAGS = 2000, 20, 12
+# After so many attempts keys, workloads and deployments come together in the same way.
+KINDS = 600
 
 
-def attempt(number: int, a_day: int) -> list[Record]:
-    """Of the first day; the number decides everything."""
-    time_ms = FIRST_DAY * DAY_MS + number * DAY_MS // a_day
+def attempt(number: int, an_hour: int) -> list[Record]:
+    """Of the first hour; the number decides everything."""
+    time_ms = FIRST_DAY * DAY_MS + number * HOUR_MS // an_hour
     identity = f"req_6912ab34c0ffee11{number:08x}-1"
     labels = LABELS[number % 4]
     opened = Opened(
@@ -55,7 +57,8 @@ def attempt(number: int, a_day: int) -> list[Record]:
         key_id=f"k{number % 200:011d}", workload=f"workload-{number % 40}", deployment=f"model-{number % 8}",
         environment=ENVIRONMENTS[number % 4], model="gpt-5-mini-2025-08-07", api="chat", labels=labels,
         reason="fixed", config="c0ffee12", user=f"user-{number % USERS:05d}",
-        session=f"session-{number // CALLS_A_SESSION:08x}", tags=(f"project-{number % TAGS}",),
+        session=f"session-{number // (KINDS * CALLS_A_SESSION):04x}-{number % KINDS:04x}",
+        tags=(f"project-{number % TAGS}",),
     )  # fmt: skip
     usage = Usage(tokens_in=800 + number % 500, cache_read=1024, tokens_out=100 + number % 90, reasoning=64)
     state = "failed" if number % 50 == 0 else "settled"
@@ -75,39 +78,56 @@ def attempt(number: int, a_day: int) -> list[Record]:
 
 def fill(store: SqlStore, rows: int) -> float:
     """Rows shipped a second."""
-    a_day = rows // DAYS
+    an_hour = rows // DAYS // 24
     mark: ShipMark | None = None
     spent_s = 0.0
-    for start in range(0, a_day, BATCH):
-        records = [one for number in range(start, min(start + BATCH, a_day)) for one in attempt(number, a_day)]
+    for start in range(0, an_hour, BATCH):
+        records = [one for number in range(start, min(start + BATCH, an_hour)) for one in attempt(number, an_hour)]
         after = ShipMark("bench", 1, start + 1, start + 1, "0" * 64)
         began = time.perf_counter()
         store.ship(mark, after, records)
         spent_s += time.perf_counter() - began
         mark = after
-    for day in range(1, DAYS):
-        copy_day(store, day)
-    return a_day / spent_s
-
-
-def copy_day(store: SqlStore, day: int) -> None:
-    """The first day once more, at another date, with other calls and sessions."""
-    other = {"time_ms": f"time_ms + {day * DAY_MS}", "session": f"session || '-{day}'"}
-    ids = {"attempt_id": f"'r{day:02d}' || substr(attempt_id, 4)", "call_id": f"'r{day:02d}' || substr(call_id, 4)"}
-    tables: list[tuple[str, tuple[str, ...]]] = [("attempt_days", ATTEMPT_COLUMNS), ("refused", REFUSED_COLUMNS)]
-    tables += [(rollup.table, ("time_ms", *rollup.names, *SUMS)) for rollup in ROLLUPS]
-    tables.append(
-        ("label_days", ("time_ms", "tenant", "workload", "environment", "deployment", "labels", "attempts"))
-    )
+    for hour in range(1, 24):
+        copy(store, ("attempt_days", "refused", "spend_hours", "spend_session_days"), f"h{hour:02d}", hour * HOUR_MS)
     with store._transaction() as connection:
-        store._room(connection, {FIRST_DAY + day})
-        for table, names in tables:
-            changed = other | (ids if table in ("attempt_days", "refused") else {})
-            columns = ", ".join(names)
-            values = ", ".join(changed.get(name, name) for name in names)
+        for table in ("spend_days", "spend_user_days"):
+            connection.execute(f"UPDATE {table} SET {', '.join(f'{name} = {name} * 24' for name in SUMS)}")
+        connection.execute("UPDATE label_days SET attempts = attempts * 24")
+    for day in range(1, DAYS):
+        copy(store, tuple(COLUMNS), f"d{day:02d}", day * DAY_MS)
+    return an_hour / spent_s
+
+
+COLUMNS: dict[str, tuple[str, ...]] = {
+    "attempt_days": ATTEMPT_COLUMNS,
+    "refused": REFUSED_COLUMNS,
+    **{rollup.table: ("time_ms", *rollup.names, *SUMS) for rollup in ROLLUPS},
+    "label_days": ("time_ms", "tenant", "workload", "environment", "deployment", "labels", "attempts"),
+}
+
+
+def copy(store: SqlStore, tables: tuple[str, ...], mark: str, later_ms: int) -> None:
+    """What there is of the first hour, or of the first day, once more at another time, as other calls and sessions."""
+    span_ms = DAY_MS if later_ms % DAY_MS == 0 else HOUR_MS
+    begin_ms = FIRST_DAY * DAY_MS
+    with store._transaction() as connection:
+        store._room(connection, {(begin_ms + later_ms) // DAY_MS})
+        for table in tables:
+            changed = {
+                "session": f"session || '-{mark}'",
+                "time_ms": f"time_ms + {later_ms}",
+            }
+            which = f"time_ms < {begin_ms + span_ms}"
+            if table == "spend_session_days" and span_ms == HOUR_MS:
+                changed["time_ms"] = "time_ms"
+                which = "session NOT LIKE '%-h__'"
+            if table == "attempt_days":
+                changed["attempt_id"] = f"substr(attempt_id, 1, 20) || '{mark}' || substr(attempt_id, 21)"
+            names = COLUMNS[table]
+            columns, values = ", ".join(names), ", ".join(changed.get(name, name) for name in names)
             if table == "refused":
-                columns, values = f"chain, position, place, {columns}", f"'day-{day}', position, place, {values}"
-            which = f"time_ms < {(FIRST_DAY + 1) * DAY_MS} ORDER BY time_ms"
+                columns, values = f"chain, position, place, {columns}", f"'{mark}' || chain, position, place, {values}"
             connection.execute(f"INSERT INTO {table} ({columns}) SELECT {values} FROM {table} WHERE {which}")
 
 
@@ -127,7 +147,7 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     yield "page of attempts, deep", lambda: store.attempts_page(month, deep, 50)
     yield "page of attempts, nothing matches", lambda: store.attempts_page(AttemptFilter(team="nobody"), None, 50)
     yield "page of refusals, deep", lambda: store.refused_page(month, deep, 50)
-    yield "attempts of one call", lambda: store.attempts_of("r29_6912ab34c0ffee1100000040")
+    yield "attempts of one call", lambda: store.attempts_of("req_6912ab34c0ffee11d2900000040")
     in_force = _in_force()
     facts = Facts(now_ms, "v", 1, 1, 1, 0, "", (), Metrics(), (), "signalbox.yaml", ())
     scope, team = Scope(), Scope("default", tuple(f"k{number:011d}" for number in range(20)))
@@ -139,7 +159,10 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     yield "console: deployments", lambda: deployments.deployments(store, in_force, facts, scope)
     yield "console: paces", lambda: recent.paces(store, scope, "deployment")
     yield "console: requests, filtered", lambda: requests.requests(store, page, scope)
-    yield "console: one call", lambda: requests.one_call(store, in_force, scope, "r29_6912ab34c0ffee1100000040", None)
+    yield (
+        "console: one call",
+        lambda: requests.one_call(store, in_force, scope, "req_6912ab34c0ffee11d2900000040", None),
+    )
     yield "console: compliance", lambda: compliance.compliance(store, in_force, scope, "restricted", 30, now_ms)
     today = time.strftime("%Y-%m-%d", time.gmtime(now_ms / 1000))
     for by in ("workload", "key_id"):

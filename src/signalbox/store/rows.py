@@ -69,7 +69,8 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
     """The row of an attempt, ended or still open, in the order of ATTEMPT_COLUMNS."""
     return (
         opened.attempt_id,
-        opened.call_id,
+        # Said twice, it would be a tenth of the row.
+        "" if opened.attempt_id == f"{opened.call_id}-{opened.attempt}" else opened.call_id,
         opened.time_ms,
         opened.tenant,
         opened.team,
@@ -144,6 +145,7 @@ def _int32(value: int) -> int:
 
 def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
     fields = dict(zip(ATTEMPT_COLUMNS, values, strict=True))
+    fields["call_id"] = fields["call_id"] or fields["attempt_id"].rpartition("-")[0]
     fields["labels"] = names_of(fields["labels"])
     fields["usage_unknown"] = names_of(fields["usage_unknown"])
     fields["stream"] = bool(fields["stream"])
