@@ -84,7 +84,7 @@ async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
 
 PAGES = [
     path for method, path in MAY if method == "GET" and not path.startswith("/api/") and "{" not in path
-    and path not in ("/metrics", "/compliance/evidence.zip")
+    and path not in ("/metrics", "/compliance/evidence.zip", "/spend.parquet")
 ]  # fmt: skip
 
 

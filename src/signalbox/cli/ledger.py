@@ -14,6 +14,7 @@ import msgspec
 
 from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.control.readings.reconciled import reconciled
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, Store
@@ -23,7 +24,6 @@ from signalbox.ledger.forecast import forecast
 from signalbox.ledger.parquet import export
 from signalbox.ledger.provider_export import read_export
 from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
-from signalbox.ledger.reconcile import reconcile
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import Report, verify
 
@@ -87,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
 
 def _reconcile(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     charges = read_export(options.file)
-    found = reconcile(charges, store.attempts(_asked(options, state, store)))
+    found = reconciled(store, charges, _asked(options, state, store))
     if options.json:
         print(msgspec.json.encode(found).decode())
         return 0 if found.good else 1

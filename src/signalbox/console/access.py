@@ -8,7 +8,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from signalbox.console.forms import BadForm, read_form
+from signalbox.console.forms import BadForm, read_form, read_upload
 from signalbox.console.sessions import COOKIE, Session, Sessions, from_here, same
 from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.reading_room import RoomIsFull
@@ -44,6 +44,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/workloads/{name:path}"): EVERYBODY,
     ("GET", "/api/deployments"): EVERYBODY,
     ("GET", "/api/spend"): EVERYBODY,
+    ("GET", "/api/spend.parquet"): EVERYBODY,
+    ("POST", "/api/spend/reconcile"): WATCHERS,
     ("GET", "/api/compliance"): WATCHERS,
     ("POST", "/api/verify"): WATCHERS,
     ("GET", "/api/evidence"): frozenset({"admin", "auditor"}),
@@ -69,6 +71,9 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/compliance/evidence.zip"): frozenset({"admin", "auditor"}),
     ("GET", "/spend"): EVERYBODY,
     ("GET", "/spend.csv"): EVERYBODY,
+    ("GET", "/spend.parquet"): EVERYBODY,
+    ("GET", "/spend/reconcile"): WATCHERS,
+    ("POST", "/spend/reconcile"): WATCHERS,
     ("GET", "/keys"): EVERYBODY,
     ("POST", "/keys"): frozenset({"admin", "developer"}),
     ("POST", "/keys/{id}/rotate"): frozenset({"admin", "developer"}),
@@ -88,6 +93,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/requests/{id}"): EVERYBODY,
     ("POST", "/sign-out"): EVERYBODY,
 }
+# Forms that hold a file.
+UPLOADS = frozenset({("POST", "/spend/reconcile")})
 # What needs no credential at all.
 OPEN = frozenset({("GET", "/healthz"), ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in")})
 
@@ -123,7 +130,7 @@ def guarded(office: KeyOffice, method: str, path: str, endpoint: Endpoint) -> Ca
             return refused(403, "forbidden", f"The role {actor.role} may not do this.")
         try:
             return await endpoint(request, actor)
-        except ConfigError as error:
+        except (ConfigError, BadForm) as error:
             return refused(400, "invalid_request", str(error))
         except (LedgerError, StoreError):
             return refused(503, "unavailable", "The ledger or the store cannot be used; nothing was done.")
@@ -155,7 +162,7 @@ class Doors:
                     said = f"The role {visit.actor.role} may not see or do this."
                     return self._excuse(request, visit, 403, "Not for this role", said)
                 if method == "POST":
-                    form = await read_form(request)
+                    form = await (read_upload if (method, path) in UPLOADS else read_form)(request)
                     if not from_here(request) or not same(form.pop("csrf", ""), visit.session.csrf):
                         said = "This form is stale, or was not made by this console. Nothing was done; open it again."
                         return self._excuse(request, visit, 403, "Form refused", said)

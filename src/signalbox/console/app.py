@@ -17,6 +17,7 @@ from starlette.routing import Route
 
 from signalbox import __version__
 from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
+from signalbox.console.bill_pages import BillPages
 from signalbox.console.caches import CachePages
 from signalbox.console.desk import Desk
 from signalbox.console.headers import BrowserHeaders
@@ -79,6 +80,7 @@ class Console:
         self._routing = RoutingPages(self._desk)
         self._proof = ProofPages(self._desk)
         self._money = MoneyPages(self._desk)
+        self._bills = BillPages(self._desk)
         self._house = HousePages(self._desk)
         self._playground = Playground(self._desk, gateway)
         self._sessions = Sessions(time.monotonic)
@@ -137,6 +139,8 @@ class Console:
             self._route("GET", "/api/config/versions", self._routing.versions_json),
             self._route("POST", "/api/config/rollback", self._routing.roll_back_json),
             self._route("GET", "/api/spend", self._money.spend_json),
+            self._route("GET", "/api/spend.parquet", self._money.spend_parquet_api),
+            self._route("POST", "/api/spend/reconcile", self._bills.reconcile_json),
             self._route("GET", "/api/compliance", self._proof.compliance_json),
             self._route("POST", "/api/verify", self._proof.verify_json),
             self._route("GET", "/api/evidence", self._proof.evidence_json),
@@ -168,6 +172,9 @@ class Console:
             self._page("GET", "/planner", self._proof.planner),
             self._page("GET", "/spend", self._money.spend),
             self._page("GET", "/spend.csv", self._money.spend_csv),
+            self._page("GET", "/spend.parquet", self._money.spend_parquet),
+            self._page("GET", "/spend/reconcile", self._bills.show),
+            self._page("POST", "/spend/reconcile", self._bills.reconcile),
             self._page("GET", "/keys", self._money.keys),
             self._page("POST", "/keys", self._money.create),
             self._page("POST", "/keys/{id}/rotate", self._money.rotate),

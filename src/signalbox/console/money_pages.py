@@ -72,6 +72,24 @@ class MoneyPages:
             headers={"content-disposition": f'attachment; filename="{name}"'},
         )
 
+    async def spend_parquet(self, request: Request, visit: Visit) -> Response:
+        return await self._parquet(request, visit.actor)
+
+    async def spend_parquet_api(self, request: Request, actor: Actor) -> Response:
+        return await self._parquet(request, actor)
+
+    async def _parquet(self, request: Request, actor: Actor) -> Response:
+        scope, asked = await self._desk.office.scope(actor), self._asked(dict(request.query_params))
+        content = await self._desk.read(
+            lambda store, now: money.as_parquet(money.spend(store, asked, scope, self._desk.now_ms()))
+        )
+        name = f"spend-{asked.by}-{asked.since}-{asked.until}.parquet"
+        return Response(
+            content,
+            media_type="application/vnd.apache.parquet",
+            headers={"content-disposition": f'attachment; filename="{name}"'},
+        )
+
     def _asked(self, query: dict[str, str]) -> money.Asked:
         return money.read_asked(query, datetime.fromtimestamp(self._desk.now_ms() / 1000, UTC).date())
 

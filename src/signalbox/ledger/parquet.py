@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Iterator
-from datetime import datetime
+from collections.abc import Iterable, Iterator
+from datetime import date, datetime
 from decimal import Decimal
 from itertools import islice
 from pathlib import Path
@@ -26,11 +26,7 @@ _TEXTS = (
 
 def export(rows: Iterator[dict[str, object]], path: Path) -> int:
     """Writes rows as `ledger.query` gives them and returns how many. Raises ConfigError without the extra."""
-    try:
-        arrow: Any = importlib.import_module("pyarrow")
-        parquet: Any = importlib.import_module("pyarrow.parquet")
-    except ImportError:
-        raise ConfigError(["Parquet needs an extra: install signalbox[parquet]."]) from None
+    arrow, parquet = _extra()
     text = arrow.string()
     fields: list[Any] = [arrow.field("time", arrow.timestamp("ms", "UTC")), arrow.field("stream", arrow.bool_())]
     fields += [arrow.field(name, text) for name in _TEXTS]
@@ -51,6 +47,27 @@ def export(rows: Iterator[dict[str, object]], path: Path) -> int:
     finally:
         fresh.unlink(missing_ok=True)
     return count
+
+
+def sums(by: str, rows: Iterable[tuple[date, str, Decimal]]) -> bytes:
+    """A small table of costs by day and one dimension, as a file. Raises ConfigError without the extra."""
+    arrow, parquet = _extra()
+    fields = [("day", arrow.date32()), (by, arrow.string()), ("cost_usd", arrow.decimal128(*_COST))]
+    columns: list[list[Any]] = [list(column) for column in zip(*rows, strict=True)] or [[], [], []]
+    sink: Any = arrow.BufferOutputStream()
+    table: Any = arrow.Table.from_arrays(
+        [arrow.array(column, kind) for column, (_, kind) in zip(columns, fields, strict=True)],
+        schema=arrow.schema(fields),
+    )
+    parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def _extra() -> tuple[Any, Any]:
+    try:
+        return importlib.import_module("pyarrow"), importlib.import_module("pyarrow.parquet")
+    except ImportError:
+        raise ConfigError(["Parquet needs an extra: install signalbox[parquet]."]) from None
 
 
 def _columns(batch: list[dict[str, object]], names: list[str]) -> dict[str, list[object]]:

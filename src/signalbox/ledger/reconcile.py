@@ -69,7 +69,8 @@ class _Side:
 
 
 def reconcile(charges: Sequence[Charge], attempts: Iterable[AttemptRow]) -> Reconciliation:
-    """Day by day and model by model; what a provider books a day earlier or later is matched with that day."""
+    """Day by day and model by model; what a provider books a day earlier or later is matched with that day. Of days
+    that the bill says nothing of, only what is matched so counts."""
     ledger, attempt_place = _ledger(attempts, {charge.attempt_id for charge in charges if charge.attempt_id})
     billed: dict[Place, Decimal] = defaultdict(Decimal)
     lines: dict[Place, list[int]] = defaultdict(list)
@@ -82,19 +83,20 @@ def reconcile(charges: Sequence[Charge], attempts: Iterable[AttemptRow]) -> Reco
     for place, amount in used.items():
         explained[place] += amount
     _neighbours(billed, ledger, used, explained)
-    rest = _rest(billed, ledger, used, explained, lines)
+    covered = _covered(billed, ledger, used)
+    rest = _rest(billed, covered, used, explained, lines)
     total, matched = sum(billed.values(), Decimal(0)), sum(explained.values(), Decimal(0))
     share = matched / total if total > 0 else Decimal(1)
     return Reconciliation(
         billed_usd=_text(total),
-        ledger_usd=_text(sum((side.cost for side in ledger.values()), Decimal(0))),
+        ledger_usd=_text(sum((side.cost for side in covered.values()), Decimal(0))),
         explained_usd=_text(matched),
         explained_share=_text(share.quantize(Decimal("0.000001"))),
         good=share >= GOOD_SHARE,
         groups=_groups(ledger, used),
         unexplained=tuple(rest),
-        unpriced=sum(side.unpriced for side in ledger.values()),
-        estimated=sum(side.estimated for side in ledger.values()),
+        unpriced=sum(side.unpriced for side in covered.values()),
+        estimated=sum(side.estimated for side in covered.values()),
     )
 
 
@@ -141,6 +143,14 @@ def _neighbours(
                 moved = min(missing, side.cost - used[near])
                 used[near] += moved
                 explained[place] += moved
+
+
+def _covered(
+    billed: dict[Place, Decimal], ledger: dict[Place, _Side], used: dict[Place, Decimal]
+) -> dict[Place, _Side]:
+    """What the ledger has for the days of the bill, and what lies beside them but explains it."""
+    first, last = min((place.day for place in billed), default=""), max((place.day for place in billed), default="9999")
+    return {place: side for place, side in ledger.items() if first <= place.day <= last or used[place]}
 
 
 def _rest(

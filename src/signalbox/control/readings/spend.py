@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
@@ -13,6 +13,7 @@ from signalbox.core.errors import ConfigError
 from signalbox.core.ports import AttemptFilter, AttemptSum, Store
 from signalbox.core.usage import PICO, usd
 from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
+from signalbox.ledger.parquet import sums
 
 # What rollups know; users, sessions and tags are asked of attempts, by `signalbox ledger query`.
 BY = ("workload", "deployment", "environment", "team", "tenant", "key_id", "model", "api", "state", "usage_source")
@@ -131,21 +132,29 @@ def _forecast(store: Store, scope: Scope, now_ms: int) -> Forecast | None:
     """Of the month, for everything within the scope; None without any spend to go by."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     first = min(now.date().replace(day=1), now.date() - timedelta(days=DAYS_BACK))
-    sums = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=_ms(first))), "day")
-    if not sums:
+    days = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=_ms(first))), "day")
+    if not days:
         return None
     part = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() / 86_400
-    return forecast({one.group: Decimal(one.cost_pico) / PICO for one in sums}, now.date(), part)
+    return forecast({one.group: Decimal(one.cost_pico) / PICO for one in days}, now.date(), part)
 
 
 def csv_rows(found: Spend) -> list[list[object]]:
-    """Heading and one row a day and group that cost or did anything."""
-    rows: list[list[object]] = [["day", found.asked.by, "cost_usd"]]
+    """Heading and one row a day and group that cost anything."""
+    return [["day", found.asked.by, "cost_usd"], *([day, name, usd(pico)] for day, name, pico in _cells(found))]
+
+
+def as_parquet(found: Spend) -> bytes:
+    """The same rows as a Parquet file, costs exact. Raises ConfigError without the extra."""
+    rows = ((date.fromisoformat(day), name, Decimal(pico) / PICO) for day, name, pico in _cells(found))
+    return sums(found.asked.by, rows)
+
+
+def _cells(found: Spend) -> Iterator[tuple[str, str, int]]:
     for group in found.groups:
         for day, pico in zip(found.days, group.days, strict=True):
             if pico:
-                rows.append([day, group.name, usd(pico)])
-    return rows
+                yield day, group.name, pico
 
 
 def _ms(day: date) -> int:
