@@ -255,7 +255,7 @@ async def test_the_rules_say_where_transformed_content_may_go(tmp_path: Path) ->
                 assert b"jane.roe@example.org" in answer.body
                 assert b"EMAIL_" not in answer.body
         for entry in box.sim.log.entries:
-            assert b"jane.roe" not in json.dumps(entry.public()).encode()
+            assert b"jane.roe" not in entry.body
         refused = await box.request("/v1/chat/completions", chat("mail jane.roe@example.org") | {"model": "shut"})
         assert (refused.status, refused.json["error"]["code"]) == (400, "no_permitted_placement")
         card = await box.request("/v1/chat/completions", chat("card 4111 1111 1111 1111") | {"model": "open"})

@@ -128,7 +128,26 @@ class NoPersonalData(GuardSettings, frozen=True, tag="no-personal-data"):
 
 
 class ValidJson(GuardSettings, frozen=True, tag="valid-json"):
-    """Guard `valid-json`: records answers that are not the JSON which their call asked for."""
+    """Guard `valid-json`: answers that are not the JSON that was asked for, or do not fit its schema, or a tool's."""
+
+    repair: Annotated[
+        bool,
+        Meta(
+            description="Such an answer is asked for once more, with what was wrong with it: an attempt like any "
+            "other, within the attempts, the time and the money of its call."
+        ),
+    ] = False
+    unfit: Annotated[
+        Literal["pass", "refuse"],
+        Meta(description="What becomes of one that does not fit in the end: it passes, on record, or is an error."),
+    ] = "pass"
+    hold_streams: Annotated[
+        bool,
+        Meta(
+            description="Streams of calls that ask for JSON or declare tools are held until they are whole, so that "
+            "they can be asked for again or refused; otherwise they are only recorded."
+        ),
+    ] = False
 
 
 class Signals(GuardSettings, frozen=True, tag="signals"):

@@ -26,7 +26,8 @@ SignalboxError
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
  │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
- │   │   └─ Quarantined       502  the body broke several upstreams and is not sent again for a while
+ │   │   ├─ Quarantined       502  the body broke several upstreams and is not sent again for a while
+ │   │   └─ AnswerUnfit       502  the answer does not fit the schema that was asked for, and is refused
  │   ├─ DeadlineTooShort      504  no placement has ever answered as quickly as this caller asks for
  │   ├─ UpstreamTimeout       504  the upstream did not answer in the time its deployment allows
  │   ├─ UpstreamRejected      4xx  the upstream refused what the caller sent, told across dialects
@@ -256,6 +257,11 @@ class BadGateway(CallError):
 
 class Quarantined(BadGateway):
     code = "quarantined_request"
+    should_retry = False
+
+
+class AnswerUnfit(BadGateway):
+    code = "answer_does_not_fit"
     should_retry = False
 
 

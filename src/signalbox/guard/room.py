@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from signalbox.config.schema_guards import ValidJson
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard, Vault
 from signalbox.guard.table import GUARDS
@@ -9,14 +10,17 @@ from signalbox.guard.table import GUARDS
 
 class GuardSet:
     """The guards of one workload: those that look at requests, in the order of the file, and those that look at
-    answers, in the order in which answers pass them."""
+    answers, in the order in which answers pass them. json: what becomes of an answer that does not fit its schema; None
+    where that is only looked at."""
 
-    __slots__ = ("answers", "requests")
+    __slots__ = ("answers", "json", "requests")
 
     def __init__(self, guards: list[Guard]) -> None:
         self.requests: list[tuple[Guard, RequestGuard]] = [(one, one.request) for one in guards if one.request]
         ordered = sorted(guards, key=lambda one: one.order)
         self.answers: list[tuple[Guard, AnswerGuard]] = [(one, one.answer) for one in ordered if one.answer]
+        declared = [one.use.options for one in guards if isinstance(one.use.options, ValidJson)]
+        self.json = next((one for one in declared if one.repair or one.unfit == "refuse"), None)
 
 
 class GuardRoom:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import caching, cascading, deadline, deciding, guarding, rescue
+from signalbox.pipeline import caching, cascading, deadline, deciding, guarding, repairing, rescue
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import of_models
@@ -39,4 +39,8 @@ async def ask(call: Call, reply: Reply, stages: Stages) -> None:
     """What comes between a client and the attempts, from the client inwards, where a workload asks for it."""
     reply = guarding.through(call, reply, stages)
     reply = rescue.through(call, reply, stages)
-    await (pursue if call.workload.cascade is None else cascading.pursue)(call, reply, stages)  # 6 and 7
+    onward = pursue if call.workload.cascade is None else cascading.pursue
+    if call.workload.guards:
+        await repairing.through(call, reply, stages, onward)
+    else:
+        await onward(call, reply, stages)  # 6 and 7

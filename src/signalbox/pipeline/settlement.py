@@ -95,7 +95,7 @@ def _cost(this: Attempt, usage: Usage, source: str) -> int | None:
 def verdicts_of(call: Call, stages: Stages) -> dict[str, int]:
     """What guards said since the last row of the call was settled."""
     guarded = call.guarded
-    if guarded is None:
+    if guarded is None or not guarded.counts:
         return {}
     counts, guarded.counts = guarded.counts, {}
     for name, count in counts.items():

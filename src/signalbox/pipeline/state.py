@@ -11,6 +11,11 @@ from signalbox.policy.budgets import Hold
 from signalbox.upstream.transport import UpstreamResponse
 
 
+def counted(call: Call, own: Call) -> None:
+    """The attempts of a call of our own that has gone on counting where this one was are its own."""
+    call.attempts = own.attempts
+
+
 class Attempt:
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
