@@ -12,6 +12,7 @@ from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Deployment, Environment, Retries, Snapshot, Workload
 from signalbox.core.usage import Rates, Tariff, Usage, Window
 from signalbox.policy import rule_index
+from signalbox.pricing.cost import gpu_rates
 from signalbox.routing.router import Needs, Router, serves
 from signalbox.routing.strategies import LOOK_EVERY, STRATEGIES, TIMED_MIN, Paces, Situation, expected_pico
 from signalbox.routing.trails import STAY_NS, TRAILS_MAX, WARM_NS, Trails, cached_tokens
@@ -237,6 +238,15 @@ def test_the_cheapest_is_cheapest_for_this_call_with_its_cached_beginning() -> N
     exact = 2_000 * 1000 + 8_000 * 100 + 100 * 2000
     told = Situation(tokens_in=10_000, tokens_out=100, stayed="d0", cached=8_000)
     assert expected_pico(deployment(0, rates=dear), told) == exact
+
+
+def test_gpus_of_ones_own_count_as_what_a_call_adds_to_their_bill() -> None:
+    """Their hours are paid for whether they serve it or not."""
+    owned = gpu_rates("9.75", 8, 100)
+    task = workload(strategy="cheapest")
+    judge = router([deployment(0, rates=Rates(tokens_in=1, tokens_out=1)), deployment(1, rates=owned)], task)
+    assert owned.tokens_in > 1
+    assert names(judge.decide(task, 3, Needs("chat"), None)) == ["d1", "d0"]
 
 
 def test_long_prompts_and_hours_have_their_own_prices() -> None:

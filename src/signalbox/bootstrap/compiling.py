@@ -15,6 +15,7 @@ from signalbox.control.supervisor import Checked
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.room import GuardRoom
 from signalbox.policy.check import counts, due
+from signalbox.policy.prices import held_gpus
 from signalbox.policy.rules import compile_snapshot
 from signalbox.pricing.catalogue import changes_after, rates
 from signalbox.pricing.tariff import published
@@ -74,4 +75,9 @@ def checked(text: Text, generation: int) -> Checked:
         declared.config.telemetry,
         declared.config.alerts,
         snapshot.issuers,
+        gpus={
+            name: (target.environment, target.model, steps)
+            for name, target in declared.deployments.items()
+            if (steps := held_gpus(name, target, declared.config))
+        },
     )

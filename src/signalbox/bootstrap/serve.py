@@ -30,6 +30,7 @@ from signalbox.control.state import StateDir, admin_secret, confirm_pepper
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
 from signalbox.control.treasury import Treasury, end_dead_leases
+from signalbox.control.true_up import Closer
 from signalbox.core.ports import Store
 from signalbox.core.secret import Secret
 from signalbox.ledger.journal import new_chain
@@ -84,6 +85,7 @@ async def _serve(options: ServeOptions) -> int:
     _obey_hangup(supervisor)
     key_sets = KeySets(supervisor, state.key_sets, log)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
+    closer = Closer(supervisor, store, state.journal, now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms)
     gateway = Gateway(own_host(options.host), listener.getsockname()[1])
     console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
@@ -101,7 +103,8 @@ async def _serve(options: ServeOptions) -> int:
             found=found,
         )
     )
-    beside = [asyncio.get_running_loop().create_task(each) for each in (attendant.run(), key_sets.run())]
+    running = (attendant.run(), key_sets.run(), closer.run())
+    beside = [asyncio.get_running_loop().create_task(each) for each in running]
     await supervisor.run()
     for task in beside:
         task.cancel()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import cast
@@ -21,6 +21,7 @@ from signalbox.core.ports import DIMENSIONS, AttemptFilter, Store
 from signalbox.core.usage import PICO
 from signalbox.ledger import actions, checkpoint
 from signalbox.ledger.forecast import forecast
+from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import export
 from signalbox.ledger.provider_export import read_export
 from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
@@ -39,7 +40,9 @@ _SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    verbs = parser.add_subparsers(dest="what", metavar="query|verify|actions|reconcile|forecast|export", required=True)
+    verbs = parser.add_subparsers(
+        dest="what", metavar="query|verify|actions|reconcile|forecast|export|gpus", required=True
+    )
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
         asked.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
@@ -63,10 +66,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     told = verbs.add_parser("forecast", help="the rate of spending, and what the month will have cost")
     written = verbs.add_parser("export", help="attempts as a file for other programs")
     written.add_argument("--parquet", type=Path, required=True, metavar="FILE", help="the file to write")
+    owned = verbs.add_parser("gpus", help="GPUs of one's own by day: what they cost, and what of it calls were charged")
+    owned.add_argument("--since", help="the first UTC day; 30 days ago when left out")
+    owned.add_argument("--until", help="the last UTC day; today when left out")
     for sub in (matched, told, written):
         for name in FILTERS:
             sub.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
-    for sub in (asked, checked, acted, matched, told, written):
+    for sub in (asked, checked, acted, matched, told, written, owned):
         add_state_dir(sub)
         add_json(sub)
         add_config(sub)
@@ -117,6 +123,27 @@ def _export(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     written = export(map(attempt_dict, store.attempts(_asked(options, state, store))), options.parquet)
     print(msgspec.json.encode({"rows": written}).decode() if options.json else f"{written} attempts written")
     return 0
+
+
+def _gpus(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    """The figures of the console's page, with what the journal holds shipped first."""
+    Shipping(store, state.journal).ship_once()
+    today = datetime.now(UTC).date()
+    until = _day("until", options.until, today)
+    since = _day("since", options.since, until - timedelta(days=29))
+    if not since <= until < since + timedelta(days=400):
+        raise ConfigError(["since: has to be before until, and at most 400 days."])
+    for day in owned_days(store, since, until):
+        row = gpu_day(day)
+        print(msgspec.json.encode(row).decode() if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
+    return 0
+
+
+def _day(name: str, text: str | None, otherwise: date) -> date:
+    try:
+        return date.fromisoformat(text) if text else otherwise
+    except ValueError:
+        raise ConfigError([f"{name}: {text!r} is no date. Write 2026-11-20."]) from None
 
 
 def _asked(options: argparse.Namespace, state: StateDir, store: Store) -> AttemptFilter:
@@ -198,6 +225,7 @@ _RUN: dict[str, Callable[[argparse.Namespace, StateDir, Store], int]] = {
     "reconcile": _reconcile,
     "forecast": _forecast,
     "export": _export,
+    "gpus": _gpus,
 }
 
 

@@ -33,6 +33,7 @@ from signalbox.core.link import (
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
+from signalbox.pricing.owned import Step
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Export, Metrics, counters, merge
 from signalbox.telemetry.process import usage_now
@@ -50,7 +51,8 @@ class Checked(msgspec.Struct, frozen=True):
 
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
     runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
-    issuers: what goes on beside it needs.
+    issuers: what goes on beside it needs. gpus: what is held of GPUs, by deployment: its environment, its model, and
+    since when how many.
     """
 
     version: str
@@ -63,6 +65,7 @@ class Checked(msgspec.Struct, frozen=True):
     telemetry: Telemetry = Telemetry()
     alerts: Alerts = Alerts()
     issuers: tuple[Issuer, ...] = ()
+    gpus: dict[str, tuple[str, str, tuple[Step, ...]]] = {}
 
 
 class Shipping(Protocol):

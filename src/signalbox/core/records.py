@@ -10,6 +10,8 @@ from signalbox.core.usage import Rates, Usage
 SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown"
 # Of a row that is no attempt: a kept answer was given, nothing left, and nobody is billed.
 CACHED = "cached"
+# Neither are these, which bring the sum of a day of one's own GPUs to what they cost.
+IDLE, TRUE_UP = "idle", "true-up"
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):

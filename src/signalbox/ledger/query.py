@@ -8,10 +8,10 @@ from datetime import UTC, date, datetime, time, timedelta
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Store
-from signalbox.core.records import CACHED, CANCELLED, FAILED, SETTLED, UNKNOWN, Refused
+from signalbox.core.records import CACHED, CANCELLED, FAILED, IDLE, SETTLED, TRUE_UP, UNKNOWN, Refused
 from signalbox.core.usage import usd
 
-STATES = (SETTLED, FAILED, CANCELLED, UNKNOWN, CACHED, "open")
+STATES = (SETTLED, FAILED, CANCELLED, UNKNOWN, CACHED, IDLE, TRUE_UP, "open")
 # What is asked of attempts only: a call that was refused had none.
 OF_ATTEMPTS = ("deployment", "environment", "state")
 FILTERS = ("since", "until", "tenant", "team", "key", "workload", "deployment", "environment", "label", "state")

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 
+import msgspec
+
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target
 from signalbox.config.prices import discount, in_usd, price_days, price_on, rates_of, tariff_of
-from signalbox.core.usage import Rates, Tariff
+from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.pricing.cost import FREE
+from signalbox.pricing.owned import Step
 from signalbox.pricing.tariff import scaled, times
 
 # The rates of a provider's model on a day (UTC), or None when nobody knows them; what else may hold then; and the
@@ -56,6 +59,24 @@ def _before_contracts(
     if rates is None:
         return Rates(priced=False), None
     return rates, tariff_for(target.catalogue, target.model, today)
+
+
+def held_gpus(name: str, target: Target, config: schema.Config) -> tuple[Step, ...]:
+    """What is held for a deployment whose price is that of GPU-hours, by the dates of its prices and contracts; empty
+    for any other."""
+    if not isinstance(target.price, tuple) or all(price.gpu_hour_usd is None for price in target.price):
+        return ()
+    steps: list[Step] = []
+    for day in (None, *sorted(set(price_days(config)))):
+        from_ms = 0 if day is None else round(datetime.combine(day, time(), UTC).timestamp() * 1000)
+        price = price_on(target.price, day or date.min)
+        step = Step(from_ms, 0, 0)
+        if price is not None and price.gpu_hour_usd is not None:
+            gpus = price.gpus_per_replica * max(1, len(target.replicas))
+            step = Step(from_ms, gpus, int(price.gpu_hour_usd * PICO), discount(config, name, day or date.min))
+        if not steps or msgspec.structs.replace(steps[-1], from_ms=from_ms) != step:
+            steps.append(step)
+    return tuple(steps)
 
 
 def next_change(declared: Declared, today: date, changes_after: ChangesAfter) -> date | None:

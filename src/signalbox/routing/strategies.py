@@ -77,9 +77,12 @@ def _dearness(deployment: Deployment, known: Situation) -> tuple[bool, int]:
 
 
 def expected_pico(deployment: Deployment, known: Situation) -> int | None:
-    """What a call is expected to cost at a deployment, in pico-dollars; None where that is unpriced."""
+    """What a call is expected to add to the bill at a deployment, in pico-dollars; None where that is unpriced. GPUs of
+    one's own cost the same whether they serve it or not, so that nothing is added."""
     if not deployment.rates.priced:
         return None
+    if deployment.rates.gpu_ns:
+        return 0
     cached = min(known.cached, known.tokens_in) if deployment.name == known.stayed else 0
     usage = Usage(tokens_in=known.tokens_in - cached, cache_read=cached, tokens_out=known.tokens_out)
     return charge(usage, deployment.rates, deployment.tariff, known.time_ms)

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from signalbox.core.ports import AttemptFilter, AttemptRow, VirtualKey
-from signalbox.core.records import Opened, Refused, Settled
+from signalbox.core.records import TRUE_UP, Opened, Refused, Settled
 
 OPEN = "open"
 # A database's integers end at 2**63; a provider that reports such counts is wrong, but its record must not stop the
@@ -118,7 +118,8 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
         *(count for _, count in usage.rare),
     )
     rare = dict(usage.rare)
-    if max(counts) > TOKENS_MAX or min(counts) < 0 or (cost is not None and not 0 <= cost <= INT64_MAX):
+    least = -INT64_MAX if settled.state == TRUE_UP else 0
+    if max(counts) > TOKENS_MAX or min(counts) < 0 or (cost is not None and not least <= cost <= INT64_MAX):
         counts = tuple(min(max(count, 0), TOKENS_MAX) for count in counts)
         rare = {name: min(max(count, 0), TOKENS_MAX) for name, count in usage.rare}
         cost, unknown = None, (*unknown, OUT_OF_RANGE)

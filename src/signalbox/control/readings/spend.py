@@ -13,6 +13,7 @@ from signalbox.core.errors import ConfigError
 from signalbox.core.ports import AttemptFilter, AttemptSum, Store
 from signalbox.core.usage import PICO, usd
 from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
+from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import sums
 
 # What rollups know; users, sessions and tags are asked of attempts, by `signalbox ledger query`.
@@ -53,7 +54,8 @@ class Group(msgspec.Struct):
 
 
 class Spend(msgspec.Struct, frozen=True):
-    """groups: the costliest first. drawn: the first of them, and the rest as one. days: ISO."""
+    """groups: the costliest first. drawn: the first of them, and the rest as one. days: ISO. gpus: GPUs of one's own,
+    each day of each deployment, the latest first; only for who sees everything, unfiltered."""
 
     asked: Asked
     days: list[str]
@@ -62,6 +64,7 @@ class Spend(msgspec.Struct, frozen=True):
     total_pico: int
     unpriced: int
     forecast: Forecast | None
+    gpus: list[dict[str, object]] = []
 
 
 def read_asked(query: Mapping[str, str], today: date) -> Asked:
@@ -107,6 +110,9 @@ def spend(store: Store, asked: Asked, scope: Scope, now_ms: int) -> Spend:
         sum(group.cost_pico for group in ranked),
         sum(group.unpriced for group in ranked),
         _forecast(store, scope, now_ms),
+        [gpu_day(day) for day in owned_days(store, asked.since, asked.until)]
+        if scope.whole and not asked.filters
+        else [],
     )
 
 
