@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import postgres
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store, VirtualKey
+from signalbox.core.ports import DIMENSIONS, AttemptFilter, SealedEntry, ShipMark, Store, VirtualKey
 from signalbox.core.records import ConfigLoaded, Opened, Progress, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, open_store
@@ -390,3 +390,46 @@ def test_any_batching_gives_the_same_ledger(fresh: Callable[[], str], data: st.D
             _ship(store, *shuffled[:size], chain=chain)
             del shuffled[:size]
         assert [(row.attempt_id, row.cost_pico) for row in store.attempts(ALL)] == [(f"a{n}", n) for n in range(8)]
+
+
+# --- what conversations keep sealed
+
+
+def _sealed(number: int, name: int | None = None) -> SealedEntry:
+    return SealedEntry(b"m%d" % number, b"n%d" % (number if name is None else name), b"s%d" % number)
+
+
+def test_what_conversations_keep_is_settled_once_and_expires(store: Store) -> None:
+    now = BASE_MS
+    assert store.sealed_entries(b"c", now, now + 10) == []
+    assert store.seal_entries(b"c", [_sealed(1), _sealed(2)], now, now + 10, 9) == [b"s1", b"s2"]
+    # The first with a mark or a name wins, and everybody is told the same.
+    other = SealedEntry(b"m2", b"n9", b"other")
+    assert store.seal_entries(b"c", [other, _sealed(3, name=1), _sealed(4)], now, now + 10, 9) == [b"s1", b"s2", b"s4"]
+    assert store.sealed_entries(b"d", now, now + 10) == []
+    with pytest.raises(ValueError, match="too much"):
+        store.seal_entries(b"c", [_sealed(5)], now, now + 10, 3)
+    # Whoever reads it keeps it alive.
+    assert len(store.sealed_entries(b"c", now + 9, now + 20)) == 3
+    assert len(store.sealed_entries(b"c", now + 19, now + 21)) == 3
+    assert store.sealed_entries(b"c", now + 21, now + 40) == []
+    assert store.seal_entries(b"c", [_sealed(7)], now + 21, now + 30, 9) == [b"s7"]
+    store.forget_sealed(now + 30)
+    assert store.sealed_entries(b"c", now, now + 40) == []
+
+
+def test_those_who_seal_at_the_same_time_agree(store: Store) -> None:
+    told: list[list[bytes]] = []
+
+    def seal(own: int) -> None:
+        new = [SealedEntry(b"m%d" % at, b"n%d-%d" % (at, own), b"s%d-%d" % (at, own)) for at in range(20)]
+        told.append(store.seal_entries(b"c", new, BASE_MS, BASE_MS + 1000, 99))
+
+    threads = [threading.Thread(target=seal, args=(own,)) for own in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(told) == 4
+    assert all(one == told[0] for one in told)
+    assert len(told[0]) == 20

@@ -307,6 +307,22 @@ class Store(Protocol):
 
     def replace_fact(self, name: str, value: bytes) -> None: ...
 
+    def sealed_entries(self, scope: bytes, now_ms: int, expires_ms: int) -> list[bytes]:
+        """What a conversation keeps sealed, oldest first; it expires at `expires_ms` from now on."""
+        ...
+
+    def seal_entries(
+        self, scope: bytes, new: Sequence[SealedEntry], now_ms: int, expires_ms: int, entries_max: int
+    ) -> list[bytes]:
+        """Adds entries to what a conversation keeps, where nobody was first with the same mark or name, and returns
+        all that hold, the same for everybody who adds at the same time. What has expired is forgotten before. Raises
+        ValueError when that would be more than `entries_max`."""
+        ...
+
+    def forget_sealed(self, before_ms: int) -> None:
+        """Drops a bounded number of conversations that had expired."""
+        ...
+
     def lend(self, holder: str, asks: Sequence[LeaseAsk], processes: int) -> list[Lent]:
         """Takes back, lends and ends leases, all or nothing; answers in the order of the asks. What is spent and leased
         of an account never exceeds the limit that is asked under, whoever asks at the same time. processes: how many
@@ -330,6 +346,15 @@ class Store(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class SealedEntry(msgspec.Struct, frozen=True, gc=False):
+    """mark: keyed digest of what the entry is about; name: of what it is called. Both are unique in a conversation.
+    sealed: encrypted."""
+
+    mark: bytes
+    name: bytes
+    sealed: bytes
 
 
 class Errand(msgspec.Struct, frozen=True):

@@ -277,6 +277,21 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             """,
         ),
     ),
+    (
+        "what conversations keep sealed",
+        (
+            """
+            CREATE TABLE sealed_scopes (scope BLOB NOT NULL PRIMARY KEY, expires_ms INTEGER NOT NULL)
+                STRICT, WITHOUT ROWID
+            """,
+            "CREATE INDEX sealed_scopes_expiry ON sealed_scopes (expires_ms)",
+            """
+            CREATE TABLE sealed_entries (scope BLOB NOT NULL, mark BLOB NOT NULL, name BLOB NOT NULL,
+                place INTEGER NOT NULL, sealed BLOB NOT NULL, PRIMARY KEY (scope, mark)) STRICT,
+                WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

@@ -21,11 +21,12 @@ from signalbox.core.ports import (
     Mark,
     RefusedPage,
     Retention,
+    SealedEntry,
     ShipMark,
     VirtualKey,
 )
 from signalbox.core.records import Record, Refused
-from signalbox.store import budget_rows, ended, label_days, pages, rollups
+from signalbox.store import budget_rows, ended, label_days, map_rows, pages, rollups
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
@@ -264,6 +265,26 @@ class SqlStore(ABC):
                 "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
                 (name, value),
             )
+
+    # --- what conversations keep
+
+    def sealed_entries(self, scope: bytes, now_ms: int, expires_ms: int) -> list[bytes]:
+        with self._transaction() as connection:
+            found = map_rows.entries(connection, scope, now_ms)
+            if found:
+                map_rows.extend(connection, scope, expires_ms)
+            return found
+
+    def seal_entries(
+        self, scope: bytes, new: Sequence[SealedEntry], now_ms: int, expires_ms: int, entries_max: int
+    ) -> list[bytes]:
+        with self._transaction() as connection:
+            self._lock(connection, f"sealed {scope.hex()}")
+            return map_rows.add(connection, scope, new, now_ms, expires_ms, entries_max)
+
+    def forget_sealed(self, before_ms: int) -> None:
+        with self._transaction() as connection:
+            map_rows.forget(connection, before_ms)
 
     # --- budgets
 
