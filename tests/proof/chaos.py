@@ -26,6 +26,7 @@ import msgspec
 import uvloop
 
 from harness import PEPPER, Box, parse_answer
+from proof import quiet
 from proof.inprocess import within
 from proof.oracle import Caller, Oracle, told_by
 from proof.worlds import CallMaker, Sent, callers, configuration, today
@@ -41,7 +42,6 @@ from signalbox.simulator.log import Entry
 from signalbox.simulator.ports import ProviderPort
 from signalbox.simulator.server import Simulator
 from signalbox.simulator.settings import ModelSpec, Prices, ProviderSpec, SimulatorSettings, Spread
-from signalbox.telemetry.log import Log
 
 PROTOCOLS = ("openai", "anthropic", "openai", "openai", "anthropic", "openai", "openai")
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"), Decimal("0.3125"), Decimal("0.5"))
@@ -393,7 +393,7 @@ async def installation(folder: Path, seed: int) -> AsyncIterator[tuple[Box, list
     listener.bind(("127.0.0.1", 0))
     listener.listen(512)
     listener.setblocking(False)
-    plane = DataPlane(state, new_chain("chaos"), Log("chaos"))
+    plane = DataPlane(state, new_chain("chaos"), quiet.log("chaos"))
     box = Box(sim, plane, state, listener)
     try:
         yield box, ports

@@ -28,6 +28,7 @@ import msgspec
 import uvloop
 
 import signalbox
+from proof import quiet
 from proof.oracle import LEVELS, Caller, Oracle, Place, level_of, told_by
 from proof.worlds import PATHS, CallMaker, Sent, World, world
 from signalbox.bootstrap.data_plane import DataPlane
@@ -45,7 +46,6 @@ from signalbox.gateway.worker import Worker
 from signalbox.ledger.journal import new_chain
 from signalbox.pipeline.stages import Stages
 from signalbox.simulator.server import Simulator
-from signalbox.telemetry.log import Log
 from signalbox.upstream.head import RequestHead
 
 PEPPER = b"p" * 32
@@ -400,7 +400,7 @@ class Proof:
     async def _install(self) -> None:
         await self.close()
         self._folder = TemporaryDirectory(prefix="proof-")
-        self._plane = DataPlane(StateDir(Path(self._folder.name)), new_chain("proof"), Log("proof"))
+        self._plane = DataPlane(StateDir(Path(self._folder.name)), new_chain("proof"), quiet.log("proof"))
         self._worker = self._plane.worker(socket.socket())
 
     async def _force(self, rng: Random) -> Force:
