@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parent.parent
-# What a running installation is made of: the core, and the driver of PostgreSQL.
-RUNTIME = ("requirements.lock", "requirements-postgres.lock")
+# What a running installation is made of: the core, the engine that looks words up, and the driver of PostgreSQL.
+RUNTIME = ("requirements.lock", "requirements-fast.lock", "requirements-postgres.lock")
 _PIN = re.compile(r"^(?P<name>[A-Za-z0-9._-]+)==(?P<version>[^ ;\\]+)(?: *; *(?P<marker>[^\\]+?))? *\\?$")
 _HASH = re.compile(r"--hash=sha256:([0-9a-f]{64})")
 

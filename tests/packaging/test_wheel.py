@@ -76,7 +76,7 @@ def test_what_serves_needs_no_extra() -> None:
         "import importlib.abc, sys\n"
         "class Missing(importlib.abc.MetaPathFinder):\n"
         "    def find_spec(self, name, path=None, target=None):\n"
-        "        if name.split('.')[0] in ('numpy', 'scipy', 'highspy', 'pyarrow', 'psycopg'):\n"
+        "        if name.split('.')[0] in ('numpy', 'scipy', 'highspy', 'pyarrow', 'psycopg', 'hyperscan'):\n"
         "            raise ModuleNotFoundError(name)\n"
         "sys.meta_path.insert(0, Missing())\n"
         "import signalbox.bootstrap.serve, signalbox.bootstrap.exporting, signalbox.bootstrap.drills\n"

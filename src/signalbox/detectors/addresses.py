@@ -67,7 +67,7 @@ _UNIT = re.compile(r"\.? ?#?\d{1,5}[A-Za-z]?\b")
 
 
 def find(view: View) -> Iterator[Found]:
-    if b"0" not in view.shape:
+    if view.shape.find(b"0") < 0:
         return  # every address that is looked for has a number
     for word, end in view.after(_WORDS):
         span = _BY_WORD[word](view, end - len(word), end)
@@ -191,5 +191,5 @@ DETECTOR = Detector(
     find,
     tags=("personal",),
     words=frozenset(word.decode("latin-1") for word in _WORDS),
-    sign=lambda view: b"0" in view.shape,
+    sign=lambda view: view.shape.find(b"0") >= 0,
 )

@@ -40,6 +40,20 @@ _RANGES: tuple[tuple[str, int, int, frozenset[int]], ...] = (
     ("maestro", 66, 69, frozenset((12, 13, 14, 15, 16, 17, 18, 19))),
     ("troy", 9792, 9792, frozenset((16,))),
 )
+
+
+def _by_start() -> list[dict[int, str]]:
+    """For each four leading digits the network of every length; where ranges overlap, the first of them."""
+    table: list[dict[int, str]] = [{} for _ in range(10_000)]
+    for name, low, high, lengths in _RANGES:
+        step = 10 ** (4 - len(str(low)))
+        for start in range(low * step, (high + 1) * step):
+            for length in lengths:
+                table[start].setdefault(length, name)
+    return table
+
+
+_BY_START = _by_start()
 _WORD_LIST = (
     "card cards visa mastercard amex credit debit pan cc payment karte kreditkarte carte tarjeta carta cartão kort "
     "kreditkort kaart creditcard karta karty kredi kart discover diners jcb maestro luottokortti карта карты 卡 "
@@ -62,10 +76,7 @@ _SEPARATORS = str.maketrans("", "", " \t.-")
 
 def brand(digits: str) -> str | None:
     """The network whose issuer ranges and lengths this number fits, None for no card number."""
-    for name, low, high, lengths in _RANGES:
-        if len(digits) in lengths and low <= int(digits[: len(str(low))]) <= high:
-            return name
-    return None
+    return _BY_START[int(digits[:4])].get(len(digits)) if len(digits) >= 12 else None
 
 
 def find(view: View) -> Iterator[Found]:
@@ -91,7 +102,7 @@ def find(view: View) -> Iterator[Found]:
             )
             if near_card or word in _SURE_CODES:
                 yield Found("cards", AUTHENTICATION, start, end, 0.9, "security-code")
-    if b"%B" in view.flat or b"?" in view.flat:
+    if view.flat.find(b"%B") >= 0 or view.flat.find(b"?") >= 0:
         for match in chain.from_iterable(track.finditer(view.flat) for track in _TRACKS):
             for tag in ("pci", AUTHENTICATION):
                 yield Found("cards", tag, match.start(), match.end(), 0.99, "track")
@@ -103,5 +114,5 @@ DETECTOR = Detector(
     tags=("pci", AUTHENTICATION),
     words=frozenset(word.decode() for word in _CODE_WORDS),
     kinds=CARD,
-    sign=lambda view: b"%" in view.marks and b"%B" in view.flat,
+    sign=lambda view: view.marks.find(b"%") >= 0 and view.flat.find(b"%B") >= 0,
 )

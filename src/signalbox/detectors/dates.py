@@ -80,7 +80,7 @@ def find(view: View) -> Iterator[Found]:
     low = view.flat.lower()
     for word, end in view.after(_BIRTH_BYTES):
         match = FULL.search(low, end, end + 48)
-        if match is None or b"\n\n" in low[end : match.start()]:
+        if match is None or low[end : match.start()].find(b"\n\n") >= 0:
             continue
         year = _YEAR.search(match[0])
         recent = year is None or int(year[0]) >= 1915

@@ -17,6 +17,8 @@ class Detector(msgspec.Struct, frozen=True):
     one must occur. sign: any other cheap test. One of the three suffices. context: words that `find` looks up in
     `view.hits` but that give no reason to look.
 
+    pieces: what `find` and `sign` look up in `view.pieces`, where it is not None: found inside words as well.
+
     rests_on: labels whose findings it builds on: wherever `holds` says that it will look, they are looked for as well.
 
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
@@ -29,6 +31,7 @@ class Detector(msgspec.Struct, frozen=True):
     words: frozenset[str] = frozenset()
     context: frozenset[str] = frozenset()
     kinds: int = 0
+    pieces: frozenset[bytes] = frozenset()
     sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()
     holds: Callable[[View], bool] = lambda _: True

@@ -31,7 +31,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 def may_hold(view: View) -> bool:
     """Whether there is anything to try at all."""
     marks = view.marks
-    return bool(view.tokens) or b"%" in marks or b"\\" in marks or b"&#" in marks
+    return bool(view.tokens) or marks.find(b"%") >= 0 or marks.find(b"\\") >= 0 or marks.find(b"&#") >= 0
 
 
 def parts(view: View) -> Iterator[tuple[int, int, str]]:
@@ -39,13 +39,13 @@ def parts(view: View) -> Iterator[tuple[int, int, str]]:
     flat = view.flat
     if view.tokens:
         yield from _packed(view)
-    if b"%" in flat:
+    if flat.find(b"%") >= 0:
         yield from _percent(flat)
-    if b"\\" in flat and (b"\\u" in flat or b"\\x" in flat):
+    if flat.find(b"\\") >= 0 and (flat.find(b"\\u") >= 0 or flat.find(b"\\x") >= 0):
         decoded = _ESCAPED.sub(lambda match: chr(int(match[1] or match[2], 16)), view.text)
         if decoded != view.text:
             yield 0, len(flat), decoded
-    if b"&#" in flat:
+    if flat.find(b"&#") >= 0:
         decoded = html.unescape(view.text)
         if decoded != view.text:
             yield 0, len(flat), decoded

@@ -152,7 +152,7 @@ def clinical(view: View) -> float:
 def _is_aged(view: View) -> bool:
     if view.hits.isdisjoint(_AGE_WORDS):
         return False
-    if b"yo " in view.padded or b"y o " in view.padded:
+    if view.padded.find(b"yo ") >= 0 or view.padded.find(b"y o ") >= 0:
         return _AGED.search(view.lower) is not None
     return any(_AGED.search(view.lower, start, end) for start, end in view.around(_AGE_WORDS, 16, 32))
 
@@ -164,7 +164,7 @@ def _has_term(view: View) -> bool:
     for ending in _ENDINGS:
         at = padded.find(ending)
         while at >= 0:
-            if b" " not in padded[max(0, at - 7 + len(ending)) : at]:
+            if padded[max(0, at - 7 + len(ending)) : at].find(b" ") < 0:
                 return True
             at = padded.find(ending, at + 1)
     return False

@@ -89,7 +89,7 @@ def normal(text: str) -> tuple[str, list[int] | None]:
         encoded = text.encode("utf-8", "surrogatepass")
     if _LEADS.search(rest) is not None:
         meeting = encoded.translate(_MEETING)
-        if b"af" in meeting or b"fca" in meeting:
+        if meeting.find(b"af") >= 0 or meeting.find(b"fca") >= 0:
             text = _unmixed(text, encoded, meeting)
     return text, dropped
 
@@ -151,7 +151,7 @@ def _dense(text: str) -> tuple[str, list[int] | None]:
 def may_confuse(flat: bytes) -> bool:
     """Whether a letter that looks like a digit stands between digits; a cheap test before `digits_mended`."""
     marks = flat.translate(_CONFUSABLE)
-    return b"0x0" in marks or b"0xx0" in marks
+    return marks.find(b"0x0") >= 0 or marks.find(b"0xx0") >= 0
 
 
 def digits_mended(text: str) -> str:

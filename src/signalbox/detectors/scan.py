@@ -12,6 +12,7 @@ from signalbox.detectors import encoded
 from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
+from signalbox.detectors.lexicon import Lexicon
 from signalbox.detectors.normalise import digits_mended, given, may_confuse, normal
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.view import View
@@ -64,12 +65,12 @@ class Scanner:
         "_detectors",
         "_kinds",
         "_lexicon",
+        "_narrow",
         "_numeric",
         "_rests",
         "_signs",
         "_wide_lexicon",
         "_wide_words",
-        "_words",
     )
 
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
@@ -84,7 +85,7 @@ class Scanner:
                         self._lexicon[key] = self._lexicon.get(key, 0) | bit
                     else:
                         self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
-        self._words = frozenset(self._lexicon)
+        self._narrow = Lexicon(self._lexicon, [piece for one in self._detectors for piece in one.pieces])
         self._wide_words = frozenset(self._wide_lexicon)
         self._kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
         self._numeric = sum(bit for bit, _ in self._kinds)
@@ -96,6 +97,10 @@ class Scanner:
     def _finding(self, labels: frozenset[str]) -> int:
         """One bit for every detector that can find one of these."""
         return sum(1 << at for at, one in enumerate(self._detectors) if not labels.isdisjoint(one.tags))
+
+    def ready(self) -> None:
+        """Compiles what would be compiled at the first text."""
+        self._narrow.ready()
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
@@ -168,7 +173,7 @@ class Scanner:
     @staticmethod
     def _view(plain: str, brief: bool) -> View:
         view = View(plain, brief)
-        if b"0" not in view.shape or not may_confuse(view.flat):
+        if view.shape.find(b"0") < 0 or not may_confuse(view.flat):
             return view
         mended = digits_mended(plain)
         return view if mended == plain else View(mended, brief)
@@ -180,7 +185,7 @@ class Scanner:
     def _fired(self, view: View, idle: int) -> int:
         """One bit for every detector that has a reason to look. idle: those that need not."""
         lexicon, fired = self._lexicon, 0
-        for word in view.look_up(self._words):
+        for word in view.look_up(self._narrow):
             fired |= lexicon[word]
         if view.wide:
             view.wide_hits = self._wide_words & view.wide_words()

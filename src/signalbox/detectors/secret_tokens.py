@@ -144,13 +144,15 @@ def find(view: View) -> Iterator[Found]:
             found = _token(flat, begin, _BY_START[flat[begin : begin + _PREFIX_MIN]])
         if found is not None:
             yield found
-        elif b"0" in shape[start:end] and not (end - start == 36 and flat[start + 8 : start + 24 : 5] == b"----"):
+        elif shape.find(b"0", start, end) >= 0 and not (
+            end - start == 36 and flat[start + 8 : start + 24 : 5] == b"----"
+        ):
             yield from _inner(flat, start, end)
-    if b"-----" in view.marks and b"-----BEGIN" in flat:
+    if view.marks.find(b"-----") >= 0 and flat.find(b"-----BEGIN") >= 0:
         for match in _PEM.finditer(flat):
-            body = len(match[0]) > 120 and b"..." not in match[0]
+            body = len(match[0]) > 120 and match[0].find(b"...") < 0
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
-    if b"://" in view.marks:
+    if view.marks.find(b"://") >= 0:
         yield from _urls(flat)
     if not view.hits.isdisjoint(WORDS):
         yield from _headers(view)
@@ -186,7 +188,7 @@ def _urls(flat: bytes) -> Iterator[Found]:
         yield Found(
             "secrets", "credentials", match.start(1), match.end(1), 0.3 if _is_filler(value) else 0.93, "url-password"
         )
-    if b"hooks.slack.com/" in flat or b"/api/webhooks/" in flat:
+    if flat.find(b"hooks.slack.com/") >= 0 or flat.find(b"/api/webhooks/") >= 0:
         for match in _WEBHOOK.finditer(flat):
             yield Found("secrets", "credentials", match.start(), match.end(), 0.95, "webhook-url")
 

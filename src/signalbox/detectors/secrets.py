@@ -7,7 +7,7 @@ like are features of a small logistic model whose weights are data (detectors/se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from signalbox.detectors import secret_tokens
 from signalbox.detectors.detector import Detector
@@ -59,11 +59,11 @@ def find(view: View) -> Iterator[Found]:
 def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if b"=" not in view.marks and b":" not in view.marks and PROSE_WORDS.isdisjoint(view.hits):
+    if view.marks.find(b"=") < 0 and view.marks.find(b":") < 0 and PROSE_WORDS.isdisjoint(view.hits):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     seen: set[int] = set()
-    for needle in (*NEEDLES, *(rare for rare, words in _RARE.items() if not words.isdisjoint(view.hits))):
+    for needle in (*_present(view), *(rare for rare, words in _RARE.items() if not words.isdisjoint(view.hits))):
         at = lower.find(needle)
         while at >= 0:
             after = at + len(needle)
@@ -77,10 +77,16 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
             at = lower.find(needle, after)
 
 
+def _present(view: View) -> Iterable[bytes]:
+    """Those of the needles that occur, in their order; all when nobody has looked."""
+    pieces = view.pieces
+    return NEEDLES if pieces is None else [needle for needle in NEEDLES if needle in pieces]
+
+
 def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:
     """The assignment whose name has a needle at this place, if there is one worth a score."""
     match = _ASSIGN.match(flat, after)
-    flag = match is None and b"-" in flat[max(0, at - 20) : at]
+    flag = match is None and flat[max(0, at - 20) : at].find(b"-") >= 0
     if flag:
         match = _FLAG.match(flat, after)
     if match is None:
@@ -120,11 +126,26 @@ def _assigned(view: View) -> Iterator[Found]:
             yield Found("secrets", "credentials", start, end, confidence, "assigned")
 
 
+def _may_hold(view: View) -> bool:
+    """Whether there is anything that tokens, keys, URLs or announced values are told by; words speak for themselves."""
+    marks = view.marks
+    if (marks.find(b":") >= 0 or marks.find(b"=") >= 0) and _may_announce(view):
+        return True
+    return marks.find(b"://") >= 0 or marks.find(b"-----") >= 0 or bool(view.tokens)
+
+
+def _may_announce(view: View) -> bool:
+    pieces = view.pieces
+    return pieces is None or bool(pieces) or not view.hits.isdisjoint(_RARE_WORDS)
+
+
+_RARE_WORDS = frozenset(word for words in _RARE.values() for word in words)
 DETECTOR = Detector(
     "secrets",
     find,
     tags=("credentials",),
     words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS),
     context=frozenset(word.decode() for words in _RARE.values() for word in words),
-    sign=lambda view: b":" in view.marks or b"=" in view.marks or bool(view.tokens),
+    sign=_may_hold,
+    pieces=frozenset(NEEDLES),
 )

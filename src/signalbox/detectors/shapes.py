@@ -74,7 +74,7 @@ def _trimmed(shape: bytes, start: int, end: int) -> tuple[int, int]:
 
 def _kinds(part: bytes) -> int:
     """What this whole part can be."""
-    if len(part) < 6 or b"0" not in part:
+    if len(part) < 6 or part.find(b"0") < 0:
         return 0
     kinds = 0
     if part in SHAPES:
@@ -84,7 +84,7 @@ def _kinds(part: bytes) -> int:
         return kinds | IBAN
     if part[:2] == b"AA":
         return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 else kinds
-    if b"A" in part:
+    if part.find(b"A") >= 0:
         return kinds
     if _DATE.fullmatch(part):
         return kinds

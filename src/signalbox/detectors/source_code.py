@@ -89,7 +89,7 @@ _UNSURE = (0.12, 0.45)
 
 def find(view: View) -> Iterator[Found]:
     text, flat = view.text, view.flat
-    if b"```" in flat or b"~~~" in flat:
+    if flat.find(b"```") >= 0 or flat.find(b"~~~") >= 0:
         for match in _FENCE.finditer(text):
             end = text.find(match[0][:3], match.end())
             end = len(text) if end < 0 else end + 3
@@ -168,7 +168,9 @@ def _looks_technical(view: View) -> bool:
     lines = signs.count(b"\n")
     if lines < 2 or len(signs) < lines + 2:
         return False
-    if sum(map(signs.count, _SIGNS)) >= max(_MARKS_ENOUGH, lines // 2) or b"```" in signs or b"~~~" in signs:
+    if signs.find(b"```") >= 0 or signs.find(b"~~~") >= 0:
+        return True
+    if sum(map(signs.count, _SIGNS)) >= max(_MARKS_ENOUGH, lines // 2):
         return True
     # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
     ends = len(_LINE_ENDS.findall(signs))

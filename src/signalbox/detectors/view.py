@@ -2,6 +2,9 @@
 
 Every view has one byte for one character, so an offset into any of them is an offset into the text. Building them
 is a handful of C-level passes; that is what makes a gate over all detectors cost about as much as one regex.
+
+Here and in all detectors it is `find(…) >= 0` and not `in`: before CPython looks for bytes in bytes it tries them as a
+number, and the exception that it makes and drops costs more than the search.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from signalbox.detectors.found import Found
+from signalbox.detectors.lexicon import Lexicon
 from signalbox.detectors.shapes import candidates, is_dull
 
 _LATIN_UPPER = frozenset((*range(65, 91), *(c for c in range(0xC0, 0xDF) if c != 0xD7)))
@@ -95,11 +99,13 @@ class View:
     shape: A for capitals, a for small letters, 0 for digits. marks: what is neither letter, digit nor blank, in order:
     a short text to count signs in. found: what detectors have found so far.
     brief: only findings that raise a label are wanted.
-    hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`."""
+    hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`. pieces: the lexicon's
+    pieces that occur, inside words as well; None when nobody has looked for them."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
+    pieces: frozenset[bytes] | None = None
     wide = False
     _padded: bytes | None = None
     _kinds = -1
@@ -125,7 +131,7 @@ class View:
     def numbers(self) -> list[tuple[int, int, int]]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            self._numbers = list(_numbers(self.shape)) if b"0" in self.shape else []
+            self._numbers = list(_numbers(self.shape)) if self.shape.find(b"0") >= 0 else []
         return self._numbers
 
     @property
@@ -151,19 +157,23 @@ class View:
         beyond = {word for word in self.text.split() if not word.isascii() and _LATIN_1.fullmatch(word) is None}
         return set(_WORD.findall(" ".join(beyond).lower())) if beyond else set()
 
-    def look_up(self, words: frozenset[bytes]) -> frozenset[bytes]:
-        """Those of the words that occur; `hits` from then on."""
+    def look_up(self, lexicon: Lexicon) -> frozenset[bytes]:
+        """Those of the lexicon's words that occur; `hits` from then on, and its pieces `pieces`."""
         lower, size = self.lower, len(self.lower)
+        padded = self._padded = b" %b " % lower
         if size <= _STRETCH * 3 // 2:
-            self.hits = words.intersection(lower.split())
+            self.hits, self.pieces = lexicon.find(padded)
             self._stretches.append((0, size, self.hits))
             return self.hits
         start = 0
+        self.pieces = frozenset()
         while start < size:
             end = lower.find(b" ", start + _STRETCH)
             if end < 0:
                 end = size
-            self._stretches.append((start, end, words.intersection(lower[start:end].split())))
+            hits, seen = lexicon.find(padded[start : end + 2])
+            self._stretches.append((start, end, hits))
+            self.pieces = None if seen is None or self.pieces is None else self.pieces | seen
             start = end + 1
         self.hits = frozenset().union(*[hits for _, _, hits in self._stretches])
         return self.hits
@@ -255,7 +265,7 @@ def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
     telling = {run for run in set(runs) if not is_dull(run)}
     few = len(runs) * _SEARCH < len(shape)
     # The letter in a time stamp stands inside its run.
-    lettered = few or b"A 0" in shape or b"A-0" in shape or shape.count(b"A0") != shape.count(b"0A0")
+    lettered = few or shape.find(b"A 0") >= 0 or shape.find(b"A-0") >= 0 or shape.count(b"A0") != shape.count(b"0A0")
     if not telling and not lettered:
         return
     # A search for each of a few runs is cheaper than a look at all of many.
@@ -290,7 +300,8 @@ def _runs(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
     size = len(run)
     at = shape.find(run)
     while at >= 0:
-        before = shape[max(0, at - _RUN_MAX) : at]
-        if shape[at + size : at + size + 1] not in _RUN_CHARS and b"0" not in before[len(before.rstrip(_RUN_BYTES)) :]:
-            yield at, at + size
+        if shape[at + size : at + size + 1] not in _RUN_CHARS:
+            before = shape[max(0, at - _RUN_MAX) : at]
+            if before[len(before.rstrip(_RUN_BYTES)) :].find(b"0") < 0:
+                yield at, at + size
         at = shape.find(run, at + 1)

@@ -74,12 +74,24 @@ class Read(msgspec.Struct, frozen=True, gc=False):
 
     def found(self) -> Content:
         """The labels of the whole, and each kind of finding counted once."""
-        contents = [content for content in self.contents if content is not NOTHING]
-        if not contents:
+        for content in self.contents:
+            if content is not NOTHING:
+                break
+        else:
             return self.together
+        contents = [content for content in self.contents if content is not NOTHING]
         whole = _sum((*contents, self.together))
         counted = {name for name, _ in whole.counts}
         return Content(whole.labels, (*whole.counts, *(one for one in whole.across if one[0] not in counted)))
+
+
+class _Asked(msgspec.Struct, gc=False):
+    """What is remembered of the parts of one body. keys: theirs in memory. new: positions of those never read."""
+
+    parts: list[Part]
+    keys: list[MemoKey]
+    contents: list[Content | None]
+    new: list[int]
 
 
 class Classified(msgspec.Struct, frozen=True, gc=False):
@@ -105,6 +117,8 @@ class Profile:
         if declared.custom:
             # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
             self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]))
+        for scanner in self.scanners:
+            scanner.ready()
 
     def scan(self, text: str) -> list[Found]:
         """Everything, for explanations."""
@@ -150,17 +164,19 @@ class Classifier:
     async def classify(self, call: Call) -> Classified:
         """The labels of a call. What its conversation did not carry yet is on record when this returns. Raises
         Overloaded when that cannot be done."""
-        steps = self._steps(call, call.doc)
-        return self._classified(call, _at_once(steps) if len(call.body) <= LARGE_BYTES else await _in_steps(steps))
+        if len(call.body) <= LARGE_BYTES:
+            return self._classified(call, self._read(call, call.doc))
+        return self._classified(call, await _in_steps(self._steps(call, call.doc)))
 
     def classify_now(self, call: Call) -> Classified:
         """The same in one go, however large the call is."""
-        return self._classified(call, _at_once(self._steps(call, call.doc)))
+        return self._classified(call, self._read(call, call.doc))
 
     def _classified(self, call: Call, read: Read) -> Classified:
         content = read.found()
-        floor = call.workload.labels
-        labels = floor | content.labels
+        labels = call.workload.labels
+        if content is not NOTHING:
+            labels |= content.labels
         found = dict(content.counts)
         for name, more in (
             ("key", call.principal.labels),
@@ -178,7 +194,7 @@ class Classifier:
     def of_body(self, call: Call, body: bytes) -> Content:
         """What a body contains that was written for this call in another dialect."""
         doc: Any = msgspec.json.decode(body)
-        return _at_once(self._steps(call, doc)).found()
+        return self._read(call, doc).found()
 
     async def prepare(self, call: Call, body: bytes) -> None:
         """Reads a large body in steps, so that judging it does not hold up the loop."""
@@ -188,8 +204,7 @@ class Classifier:
 
     def raised(self, call: Call, labels: Labels) -> None:
         """Puts on record that the conversation of a call carries these labels as well."""
-        read = _at_once(self._steps(call, call.doc))
-        self._remember(call, read, labels)
+        self._remember(call, self._read(call, call.doc), labels)
 
     # --- conversations ---
 
@@ -203,7 +218,9 @@ class Classifier:
         conversations = self._conversations
         if conversations is None:
             return labels
-        floor = call.workload.labels | call.principal.labels
+        floor, of_key = call.workload.labels, call.principal.labels
+        if of_key is not NONE:
+            floor |= of_key
         names = sticky.named(call)
         turns = 0
         for part in read.parts:
@@ -236,26 +253,42 @@ class Classifier:
 
     # --- reading ---
 
-    def _steps(self, call: Call, doc: dict[str, Any]) -> Steps[Read]:
-        return self._read(self.profile(call.workload.classify), doc, call.envelope.opaque)
+    def _read(self, call: Call, doc: dict[str, Any]) -> Read:
+        """What each part of a body contains: from memory, or read now."""
+        profile = self.profile(call.workload.classify)
+        asked = self._asked(profile, doc, call.envelope.opaque)
+        if not asked.new:
+            return Read(asked.parts, cast("list[Content]", asked.contents), NOTHING)
+        new = [asked.parts[at] for at in asked.new]
+        contents, together = _read_jointly(profile, new)
+        return self._learnt(asked, contents or _at_once(_read_each(profile, new)), together)
 
-    def _read(self, profile: Profile, doc: dict[str, Any], opaque: bool) -> Steps[Read]:
-        """What each part contains: from memory, or read now in steps."""
+    def _steps(self, call: Call, doc: dict[str, Any]) -> Steps[Read]:
+        """The same in steps."""
+        profile = self.profile(call.workload.classify)
+        asked = self._asked(profile, doc, call.envelope.opaque)
+        new = [asked.parts[at] for at in asked.new]
+        contents, together = _read_jointly(profile, new)
+        return self._learnt(asked, contents or (yield from _read_each(profile, new)), together)
+
+    def _asked(self, profile: Profile, doc: dict[str, Any], opaque: bool) -> _Asked:
+        """The parts of a body and what is remembered of them."""
         found = parts(doc, opaque=opaque)
         if not profile.scanners:
-            return Read(found, [NOTHING] * len(found), NOTHING)
+            return _Asked(found, [], [NOTHING] * len(found), [])
         tag, hashed = profile.tag, self._hash
         # Strings of different widths can have the same bytes inside; their lengths tell them apart.
         keys = [(tag, hashed(p.text), len(p.text), hashed(p.seam), len(p.seam)) for p in found]
         contents = list(map(self._young.get, keys))
         new = [at for at, content in enumerate(contents) if content is None and self._is_new(at, keys, contents)]
-        together = NOTHING
-        if new:
-            read, together = yield from _read_parts(profile, [found[at] for at in new])
-            for at, content in zip(new, read, strict=True):
-                contents[at] = content
-                self._keep(keys[at], content)
-        return Read(found, cast("list[Content]", contents), _across(together))
+        return _Asked(found, keys, contents, new)
+
+    def _learnt(self, asked: _Asked, read: list[Content], together: Content) -> Read:
+        contents = asked.contents
+        for at, content in zip(asked.new, read, strict=True):
+            contents[at] = content
+            self._keep(asked.keys[at], content)
+        return Read(asked.parts, cast("list[Content]", contents), _across(together))
 
     def _blake2(self, text: str) -> int:
         raw = text.encode("utf-8", "surrogatepass")
@@ -300,16 +333,18 @@ def _origin(read: Read) -> tuple[int, ...] | None:
     return None
 
 
-def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content], Content]]:
-    """What each part contains, and what shows only when all are read together."""
+def _read_jointly(profile: Profile, new: list[Part]) -> tuple[list[Content] | None, Content]:
+    """What each part contains where one look can tell, else None; and what shows when all are read together."""
     if len(new) == 1 and not new[0].seam and len(new[0].text) <= STEP_CHARS:
         return [_content(profile.survey(new[0].text))], NOTHING
     if len(new) > 1 and sum(len(part.text) + len(part.seam) for part in new) <= JOINT_CHARS:
         together = _content(profile.survey(_APART.join([t for part in new for t in (part.text, part.seam) if t])))
-        if together is NOTHING:
-            return [NOTHING] * len(new), NOTHING
-    else:
-        together = NOTHING
+        return [NOTHING] * len(new) if together is NOTHING else None, together
+    return None, NOTHING
+
+
+def _read_each(profile: Profile, new: list[Part]) -> Steps[list[Content]]:
+    """What each part contains, read one by one, and then across their seams."""
     contents: list[Content] = []
     since = 0
     for part in new:
@@ -321,7 +356,7 @@ def _read_parts(profile: Profile, new: list[Part]) -> Steps[tuple[list[Content],
     seams = [at for at, part in enumerate(new) if part.seam]
     for first in range(0, len(seams), SEAMS_AT_ONCE):
         yield from _read_seams(profile, new, seams[first : first + SEAMS_AT_ONCE], contents)
-    return contents, together
+    return contents
 
 
 def _read_text(profile: Profile, text: str) -> Steps[Content]:

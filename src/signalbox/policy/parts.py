@@ -83,11 +83,13 @@ def parts(doc: dict[str, Any], *, opaque: bool) -> list[Part]:
     carried: dict[str, str] = {}
     for key, value in doc.items():
         kind = value.__class__
-        if kind is bool or kind is None.__class__ or key == "model":
+        if kind is list and (key == "messages" or key == "input"):
+            _turns(cast("list[Any]", value), opaque, carried, found)
+        elif kind is bool or kind is None.__class__ or key == "model":
             if key not in _STRUCTURE:
                 rest.append(key)
-        elif kind is list and (key == "messages" or key == "input"):
-            _turns(cast("list[Any]", value), opaque, carried, found)
+        elif (kind is int or kind is float) and -_NUMBER_MIN < value < _NUMBER_MIN and key in _STRUCTURE:
+            continue  # a limit or a temperature: nothing to read
         elif key in _OWN_PART:
             strings: list[str] = []
             _strings(value, strings, opaque)
@@ -98,7 +100,12 @@ def parts(doc: dict[str, Any], *, opaque: bool) -> list[Part]:
             _strings({key: value}, rest, opaque)
     if rest:
         found.append(Part("", "\n".join(rest)))
-    return [part for part in (*first, *found) if part.text]
+    if first:
+        found = first + found
+    for part in found:
+        if not part.text:
+            return [part for part in found if part.text]
+    return found
 
 
 _OWN_PART = {"system": "system", "instructions": "system", "input": "user", "prompt": "user", "tools": ""}

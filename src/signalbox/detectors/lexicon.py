@@ -1,0 +1,101 @@
+"""Which words of a fixed set occur in a text: one pass of Vectorscan where it is installed, splitting and one set
+intersection where it is not. Both give the same answer (tests/detectors/test_lexicon.py)."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import Any
+
+# Below this many bytes splitting is cheaper than calling the engine (docs/decisions/0009-word-lookup.md).
+SHORT_BYTES = 96
+# Beyond this many words (an operator's own dictionary) compiling takes seconds, a set takes any number.
+WORDS_MAX = 8192
+
+
+class Lexicon:
+    """words: lower-case latin-1, found between blanks. pieces: found anywhere, inside words as well; only the engine
+    looks for them. Compiled when first asked, or by `ready`."""
+
+    __slots__ = ("_answers", "_database", "_patterns", "_words", "pieces")
+
+    def __init__(self, words: Iterable[bytes], pieces: Iterable[bytes] = ()) -> None:
+        self._words = frozenset(words)
+        self.pieces = frozenset(pieces)
+        # What each pattern stands for: pieces may be words as well, so the two are told apart by position.
+        self._answers: tuple[bytes, ...] = (*sorted(self._words), *sorted(self.pieces))
+        self._patterns = [b" %b " % word for word in sorted(self._words)] + sorted(self.pieces)
+        self._database: Any = None
+
+    def ready(self) -> None:
+        """Compiles, which takes a tenth of a second for two thousand words, once."""
+        if self._database is None:
+            small = 0 < len(self._patterns) <= WORDS_MAX
+            self._database = _compiled(self._patterns) if small else False
+
+    def find(self, padded: bytes) -> tuple[frozenset[bytes], frozenset[bytes] | None]:
+        """The words that occur in a text of lower-case words apart by blanks, one before and one after it as well; and
+        the pieces, None when nobody has looked for them."""
+        if len(padded) >= SHORT_BYTES:
+            if self._database is None:
+                self.ready()
+            if self._database:
+                seen: list[int] = []
+                try:
+                    self._database.scan(padded, _note, 0, seen)
+                except _BUSY:
+                    pass  # another thread is inside the engine with this database
+                else:
+                    return self._told(seen)
+        return self._words.intersection(padded.split()), None
+
+    def _told(self, seen: list[int]) -> tuple[frozenset[bytes], frozenset[bytes]]:
+        answers, border = self._answers, len(self._words)
+        if not seen:
+            return _NONE, _NONE
+        if not self.pieces:
+            return frozenset([answers[at] for at in seen]), _NONE
+        return (
+            frozenset([answers[at] for at in seen if at < border]),
+            frozenset([answers[at] for at in seen if at >= border]),
+        )
+
+
+_NONE: frozenset[bytes] = frozenset()
+
+
+def _note(pattern: int, _start: int, _end: int, _flags: int, seen: list[int]) -> None:
+    # Each pattern reports once. A function of the module, because the engine needs one that outlives the call.
+    seen.append(pattern)
+
+
+try:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import hyperscan as _engine
+except ImportError:
+    _engine = None
+_BUSY: tuple[type[Exception], ...] = () if _engine is None else (_engine.HyperscanError,)
+
+
+def engine() -> str:
+    """What looks words up in this process, for reports."""
+    return "split" if _engine is None else "hyperscan"
+
+
+def _compiled(patterns: list[bytes]) -> Any:
+    """A database of literals that are each reported once; False where there is no engine or no fitting processor."""
+    if _engine is None:
+        return False
+    try:
+        database = _engine.Database(mode=_engine.HS_MODE_BLOCK)
+        database.compile(
+            expressions=patterns,
+            ids=list(range(len(patterns))),
+            elements=len(patterns),
+            flags=_engine.HS_FLAG_SINGLEMATCH,
+            literal=True,
+        )
+    except _engine.HyperscanError:
+        return False
+    return database
