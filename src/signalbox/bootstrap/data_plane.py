@@ -147,7 +147,7 @@ class DataPlane:
         if self._observer is not None:
             self._observer.flush()
         await self._watch.stop()
-        await self._cache.semantic.stop()
+        await self._cache.stop()
         await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()
@@ -168,6 +168,7 @@ class DataPlane:
         self._server = compiled.declared.config.server
         caches = compiled.declared.config.caches
         self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
+        self._cache.share(compiled.declared.shared_cache)
         self._telemetry = compiled.declared.config.telemetry
         folder = Path(caches.encoder) if caches.encoder else None
         self._cache.semantic.adopt(wanted(compiled.snapshot), folder, caches.memory_bytes_max)
@@ -219,6 +220,8 @@ class DataPlane:
             time_ms=now_ms,
         )
         self._watch.adopt(stages)
+        if self._cache.shared is not None:
+            self._cache.shared.begin()
         return stages
 
     def _vault_for(self, snapshot: Snapshot) -> FileVault | None:
@@ -281,9 +284,7 @@ class DataPlane:
         for name, group in self._fleets.groups():
             out = sum(not replica.usable(now_ns, resting=True) for replica in group.replicas)
             metrics.set(("signalbox_replicas_out_of_use", name), len(group.replicas) if group.cold(now_ns) else out)
-        metrics.set(("signalbox_cache_entries",), self._cache.entries)
-        metrics.set(("signalbox_cache_bytes",), self._cache.bytes_held)
-        for key, value in self._cache.semantic.gauges():
+        for key, value in self._cache.gauges():
             metrics.set(key, value)
         pools = self._transport.stats()
         for state in ("idle", "in_flight"):

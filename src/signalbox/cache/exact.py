@@ -1,16 +1,23 @@
-"""The kept answers of one process: the very same question gets the answer that was given before."""
+"""The kept answers of one process: the very same question gets the answer that was given before.
+
+They lie in its memory and, for all processes, in a file (cache/shelf.py) or on a server (cache/shared.py). Figures are
+in the file in any case.
+"""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from signalbox.cache.entry import ENTRY_BYTES_MAX, Entry
 from signalbox.cache.memory import Memory
 from signalbox.cache.scope import Name
 from signalbox.cache.semantic import SemanticCache
+from signalbox.cache.shared import SharedShelf
 from signalbox.cache.shelf import EVERYTHING, Put, Shelf
+from signalbox.core.caching import SharedCache
 from signalbox.core.errors import CallError, StoreError
 
 
@@ -32,8 +39,8 @@ class KeptAnswers:
     """semantic: for questions in other words. flights: questions that are being asked now, by their key; as many as
     there are calls in flight, at most.
 
-    What cannot be looked up for sure, because the file cannot be read, is not there: an answer that may have been
-    invalidated is never given.
+    What cannot be looked up for sure, because the file or the server cannot be read, is not there: an answer that may
+    have been invalidated is never given.
     """
 
     def __init__(self, path: Path, secret: bytes, now_ms: Callable[[], int]) -> None:
@@ -45,6 +52,16 @@ class KeptAnswers:
         self._disk_bytes_max = 0
         self.flights: dict[bytes, Flight] = {}
         self.semantic = SemanticCache()
+        self.shared: SharedShelf | None = None
+
+    def share(self, at: SharedCache | None) -> None:
+        """Entries lie on a server from now on, or in the file again. What the memory holds was never there."""
+        if (self.shared.at if self.shared is not None else None) == at:
+            return
+        if self.shared is not None:
+            self.shared.close()
+        self._forget([EVERYTHING])
+        self.shared = SharedShelf(at, self.secret, time.monotonic, self._forget) if at is not None else None
 
     def resize(self, memory_bytes: int, disk_bytes: int) -> None:
         self._memory.bytes_max = memory_bytes
@@ -52,41 +69,72 @@ class KeptAnswers:
         if self._shelf is not None:
             self._shelf.bytes_max = disk_bytes
 
-    @property
-    def entries(self) -> int:
-        """In memory."""
-        return len(self._memory)
+    def gauges(self) -> Iterator[tuple[tuple[str, ...], float]]:
+        """Metrics with their labels."""
+        yield ("signalbox_cache_entries",), len(self._memory)
+        yield ("signalbox_cache_bytes",), self._memory.bytes_held
+        if self.shared is not None:
+            yield ("signalbox_cache_shared_connected",), int(self.shared.connected)
+            yield ("signalbox_cache_shared_failures_total",), self.shared.failures
+        yield from self.semantic.gauges()
 
-    @property
-    def bytes_held(self) -> int:
-        return self._memory.bytes_held
+    async def look_up(self, name: Name) -> Entry | None:
+        """What is kept under a name and holds still. With a server, a call waits for it no longer than it is set to."""
+        shared = self.shared
+        if shared is None:
+            return self.find(name)
+        entry = self._in_memory(name)
+        if entry is not None:
+            if not shared.fresh:
+                await shared.find(None)
+            return self._in_memory(name) if shared.fresh else None
+        entry = await shared.find(name)
+        if entry is not None and shared.fresh and entry.expires_ms > self._now_ms():
+            self._memory.put(name.key, entry)
+            return entry
+        return None
+
+    async def heard(self) -> int:
+        """The mark of now, after everything that was invalidated until now is forgotten; -1 when nobody can tell."""
+        if self.shared is None:
+            return self.mark()
+        if not self.shared.fresh:
+            await self.shared.find(None)
+        return self.shared.mark if self.shared.fresh else -1
 
     def find(self, name: Name) -> Entry | None:
-        """What is kept under a name and holds still."""
+        """What is kept on this machine under a name, and holds still."""
         shelf = self._open()
         if shelf is None or not self._heard(shelf):
             return None
-        now_ms = self._now_ms()
-        entry = self._memory.get(name.key)
+        entry = self._in_memory(name)
         if entry is None:
             try:
-                entry = shelf.find(name, now_ms)
+                entry = shelf.find(name, self._now_ms())
             except StoreError:
                 return None
             if entry is not None:
                 self._memory.put(name.key, entry)
-        elif entry.expires_ms <= now_ms:
+        return entry
+
+    def _in_memory(self, name: Name) -> Entry | None:
+        entry = self._memory.get(name.key)
+        if entry is not None and entry.expires_ms <= self._now_ms():
             self._memory.drop(name.key)
             return None
         return entry
 
     def mark(self) -> int:
         """Where the list of invalidations is now; what is asked from now on is newer than all of it."""
+        if self.shared is not None:
+            return self.shared.mark
         shelf = self._open()
         return shelf.seen if shelf is not None and self._heard(shelf) else -1
 
     def current(self, tags: tuple[str, ...], since: int) -> bool:
         """Whether nothing with one of these tags was invalidated since a mark."""
+        if self.shared is not None:
+            return self.shared.current(tags, since)
         shelf = self._open()
         if shelf is None or since < 0 or not self._heard(shelf):
             return False
@@ -100,6 +148,10 @@ class KeptAnswers:
 
     def keep(self, name: Name, entry: Entry, since: int) -> None:
         """Keeps an answer to a question that was asked at mark `since` and is current still."""
+        if self.shared is not None and len(entry.content) <= ENTRY_BYTES_MAX:
+            self._memory.put(name.key, entry)
+            self.shared.put(Put(name, entry, since))
+            return
         shelf = self._open()
         if shelf is not None and len(entry.content) <= ENTRY_BYTES_MAX:
             self._memory.put(name.key, entry)
@@ -107,8 +159,15 @@ class KeptAnswers:
 
     def count(self, workload: str, figure: str, value: int = 1) -> None:
         """For `signalbox cache stats`."""
-        if self._shelf is not None:
-            self._shelf.count(workload, figure, value)
+        shelf = self._shelf if self.shared is None else self._open()
+        if shelf is not None:
+            shelf.count(workload, figure, value)
+
+    async def stop(self) -> None:
+        """Ends what goes on for no client."""
+        await self.semantic.stop()
+        if self.shared is not None:
+            await self.shared.stop()
 
     def close(self) -> None:
         self.semantic.close()
@@ -130,13 +189,15 @@ class KeptAnswers:
         try:
             newest = shelf.newest()
             if newest != shelf.seen:
-                ended = shelf.since(shelf.seen, newest)
-                if EVERYTHING in ended:
-                    self._memory.clear()
-                else:
-                    self._memory.forget(ended)
-                self.semantic.forget(ended)
+                self._forget(shelf.since(shelf.seen, newest))
                 shelf.seen = newest
         except StoreError:
             return False
         return True
+
+    def _forget(self, ended: list[str]) -> None:
+        if EVERYTHING in ended:
+            self._memory.clear()
+        else:
+            self._memory.forget(ended)
+        self.semantic.forget(ended)

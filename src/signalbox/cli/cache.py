@@ -8,10 +8,15 @@ import getpass
 import msgspec
 
 from signalbox.bootstrap.clock import now_ms
-from signalbox.cache.shelf import EVERYTHING, figures, invalidate, secret_from
+from signalbox.cache.ending import end, held
+from signalbox.cache.shelf import EVERYTHING, figures, secret_from
 from signalbox.cache.stats import told
-from signalbox.cli.options import add_json, add_state_dir
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.config.load import read_bytes
+from signalbox.config.shared_cache import stated_shared_cache
 from signalbox.control.state import StateDir
+from signalbox.core.caching import SharedCache
+from signalbox.core.errors import StoreError
 from signalbox.core.records import Action
 from signalbox.ledger.actions import record
 
@@ -28,7 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for sub in (stats, ended):
         add_state_dir(sub)
         add_json(sub)
-        sub.add_argument("--config", help="not needed; taken so that it may stand in every command")
+        add_config(sub)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -39,14 +44,32 @@ def run(options: argparse.Namespace) -> int:
 def _stats(options: argparse.Namespace, state: StateDir) -> int:
     """One line a workload."""
     found = told(figures(state.cache))
+    shared = _shared(options)
+    if shared is not None:
+        found["shared"] = _held(shared, state)
     if options.json:
         print(msgspec.json.encode(found).decode())
         return 0
     print(f"{found['entries']} answers on the disk, {found['bytes']} bytes")
+    if shared is not None:
+        told_of = found["shared"]
+        print(told_of.get("error") or f"{told_of['entries']} answers on the server, {told_of['bytes']} bytes")
     for row in found["workloads"]:
         outcomes = row.pop("outcomes")
         print("  ".join(f"{name}={value}" for name, value in {**row, **outcomes}.items() if value is not None))
     return 0
+
+
+def _shared(options: argparse.Namespace) -> SharedCache | None:
+    path = config_path(options.config)
+    return stated_shared_cache(read_bytes(path), str(path)) if path is not None else None
+
+
+def _held(shared: SharedCache, state: StateDir) -> dict[str, object]:
+    try:
+        return msgspec.structs.asdict(held(shared, secret_from(state.pepper())))
+    except StoreError as error:
+        return {"error": str(error)}
 
 
 def _invalidate(options: argparse.Namespace, state: StateDir) -> int:
@@ -58,9 +81,11 @@ def _invalidate(options: argparse.Namespace, state: StateDir) -> int:
         return 2
     entry = Action(now_ms(), f"cli:{getpass.getuser()}", "admin", "cache.invalidate", " ".join(tags)[:512])
     record(state.journal, entry)
-    gone = invalidate(state.cache, secret_from(state.pepper()), tags, now_ms())
+    shared = _shared(options)
+    gone = end(state.cache, secret_from(state.pepper()), tags, now_ms(), shared)
     if options.json:
         print(msgspec.json.encode({"tags": tags, "entries": gone}).decode())
     else:
-        print(f"{gone} answers on the disk ended; no worker of this machine gives one of them any more.")
+        whose = "any" if shared is not None else "this"
+        print(f"{gone} answers on the disk ended; no worker of {whose} machine gives one of them any more.")
     return 0

@@ -7,6 +7,7 @@ import msgspec
 from signalbox.config.schema import Config
 from signalbox.config.schema_places import Environment
 from signalbox.config.schema_prices import Price
+from signalbox.core.caching import SharedCache
 from signalbox.core.choosing import Scorer
 from signalbox.core.secret import Secret
 from signalbox.core.shares import Share
@@ -62,7 +63,8 @@ class Declared(msgspec.Struct, frozen=True):
     rotated secret leaves it as it is, but makes two of these unequal. lines: where each named thing stands, such as
     `deployments.mini`. files: every file whose change changes this. heads: of tiers, by workload; scorers: of
     answers, likewise.
-    inline_secrets: places where a secret stands in the file itself.
+    shared_cache: where the kept answers of many machines lie. inline_secrets: places where a secret stands in the file
+    itself.
     """
 
     name: str
@@ -73,6 +75,7 @@ class Declared(msgspec.Struct, frozen=True):
     files: tuple[str, ...] = ()
     heads: dict[str, Head] = {}
     scorers: dict[str, Scorer] = {}
+    shared_cache: SharedCache | None = None
     inline_secrets: tuple[str, ...] = ()
 
     def where(self, place: str) -> str:

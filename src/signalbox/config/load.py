@@ -17,6 +17,7 @@ from signalbox.config.references import ReferenceProblem, References
 from signalbox.config.schema import Config
 from signalbox.config.scorers import scorers_of
 from signalbox.config.shape import Shape
+from signalbox.config.shared_cache import shared_cache_of
 from signalbox.config.targets import complete
 from signalbox.config.yaml12 import BYTES_MAX, Scalar, parse
 from signalbox.config.yaml12 import Mapping as Document
@@ -57,6 +58,7 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     authorities = _authorities(config, references, problems)
     heads = heads_of(config, references, problems)
     scorers = scorers_of(config, references, problems)
+    shared_cache = shared_cache_of(config.caches, references, problems)
     targets = _targets(config, references, problems)
     problems.raise_if_any()
     texts = {dotted(path): text for path, text in shape.secret_texts.items()}
@@ -69,6 +71,7 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
         files=tuple(dict.fromkeys((name, *references.files))),
         heads=heads,
         scorers=scorers,
+        shared_cache=shared_cache,
         inline_secrets=tuple(dotted(path) for path in shape.inline_secrets),
     )
 

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from signalbox.core.secret import Secret
+
 CacheTag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
 FolderName = Annotated[str, Meta(min_length=1, max_length=4096)]
 ToolName = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -96,6 +98,32 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
 
 
+class Valkey(Struct, frozen=True, forbid_unknown_fields=True):
+    """A Valkey or Redis server where the kept answers of all machines lie, sealed; without it each machine keeps its
+    own. While it cannot be asked, nothing is given from caches."""
+
+    url: Annotated[
+        Secret,
+        Meta(
+            description="`valkey://user:password@host:6379/0`, `valkeys://` with TLS, `unix:///path?db=0`; `redis` and "
+            "`rediss` mean the same. `${NAME}` reads an environment variable, `file:/path` a file."
+        ),
+    ]
+    password: Annotated[
+        Secret | None, Meta(description="Its password, where it does not stand in `url`: `${NAME}` or `file:/path`.")
+    ] = None
+    ca_file: Annotated[
+        FolderName | None,
+        Meta(description="PEM file of the authorities that its certificate must chain to; the system's when left out."),
+    ] = None
+    timeout_ms: Annotated[
+        float, Meta(ge=1, le=300, description="How long a call waits for it at most; then it counts as a miss.")
+    ] = 20.0
+    memory_bytes_max: Annotated[
+        int, Meta(ge=1 << 16, le=1 << 44, description="What the entries of this installation may take there.")
+    ] = 1 << 30
+
+
 class Caches(Struct, frozen=True, forbid_unknown_fields=True):
     """What the caches of all workloads may take."""
 
@@ -105,6 +133,9 @@ class Caches(Struct, frozen=True, forbid_unknown_fields=True):
     disk_bytes_max: Annotated[
         int, Meta(ge=1 << 16, le=1 << 44, description="Disk in the state directory for kept answers of all processes.")
     ] = 512 << 20
+    valkey: Annotated[
+        Valkey | None, Meta(description="Where machines share exact answers; each has its own when left out.")
+    ] = None
     encoder: Annotated[
         FolderName | None,
         Meta(

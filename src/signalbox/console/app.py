@@ -73,7 +73,7 @@ class Console:
         self._supervisor = supervisor
         self._office = office
         self._keys = KeyPages(office)
-        self._caches = CachePages(office)
+        self._caches = CachePages(office, configurations)
         self._metrics_open = metrics_open
         self._desk = Desk(supervisor, office, room, configurations, state, lambda: time.time_ns() // 1_000_000)
         self._pages = Pages(self._desk)

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from signalbox.cache.shelf import figures, invalidate
+from signalbox.cache.ending import end, held
+from signalbox.cache.shelf import figures
 from signalbox.cache.stats import told
 from signalbox.console.access import refused
+from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
+from signalbox.core.errors import StoreError
 
 BODY_BYTES_MAX = 64 * 1024
 TagName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
@@ -26,14 +29,24 @@ class Invalidate(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class CachePages:
-    """Over the file of kept answers, which every worker of the machine reads."""
+    """Over the file of kept answers, which every worker of the machine reads, and the server that machines share."""
 
-    def __init__(self, office: KeyOffice) -> None:
+    def __init__(self, office: KeyOffice, configurations: Configurations) -> None:
         self._office = office
+        self._configurations = configurations
 
     async def stats(self, request: Request, actor: Actor) -> Response:
-        found = await asyncio.to_thread(figures, self._office.kept.path)
-        return Response(msgspec.json.encode(told(found)), media_type="application/json")
+        return Response(msgspec.json.encode(await asyncio.to_thread(self._stats)), media_type="application/json")
+
+    def _stats(self) -> dict[str, Any]:
+        kept, shared = self._office.kept, self._configurations.now().declared.shared_cache
+        found = told(figures(kept.path))
+        if shared is not None:
+            try:
+                found["shared"] = msgspec.structs.asdict(held(shared, kept.secret))
+            except StoreError as error:
+                found["shared"] = {"error": str(error)}
+        return found
 
     async def invalidate(self, request: Request, actor: Actor) -> Response:
         """When it answers, no worker gives one of these answers any more."""
@@ -47,6 +60,9 @@ class CachePages:
         except msgspec.MsgspecError as error:
             return refused(400, "invalid_request", f"What to end cannot be read: {error}.")
         await self._office.record(actor, "cache.invalidate", " ".join(wanted.tags)[:512])
-        kept, now_ms = self._office.kept, time.time_ns() // 1_000_000
-        gone = await asyncio.to_thread(invalidate, kept.path, kept.secret, wanted.tags, now_ms)
+        gone = await asyncio.to_thread(self._end, wanted.tags)
         return JSONResponse({"tags": wanted.tags, "entries": gone})
+
+    def _end(self, tags: list[str]) -> int:
+        kept, shared = self._office.kept, self._configurations.now().declared.shared_cache
+        return end(kept.path, kept.secret, tags, time.time_ns() // 1_000_000, shared)

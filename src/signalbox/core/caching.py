@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.labels import INTERNAL
+from signalbox.core.secret import Secret
 
 # Who may be given an answer that somebody else asked for: nobody but the same end user, key, team or tenant.
 SHARES = ("user", "key", "team", "tenant")
@@ -42,3 +43,20 @@ class Caching(msgspec.Struct, frozen=True):
     single_flight: bool = True
     semantic: Semantic | None = None
     about: str = ""
+
+
+class SharedCache(msgspec.Struct, frozen=True):
+    """Where the kept answers of many machines lie: a Valkey or Redis server. path: of its Unix socket, instead of host
+    and port. ca_file: what its certificate must chain to, empty for what the system trusts. timeout_s: how long a call
+    waits for it at most. bytes_max: of all entries of this installation there."""
+
+    host: str = ""
+    port: int = 6379
+    path: str = ""
+    tls: bool = False
+    ca_file: str = ""
+    user: str = ""
+    password: Secret | None = None
+    database: int = 0
+    timeout_s: float = 0.02
+    bytes_max: int = 1 << 30

@@ -71,7 +71,7 @@ async def _known(call: Call, reply: Reply, stages: Stages, caching: Caching, nam
     if not caching.exact_ttl_s:
         return None
     while not name.refresh:
-        entry = stages.cache.find(name)
+        entry = await stages.cache.look_up(name)
         if entry is not None and (by := _giver(call, entry)) is not None:
             give(call, reply, stages, entry, by, "exact" if flight is None else "joined")
             return GIVEN

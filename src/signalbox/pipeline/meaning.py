@@ -59,7 +59,7 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
     if workspace is None or guarded or (not caching.time_dependent and question.about_now(call.doc)):
         return None
     found = scope.partition(call, caching, name, cache.secret, workspace.encoder)
-    mark = cache.mark()
+    mark = await cache.heard() if found is not None else -1
     if found is None or mark < 0:
         return None
     try:
