@@ -20,7 +20,7 @@ Vector = npt.NDArray[np.float64]
 # Columns of the design matrix, in the order of these fields; efficiencies enter as their inverse.
 FIELDS = tuple(Parameters.__struct_fields__)
 INVERSE = ("memory_efficiency", "compute_efficiency")
-START = np.array([1.5, 2.0, 3e-5, 3e-5, 2e-5, 5e-6, 5e-6, 5e-6])
+START = np.array([1.5, 2.0, 3e-5, 3e-5, 2e-5, 5e-6, 5e-6, 2e-5])
 
 # Residuals of the logarithm beyond this count linearly: the table holds runs with speculative decoding, unlabelled.
 ROBUST = 0.10
@@ -38,7 +38,7 @@ def design(observations: Sequence[Observation]) -> tuple[Vector, Vector]:
         point = one.point
         parts = decode(point.model, point.gpu, point.config, point.mix).terms(running_of(point))
         engines = [parts.layers * (point.config.engine == name) for name in ("vllm", "sglang", "trtllm")]
-        rows.append([parts.memory, parts.compute, *engines, parts.hops, parts.experts, parts.batch])
+        rows.append([parts.memory, parts.compute, *engines, parts.hops, parts.experts, parts.sequences])
     return np.array(rows), np.log([one.point.tpot_s for one in observations])
 
 

@@ -4,8 +4,9 @@
 
 Runs: `master_results.csv` of vllm-cost-meter (MIT; arXiv 2606.11690): Poisson arrivals at 1 to 200 requests/s, 512
 tokens in, 256 out, three models in 16 and 8 bits. Saturated is the highest throughput of each configuration. The runs
-name their accelerators `H100` and `A100_80GB_PCIe`; the former are taken for the SXM part, although they never drew
-more than 377 W. sequences_max is what the published runs kept in flight by default: 256.
+name their accelerators `H100` and `A100_80GB_PCIe`. The H100 is taken for the NVL card, not the SXM part: 6.98 USD an
+hour was the price of Azure's NC40ads H100 v5, which has one, as 3.67 was of its NC24ads A100 v4; and no run drew more
+than 380 W. sequences_max is the planner's default.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from signalbox.planner.specs import GpuSpec, LengthMix, ModelSpec, ServingConfig
 
 FILE = "master_results.csv"
 MIX = LengthMix(input_tokens=512, output_tokens=256)
-ACCELERATORS = {"H100": "h100-sxm", "A100_80GB_PCIe": "a100-pcie-80gb"}
+ACCELERATORS = {"H100": "h100-nvl", "A100_80GB_PCIe": "a100-pcie-80gb"}
 PRECISIONS = {"float16": "bf16", "fp8": "fp8"}
 LIGHT = (5.0, 10.0)
 

@@ -59,7 +59,7 @@ def told(instance: Instance, row: dict[str, object]) -> dict[str, object]:
         "values": program.values,
         "row_low": [None if math.isinf(each) else each for each in program.row_low],
         "row_high": [None if math.isinf(each) else each for each in program.row_high],
-        "usd": row["usd_per_month"] if row["status"] != "infeasible" else None,
+        "usd": row["usd_per_month"],
         "seconds": row["seconds"],
     }
 
@@ -94,8 +94,8 @@ def main() -> None:
             "seconds": round(computed, 3),
             "on_the_clock_s": round(found.seconds, 3),
             "build_s": round(build_s, 3),
-            "usd_per_month": round(found.usd_per_month, 2),
-            "gap_usd": round(found.usd_per_month - found.bound, 4),
+            "usd_per_month": round(found.usd_per_month, 2) if found.found else None,
+            "gap_usd": round(found.usd_per_month - found.bound, 4) if found.found else None,
             "broken": list(found.checked),
         }
         print(json.dumps(row), flush=True)

@@ -29,7 +29,7 @@ TRUE = Parameters(
     layer_s_trtllm=20e-6,
     hop_s=6e-6,
     expert_s=4e-6,
-    batch_s=5e-6,
+    sequence_s=2e-5,
 )
 MODELS = ("llama-3.1-70b", "qwen3-8b", "gpt-oss-120b", "deepseek-v3")
 GPUS = ("h100-sxm", "h200-sxm", "b200-sxm")

@@ -7,7 +7,7 @@ few dozen multiplications:
     step = (weights touched + cache read) / (bandwidth x e1)
          + (prompt, decode and attention arithmetic / peak + all-reduce bytes / link) / e2
          + layers x overhead(engine) + all-reduces x log2(ranks) x hop
-         + layers x experts per token x expert + layers x sqrt(sequences) x batch
+         + layers x experts per token x expert + sequences x sequence
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ LLAMA_CPP_BITS: dict[Quantisation, float] = {"int4": 4.85, "int8": 8.5}
 
 class Terms(msgspec.Struct, frozen=True):
     """memory: seconds at full bandwidth. compute: seconds at full arithmetic and link rate. layers, hops, experts and
-    batch: counts, whose parameters are seconds.
+    sequences: counts, whose parameters are seconds.
     """
 
     memory: float
@@ -45,13 +45,14 @@ class Terms(msgspec.Struct, frozen=True):
     layers: float
     hops: float
     experts: float
-    batch: float
+    sequences: float
 
 
 class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The eight fitted numbers. memory_efficiency, compute_efficiency: share of the published peaks that is reached.
     layer_s_*: overhead per layer and step, by engine. hop_s: per all-reduce and doubling of the ranks. expert_s: per
-    layer and expert that a token is routed to. batch_s: per layer and square root of the sequences on a rank.
+    layer and expert that a token is routed to. sequence_s: per sequence on a rank, for what the server does with each
+    between two steps: choosing, sampling, sending.
     """
 
     memory_efficiency: float
@@ -61,7 +62,7 @@ class Parameters(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     layer_s_trtllm: float
     hop_s: float
     expert_s: float
-    batch_s: float
+    sequence_s: float
 
     def layer_s(self, engine: Engine) -> float:
         if engine == "sglang":
@@ -192,7 +193,7 @@ class Decode(msgspec.Struct, frozen=True):
             layers=self.layers,
             hops=self.hops,
             experts=self.routed,
-            batch=self.layers * math.sqrt(per_rank),
+            sequences=per_rank,
         )
 
 
@@ -228,5 +229,5 @@ def weighted(parts: Terms, engine: Engine, parameters: Parameters) -> float:
         + parts.layers * parameters.layer_s(engine)
         + parts.hops * parameters.hop_s
         + parts.experts * parameters.expert_s
-        + parts.batch * parameters.batch_s
+        + parts.sequences * parameters.sequence_s
     )
