@@ -13,7 +13,7 @@ from msgspec import Struct
 from signalbox.config.declared import Declared
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import AttemptFilter, AttemptRow, Store
-from signalbox.core.records import SETTLED
+from signalbox.core.records import DOUBTED, SETTLED
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO
 from signalbox.planner.plan import Plan
@@ -24,15 +24,19 @@ SAMPLE_MAX = 2_000
 WORKLOADS_MAX = 1_000
 # A measured number that is so far from the plan's is drift; so is a cost.
 DRIFT = 0.10
+# So is a share of calls that is so far from it.
+SHARE_DRIFT = 0.05
 DAY_MS = 86_400_000
 PICO_PER_MTOK = 10**6
 
 
 class _Seen:
-    """What one workload did, in bounded memory."""
+    """What one workload did, in bounded memory. escalated: calls that a cascade asked again; each of them is one call,
+    with the tokens of its first attempt, and the cost of both."""
 
     def __init__(self, seed: int) -> None:
         self.calls = 0
+        self.escalated = 0
         self.tokens_in = 0
         self.tokens_cached = 0
         self.tokens_out = 0
@@ -45,6 +49,17 @@ class _Seen:
         self._chance = random.Random(seed)  # noqa: S311
 
     def add(self, row: AttemptRow) -> None:
+        if row.cost_pico is None:
+            self.unpriced += 1
+        else:
+            self.cost_pico += row.cost_pico
+        self.by_deployment[row.deployment] = self.by_deployment.get(row.deployment, 0) + 1
+        if row.reason.endswith(DOUBTED):
+            self.escalated += 1
+        else:
+            self._call(row)
+
+    def _call(self, row: AttemptRow) -> None:
         cached = row.cache_read
         inputs = row.tokens_in + row.audio_in + cached + row.cache_write_5m + row.cache_write_1h
         outputs = row.tokens_out + row.reasoning + row.audio_out
@@ -52,13 +67,8 @@ class _Seen:
         self.tokens_in += inputs
         self.tokens_cached += cached
         self.tokens_out += outputs
-        if row.cost_pico is None:
-            self.unpriced += 1
-        else:
-            self.cost_pico += row.cost_pico
         moment = datetime.fromtimestamp(row.time_ms / 1000, UTC)
         self.hours[moment.weekday() * 24 + moment.hour] += 1
-        self.by_deployment[row.deployment] = self.by_deployment.get(row.deployment, 0) + 1
         if len(self.labels) < 64:
             self.labels.update(row.labels)
         if len(self.sample) < SAMPLE_MAX:
@@ -91,7 +101,8 @@ def _seen(store: Store, days: int, today: str) -> tuple[dict[str, _Seen], dict[s
         times = first.setdefault(row.deployment, [])
         if row.ttft_ms and len(times) < SAMPLE_MAX:
             times.append(row.ttft_ms)
-    return found, first
+    # The first attempt of a call may lie before the days that are asked for.
+    return {name: what for name, what in found.items() if what.calls}, first
 
 
 def _percentile(values: list[int], part: float) -> int:
@@ -150,6 +161,9 @@ def _workload(
         },
         "arrival": {"profile": [float(count) for count in seen.hours], "peak_to_mean": _quantity(peak, days, today)},
     }
+    if seen.escalated:
+        share = _quantity(min(1.0, seen.escalated / seen.calls), days, today)
+        row["quality"] = {**(stated.get("quality") or {}), "escalation": True, "escalation_share": share}
     if own is not None:
         row["data"] = list(dict.fromkeys([*own.data, *stated.get("data", [])]))
         row["regulations"] = list(dict.fromkeys([*own.regulations, *stated.get("regulations", [])]))
@@ -237,12 +251,16 @@ def back_test(plan: Plan, option_of: dict[str, str], store: Store, over: str, to
             Drift(name, "input tokens", facts.input_tokens, what.tokens_in / what.calls),
             Drift(name, "output tokens", facts.output_tokens, what.tokens_out / what.calls),
         ]
-        priced = what.calls - what.unpriced
+        again = what.escalated / what.calls
+        if abs(again - facts.escalated) > SHARE_DRIFT:
+            drifts.append(Drift(name, "share that is asked again", facts.escalated, again))
+        attempts = what.calls + what.escalated
+        priced = attempts - what.unpriced
         for deployment, count in what.by_deployment.items():
             each = facts.usd_per_call.get(option_of.get(deployment, deployment))
             if each is None:
                 foreign += count
             else:
-                modelled += each * count * priced / what.calls
+                modelled += each * count * priced / attempts
         measured += what.cost_pico / PICO
     return BackTest(days, modelled, measured, calls, unpriced, foreign, tuple(each for each in drifts if each.drifts))

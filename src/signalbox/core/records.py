@@ -12,6 +12,8 @@ SETTLED, FAILED, CANCELLED, UNKNOWN = "settled", "failed", "cancelled", "unknown
 CACHED = "cached"
 # Neither are these, which bring the sum of a day of one's own GPUs to what they cost.
 IDLE, TRUE_UP = "idle", "true-up"
+# Ends the reason of the second attempt of a cascade: the first answer was not trusted.
+DOUBTED = " doubted"
 
 
 class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defaults=True, gc=False):

@@ -17,6 +17,7 @@ from signalbox.core.choosing import Cascade
 from signalbox.core.errors import CallError
 from signalbox.core.hub import Request
 from signalbox.core.ports import Errand, Fetched
+from signalbox.core.records import DOUBTED
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
@@ -73,7 +74,7 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
     if _is_trusted(judge, asked, first.answered(), others):
         _count(call, stages, "kept")
         return first.give("")
-    await _escalate(call, first, Decision(strong, f"{decision.reason} doubted"), reply, stages)
+    await _escalate(call, first, Decision(strong, decision.reason + DOUBTED), reply, stages)
     return None
 
 

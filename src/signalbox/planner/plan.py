@@ -93,7 +93,8 @@ class PhaseStep(Struct, frozen=True):
 
 
 class WorkloadFacts(Struct, frozen=True):
-    """What the plan assumed of a workload, for the comparison with the ledger."""
+    """What the plan assumed of a workload, for the comparison with the ledger. escalated: share of calls that a cascade
+    hands on, 0 without one."""
 
     requests_per_day: float
     input_tokens: float
@@ -101,6 +102,7 @@ class WorkloadFacts(Struct, frozen=True):
     cacheable: float
     tokens_per_day: float
     usd_per_call: dict[str, float]
+    escalated: float = 0.0
 
 
 class Plan(Struct, frozen=True):
