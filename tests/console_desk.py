@@ -66,7 +66,14 @@ class Desk:
         self.store = StoreThread(lambda: open_store(self.state))
         self.pepper = self.state.pepper()
         secret = self.store.run_now(lambda store: admin_secret(store, {"SIGNALBOX_ADMIN_SECRET": SECRET}))
-        self.office = KeyOffice(self.store, secret, self.pepper, self.state.journal, lambda: NOW_MS)
+        self.office = KeyOffice(
+            self.store,
+            secret,
+            self.pepper,
+            self.state.journal,
+            lambda: NOW_MS,
+            lambda: self.supervisor.checked.sign_in,
+        )
         self.supervisor = Supervisor(
             source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=1,
             spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,

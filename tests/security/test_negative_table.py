@@ -9,7 +9,7 @@ import pytest
 
 TESTS = Path(__file__).parents[1]
 
-# Number -> what is tried, and the tests that try it. 13 (sign-in through an identity provider) is not built.
+# Number -> what is tried, and the tests that try it.
 TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
     1: (
         "every route without a credential",
@@ -19,7 +19,13 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "console/test_admin_access.py::test_the_table_and_the_router_name_the_same_routes",
         ),
     ),
-    2: ("every role on every route", ("console/test_admin_access.py::test_every_route_with_every_role",)),
+    2: (
+        "every role on every route",
+        (
+            "console/test_admin_access.py::test_every_route_with_every_role",
+            "console/test_oidc.py::test_every_page_with_every_role_that_a_provider_gives",
+        ),
+    ),
     3: (
         "a credential in every place and shape",
         (
@@ -81,6 +87,21 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "gateway/test_tokens.py::test_a_token_ends_while_it_is_remembered",
             "gateway/test_tokens.py::test_claims_choose_and_never_widen",
             "gateway/test_tokens.py::test_a_key_set_that_is_none_is_no_configuration",
+            "gateway/test_key_sets.py::test_a_new_key_works_without_a_restart_and_an_old_one_ends",
+            "gateway/test_key_sets.py::test_unknown_keys_make_no_storm",
+            "gateway/test_key_sets.py::test_what_is_no_key_set_changes_nothing",
+        ),
+    ),
+    13: (
+        "every way in through an identity provider that is not one",
+        (
+            "console/test_oidc.py::test_no_other_way_back_is_one",
+            "console/test_oidc.py::test_a_way_back_is_one_browsers_and_used_once",
+            "console/test_oidc.py::test_a_code_of_another_browser_is_worth_nothing",
+            "console/test_oidc.py::test_no_other_id_token_lets_anybody_in",
+            "console/test_oidc.py::test_nobody_has_a_role_by_default",
+            "console/test_oidc.py::test_the_way_there_asks_for_what_it_must",
+            "console/test_oidc.py::test_a_provider_that_is_none_has_a_page_that_says_so",
         ),
     ),
     14: (

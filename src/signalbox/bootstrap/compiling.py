@@ -80,4 +80,5 @@ def checked(text: Text, generation: int) -> Checked:
             for name, target in declared.deployments.items()
             if (steps := held_gpus(name, target, declared.config))
         },
+        sign_in=declared.config.sign_in,
     )

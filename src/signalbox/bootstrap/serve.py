@@ -86,7 +86,7 @@ async def _serve(options: ServeOptions) -> int:
     key_sets = KeySets(supervisor, state.key_sets, log)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     closer = Closer(supervisor, store, state.journal, now_ms, log)
-    office = KeyOffice(store, admin, pepper, state.journal, now_ms)
+    office = KeyOffice(store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in)
     gateway = Gateway(own_host(options.host), listener.getsockname()[1])
     console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await key_sets.begin(compiled.snapshot.issuers)

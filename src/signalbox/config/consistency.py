@@ -17,6 +17,7 @@ from signalbox.config.schema_places import VendorAttestation
 from signalbox.config.schema_rules import Predicate, Require, Rule, Transform
 from signalbox.config.schema_words import RESERVED_NAMES
 from signalbox.config.schema_workloads import CustomClass, Workload
+from signalbox.config.sign_in import check_sign_in
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import Timeouts
 
@@ -46,6 +47,7 @@ def check(config: Config, problems: Problems) -> None:
     _check_rules(config, problems)
     check_budgets(config, problems)
     check_issuers(config, problems)
+    check_sign_in(config, problems)
     if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
         problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 

@@ -19,6 +19,7 @@ from signalbox.config.schema_places import Environment, Vendor
 from signalbox.config.schema_prices import Contract
 from signalbox.config.schema_rules import Rule
 from signalbox.config.schema_server import Conversations, Journal, Server
+from signalbox.config.schema_sign_in import SignIn
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.config.schema_words import Currency, Name, Text
 from signalbox.config.schema_workloads import Team, Workload
@@ -77,6 +78,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     issuers: Annotated[
         dict[Name, Issuer], Meta(max_length=100, description="Whose signed tokens are taken in place of virtual keys.")
     ] = {}
+    sign_in: Annotated[SignIn, Meta(description="How people come into the control plane.")] = field(
+        default_factory=SignIn
+    )
     server: Annotated[Server, Meta(description="Limits of the data plane's listening side.")] = field(
         default_factory=Server
     )

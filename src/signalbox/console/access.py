@@ -96,7 +96,16 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
 # Forms that hold a file.
 UPLOADS = frozenset({("POST", "/spend/reconcile")})
 # What needs no credential at all.
-OPEN = frozenset({("GET", "/healthz"), ("GET", "/static/{name}"), ("GET", "/sign-in"), ("POST", "/sign-in")})
+OPEN = frozenset(
+    {
+        ("GET", "/healthz"),
+        ("GET", "/static/{name}"),
+        ("GET", "/sign-in"),
+        ("POST", "/sign-in"),
+        ("GET", "/sign-in/provider"),
+        ("GET", "/sign-in/callback"),
+    }
+)
 
 
 class Visit(msgspec.Struct, frozen=True):
@@ -182,12 +191,14 @@ class Doors:
         return checked
 
     async def visit(self, request: Request) -> Visit | None:
-        """Who asks. A key that was revoked or has expired since ends its session."""
+        """Who asks. A key that was revoked or has expired since ends its session, and so does a grant that was taken
+        away."""
         token = request.cookies.get(COOKIE, "")
         session = self._sessions.find(token) if token else None
         if session is None:
             return None
-        actor = await self._office.still(session.actor_id)
+        person = session.person
+        actor = await self._office.still(session.actor_id) if person is None else self._office.person(person)
         if actor is None:
             self._sessions.end(token)
             return None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -31,9 +32,11 @@ from signalbox.console.rendering import static
 from signalbox.console.routing_pages import RoutingPages
 from signalbox.console.sessions import Sessions
 from signalbox.console.sign_in import SignIn
+from signalbox.console.through_provider import ThroughProvider
 from signalbox.control.explain import Question
 from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
+from signalbox.control.oidc import Providers
 from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.state import StateDir
@@ -84,6 +87,7 @@ class Console:
         self._house = HousePages(self._desk)
         self._playground = Playground(self._desk, gateway)
         self._sessions = Sessions(time.monotonic)
+        self._providers = Providers(lambda: (supervisor.checked.sign_in.oidc, Path(supervisor.config_name).parent))
         self._doors = Doors(office, self._sessions, self._desk.excuse, log)
 
     async def close(self) -> None:
@@ -91,13 +95,16 @@ class Console:
         await self._proof.drills.stop()
 
     def app(self) -> Starlette:
-        entrance = SignIn(self._office, self._sessions)
+        entrance = SignIn(self._office, self._sessions, self._providers)
+        through = ThroughProvider(self._office, self._sessions, self._providers, entrance)
         return Starlette(
             routes=[
                 Route("/healthz", self.healthz, methods=["GET"]),
                 Route("/static/{name}", static, methods=["GET"]),
                 Route("/sign-in", entrance.show, methods=["GET"]),
                 Route("/sign-in", entrance.enter, methods=["POST"]),
+                Route("/sign-in/provider", through.go, methods=["GET"]),
+                Route("/sign-in/callback", through.come_back, methods=["GET"]),
                 self._page("POST", "/sign-out", entrance.leave),
                 *self._api(),
                 *self._shown(),

@@ -11,6 +11,8 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from signalbox.control.people import Person
+
 COOKIE = "signalbox_session"
 FORM_COOKIE = "signalbox_form"
 SESSIONS_MAX = 1000
@@ -23,12 +25,15 @@ ADDRESSES_MAX = 10_000
 
 
 class Session(msgspec.Struct):
-    """actor_id: whose, as control.office knows it. csrf: what every form of it has to carry. Times: seconds."""
+    """actor_id: whose, as control.office knows it. csrf: what every form of it has to carry. Times: seconds. person:
+    who it is, of those that an identity provider vouches for."""
 
     actor_id: str
     csrf: str
     began_s: float
     seen_s: float
+    lifetime_s: float = LIFETIME_S
+    person: Person | None = None
 
 
 class Sessions:
@@ -39,12 +44,12 @@ class Sessions:
         self._sessions: dict[bytes, Session] = {}
         self._failures: dict[str, list[float]] = {}
 
-    def begin(self, actor_id: str) -> tuple[str, Session]:
+    def begin(self, actor_id: str, lifetime_s: float = LIFETIME_S, person: Person | None = None) -> tuple[str, Session]:
         """A session with a fresh id, whatever the browser sent: nobody can plant one."""
         if len(self._sessions) >= SESSIONS_MAX:
             del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].seen_s)]
         token, now = secrets.token_urlsafe(32), self._now_s()
-        session = Session(actor_id, secrets.token_urlsafe(24), now, now)
+        session = Session(actor_id, secrets.token_urlsafe(24), now, now, lifetime_s, person)
         self._sessions[_key(token)] = session
         return token, session
 
@@ -53,7 +58,7 @@ class Sessions:
         session = self._sessions.get(key)
         if session is None:
             return None
-        if now - session.seen_s > IDLE_S or now - session.began_s > LIFETIME_S:
+        if now - session.seen_s > IDLE_S or now - session.began_s > session.lifetime_s:
             del self._sessions[key]
             return None
         session.seen_s = now
@@ -80,9 +85,11 @@ def _key(token: str) -> bytes:
     return hashlib.sha256(token.encode()).digest()
 
 
-def keep(response: Response, request: Request, name: str, value: str) -> None:
-    """A cookie for this browser session, out of reach of scripts and of other sites."""
-    response.set_cookie(name, value, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
+def keep(response: Response, request: Request, name: str, value: str, console_url: str = "") -> None:
+    """A cookie for this browser session, out of reach of scripts and of other sites. console_url: where browsers reach
+    us, as far as that is known: what ends TLS before us may not say."""
+    secure = request.url.scheme == "https" or console_url.startswith("https:")
+    response.set_cookie(name, value, path="/", httponly=True, samesite="strict", secure=secure)
 
 
 def drop(response: Response, request: Request, name: str) -> None:

@@ -44,6 +44,8 @@ def egress(declared: Declared, snapshot: Snapshot) -> list[Egress]:
     told = [("telemetry.otlp", otlp.endpoint)] if otlp is not None else []
     told += [(f"alerts.webhooks[{index}]", hook.url) for index, hook in enumerate(config.alerts.webhooks)]
     told += [(f"issuers.{name}", issuer.jwks_url) for name, issuer in config.issuers.items() if issuer.jwks_url]
+    if config.sign_in.oidc is not None:
+        told.append(("sign_in.oidc", config.sign_in.oidc.issuer))
     for why, url in told:
         try:
             origin = origin_of(url.partition("?")[0], private=None, ca_file=None, proxy=None)

@@ -10,7 +10,9 @@ from pathlib import Path
 import msgspec
 
 from signalbox.cache.shelf import secret_from
+from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
+from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
 from signalbox.control.state import CACHE, AdminSecret
 from signalbox.control.storage import StoreThread
@@ -23,6 +25,9 @@ from signalbox.ledger import actions
 ADMIN, DEVELOPER = "admin", "developer"
 GRACE_S_MAX = 30 * 86_400
 ACTIONS_MAX = 1000
+SIGN_IN = "console.sign-in"
+# Sign-ins that failed and are put on record, in a minute.
+TURNED_AWAY_MAX = 60
 
 
 class Actor(msgspec.Struct, frozen=True):
@@ -54,8 +59,16 @@ class KeyOffice:
     """Every change is on record before it is made, and what was refused is on record too."""
 
     def __init__(
-        self, store: StoreThread, secret: AdminSecret, pepper: bytes, journal: Path, now_ms: Callable[[], int]
+        self,
+        store: StoreThread,
+        secret: AdminSecret,
+        pepper: bytes,
+        journal: Path,
+        now_ms: Callable[[], int],
+        sign_in: Callable[[], SignIn] = SignIn,
     ) -> None:
+        """sign_in: what the configuration in force says of it."""
+        self.sign_in = sign_in
         self._store = store
         self._secret = secret
         self._pepper = pepper
@@ -63,13 +76,15 @@ class KeyOffice:
         self._journal = journal
         self.kept = Kept(journal.parent / CACHE, secret_from(pepper))
         self._now_ms = now_ms
+        self._turned_since_ms = 0
+        self._turned_away = 0
         self._version = -1
         self._rows: dict[str, VirtualKey] = {}
 
     async def actor(self, token: str) -> Actor | None:
         """Who holds this token; None for a wrong one, and for a key that calls models."""
         if self._secret.matches(token):
-            return _ADMIN
+            return _ADMIN if self.sign_in().break_glass != "off" else None
         parts = keys.split(token)
         if parts is None:
             return None
@@ -80,10 +95,20 @@ class KeyOffice:
             return None
         return self._acting(row)
 
+    async def visitor(self, token: str) -> Actor | None:
+        """The same, of those whom this token opens pages."""
+        actor = await self.actor(token)
+        return None if actor is _ADMIN and self.sign_in().break_glass != "on" else actor
+
+    def person(self, person: Person) -> Actor | None:
+        """Somebody from the identity provider, as far as the configuration in force grants them anything."""
+        key = granted(person, self.sign_in().oidc)
+        return Actor(key.id, key.role, key) if key is not None else None
+
     async def still(self, actor_id: str) -> Actor | None:
         """Somebody who was let in before; None when their key no longer holds."""
         if actor_id == _ADMIN.id:
-            return _ADMIN
+            return _ADMIN if self.sign_in().break_glass == "on" else None
         return self._acting((await self._known()).get(actor_id))
 
     def _acting(self, row: VirtualKey | None) -> Actor | None:
@@ -132,6 +157,16 @@ class KeyOffice:
     async def actions(self) -> list[Action]:
         """The last ACTIONS_MAX of them."""
         return await asyncio.to_thread(lambda: list(actions.read(self._journal))[-ACTIONS_MAX:])
+
+    async def record_turned_away(self, person_id: str, by: str, why: str) -> None:
+        """Somebody was not let in. Only so many a minute are put on record: anybody can try, and each costs a write."""
+        now_ms = self._now_ms()
+        if now_ms - self._turned_since_ms >= 60_000:
+            self._turned_since_ms, self._turned_away = now_ms, 0
+        self._turned_away += 1
+        if self._turned_away <= TURNED_AWAY_MAX:
+            nobody = VirtualKey(person_id or "nobody", "", b"", "", "", 0)
+            await self.record(Actor(nobody.id, "", nobody), SIGN_IN, "", {"by": by, "why": why[:500]}, refused=True)
 
     async def record(
         self,

@@ -10,6 +10,7 @@ from typing import Protocol
 import msgspec
 
 from signalbox import __version__
+from signalbox.config.schema_sign_in import SignIn
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.control.alerts import Alert
 from signalbox.control.keys import usable
@@ -51,7 +52,7 @@ class Checked(msgspec.Struct, frozen=True):
 
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
     runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
-    issuers: what goes on beside it needs. gpus: what is held of GPUs, by deployment: its environment, its model, and
+    issuers, sign_in: what goes on beside it needs. gpus: what is held of GPUs, by deployment: its environment, its model, and
     since when how many.
     """
 
@@ -66,6 +67,7 @@ class Checked(msgspec.Struct, frozen=True):
     alerts: Alerts = Alerts()
     issuers: tuple[Issuer, ...] = ()
     gpus: dict[str, tuple[str, str, tuple[Step, ...]]] = {}
+    sign_in: SignIn = SignIn()
 
 
 class Shipping(Protocol):
