@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import json
 import random
+import shutil
 import sys
 import tempfile
 import time
@@ -27,7 +28,7 @@ from benchmarks.installation import Installation
 from benchmarks.soak import fds, rss_mib
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
-from signalbox.control.state import StateDir
+from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.control.transcripts import PATHS, read, unchunked
 from signalbox.core.ports import AttemptFilter
 
@@ -195,6 +196,19 @@ class FaultSoak:
         if now["fds"] > before["fds"] * (1 + GROWTH_MAX) + GRACE_FDS:
             self.wrong[f"descriptors at rest grew from {before['fds']} to {now['fds']}"] += 1
 
+    def verify(self) -> None:
+        """What is found is kept whole, with the ledger that it was found in: such a thing may not happen again."""
+        said = self._installation.run("ledger", "verify")
+        if said.returncode == 0:
+            return
+        kept = Path(tempfile.mkdtemp(prefix="fault-soak-"))
+        (kept / "verify.json").write_bytes(said.stdout)
+        (kept / "verify.err").write_bytes(said.stderr)
+        for name in (JOURNAL, CHECKPOINTS):
+            shutil.copytree(self._installation.state / name, kept / name)
+        self.wrong[f"ledger verify ended with {said.returncode}: {kept}"] += 1
+        self.figures["verify"] = said.stdout.decode(errors="replace")[:4000]
+
     def books(self, bill: dict[str, dict[str, Any]]) -> None:
         """Every attempt once and ended: at the bill where its end is known, not below it where it is not."""
         skipped = {f"d-{row.name}-{api}" for row in ROWS if not row.books for api in PATHS}
@@ -251,9 +265,7 @@ def main() -> int:
                 soak.wrong["the exit code is not 0"] += 1
             rows = installation.ask_simulator("/sim/bill?limit=2000000")["rows"]
             soak.books({row["client_request_id"]: row for row in rows if row["cost_pico"]})
-            verified = installation.cli("ledger", "verify")[0]
-            if not verified["ok"]:
-                soak.wrong["the chains do not verify"] += 1
+            soak.verify()
             if log := installation.errors_in_log():
                 soak.wrong[f"{len(log)} errors in the log: {log[0]}"] += 1
         finally:

@@ -164,13 +164,16 @@ class Installation:
 
     def cli(self, *words: str) -> list[Any]:
         """A verb's JSON lines; raises when it finds something wrong."""
-        where = ["--config", str(self.root / "signalbox.yaml"), "--state-dir", str(self.state)]
-        command = [*COMMAND, *words, *where, "--json"]
-        done = subprocess.run(command, capture_output=True, check=False)
+        done = self.run(*words)
         if done.returncode:
             said = (done.stdout[-4000:] + done.stderr[-4000:]).decode(errors="replace")
             raise RuntimeError(f"{' '.join(words)} ended with {done.returncode}: {said}")
         return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def run(self, *words: str) -> subprocess.CompletedProcess[bytes]:
+        """A verb with `--json`, however it ends."""
+        where = ["--config", str(self.root / "signalbox.yaml"), "--state-dir", str(self.state)]
+        return subprocess.run([*COMMAND, *words, *where, "--json"], capture_output=True, check=False)
 
 
 def _first_line(process: subprocess.Popen[bytes]) -> dict[str, Any]:

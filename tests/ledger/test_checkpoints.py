@@ -15,7 +15,17 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from signalbox.cli.main import main
 from signalbox.core.ports import ShipMark
 from signalbox.ledger.chain import seal_line, segment_path, split_line
-from signalbox.ledger.checkpoint import LATEST, NOTES, STATEMENTS, CheckpointLog, PublicKey, Signer, Tree, check
+from signalbox.ledger.checkpoint import (
+    LATEST,
+    NOTES,
+    STATEMENTS,
+    CheckpointLog,
+    PublicKey,
+    Signer,
+    Tree,
+    check,
+    read_notes,
+)
 from signalbox.ledger.verify import Report, verify
 
 ATTEMPTS = 6
@@ -47,9 +57,14 @@ class Ledger:
         for time_ms, lines in ((1, 4), (2, 8), (3, None)):
             assert log.write(heads(self.journal, ("a", "b"), lines), time_ms)
         self.key = str(log.public)
+        log.close()
 
     def check(self) -> Report:
-        return verify(self.journal, (), check(self.checkpoints, PublicKey.read(self.key), [self.anchor]))
+        return verify(
+            self.journal,
+            (),
+            check(self.checkpoints, PublicKey.read(self.key), {"elsewhere": read_notes(self.anchor)}),
+        )
 
     def lines(self, chain: str = "a") -> list[bytes]:
         return segment_path(self.journal / chain, 1).read_bytes().splitlines(keepends=True)
@@ -190,7 +205,9 @@ def test_a_crash_between_statement_and_note_is_no_finding_and_is_repaired(
         file.write(b'{"time_ms":4,"heads":[["a",')
     assert ledger.check().ok
     fill(ledger.journal, "c", 1)
-    assert CheckpointLog(ledger.checkpoints, ledger.anchor).write(heads(ledger.journal, ("a", "c")), 5)
+    log = CheckpointLog(ledger.checkpoints, ledger.anchor)
+    assert log.write(heads(ledger.journal, ("a", "c")), 5)
+    log.close()
     report = ledger.check()
     assert report.ok, report.findings
     assert report.checkpoints == 4

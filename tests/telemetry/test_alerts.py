@@ -57,6 +57,7 @@ CAUSES: dict[AlertName, Facts] = {
     "telemetry-lost": facts((("signalbox_spans_total", "lost"), 1)),
     "guard-skipped": facts((("signalbox_guard_verdicts_total", "w", "external", "skipped"), 1)),
     "prompt-leak": facts((("signalbox_guard_verdicts_total", "w", "no-system-prompt-leak", "cut"), 1)),
+    "anchor-failing": facts((("signalbox_anchor_failing",), 1)),
     "key-set-stale": facts((("signalbox_key_set_failing", "corp"), 1)),
 }
 

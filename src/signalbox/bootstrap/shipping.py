@@ -7,22 +7,22 @@ import contextlib
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.storage import open_store
-from signalbox.config import schema
+from signalbox.config import schema, schema_ledger
+from signalbox.config.address import AddressProblem
+from signalbox.control.anchoring import Anchoring
+from signalbox.control.object_store import Bucket
 from signalbox.control.shipping import ShipOrder, ShipperProcess
 from signalbox.control.state import StateDir
+from signalbox.control.upkeep import Upkeep
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import Store
+from signalbox.core.ports import Retention
 from signalbox.core.secret import Secret
-from signalbox.ledger.chain import chain_names
-from signalbox.ledger.checkpoint import CheckpointLog
 from signalbox.ledger.ship import Shipper
 from signalbox.ledger.walk import Finding
 from signalbox.telemetry.log import Log
@@ -33,13 +33,27 @@ SHIP_NICE = 10
 
 
 def ship_order(state: StateDir, config: schema.Config) -> ShipOrder:
-    settings = config.journal
+    settings, ledger = config.journal, config.ledger
     return ShipOrder(
         state_dir=str(state.root),
         store=config.store.reveal() if config.store is not None else "",
         checkpoint_anchor=settings.checkpoint_anchor or "",
         checkpoint_every_s=settings.checkpoint_every_s,
+        retention=Retention(ledger.retention_days, ledger.sums_retention_days),
+        old_journals=ledger.old_journals if ledger.retention_days is not None else "keep",
+        archive=ledger.archive or "",
+        anchor=bucket_of(ledger.anchor),
     )
+
+
+def bucket_of(anchor: schema_ledger.Anchor | None) -> Bucket | None:
+    """The object store of checkpoints, with its credential."""
+    if anchor is None:
+        return None
+    return Bucket(
+        anchor.url, anchor.region, anchor.access_key.reveal(), anchor.secret_key.reveal(), anchor.lock_days,
+        anchor.lock_mode, anchor.allow_private, anchor.ca_file,
+    )  # fmt: skip
 
 
 def shipping(order: ShipOrder, log: Log) -> ShipperProcess:
@@ -56,7 +70,8 @@ def shipping(order: ShipOrder, log: Log) -> ShipperProcess:
 
 def _shipper(order: ShipOrder, log: Log) -> Shipper:
     state, url = StateDir(Path(order.state_dir)), Secret(order.store) if order.store else None
-    return Shipper(lambda: open_store(state, url), state.journal, SHIP_S, alarm(log), _checkpoints(state, order, log))
+    upkeep = Upkeep(order, state, log)
+    return Shipper(lambda: open_store(state, url), state.journal, SHIP_S, alarm(log), upkeep.shipped)
 
 
 def run_shipper() -> int:
@@ -71,40 +86,37 @@ def run_shipper() -> int:
 
 
 async def _ship(order: ShipOrder) -> None:
-    shipper = _shipper(order, Log("shipper"))
+    log = Log("shipper")
+    shipper = _shipper(order, log)
     await shipper.start()
+    anchoring = _anchoring(order, log)
+    putting = asyncio.ensure_future(anchoring.run()) if anchoring is not None else None
     ended = asyncio.ensure_future(asyncio.to_thread(sys.stdin.buffer.read))
     while not ended.done():
-        _tell(shipper)
+        _tell(shipper, anchoring)
         await asyncio.wait((ended,), timeout=SHIP_S)
     await shipper.stop()
-    _tell(shipper)
+    if anchoring is not None and putting is not None:
+        putting.cancel()
+        await anchoring.close()
+    _tell(shipper, anchoring)
 
 
-def _tell(shipper: Shipper) -> None:
+def _anchoring(order: ShipOrder, log: Log) -> Anchoring | None:
+    if order.anchor is None:
+        return None
+    try:
+        return Anchoring(StateDir(Path(order.state_dir)).checkpoints, order.anchor)
+    except (AddressProblem, ValueError) as problem:
+        log.error("checkpoints are not anchored", reason=f"the anchor's url {problem}")
+        return None
+
+
+def _tell(shipper: Shipper, anchoring: Anchoring | None) -> None:
+    told = msgspec.structs.replace(shipper.stats(), anchor_error=anchoring.error if anchoring is not None else "")
     with contextlib.suppress(BrokenPipeError):  # the parent is gone, and with it who wanted to know
-        sys.stdout.buffer.write(msgspec.json.encode(shipper.stats()) + b"\n")
+        sys.stdout.buffer.write(msgspec.json.encode(told) + b"\n")
         sys.stdout.buffer.flush()
-
-
-def _checkpoints(state: StateDir, order: ShipOrder, log: Log) -> Callable[[Store, bool], None]:
-    """Signs what the chains of this machine were, now and then and at the end; it never stops the shipping."""
-    anchor = Path(order.checkpoint_anchor) if order.checkpoint_anchor else None
-    signing = CheckpointLog(state.checkpoints, anchor)
-    due_at = 0.0
-
-    def shipped(store: Store, last: bool) -> None:
-        nonlocal due_at
-        if not last and time.monotonic() < due_at:
-            return
-        due_at = time.monotonic() + order.checkpoint_every_s
-        own = set(chain_names(state.journal))
-        try:
-            signing.write([mark for mark in store.shipped_all() if mark.chain in own], now_ms())
-        except OSError as error:
-            log.error("a checkpoint could not be written", reason=str(error))
-
-    return shipped
 
 
 def alarm(log: Log) -> Callable[[tuple[Finding, ...]], None]:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -12,12 +13,17 @@ from typing import cast
 
 import msgspec
 
+from signalbox.bootstrap.shipping import bucket_of
 from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.config.address import AddressProblem
+from signalbox.config.load import load_text, read_bytes
+from signalbox.control.anchoring import anchored
+from signalbox.control.object_store import Bucket, Refused
 from signalbox.control.readings.reconciled import reconciled
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, Store
+from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store
 from signalbox.core.usage import PICO
 from signalbox.ledger import actions, checkpoint
 from signalbox.ledger.forecast import forecast
@@ -26,7 +32,7 @@ from signalbox.ledger.parquet import export
 from signalbox.ledger.provider_export import read_export
 from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
 from signalbox.ledger.ship import Shipping
-from signalbox.ledger.verify import Report, verify
+from signalbox.ledger.verify import Report, verify_living
 
 _FILTER_HELP = {
     "since": "only attempts from this ISO date or time on (UTC)",
@@ -35,6 +41,7 @@ _FILTER_HELP = {
     "label": "only attempts whose content had this data class",
     "state": "only attempts that are settled, failed, cancelled, unknown or open",
 }
+OBJECT_STORE = "object-store"
 _SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
 _SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
@@ -56,7 +63,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="check the checkpoints with this key (name+id+base64, or a file that holds it) and ask no store",
     )
     checked.add_argument(
-        "--anchor", action="append", default=[], type=Path, help="a file elsewhere with checkpoints (repeatable)"
+        "--anchor",
+        action="append",
+        default=[],
+        help=f"a file elsewhere with checkpoints, or `{OBJECT_STORE}` for what ledger.anchor names (repeatable)",
     )
     acted = verbs.add_parser("actions", help="who did what to the installation: keys made, rotated, revoked, reloads")
     matched = verbs.add_parser(
@@ -185,27 +195,57 @@ def _verify(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     """With the installation's own key where there are checkpoints, and what the store has seen."""
     shipped = store.shipped_all()
     own = state.checkpoints / checkpoint.PUBLIC
-    signed = None
-    if own.exists() or options.anchor:
-        signed = _signed(state.checkpoints, own.read_text(encoding="ascii"), options.anchor)
-    return _report(verify(state.journal, shipped, signed), as_json=options.json)
+    key = own.read_text(encoding="ascii") if own.exists() or options.anchor else ""
+    return _report(_verified(options, state.journal, state.checkpoints, shipped, key), as_json=options.json)
 
 
 def _verify_offline(options: argparse.Namespace) -> int:
     """From a copy of journal and checkpoints alone: nothing is created, and no key of the copy is trusted."""
     given = Path(options.public_key)
-    text = given.read_text(encoding="ascii") if "+" not in options.public_key else options.public_key
-    signed = _signed(options.state_dir / CHECKPOINTS, text, options.anchor)
-    return _report(verify(options.state_dir / JOURNAL, (), signed), as_json=options.json)
+    key = given.read_text(encoding="ascii") if "+" not in options.public_key else options.public_key
+    journal, checkpoints = options.state_dir / JOURNAL, options.state_dir / CHECKPOINTS
+    return _report(_verified(options, journal, checkpoints, (), key), as_json=options.json)
 
 
-def _signed(directory: Path, key: str, anchors: list[Path]) -> checkpoint.Signed:
+def _verified(
+    options: argparse.Namespace, journal: Path, checkpoints: Path, shipped: Sequence[ShipMark], key: str
+) -> Report:
+    """key: empty for a ledger without checkpoints."""
     try:
-        return checkpoint.check(directory, checkpoint.PublicKey.read(key), anchors)
+        public = checkpoint.PublicKey.read(key) if key else None
     except ValueError as error:
         raise ConfigError([f"--public-key: {error}."]) from None
-    except OSError as error:
-        raise ConfigError([f"--anchor: {error.filename} cannot be read ({error.strerror})."]) from None
+
+    def signed() -> checkpoint.Signed | None:
+        # Read anew each time, and before the notes here: an anchor that is older says less, one that is newer too much.
+        return checkpoint.check(checkpoints, public, _anchors(options)) if public is not None else None
+
+    return verify_living(journal, shipped, signed)
+
+
+def _anchors(options: argparse.Namespace) -> dict[str, list[bytes]]:
+    """Their notes by place. Raises ConfigError for one that cannot be read."""
+    found: dict[str, list[bytes]] = {}
+    for where in options.anchor:
+        try:
+            if where == OBJECT_STORE:
+                found[where] = asyncio.run(anchored(_bucket(options)))
+            else:
+                found[Path(where).name] = checkpoint.read_notes(Path(where))
+        except OSError as error:
+            raise ConfigError([f"--anchor: {where} cannot be read ({error.strerror})."]) from None
+        except (Refused, AddressProblem) as error:
+            raise ConfigError([f"--anchor: {error}."]) from None
+    return found
+
+
+def _bucket(options: argparse.Namespace) -> Bucket:
+    path = config_path(options.config)
+    anchor = load_text(read_bytes(path), str(path)).config.ledger.anchor if path is not None else None
+    bucket = bucket_of(anchor)
+    if bucket is None:
+        raise ConfigError(["--anchor: the configuration names no object store. Write ledger.anchor, or name a file."])
+    return bucket
 
 
 def _report(report: Report, *, as_json: bool) -> int:
@@ -215,7 +255,8 @@ def _report(report: Report, *, as_json: bool) -> int:
         for finding in report.findings:
             print(f"{finding.chain}: {finding.kind}: {finding.message}")
         signed = f", {report.checkpoints} checkpoints over {report.signed_lines} of them" if report.checkpoints else ""
-        print(f"{len(report.chains)} chains, {report.lines} records{signed}, {report.finding_count} findings")
+        cuts = f", {report.cuts} chains begin behind a signed cut" if report.cuts else ""
+        print(f"{len(report.chains)} chains, {report.lines} records{signed}{cuts}, {report.finding_count} findings")
     return 0 if report.ok else 1
 
 

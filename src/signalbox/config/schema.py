@@ -15,6 +15,7 @@ from signalbox.config.schema_budgets import ScopedBudget
 from signalbox.config.schema_caching import Caches
 from signalbox.config.schema_deployments import Deployment
 from signalbox.config.schema_issuers import Issuer
+from signalbox.config.schema_ledger import Ledger
 from signalbox.config.schema_places import Environment, Vendor
 from signalbox.config.schema_prices import Contract
 from signalbox.config.schema_rules import Rule
@@ -92,6 +93,9 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     )
     journal: Annotated[Journal, Meta(description="How records of attempts reach the disk.")] = field(
         default_factory=Journal
+    )
+    ledger: Annotated[Ledger, Meta(description="What the ledger keeps, and for how long.")] = field(
+        default_factory=Ledger
     )
     store: Annotated[
         Secret | None,

@@ -37,6 +37,7 @@ AlertName = Literal[
     "guard-skipped",
     "prompt-leak",
     "key-set-stale",
+    "anchor-failing",
 ]
 
 

@@ -35,6 +35,7 @@ SEVERITIES: dict[AlertName, Severity] = {
     "telemetry-lost": "warning",
     "guard-skipped": "critical",
     "prompt-leak": "warning",
+    "anchor-failing": "warning",
     "key-set-stale": "critical",
 }
 # Alerts about counters that should stand still: the metric, the position of the label that names whose it is, and what
@@ -147,6 +148,8 @@ def _states(facts: Facts) -> Iterator[Alert]:
     lag_s = total("signalbox_ledger_lag_seconds")
     if lag_s > facts.ledger_lag_s:
         yield Alert("ledger-lag", "", f"the store is {lag_s:.0f} s behind the journals")
+    if total("signalbox_anchor_failing"):
+        yield Alert("anchor-failing", "", "checkpoints do not reach the object store; they are tried again")
     for labels, values in rows.get("signalbox_replicas_out_of_use", []):
         if values[0]:
             yield Alert("breaker-open", labels[0], f"{values[0]:g} replicas get no calls, over all workers")

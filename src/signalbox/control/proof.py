@@ -19,7 +19,7 @@ from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import ShipMark
 from signalbox.ledger import checkpoint
-from signalbox.ledger.verify import Report, verify
+from signalbox.ledger.verify import Report, verify_living
 
 PACK_BYTES_MAX = 2 << 30
 _CHUNK = 1 << 20
@@ -53,11 +53,12 @@ def _text(path: Path) -> str:
 def verified(state: StateDir, shipped: Sequence[ShipMark]) -> Report:
     """Every chain, what the store has seen of it, and what checkpoints signed. It reads all journals: not for the event
     loop."""
-    signed = None
     key = newest_checkpoint(state).public_key
-    if key:
-        signed = checkpoint.check(state.checkpoints, checkpoint.PublicKey.read(key))
-    return verify(state.journal, shipped, signed)
+
+    def signed() -> checkpoint.Signed | None:
+        return checkpoint.check(state.checkpoints, checkpoint.PublicKey.read(key)) if key else None
+
+    return verify_living(state.journal, shipped, signed)
 
 
 class Manifest(msgspec.Struct, frozen=True):

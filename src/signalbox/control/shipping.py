@@ -12,6 +12,8 @@ from collections.abc import Callable
 
 import msgspec
 
+from signalbox.control.object_store import Bucket
+from signalbox.core.ports import Retention
 from signalbox.ledger.ship import ShipperStats
 from signalbox.telemetry.log import Log
 
@@ -24,12 +26,17 @@ LAST_PASS_S = 60.0
 
 class ShipOrder(msgspec.Struct, frozen=True):
     """What the process is told, on its standard input: one line, which is never in its arguments since `store` may
-    hold a password. store: its URL, or empty for the state directory's own."""
+    hold a password. store: its URL, or empty for the state directory's own. old_journals, archive: as in
+    config.schema_ledger.Ledger. anchor: an object store for checkpoints."""
 
     state_dir: str
     store: str
     checkpoint_anchor: str
     checkpoint_every_s: float
+    retention: Retention = Retention()
+    old_journals: str = "keep"
+    archive: str = ""
+    anchor: Bucket | None = None
 
 
 class ShipperProcess:
@@ -83,6 +90,7 @@ class ShipperProcess:
             failures=before.failures + stats.failures,
             lag_s=stats.lag_s + time.monotonic() - self._told_at,
             error=stats.error,
+            anchor_error=stats.anchor_error,
         )
 
     async def _run(self) -> None:
@@ -118,7 +126,9 @@ class ShipperProcess:
                     self._ready = True
             await process.wait()
         except asyncio.CancelledError:
+            # Gone for good before anybody does its work: two would write the same checkpoints.
             process.kill()
+            await process.wait()
             raise
         finally:
             self._process = None

@@ -407,6 +407,7 @@ class Supervisor:
         total.set(("signalbox_ledger_records_shipped_total",), shipped.records)
         total.set(("signalbox_ledger_ship_failures_total",), shipped.failures)
         total.set(("signalbox_ledger_lag_seconds",), shipped.lag_s)
+        total.set(("signalbox_anchor_failing",), int(bool(shipped.anchor_error)))
         total.add(("signalbox_journal_findings_total",), shipped.findings)
         total.add(("signalbox_log_lines_dropped_total",), self._log.dropped)
         total.set(("signalbox_build_info", __version__), 1)

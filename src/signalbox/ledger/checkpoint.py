@@ -4,6 +4,7 @@
     <state>/checkpoints/notes.log        one JSON string a line: a signed note over the tree of all statements so far
     <state>/checkpoints/latest           the last note as plain text
     <state>/checkpoints/key              the private key, made at first use; its public half is in `key.pub`
+    <state>/checkpoints/lock             held (flock) by the one process that writes here
 
 The notes are C2SP tlog-checkpoints (c2sp.org/tlog-checkpoint over c2sp.org/signed-note): origin, number of statements,
 base64 of the RFC 6962 tree hash. Whoever keeps a note elsewhere (`anchor`) can tell later whether the log was rolled
@@ -17,7 +18,7 @@ import binascii
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -27,6 +28,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from signalbox.core.errors import LedgerError
 from signalbox.core.ports import ShipMark
+from signalbox.ledger.chain import ChainLock
 
 STATEMENTS, NOTES, LATEST, KEY, PUBLIC = "statements.log", "notes.log", "latest", "key", "key.pub"
 ORIGIN_PREFIX = "signalbox.ledger"
@@ -43,11 +45,22 @@ class Head(msgspec.Struct, frozen=True, array_like=True):
     hash: str
 
 
-class Statement(msgspec.Struct, frozen=True):
-    """The chains that grew since the statement before."""
+class Cut(msgspec.Struct, frozen=True, array_like=True):
+    """What was old was taken away, and said so before: the chain begins with this segment now, behind line `seq`, which
+    had this hash."""
+
+    chain: str
+    segment: int
+    seq: int
+    hash: str
+
+
+class Statement(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The chains that grew since the statement before, and those that were cut."""
 
     time_ms: int
     heads: tuple[Head, ...]
+    cuts: tuple[Cut, ...] = ()
 
 
 class Note(msgspec.Struct, frozen=True):
@@ -199,21 +212,37 @@ def _create_private(path: Path, key: Ed25519PrivateKey) -> None:
 # --- writing
 
 
+class Busy(LedgerError):
+    """Another process writes the checkpoints."""
+
+
 class CheckpointLog:
-    """Writes statements and notes; one process at a time, which is the supervisor."""
+    """Writes statements and notes. One at a time, in all processes: two would each sign a history without the other's
+    statements, and the log would look forked for ever."""
 
     def __init__(self, directory: Path, anchor: Path | None = None) -> None:
-        """anchor: a file elsewhere to which every note is appended too. Raises LedgerError."""
+        """anchor: a file elsewhere to which every note is appended too. Raises Busy, LedgerError."""
         self._directory = directory
         self._anchor = anchor
+        self._lock: ChainLock | None = None
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = ChainLock(directory)
             self._signer = Signer.of(directory)
             self._tree = Tree()
             self._known: dict[str, int] = {}
+            self.cuts: dict[str, Cut] = {}
             self._read_back()
+        except BlockingIOError:
+            raise Busy(f"checkpoints {directory} are written by another process") from None
         except (OSError, ValueError) as error:
+            self.close()
             raise LedgerError(f"checkpoints {directory} cannot be used: {error}") from error
+
+    def close(self) -> None:
+        """Lets others write. Safe to call twice."""
+        if self._lock is not None:
+            self._lock.release()
 
     def _read_back(self) -> None:
         path = self._directory / STATEMENTS
@@ -222,32 +251,51 @@ class CheckpointLog:
             if not line.endswith(b"\n"):
                 break
             self._tree.append(line[:-1])
-            for head in _statement(line).heads:
-                self._known[head.chain] = head.seq
+            statement = _statement(line)
+            self._known.update({head.chain: head.seq for head in statement.heads})
+            self.cuts.update({cut.chain: cut for cut in statement.cuts})
             end += len(line)
         if path.exists() and path.stat().st_size > end:
             os.truncate(path, end)  # what a crash left of a statement that no note covers
+        for notes in (self._directory / NOTES, *([self._anchor] if self._anchor is not None else [])):
+            _drop_torn(notes)
 
     @property
     def public(self) -> PublicKey:
         return self._signer.public
 
-    def write(self, marks: Iterable[ShipMark], time_ms: int) -> bool:
-        """A statement and a note over it, when some chain has grown; False when none has. Raises OSError."""
+    def write(self, marks: Iterable[ShipMark], time_ms: int, cuts: Iterable[Cut] = ()) -> bool:
+        """A statement and a note over it, when some chain has grown or is to be cut; False when none. Raises OSError;
+        then nothing may be cut."""
         heads = tuple(Head(m.chain, m.seq, m.hash) for m in marks if m.seq > self._known.get(m.chain, 0))
-        if not heads:
+        new = tuple(cut for cut in cuts if cut.chain not in self.cuts or self.cuts[cut.chain].segment < cut.segment)
+        if not heads and not new:
             return False
-        leaf = _encode(Statement(time_ms, heads))
+        leaf = _encode(Statement(time_ms, heads, new))
         _append(self._directory / STATEMENTS, leaf + b"\n")
         self._tree.append(leaf)
         self._known.update({head.chain: head.seq for head in heads})
         note = self._signer.sign(self._tree.size, self._tree.root())
         line = _encode(note) + b"\n"
         _append(self._directory / NOTES, line)
-        (self._directory / LATEST).write_text(note, encoding="utf-8")
+        fresh = self._directory / f".{LATEST}"
+        fresh.write_text(note, encoding="utf-8")
+        fresh.replace(self._directory / LATEST)
+        self.cuts.update({cut.chain: cut for cut in new})
         if self._anchor is not None:
             _append(self._anchor, line)
         return True
+
+
+def _drop_torn(path: Path) -> None:
+    """Cuts off what a crash left of a line, which the next one would otherwise be appended to."""
+    whole = size = 0
+    for line in _lines(path):
+        size += len(line)
+        whole = size if line.endswith(b"\n") else whole
+    if size > whole:
+        with contextlib.suppress(OSError):  # storage that only grows
+            os.truncate(path, whole)
 
 
 def _append(path: Path, data: bytes) -> None:
@@ -272,22 +320,25 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class Signed(msgspec.Struct, frozen=True):
-    """What the checkpoints vouch for. heads: chain -> line -> hash, of the statements that a good note covers."""
+    """What the checkpoints vouch for. heads: chain -> line -> hash, of the statements that a good note covers. cuts:
+    where chains begin that were cut, by chain."""
 
     notes: int
     statements: int
     heads: Mapping[str, Mapping[int, str]]
     problems: tuple[Problem, ...]
+    cuts: Mapping[str, Cut]
 
 
-def check(directory: Path, key: PublicKey, anchors: Sequence[Path] = ()) -> Signed:
-    """Reads all notes against the tree of the statements, offline. Raises OSError for an anchor that is not there."""
+def check(directory: Path, key: PublicKey, anchors: Mapping[str, Iterable[bytes]] | None = None) -> Signed:
+    """Reads all notes against the tree of the statements, offline. anchors: notes kept elsewhere, each as a line, by
+    the name of the place."""
     problems: list[Problem] = []
-    notes = _good_notes(_lines(directory / NOTES), key, "note", problems)
     anchored: dict[int, bytes] = {}
-    for anchor in anchors:
-        with anchor.open("rb") as file:
-            anchored |= dict(_good_notes(file, key, f"anchored note of {anchor.name}", problems))
+    # Before the notes here: whoever writes meanwhile writes those first.
+    for name, lines in (anchors or {}).items():
+        anchored |= dict(_good_notes(lines, key, f"anchored note of {name}", problems))
+    notes = _good_notes(_lines(directory / NOTES), key, "note", problems)
     size = max(notes, default=0)
     roots, statements = _roots(directory / STATEMENTS, {*notes, *anchored}, size, problems)
     for number, root in sorted(notes.items()):
@@ -308,16 +359,26 @@ def check(directory: Path, key: PublicKey, anchors: Sequence[Path] = ()) -> Sign
         problems.append(Problem("unsigned", "there is no note that this key signed"))
     good = max((number for number, root in notes.items() if roots.get(number) == root), default=0)
     heads: dict[str, dict[int, str]] = {}
+    cuts: dict[str, Cut] = {}
     for statement in statements[:good]:
         for head in statement.heads:
             heads.setdefault(head.chain, {})[head.seq] = head.hash
-    return Signed(len(notes), good, heads, tuple(problems))
+        cuts.update({cut.chain: cut for cut in statement.cuts})
+    return Signed(len(notes), good, heads, tuple(problems), cuts)
+
+
+def read_notes(path: Path) -> list[bytes]:
+    """Notes of an anchor, each as a line. Raises OSError."""
+    with path.open("rb") as file:
+        return file.readlines()
 
 
 def _good_notes(lines: Iterable[bytes], key: PublicKey, what: str, problems: list[Problem]) -> dict[int, bytes]:
     """Size to root of the notes that the key signed."""
     good: dict[int, bytes] = {}
     for place, line in enumerate(lines, start=1):
+        if not line.endswith(b"\n"):
+            break  # being written, or what a crash left: the statements that it was about are without a note
         try:
             note = key.open(_text(line))
         except (msgspec.MsgspecError, UnicodeDecodeError):

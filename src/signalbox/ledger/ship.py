@@ -41,7 +41,8 @@ class Shipped(msgspec.Struct, frozen=True):
 
 
 class ShipperStats(msgspec.Struct, frozen=True):
-    """Figures for metrics. lag_s: time since the last pass that ended well; error: why the last one did not."""
+    """Figures for metrics. lag_s: time since the last pass that ended well; error: why the last one did not.
+    anchor_error: why the last checkpoint could not be anchored."""
 
     records: int
     findings: int
@@ -49,6 +50,7 @@ class ShipperStats(msgspec.Struct, frozen=True):
     failures: int
     lag_s: float
     error: str
+    anchor_error: str = ""
 
 
 class Shipping:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,8 +11,17 @@ import msgspec
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Refused, Settled
 from signalbox.ledger import checkpoint
-from signalbox.ledger.chain import ENTRY_DECODER, UNREADABLE, Entry, Seal, chain_names, is_locked
-from signalbox.ledger.walk import Finding, Findings, Line, Walk
+from signalbox.ledger.chain import (
+    ENTRY_DECODER,
+    UNREADABLE,
+    Entry,
+    Seal,
+    chain_names,
+    is_locked,
+    segment_numbers,
+    segment_path,
+)
+from signalbox.ledger.walk import START, Finding, Findings, Line, Place, Walk
 
 
 class ChainReport(msgspec.Struct, frozen=True):
@@ -32,7 +42,8 @@ class ChainReport(msgspec.Struct, frozen=True):
 
 class Report(msgspec.Struct, frozen=True):
     """What verification found. findings holds the first 1,000 of finding_count. checkpoints: how many signed notes
-    were checked; signed_lines: up to where they vouch for the chains, all lines added up."""
+    were checked; signed_lines: up to where they vouch for the chains, all lines added up; cuts: how many chains begin
+    later than they once did, as signed."""
 
     ok: bool
     chains: tuple[ChainReport, ...]
@@ -41,9 +52,36 @@ class Report(msgspec.Struct, frozen=True):
     finding_count: int
     checkpoints: int = 0
     signed_lines: int = 0
+    cuts: int = 0
 
 
 _NOTHING: Mapping[int, str] = {}
+# A journal that changes while it is read is read so often before what was found counts.
+_READINGS = 3
+
+
+def verify_living(
+    journal_directory: Path, shipped: Sequence[ShipMark], read_signed: Callable[[], checkpoint.Signed | None]
+) -> Report:
+    """The same over an installation that may be running: chains begin, are recovered and are cut while they are read,
+    and a reader between two steps of that sees what is none of the ends. What is wrong is still wrong when read again;
+    so it counts once nothing moved meanwhile, or the third time."""
+    for reading in range(_READINGS):
+        before = _extent(journal_directory)
+        report = verify(journal_directory, shipped, read_signed())
+        if report.ok or reading == _READINGS - 1 or _extent(journal_directory) == before:
+            return report
+    raise AssertionError("the last reading returns")
+
+
+def _extent(journal_directory: Path) -> list[tuple[str, int, int]]:
+    """Every segment with its size."""
+    found: list[tuple[str, int, int]] = []
+    for chain in chain_names(journal_directory):
+        for number in segment_numbers(journal_directory / chain):
+            with contextlib.suppress(FileNotFoundError):
+                found.append((chain, number, segment_path(journal_directory / chain, number).stat().st_size))
+    return found
 
 
 def verify(
@@ -57,15 +95,22 @@ def verify(
     heads: Mapping[str, Mapping[int, str]] = signed.heads if signed is not None else {}
     for problem in signed.problems if signed is not None else ():
         findings.add(Finding(problem.kind, "(checkpoints)", problem.message, seq=problem.place))
+    cuts: Mapping[str, checkpoint.Cut] = signed.cuts if signed is not None else {}
     names = chain_names(journal_directory)
-    for chain in sorted(marks.keys() - set(names)):
+    # Chains of which nothing has to be there any more.
+    gone = {
+        cut.chain
+        for cut in cuts.values()
+        if cut.seq >= max(heads.get(cut.chain, (0,))) and (cut.chain not in marks or cut.seq >= marks[cut.chain].seq)
+    }
+    for chain in sorted(marks.keys() - set(names) - gone):
         message = f"the store has {marks[chain].seq} lines of this chain, the journal has none"
         findings.add(Finding("missing_chain", chain, message))
-    for chain in sorted(heads.keys() - set(names) - marks.keys()):
+    for chain in sorted(heads.keys() - set(names) - marks.keys() - gone):
         message = f"checkpoints vouch for {max(heads[chain])} lines of this chain, the journal has none"
         findings.add(Finding("missing_chain", chain, message))
     chains = tuple(
-        _verify_chain(journal_directory, chain, marks.get(chain), heads.get(chain, _NOTHING), findings)
+        _verify_chain(journal_directory, chain, marks.get(chain), heads.get(chain, _NOTHING), cuts.get(chain), findings)
         for chain in names
     )
     return Report(
@@ -76,16 +121,28 @@ def verify(
         finding_count=findings.count,
         checkpoints=signed.notes if signed is not None else 0,
         signed_lines=sum(max(lines) for lines in heads.values()),
+        cuts=len(cuts),
     )
 
 
 def _verify_chain(
-    directory: Path, chain: str, mark: ShipMark | None, signed: Mapping[int, str], findings: Findings
+    directory: Path,
+    chain: str,
+    mark: ShipMark | None,
+    signed: Mapping[int, str],
+    cut: checkpoint.Cut | None,
+    findings: Findings,
 ) -> ChainReport:
     live = is_locked(directory / chain)
+    # What was taken away may have been put back; then the chain is whole from its beginning.
+    cut = None if cut is None or 1 in segment_numbers(directory / chain) else cut
     tally = _Tally(chain, mark, signed, findings)
+    if cut is not None:
+        tally.begin_behind(cut)
+    start = START if cut is None else Place(cut.segment, 0, cut.seq, cut.hash.encode())
+    left = cut is None or any(number >= cut.segment for number in segment_numbers(directory / chain))
     try:
-        for line in Walk(directory, chain, findings, live=live).lines():
+        for line in Walk(directory, chain, findings, start=start, live=live).lines() if left else ():
             tally.add(line)
     except OSError as error:
         findings.add(Finding("unreadable", chain, f"the journal cannot be read: {error.strerror}"))
@@ -119,6 +176,11 @@ class _Tally:
         self.digest = b""
         self.sealed = False
         self.open: dict[str, int] = {}
+
+    def begin_behind(self, cut: checkpoint.Cut) -> None:
+        """Lines up to here are gone, as signed."""
+        self.seq = self._vouched = cut.seq
+        self.digest = cut.hash.encode()
 
     def add(self, line: Line) -> None:
         self.lines += 1

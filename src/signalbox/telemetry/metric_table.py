@@ -119,6 +119,7 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_ledger_records_shipped_total", "counter", "Journal records moved into the store."),
     Metric("signalbox_ledger_ship_failures_total", "counter", "Passes in which the store could not be written."),
     Metric("signalbox_ledger_lag_seconds", "gauge", "Time since the store last held all that the journals held."),
+    Metric("signalbox_anchor_failing", "gauge", "1 while the last checkpoint does not reach the object store."),
     # --- configuration, keys, budgets, what is due ---
     Metric("signalbox_config_generation", "gauge", "Generation of the configuration in force."),
     Metric("signalbox_config_reload_failures_total", "counter", "Configurations refused at reload."),

@@ -16,7 +16,7 @@ from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin, Timeouts
 from signalbox.upstream.connect import Connector
 from signalbox.upstream.connection import Connection
-from signalbox.upstream.head import extend, request_head
+from signalbox.upstream.head import RequestHead, extend, request_head
 from signalbox.upstream.origin import OriginLines
 from signalbox.upstream.resolve import Resolver
 from signalbox.upstream.response import UpstreamResponse
@@ -60,10 +60,20 @@ class Asker:
         """Raises UpstreamFault when there is no answer in time, or one that is too long."""
         return await self._ask(b"POST ", body, headers, within_s, bytes_max)
 
+    async def ask(
+        self, method: bytes, path: bytes, headers: Iterable[tuple[bytes, bytes]], body: bytes, within_s: float
+    ) -> Heard:
+        """Another method, and a whole path of its own; the headers are these alone. Raises as `get` does, and
+        ValueError, which repeats no value, for what cannot stand in a request."""
+        return await self._send(method + b" ", request_head(path, headers), body, within_s, ANSWER_BYTES_MAX)
+
     async def _ask(
         self, method: bytes, body: bytes, headers: Iterable[tuple[bytes, bytes]], within_s: float, bytes_max: int
     ) -> Heard:
-        packet, rest = self._lines.render(method, extend(self._head, headers), body)
+        return await self._send(method, extend(self._head, headers), body, within_s, bytes_max)
+
+    async def _send(self, method: bytes, head: RequestHead, body: bytes, within_s: float, bytes_max: int) -> Heard:
+        packet, rest = self._lines.render(method, head, body)
         try:
             async with asyncio.timeout(within_s):
                 return await self._exchange(packet, rest, within_s, bytes_max)
