@@ -22,13 +22,14 @@ from signalbox.bootstrap.compiling import compile_text
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
-from signalbox.config import schema_server, schema_telemetry
+from signalbox.config import schema_guards, schema_server, schema_telemetry
 from signalbox.control.lender import RemoteLender
 from signalbox.control.links import LendTo, LinkLost, Want, framed, read_message, send_message
 from signalbox.control.state import StateDir
 from signalbox.control.treasury import Treasury
 from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
+from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
@@ -37,6 +38,7 @@ from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
 from signalbox.gateway.worker import Worker
 from signalbox.guard.room import GuardRoom
+from signalbox.guard.shared_vault import StoreVault
 from signalbox.guard.vault import FileVault
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
@@ -111,6 +113,8 @@ class DataPlane:
         self._owners = Owners(state.owners, self._key, now_ms)
         self._classifier: Classifier | None = None
         self._vault: FileVault | None = None
+        self._shared: StoreVault | None = None
+        self._store: Secret | None = None
         self._transport = Transport()
         self._limits = Limits()
         self._metering = Metering()
@@ -151,6 +155,8 @@ class DataPlane:
         await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()
+        if self._shared is not None:
+            await self._shared.close()
         if self._treasury is not None:
             self._treasury.close()
         if self._open is not None:
@@ -166,6 +172,7 @@ class DataPlane:
     def _compile(self, content: bytes, name: str, generation: int) -> Snapshot:
         compiled = compile_text(content, name, generation)
         self._server = compiled.declared.config.server
+        self._store = compiled.declared.config.store
         caches = compiled.declared.config.caches
         self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
         self._cache.share(compiled.declared.shared_cache)
@@ -205,7 +212,7 @@ class DataPlane:
             owners=self._owners,
             repeats=self._repeats,
             budgets=Budgets(snapshot, self.purse, now_ms),
-            guards=GuardRoom(snapshot, self._vault_for(snapshot)),
+            guards=GuardRoom(snapshot, self._vault_for(snapshot), self._shared_for(snapshot)),
             errands=Dispatcher,
             journal=self._journal,
             open=self._open,
@@ -230,6 +237,14 @@ class DataPlane:
         if self._vault is None and "pseudonymise" in uses:
             self._vault = FileVault(self._state.pseudonyms, self._pepper, durable=self._durable)
         return self._vault
+
+    def _shared_for(self, snapshot: Snapshot) -> StoreVault | None:
+        """What machines share of them, opened in a thread of its own when a call first needs it."""
+        uses = [use.options for workload in snapshot.workloads.values() for use in workload.guards]
+        wanted = any(isinstance(options, schema_guards.Pseudonymise) and options.shared for options in uses)
+        if self._shared is None and wanted:
+            self._shared = StoreVault(lambda: open_store(self._state, self._store), self._state.pepper())
+        return self._shared
 
     def _classifier_for(self, snapshot: Snapshot) -> Classifier:
         """The process's one classifier, ready for a snapshot."""

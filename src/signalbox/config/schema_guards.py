@@ -109,6 +109,13 @@ class Pseudonymise(GuardSettings, frozen=True, tag="pseudonymise"):
     lifetime_s: Annotated[
         int, Meta(ge=60, le=31_536_000, description="Tokens of a conversation hold so long after its last call.")
     ] = 86_400
+    shared: Annotated[
+        bool,
+        Meta(
+            description="Tokens are settled in the store as well, so that machines which share it and the pepper "
+            "agree; the store is asked once for a conversation that a process does not know, and for what is new."
+        ),
+    ] = False
 
 
 class NoSecrets(GuardSettings, frozen=True, tag="no-secrets"):

@@ -110,12 +110,24 @@ class Vault(Protocol):
         ...
 
 
+class SharedVault(Protocol):
+    """The same for machines that share a store. Both raise core.errors.Overloaded when that cannot be done."""
+
+    async def fetch(self, scope: bytes, lifetime_s: int) -> list[tuple[str, str]]: ...
+
+    async def settle(
+        self, scope: bytes, entries: Sequence[tuple[str, str]], lifetime_s: int
+    ) -> list[tuple[str, str]]: ...
+
+
 class Means(msgspec.Struct, frozen=True):
     """What guards are made with, besides their own settings. vault: keeps the maps of pseudonyms; None where nothing
-    leaves (checks, tests of a guard alone). deployments: names of all that are declared."""
+    leaves (checks, tests of a guard alone); shared: what machines share of them, None where nothing is. deployments:
+    names of all that are declared."""
 
     workload: Workload
     vault: Vault | None = None
+    shared: SharedVault | None = None
     deployments: frozenset[str] = frozenset()
 
 

@@ -10,18 +10,19 @@ from __future__ import annotations
 import re
 import secrets
 from collections import OrderedDict
+from time import monotonic
 from typing import cast
 
 import msgspec
 
 from signalbox.config.schema_guards import Pseudonymise
 from signalbox.core.call import Call
-from signalbox.core.errors import GuardFailed
+from signalbox.core.errors import GuardFailed, Overloaded
 from signalbox.core.guards import REPLACE, Channel, Guarded, GuardUse, Verdict
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import Scanner
 from signalbox.detectors.table import DETECTORS
-from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, Vault
+from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, SharedVault, Vault
 from signalbox.guard.json_text import plain, quoted
 from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
 
@@ -32,6 +33,8 @@ READ_MAX = 4096
 # Longer strings without a blank are media, which no detector reads.
 _MEDIA_CHARS = 4096
 _APART = "\n" * 64
+# Other machines are asked again, so that they keep what is in use here, when so much of the lifetime is over.
+_REFRESH = 8
 
 # What tells who somebody is or what is theirs; markings, secrets and code are no pseudonym's business.
 _IDENTIFYING = frozenset(("pci", "financial", "national-id", "personal", "phi"))
@@ -62,20 +65,23 @@ class _Literal(msgspec.Struct, gc=False):
 
 
 class _Conversation:
-    """What this process knows of one conversation. read: strings in which everything is known that detectors find."""
+    """What this process knows of one conversation. read: strings in which everything is known that detectors find.
+    fetched_s: when it was last asked what other machines know of it; a monotonic clock."""
 
-    __slots__ = ("names", "read")
+    __slots__ = ("fetched_s", "names", "read")
 
     def __init__(self) -> None:
+        self.fetched_s = float("-inf")
         self.names = Pseudonyms(secrets.choice)
         self.read: set[tuple[int, int]] = set()
 
 
 class _Requests:
-    def __init__(self, options: Pseudonymise, vault: Vault | None) -> None:
+    def __init__(self, options: Pseudonymise, vault: Vault | None, shared: SharedVault | None) -> None:
         self._where = options.where
         self._lifetime_s = options.lifetime_s
         self._vault = vault
+        self._shared = shared
         self._conversations: OrderedDict[bytes, _Conversation] = OrderedDict()
 
     async def screen(self, sent: Outgoing) -> Screened:
@@ -86,6 +92,10 @@ class _Requests:
         scope = sent.conversation
         known = self._vault.recall(scope, self._lifetime_s)
         conversation = self._conversation(scope, len(known))
+        if self._shared is not None and monotonic() - conversation.fetched_s > self._lifetime_s / _REFRESH:
+            known = await self._fetched(scope, known, self._vault, self._shared)
+            conversation = self._conversation(scope, len(known))
+            conversation.fetched_s = monotonic()
         names = conversation.names
         names.learn(known)
         guarded = sent.call.guarded
@@ -95,9 +105,14 @@ class _Requests:
             return NOTHING_HIDDEN
         literals = _literals(sent.body)
         unread = [one for one in literals if (hash(one.text), len(one.text)) not in conversation.read]
-        entries = names.new(_found(unread))
+        found = _found(unread)
+        entries = names.new(found)
         if entries:
+            if self._shared is not None:
+                entries = await self._shared.settle(scope, entries, self._lifetime_s)
             names.learn(self._vault.keep(scope, entries, self._lifetime_s))
+            if names.new(found):
+                raise Overloaded("A value has no pseudonym, so nothing is sent.", retry_after_s=0)
         # Only now: had keeping failed, they would have to be read again.
         if len(conversation.read) + len(unread) > READ_MAX:
             conversation.read.clear()
@@ -106,6 +121,18 @@ class _Requests:
         if not count:
             return NOTHING_HIDDEN
         return Screened(body, (Verdict(NAME, "hidden", REPLACE, "request", count),), NAME)
+
+    async def _fetched(
+        self, scope: bytes, known: list[tuple[str, str]], vault: Vault, shared: SharedVault
+    ) -> list[tuple[str, str]]:
+        """What is kept of a conversation when this machine and the store know the same of it."""
+        held = await shared.fetch(scope, self._lifetime_s)
+        there = set(held)
+        if known and not there.issuperset(known):
+            held = await shared.settle(scope, known, self._lifetime_s)
+        here = set(known)
+        new = [one for one in held if one not in here]
+        return vault.keep(scope, new, self._lifetime_s) if new else known
 
     def _wanted(self, sent: Outgoing) -> bool:
         if sent.needed == NAME or self._where == "always":
@@ -278,4 +305,5 @@ class _Answers:
 def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, Pseudonymise)
-    return Guard(use, request=_Requests(options, means.vault), answer=_Answers(), order=0)
+    requests = _Requests(options, means.vault, means.shared if options.shared else None)
+    return Guard(use, request=requests, answer=_Answers(), order=0)

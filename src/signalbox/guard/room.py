@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signalbox.config.schema_guards import ValidJson
 from signalbox.core.snapshot import Snapshot
-from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard, Vault
+from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard, SharedVault, Vault
 from signalbox.guard.table import GUARDS
 
 
@@ -28,12 +28,12 @@ class GuardRoom:
 
     __slots__ = ("_by_workload",)
 
-    def __init__(self, snapshot: Snapshot, vault: Vault | None = None) -> None:
+    def __init__(self, snapshot: Snapshot, vault: Vault | None = None, shared: SharedVault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
         deployments = frozenset(snapshot.deployment_by_name)
         for workload in snapshot.workloads.values():
             if workload.guards:
-                means = Means(workload, vault, deployments)
+                means = Means(workload, vault, shared, deployments)
                 self._by_workload[workload.name] = GuardSet([GUARDS[use.name](use, means) for use in workload.guards])
 
     def of(self, workload: str) -> GuardSet:

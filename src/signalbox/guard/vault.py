@@ -122,7 +122,7 @@ class FileVault:
         new = [one for one in entries if one[1] not in values and one[0] not in tokens]
         if len(known) + len(new) > ENTRIES_MAX:
             raise Overloaded("The conversation holds more values than can be kept, so nothing is sent.")
-        data = b"".join([_sealed(key, scope, one) for one in new])
+        data = b"".join([_framed(sealed(key, scope, one)) for one in new])
         if data:
             size = os.fstat(file).st_size
             if os.pwrite(file, data, size) != len(data):
@@ -152,16 +152,10 @@ class FileVault:
         if len(data) != found.st_size - read:
             raise OSError(0, "the file was cut")
         new = list(entries)
-        opened = AESGCM(key) if data else None
         at = 0
         while at < len(data):
             size = int.from_bytes(data[at : at + 4], "little")
-            sealed = data[at + 4 : at + 4 + size]
-            try:
-                assert opened is not None
-                new.append(_decode(opened.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], scope)))
-            except (InvalidTag, ValueError, msgspec.DecodeError):
-                raise OSError(0, "the file is damaged") from None
+            new.append(opened(key, scope, data[at + 4 : at + 4 + size]))
             at += 4 + size
         self._remember(scope, key, path, found, new)
         return new
@@ -186,12 +180,24 @@ class FileVault:
                 one.unlink(missing_ok=True)
 
 
-def _sealed(key: bytes, scope: bytes, entry: Entry) -> bytes:
+def sealed(key: bytes, scope: bytes, entry: Entry) -> bytes:
+    """An entry as it is kept anywhere. Raises Overloaded for one that is too long."""
     if len(entry[1].encode("utf-8", "replace")) > VALUE_BYTES_MAX:
         raise Overloaded("A value is too long to be kept, so nothing is sent.")
     nonce = secrets.token_bytes(_NONCE_BYTES)
-    sealed = nonce + AESGCM(key).encrypt(nonce, _encode(entry), scope)
-    return len(sealed).to_bytes(4, "little") + sealed
+    return nonce + AESGCM(key).encrypt(nonce, _encode(entry), scope)
+
+
+def opened(key: bytes, scope: bytes, found: bytes) -> Entry:
+    """Raises Overloaded for what was not sealed like this."""
+    try:
+        return _decode(AESGCM(key).decrypt(found[:_NONCE_BYTES], found[_NONCE_BYTES:], scope))
+    except (InvalidTag, ValueError, msgspec.DecodeError):
+        raise _unusable(OSError(0, "what is kept is damaged")) from None
+
+
+def _framed(data: bytes) -> bytes:
+    return len(data).to_bytes(4, "little") + data
 
 
 def _touch(path: str, now_s: float) -> None:
