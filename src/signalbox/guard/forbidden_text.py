@@ -15,6 +15,7 @@ from signalbox.guard.partial import Bounded, bounded
 from signalbox.guard.window import ACTION_OF, Finder, Hit, TextWatch
 
 NAME = "forbidden-text"
+_FEW = 16
 
 
 class Strings:
@@ -24,13 +25,22 @@ class Strings:
 
     def __init__(self, strings: Iterable[str]) -> None:
         known = sorted({folded(one) for one in strings}, key=lambda one: (-len(one), one))
+        # Nearly no text has any, and a search for each of a few is cheaper than for all at once.
+        self._few = tuple(known) if len(known) <= _FEW else ()
         self._pattern = re.compile("|".join(map(re.escape, known)))
         self._beginnings = frozenset(one[:end] for one in known for end in range(1, len(one)))
         self._first = frozenset(one[0] for one in known)
         self.hold_chars_max = len(known[0]) - 1
 
     def find(self, text: str, at: int, last: bool) -> Hit | None:
-        match = self._pattern.search(folded(text), at)
+        low = folded(text)
+        for one in self._few:
+            if low.find(one, at) >= 0:
+                break
+        else:
+            if self._few:
+                return None
+        match = self._pattern.search(low, at)
         return Hit(match.start(), match.end(), "string") if match is not None else None
 
     def open_from(self, text: str, at: int) -> int:

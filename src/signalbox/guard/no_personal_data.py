@@ -27,6 +27,7 @@ _DETECTORS = (
 )
 # A digit, an address, or two words in a row that begin with capitals; in other scripts anything.
 _SIGNS = re.compile(r"[0-9@]")
+_SIGN_BYTES = b"0123456789@"
 _TWO_NAMES = re.compile(r"[A-Z][\w'.-]{0,30}+[ \t]{1,3}+[A-Z]", re.ASCII)
 # Numbers in groups, and what stands before the digits of some.
 _NUMBER = re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z")
@@ -35,7 +36,10 @@ _NAMES_BEFORE = 3
 
 
 def _may_hold(text: str) -> bool:
-    return _SIGNS.search(text) is not None or not text.isascii() or _TWO_NAMES.search(text) is not None
+    if not text.isascii():
+        return True
+    raw = text.encode()
+    return len(raw.translate(None, _SIGN_BYTES)) != len(raw) or _TWO_NAMES.search(text) is not None
 
 
 def _opens(text: str, begin: int) -> int:

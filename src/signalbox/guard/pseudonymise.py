@@ -91,6 +91,11 @@ class _Requests:
             raise GuardFailed("There is nowhere to keep pseudonyms.")
         scope = sent.conversation
         known = self._vault.recall(scope, self._lifetime_s)
+        guarded = sent.call.guarded
+        assert guarded is not None
+        if not known and _holds_nothing(sent.call):
+            guarded.memory.pop(NAME, None)
+            return NOTHING_HIDDEN
         conversation = self._conversation(scope, len(known))
         if self._shared is not None and monotonic() - conversation.fetched_s > self._lifetime_s / _REFRESH:
             known = await self._fetched(scope, known, self._vault, self._shared)
@@ -98,11 +103,7 @@ class _Requests:
             conversation.fetched_s = monotonic()
         names = conversation.names
         names.learn(known)
-        guarded = sent.call.guarded
-        assert guarded is not None
         guarded.memory[NAME] = names
-        if not known and _holds_nothing(sent.call):
-            return NOTHING_HIDDEN
         literals = _literals(sent.body)
         unread = [one for one in literals if (hash(one.text), len(one.text)) not in conversation.read]
         found = _found(unread)

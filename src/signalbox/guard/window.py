@@ -69,6 +69,8 @@ class TextWindow:
 
     def whole(self, text: str) -> tuple[str, Verdict | None]:
         """A text of which nothing follows: `feed` and `end` in one."""
+        if not (self._before or self.held or self._cut) and self._finder.find(text, 0, True) is None:
+            return text, None
         return self._pass(text, last=True)
 
     def _pass(self, new: str, *, last: bool) -> tuple[str, Verdict | None]:

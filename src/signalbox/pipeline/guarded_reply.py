@@ -45,6 +45,7 @@ class GuardedReply(PassingReply):
     the stream, all that the client may see of it being out."""
 
     __slots__ = (
+        "_begun",
         "_blocks",
         "_call",
         "_decoder",
@@ -68,10 +69,11 @@ class GuardedReply(PassingReply):
         self._shown: list[Frame] | None = [] if call.workload.rescue is not None else None
         self._shown_bytes = 0
         self._translated = False
-        self._begin()
+        self._begun = False
 
     def _begin(self) -> None:
         assert self._call.guarded is not None
+        self._begun = True
         self._screen = Screen(self._guards, self._call, self._call.guarded)
         self._decoder = SseDecoder()
         # The last event of each channel, to tell the rest of it in the same form.
@@ -111,6 +113,8 @@ class GuardedReply(PassingReply):
         self._inner.start(head, request)
 
     def send(self, frames: list[Frame]) -> None:
+        if not self._begun:
+            self._begin()
         out: list[Frame] = []
         for frame in frames:
             if frame.events is not None:
@@ -126,6 +130,8 @@ class GuardedReply(PassingReply):
         self._pass(out)
 
     def end(self, usage: Usage | None, complete: bool) -> None:
+        if not self._begun:
+            self._begin()
         out: list[Frame] = []
         self._flush(-1, out)
         if self._screen.cut:

@@ -7,7 +7,6 @@ has never heard of is still looked at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import msgspec
@@ -90,29 +89,20 @@ def event(api: str, doc: dict[str, Any]) -> Seen:
 def answer(api: str, doc: dict[str, Any]) -> list[Slot]:
     """The strings of a whole answer, or of an error; probabilities are taken out as of events."""
     slots: list[Slot] = []
-    choices = doc.get("choices")
-    if isinstance(choices, list):
-        for at, choice in enumerate(cast("list[Any]", choices)):
-            if isinstance(choice, dict):
-                _plain(cast("dict[str, Any]", choice), at, 0, slots)
-        rest = {key: value for key, value in doc.items() if key != "choices"}
-        return [*slots, *_rest(rest, doc)]
-    for items in ("content", "output"):
+    told = ""
+    for items in ("choices", "content", "output"):
         held = doc.get(items)
         if isinstance(held, list):
+            told = items
             for at, item in enumerate(cast("list[Any]", held)):
                 if isinstance(item, dict):
-                    _plain(cast("dict[str, Any]", item), 0, at, slots)
-            rest = {key: value for key, value in doc.items() if key != items}
-            return [*slots, *_rest(rest, doc)]
-    return list(_rest(doc, doc))
-
-
-def _rest(fields: dict[str, Any], doc: dict[str, Any]) -> Iterator[Slot]:
-    slots: list[Slot] = []
-    for key in fields:
-        _member(doc, key, doc[key], 0, 0, slots)
-    yield from slots
+                    choice, part = (at, 0) if items == "choices" else (0, at)
+                    _plain(cast("dict[str, Any]", item), choice, part, slots)
+            break
+    for key, value in doc.items():
+        if key != told or not told:
+            _member(doc, key, value, 0, 0, slots)
+    return slots
 
 
 def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: list[Slot]) -> None:
@@ -121,10 +111,14 @@ def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: lis
         if value.get("logprobs"):
             value["logprobs"] = None
         for key, inner in value.items():
-            _member(value, key, inner, choice, part, slots)
+            if inner.__class__ in _WITH_TEXT:
+                _member(value, key, inner, choice, part, slots)
     else:
         for at, inner in enumerate(value):
             _member(value, at, inner, choice, part, slots)
+
+
+_WITH_TEXT = frozenset((str, dict, list))
 
 
 def _member(holder: Any, key: Any, inner: Any, choice: int, part: int, slots: list[Slot]) -> None:
