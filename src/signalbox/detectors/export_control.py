@@ -70,7 +70,7 @@ _PHRASES = Phrases("export_control", (
         "export-controlled", 0.75, "wassenaar mtcr",
         r"\b(?:wassenaar|mtcr) (?:arrangement |annex |category )?(?:controlled|item|category \d)",
     ),
-)) # fmt: skip
+))  # fmt: skip
 
 
 def find(view: View) -> Iterator[Found]:

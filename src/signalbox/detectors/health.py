@@ -14,12 +14,13 @@ from signalbox.detectors.dates import FULL, MONTH_WORDS
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.health_words import STRONG, WEAK
+from signalbox.detectors.health_words import CARE, STRONG, WEAK
 from signalbox.detectors.persons import named
 from signalbox.detectors.view import PLACES_MAX, View
 
 _STRONG = frozenset(word.encode("latin-1") for word in STRONG if max(word) < "\u0100")
 _WEAK = frozenset(word.encode("latin-1") for word in WEAK if max(word) < "\u0100")
+_CARE = frozenset(word.encode("latin-1") for word in CARE if max(word) < "\u0100")
 
 # Words that also belong to law, money, machines and play; alone they do not make a text clinical.
 _AMBIGUOUS = frozenset(
@@ -29,11 +30,14 @@ _AMBIGUOUS = frozenset(
     b"fracture "
     b"ingreso dolor behandlung behandeling behandling traitement tratamiento trattamento leczenie hoito discharged "
     b"admitted "
+    b"insomnia dental paralysis suicide cancers flu scoliosis lipid nodule nodules hernias cardiology radiology "
     b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica".split()
 )
 _ENOUGH = 2
 # A clinical word of its own, where everything is reported.
 _LEAST = 0.45
+# How sure it must be that somebody is identified, where a single word is clinical.
+_SOMEBODY = 0.6
 _IDENTIFYING = frozenset(("personal", "national-id", "pci", "financial"))
 
 # Elements read in one text: a record has dozens, a long conversation may mention thousands.
@@ -114,11 +118,30 @@ _NOT_A_NAME_TEXT = """
 _NOT_A_NAME = frozenset(_NOT_A_NAME_TEXT.split())
 
 
+# `Priya, 32,` and `William Foster (78)`; `my dad William Foster`, `the boy, Liam Novak`.
+_OF_AN_AGE_HINT = re.compile(rb"a(?:, | \()0{1,3}[,)]")
+_OF_AN_AGE = re.compile(rf"({_CAP}(?: {_CAP}){{0,2}})(?:, | \()\d{{1,3}}[,)]")
+_INITIAL_FIRST_HINT = re.compile(rb" A\. Aa")
+_INITIAL_FIRST = re.compile(rf"[A-Z]\. ({_CAP})")
+_MICROBES = frozenset(("coli", "pylori", "aureus", "difficile", "influenzae", "pneumoniae", "albicans", "falciparum"))
+_RELATIVES = frozenset(
+    b"boy girl man woman mother father dad mom mum son daughter wife husband brother sister resident client "
+    b"grandmother grandfather aunt uncle baby".split()
+)
+_RELATED = re.compile(rf",? ({_CAP} {_CAP}(?: {_CAP})?)")
+_AGED_WORDS = frozenset((b"age", b"aged"))
+_BEFORE_AGE = re.compile(rf"({_CAP} {_CAP}(?: {_CAP})?),? (?:age|aged) \d")
+
+
 def find(view: View) -> Iterator[Found]:
     certainty = clinical(view)
-    if certainty == 0.0 or (view.brief and certainty < RAISES):
+    if certainty == 0.0:
         return
     before = {(found.start, found.end): found for found in view.found if _identifies(found)}
+    if certainty < RAISES and any(found.confidence >= _SOMEBODY for found in before.values()):
+        certainty = RAISES  # one clinical word about somebody who is named as people are in records
+    if view.brief and certainty < RAISES:
+        return
     for found in before.values():
         yield Found("health", "phi", found.start, found.end, min(max(0.6, found.confidence), certainty), found.kind)
     places: list[tuple[int, int, str, float]] = []
@@ -144,9 +167,11 @@ def clinical(view: View) -> float:
     if not sure and (_is_aged(view) or _has_term(view)):
         sure = 1
     vague = len(strong) - sure + len(view.hits & _WEAK)
-    if sure and (sure + vague >= _ENOUGH):
+    if sure and (sure + vague >= _ENOUGH or not view.hits.isdisjoint(_CARE)):
         return 0.9
-    return 0.6 if vague > _ENOUGH else _LEAST if sure else 0.0
+    if vague > _ENOUGH or (vague == _ENOUGH and strong and not view.hits.isdisjoint(_CARE)):
+        return 0.6
+    return _LEAST if sure else 0.0
 
 
 def _is_aged(view: View) -> bool:
@@ -187,6 +212,7 @@ def _elements(view: View) -> Iterator[tuple[int, int, str, float]]:
         match = _TITLED.match(text, end)
         if match is not None:
             yield match.start(1), match.end(1), "name", 0.75
+    yield from _people(view)
     yield from _places(view)
     low = view.flat.lower()
     for start, end in _date_windows(view):
@@ -196,6 +222,27 @@ def _elements(view: View) -> Iterator[tuple[int, int, str, float]]:
         match = _RECORD.match(text, end)
         if match is not None and (word in _SURE_RECORDS or len(match[1]) >= 5):
             yield match.start(1), match.end(1), "record-number", 0.85 if word in _SURE_RECORDS else 0.7
+
+
+def _people(view: View) -> Iterator[tuple[int, int, str, float]]:
+    """Somebody whose name nobody knows, told by an age or as whose relative."""
+    text = view.text
+    for hint in islice(_OF_AN_AGE_HINT.finditer(view.shape), PLACES_MAX):
+        match = _OF_AN_AGE.search(text, max(0, hint.start() - 40), hint.end())
+        if match is not None and match.end() == hint.end() and match[1].split()[0].lower() not in _NOT_A_NAME:
+            yield match.start(1), match.end(1), "name", 0.7
+    for hint in islice(_INITIAL_FIRST_HINT.finditer(view.shape), PLACES_MAX):
+        match = _INITIAL_FIRST.match(text, hint.start() + 1)
+        if match is not None and match[1].lower() not in _MICROBES:
+            yield hint.start() + 1, match.end(), "name", 0.65
+    for _, end in view.after(_RELATIVES):
+        match = _RELATED.match(text, end)
+        if match is not None:
+            yield match.start(1), match.end(1), "name", 0.7
+    for _, end in view.after(_AGED_WORDS):
+        match = _BEFORE_AGE.search(text, max(0, end - 48), end + 3)
+        if match is not None:
+            yield match.start(1), match.end(1), "name", 0.7
 
 
 def _places(view: View) -> Iterator[tuple[int, int, str, float]]:
@@ -245,13 +292,23 @@ def _date_windows(view: View) -> Iterator[tuple[int, int]]:
 # Begins with a digit by itself, so that a search can skip to one.
 _NUMERIC = re.compile(rb"00{0,3}[-/.] ?0{1,2}[-/.] ?0{2}")
 # The gate learns these words as well, so that places of them are known when clinical text is read.
-_CONTEXT = MONTH_WORDS | _TOWN_WORDS | _RECORD_WORDS | _TITLES | _PLACE_WORDS | _FACILITY_WORDS | _FACILITY_FIRST
+_CONTEXT = (
+    MONTH_WORDS
+    | _RELATIVES
+    | _AGED_WORDS
+    | _TOWN_WORDS
+    | _RECORD_WORDS
+    | _TITLES
+    | _PLACE_WORDS
+    | _FACILITY_WORDS
+    | _FACILITY_FIRST
+)
 DETECTOR = Detector(
     "health",
     find,
     tags=("phi",),
     rests_on=_IDENTIFYING,
-    holds=lambda view: clinical(view) >= (RAISES if view.brief else _LEAST),
+    holds=lambda view: clinical(view) >= _LEAST,
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
-    context=WEAK | {word.decode("latin-1") for word in _CONTEXT},
+    context=WEAK | CARE | {word.decode("latin-1") for word in _CONTEXT},
 )

@@ -124,7 +124,7 @@ _PHRASES = Phrases("markings", (
         "confidential", "insider", 0.9, "mnpi nonpublic embargoed material & mnpi public nonpublic until",
         r"\bmaterial non-?public information\b", r"\bmnpi\b", r"\bembargoed until\b",
     ),
-)) # fmt: skip
+))  # fmt: skip
 _TERM_LEVEL = {term: level for level, terms in reversed(_TERMS) for term in terms}
 
 
