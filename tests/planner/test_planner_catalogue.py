@@ -135,6 +135,21 @@ def test_update_keeps_entries_for_the_next_time(tmp_path: Path, capsys: pytest.C
     assert len(shown) == len(shipped().offers) + 1
 
 
+def test_what_nobody_compared_with_its_source_is_shown_as_that(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "own.yaml"
+    file.write_text(CHIP)
+    state = ["--state-dir", str(tmp_path)]
+    assert main(["catalogue", "update", str(file), *state]) == 0
+    capsys.readouterr()
+    assert main(["catalogue", "show", "gpus", *state]) == 0
+    shown = {line.split("name=")[1].split()[0]: line for line in capsys.readouterr().out.splitlines()}
+    assert shown["new-chip"].endswith("UNVERIFIED")
+    assert shown["h100-sxm"].endswith("compared with another publication")
+    assert all(offer.source.checked != "no" for offer in shipped().offers)
+
+
 def test_an_offer_of_unknown_hardware_changes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "own.yaml"
     file.write_text("offers:" + CHIP.split("offers:")[1])

@@ -30,6 +30,9 @@ _SHOWN = {
     "ceilings": ("model", "gpu", "output_tokens_per_s", "result"),
 }
 
+# How far the figures of an entry were compared with anything.
+_CHECKED = {"source": "compared with it", "elsewhere": "compared with another publication", "no": "UNVERIFIED"}
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(dest="what", metavar="show|update|describe|calibrate", required=True)
@@ -74,7 +77,7 @@ def _show(catalogue: Catalogue, section: str, *, as_json: bool) -> int:
             print(msgspec.json.encode(entry).decode())
         else:
             print("  ".join(f"{name}={_text(getattr(entry, name))}" for name in _SHOWN[section]), end="")
-            print(f"  as of {entry.source.as_of}  {entry.source.url}")
+            print(f"  as of {entry.source.as_of}  {entry.source.url}  {_CHECKED[entry.source.checked]}")
     return 0
 
 

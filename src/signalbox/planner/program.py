@@ -15,6 +15,9 @@ from msgspec import Struct
 
 from signalbox.planner.instance import NO_POOL, Instance, Route
 
+# A workload that costs less than this share of all of them is a small one.
+SMALL = 5e-4
+
 
 class CapacityRow(Struct, frozen=True):
     """What a pool carries in one hour class: the loads of its shares, (column, workload, load), within `capacity` for
@@ -45,6 +48,8 @@ class Program:
         self.row_high: list[float] = []
         self.capacities: list[CapacityRow] = []
         self._kept = 1.0 - margin
+        # What a workload costs by use alone, where it can be paid so.
+        self._alone_usd: dict[int, float] = {}
         self._shares(open_only)
         self._pools()
         self._people_and_capital()
@@ -69,6 +74,8 @@ class Program:
         for mine in instance.by_workload():
             free = [index for index in mine if _unlimited(instance.routes[index])]
             best = min(free, key=lambda index: instance.routes[index].usd_per_month, default=None)
+            if best is not None:
+                self._alone_usd[instance.routes[best].workload] = instance.routes[best].usd_per_month
             for index in mine:
                 route = instance.routes[index]
                 if index in free and index != best:
@@ -105,9 +112,11 @@ class Program:
         lots = [(self.lot_columns[index, position], tier) for position, tier in enumerate(pool.tiers)]
         self._row([*((column, 1.0) for column, _ in lots), (opened, -float(lots_max))], -math.inf, 0.0)
         self._row([*((column, 1.0) for column, _ in lots), (opened, -1.0)], 0.0, math.inf)
-        self._links(opened, routes)
         if pool.lot_capacity == math.inf:
+            for index in routes:
+                self._row([(self.share_columns[index], 1.0), (opened, -1.0)], -math.inf, 0.0)
             return
+        self._links(opened, routes)
         capacity = pool.lot_capacity * self._kept
         for hour in self._telling_hours(index, routes):
             here = [(each, load) for each in routes if (load := instance.routes[each].load[hour]) > 0]
@@ -142,12 +151,27 @@ class Program:
         return kept
 
     def _links(self, opened: int, routes: list[int]) -> None:
-        """No share of any workload on a pool that is not there: what makes the relaxation tight."""
+        """No share of any workload on a pool that is not there: what makes the relaxation tight. Cheap workloads have
+        one row together, weighted by what they cost: capacity keeps them away from what is closed, and their rows
+        would tell the bound nothing."""
         by_workload: dict[int, list[int]] = {}
         for each in routes:
-            by_workload.setdefault(self.instance.routes[each].workload, []).append(self.share_columns[each])
-        for columns in by_workload.values():
-            self._row([*((column, 1.0) for column in columns), (opened, -1.0)], -math.inf, 0.0)
+            by_workload.setdefault(self.instance.routes[each].workload, []).append(each)
+        small: dict[int, list[int]] = {}
+        for workload, mine in by_workload.items():
+            loaded = all(max(self.instance.routes[each].load) > 0 for each in mine)
+            if loaded and 0 < self._alone_usd.get(workload, math.inf) < SMALL * sum(self._alone_usd.values()):
+                small[workload] = mine
+                continue
+            self._row([*((self.share_columns[each], 1.0) for each in mine), (opened, -1.0)], -math.inf, 0.0)
+        whole = sum(self._alone_usd[workload] for workload in small)
+        weighted = [
+            (self.share_columns[each], self._alone_usd[workload] / whole)
+            for workload, mine in small.items()
+            for each in mine
+        ]
+        if weighted:
+            self._row([*weighted, (opened, -1.0)], -math.inf, 0.0)
 
     def _lots_max(self, index: int, routes: list[int]) -> int:
         """No more lots are ever worth having than carry everything that could come, all at once."""

@@ -34,10 +34,12 @@ def _numbers(entry: msgspec.Struct, name: str, at_least_one: tuple[str, ...] = (
 
 
 class Citation(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Where a figure comes from. url: the page that says so. as_of: ISO date on which it was read."""
+    """Where a figure comes from. url: the page that says so. as_of: ISO date for which it says so. checked: what the
+    figures were compared with: the `source` itself, another publication of them (`elsewhere`), or nothing (`no`)."""
 
     url: str
     as_of: str
+    checked: Literal["source", "elsewhere", "no"] = "no"
 
 
 class Attention(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
