@@ -47,6 +47,7 @@ class Calibration:
         "_per_event",
         "_per_s",
         "_rates",
+        "_round_trip_s",
         "_samples",
         "_slope",
         "_sum_x",
@@ -69,6 +70,7 @@ class Calibration:
         self._wait_s = 0.0
         self._rates = 0
         self._hidden = 0.0
+        self._round_trip_s = 0.0
 
     # --- learning ---
 
@@ -138,10 +140,24 @@ class Calibration:
         self._per_s = max(tokens / seconds, self._per_s + (tokens / seconds - self._per_s) * 0.005)
         self._rates += 1
 
+    def observe_connect(self, connect_us: int) -> None:
+        """How long a connection took to be made; 0 for one that was there. It takes a round trip at least."""
+        if connect_us:
+            self._round_trip_s = max(connect_us / 1e6, self._round_trip_s * 0.95)
+
     # --- telling ---
 
+    @property
+    def round_trip_s(self) -> float:
+        """There and back, at most; 0 where nobody timed it."""
+        return self._round_trip_s
+
+    def knows(self, body_bytes: int) -> bool:
+        """Whether bodies of about this size were counted, and often enough."""
+        return self._samples >= _SAMPLES_MIN and body_bytes <= 2 * self._bytes_max and 2 * body_bytes >= self._bytes_min
+
     def tokens_in(self, body_bytes: int) -> int:
-        if self._samples < _SAMPLES_MIN or body_bytes > 2 * self._bytes_max or 2 * body_bytes < self._bytes_min:
+        if not self.knows(body_bytes):
             return ceil(body_bytes * TOKENS_PER_BODY_BYTE)
         line = self._slope * body_bytes + self._intercept
         return ceil(max(1.0, line + self._error * body_bytes)) + _ROUNDING_TOKENS

@@ -14,6 +14,8 @@ from signalbox.core.records import Progress
 PROGRESS_INTERVAL_S = 0.1
 GAIN_TOKENS_MAX = 256
 QUIET_TICKS = 3
+# Of a lag this much is still believed in at the next turn: half of it after two seconds.
+LAG_KEPT = 0.965
 OPEN_MAX = 100_000
 _RECORD_ATTEMPTS_MAX = 4096
 
@@ -28,7 +30,7 @@ class OpenAttempts:
     attempts progress is not kept, and recovery falls back to their stated maximum.
     """
 
-    __slots__ = ("_changed", "_journal", "_loop", "_quiet", "_time_ms", "_timer", "_written")
+    __slots__ = ("_changed", "_due_s", "_journal", "_loop", "_quiet", "_time_ms", "_timer", "_written", "lag_s")
 
     def __init__(self, journal: Journal, time_ms: Callable[[], int]) -> None:
         self._journal = journal
@@ -38,6 +40,9 @@ class OpenAttempts:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = 0
+        self._due_s = 0.0
+        # How late this process came to its work of late: as much may have been on its way that it had not read.
+        self.lag_s = 0.0
 
     def __len__(self) -> int:
         return len(self._written)
@@ -88,6 +93,8 @@ class OpenAttempts:
 
     def _tick(self) -> None:
         self._timer = None
+        if self._loop is not None:
+            self.lag_s = max(self._loop.time() - self._due_s, self.lag_s * LAG_KEPT)
         if self._changed:
             self._quiet = 0
             self.flush_progress()
@@ -102,4 +109,5 @@ class OpenAttempts:
 
     def _arm(self) -> None:
         if self._loop is not None:
+            self._due_s = self._loop.time() + PROGRESS_INTERVAL_S
             self._timer = self._loop.call_later(PROGRESS_INTERVAL_S, self._tick)

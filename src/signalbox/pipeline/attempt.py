@@ -165,7 +165,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     """On record before the first byte leaves; LedgerError keeps it from leaving."""
     call, deployment, envelope, principal = this.call, this.deployment, this.call.envelope, this.call.principal
     body_bytes = len(permit.body)
-    this.reserved_in = stages.metering.of(deployment.name, this.api).tokens_in(body_bytes)
+    this.reserved_in = money.input_bound(this, permit.body, stages.metering.of(deployment.name, this.api))
     this.opened_ms = stages.time_ms()
     stages.journal.append(
         Opened(

@@ -13,7 +13,9 @@ from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
+from signalbox.wire.image_tokens import image_tokens
 from signalbox.wire.limit import limit_edits
+from signalbox.wire.tokens import bound
 
 # What a stream that is watched reserves at first, whatever its client asks for: most answers are shorter.
 EXPECTED_TOKENS = 1024
@@ -88,7 +90,7 @@ def _amounts(
         fixed[REQUESTS] = 1
     if this.api == "count_tokens":
         return fixed, per_out
-    tokens_in = meter.tokens_in(len(body))
+    tokens_in = input_bound(this, body, meter)
     if call.envelope.stateful or not _BY_REFERENCE.isdisjoint(call.envelope.onward):
         tokens_in = max(tokens_in, deployment.context_tokens or REFERRED_TOKENS)
     fixed[TOKENS], per_out[TOKENS] = tokens_in, 1
@@ -105,6 +107,16 @@ def _amounts(
             rate = price.worst_in if b'"cache_control"' in body else price.plain_in
             fixed[USD], per_out[USD] = price.fixed + tokens_in * rate, price.out
     return fixed, per_out
+
+
+def input_bound(this: Attempt, body: bytes, meter: Calibration) -> int:
+    """The most that the input is counted for: as the provider counted others of its size, or, where it has not yet, and
+    for what is no text, by what is in it."""
+    call, size = this.call, len(body)
+    if meter.knows(size) and not call.envelope.opaque:
+        return meter.tokens_in(size)
+    doc = call.doc if this.api == call.api else wire_body.parse(body)
+    return bound(doc, image_tokens(this.deployment.model))
 
 
 def may_be_tiered(body: bytes) -> bool:

@@ -17,8 +17,13 @@ from signalbox.pricing.tariff import charge
 from signalbox.routing.trails import lost_pico
 from signalbox.upstream.transport import UpstreamResponse
 
-# How long a provider may go on after we closed: what was on its way to us, and until it sees the close.
-IN_FLIGHT_S = 0.1
+# How long a provider may go on after we closed: what was on its way to us, until it sees the close, until it stops. The
+# first two are known where its connections were timed, and otherwise taken to be ROUND_TRIP_S. Where this process is
+# behind with its own work, others on its machine may be too.
+ROUND_TRIP_S = 0.1
+STOP_S = 0.03
+LAGS = 2
+IN_FLIGHT_S_MAX = 2.0
 # A stream must have shown so many events before its own pace says more than its deployment's.
 _OWN_PACE_EVENTS_MIN = 16
 _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
@@ -117,12 +122,13 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
         if meter.wants_more():
             _learn(this, told, now_ns, meter)
         return told, "provider"
-    out = _output_bound(this, begun, now_ns, meter)
+    in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + LAGS * stages.open.lag_s)
+    out = _output_bound(this, begun, now_ns, meter, in_flight_s)
     told = told or Usage(tokens_in=this.reserved_in)
     return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
 
 
-def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -> int:
+def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration, in_flight_s: float) -> int:
     """The most it can have been billed for. A stream that ended without telling its usage is what was seen of it. One
     that was cut may have hidden some and have some on its way; one that does not stream is bounded by its time."""
     if this.api in _NO_OUTPUT:
@@ -136,26 +142,31 @@ def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration) -
     if not envelope.stream:
         most = stated or OUT_DEFAULT * envelope.n
         # Whose answer has begun to come, that has been generated.
-        return most if begun else min(most, meter.tokens_by(elapsed_s + IN_FLIGHT_S) * envelope.n)
+        return most if begun else min(most, meter.tokens_by(elapsed_s + in_flight_s) * envelope.n)
     # What was hidden went before what was shown.
     hidden_s = ((this.ttft_ns or now_ns) - this.started_ns) / 1e9
-    bound = shown + meter.tokens_hidden(hidden_s) + _in_flight(this, now_ns, meter)
+    bound = shown + meter.tokens_hidden(hidden_s) + _in_flight(this, now_ns, meter, in_flight_s)
     if this.cut and this.hold is not None:
         # It was closed before more than this can have been generated.
         bound = min(bound, this.hold.tokens_out)
     return max(shown, min(bound, stated)) if stated else bound
 
 
-def _in_flight(this: Attempt, now_ns: int, meter: Calibration) -> int:
+def _in_flight(this: Attempt, now_ns: int, meter: Calibration, in_flight_s: float) -> int:
+    if not this.out_events:
+        # It cannot have begun before its deployment's shortest wait was over.
+        elapsed_s = (now_ns - this.started_ns) / 1e9
+        return min(meter.tokens_by(elapsed_s + in_flight_s), meter.tokens_in_flight(in_flight_s))
     if this.out_events < _OWN_PACE_EVENTS_MIN:
-        return meter.tokens_in_flight(IN_FLIGHT_S)
+        return meter.tokens_in_flight(in_flight_s)
     seen_s = max(1e-3, (now_ns - this.ttft_ns) / 1e9)
-    return int(this.out_events / seen_s * IN_FLIGHT_S) + 2
+    return int(this.out_events / seen_s * in_flight_s) + 2
 
 
 def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None:
     """From an attempt whose end is known: what its bytes, characters and seconds were in tokens."""
-    if this.permit is not None:
+    meter.observe_connect(this.call.connect_us)
+    if this.permit is not None and not this.call.envelope.opaque:
         meter.observe_in(len(this.permit.body), usage.input_total)
     if this.out_chars:
         meter.observe_out(this.out_chars, this.out_events, usage)

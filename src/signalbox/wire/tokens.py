@@ -1,4 +1,4 @@
-"""An upper estimate of the tokens in a Messages body, for providers that cannot count. No downloads, no tokenizer.
+"""An upper estimate of the tokens in a body, for providers that cannot count or were not heard yet. No tokenizer.
 
 The rule: text costs by kind of character, with weights that lie above what byte-pair tokenizers give for ordinary
 text in that script, with a margin of about 40 % for generations of tokenizers that split finer. Text of random letters
@@ -24,6 +24,9 @@ _LOWER = bytes(range(0x61, 0x7B))
 _UPPER = bytes(range(0x41, 0x5B))
 _SPACE = b" "
 _CONTINUATION = bytes(range(0x80, 0xC0))
+_DIGITS = bytes(range(0x30, 0x3A))
+# Phonetic signs, combining marks, Armenian, Syriac, Thaana, N'Ko: two bytes that few tokenizers know as one.
+_LEAD_2_RARE = bytes((*range(0xC9, 0xCE), 0xD4, 0xD5, *range(0xDC, 0xE0)))
 _LEAD_2 = bytes(range(0xC0, 0xE0))  # Latin with accents, Greek, Cyrillic, Hebrew, Arabic
 _LEAD_3_BRAHMIC = b"\xe0\xe1"  # Indic scripts, Thai, Lao, Khmer, Georgian, Ethiopic
 _LEAD_3_OTHER = bytes(range(0xE2, 0xF0))  # signs, kana, Han, Hangul
@@ -33,12 +36,14 @@ _WEIGHTS = (
     (_UPPER, 0.75),
     (_SPACE, 0.75),
     (_CONTINUATION, 0.0),
+    (_DIGITS, 1.1),
+    (_LEAD_2_RARE, 2.3),
     (_LEAD_2, 1.7),
-    (_LEAD_3_BRAHMIC, 2.8),
+    (_LEAD_3_BRAHMIC, 3.3),
     (_LEAD_3_OTHER, 2.0),
     (_LEAD_4, 4.0),
 )
-# Digits, punctuation and line ends: everything that no class above names.
+# Punctuation and line ends: everything that no class above names.
 _OTHER_WEIGHT = 1.0
 # Two spaces in a row are an indentation, which tokenizers take in long pieces.
 _SPACE_PAIR_DISCOUNT = 0.9
@@ -92,6 +97,51 @@ def estimate(doc: dict[str, Any]) -> int:
         if doc.get(name):
             counter.pieces.append(_encode(doc[name]))
     return counter.total()
+
+
+def bound(doc: dict[str, Any], image_tokens: int) -> int:
+    """An upper estimate for the body of any API: every text in it counts, keys and settings too, and every image as
+    much as the model counts for the largest."""
+    pieces: list[bytes] = []
+    fixed = float(_REQUEST_TOKENS)
+    if doc.get("tools") or doc.get("functions"):
+        fixed += _TOOLS_TOKENS
+    waiting: list[object] = [doc]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, str):
+            if item.startswith("data:image/"):
+                fixed += image_tokens
+            elif item.startswith("data:application/pdf;base64,"):
+                fixed += _PAGE_TOKENS * _pages(item[28:])
+            else:
+                pieces.append(item.encode("utf-8", "surrogatepass"))
+        elif isinstance(item, list):
+            waiting.extend(cast("list[Any]", item))
+        elif isinstance(item, dict):
+            block = cast("dict[str, Any]", item)
+            fixed += _BLOCK_TOKENS
+            pieces += [key.encode("utf-8", "surrogatepass") for key in block]
+            fixed += _rendered(block, image_tokens, waiting)
+        elif item is not None:
+            pieces.append(_encode(item))
+    return math.ceil(fixed + _weigh(b"\n".join(pieces)))
+
+
+def _rendered(block: dict[str, Any], image_tokens: int, waiting: list[object]) -> float:
+    """Tokens of what a block carries as bytes in base64 or by reference; what else is in it is left to be read."""
+    media: object = block.get("media_type")
+    if isinstance(media, str) and isinstance(block.get("data"), str) and media != "text/plain":
+        is_image = media.startswith("image/")
+        waiting.extend(value for key, value in block.items() if key != "data")
+        return image_tokens if is_image else _PAGE_TOKENS * _pages(block["data"])
+    waiting.extend(block.values())
+    source: object = block.get("image_url") or (block.get("source") if block.get("type") == "image" else None)
+    address: object = cast("dict[str, object]", source).get("url") if isinstance(source, dict) else source
+    remote = isinstance(address, str) and not address.startswith("data:")
+    named = "file_id" in block or (isinstance(source, dict) and "file_id" in cast("dict[str, object]", source))
+    by_id = named and block.get("type") in ("image", "input_image")
+    return image_tokens if remote or by_id else 0.0
 
 
 class _Counter:
