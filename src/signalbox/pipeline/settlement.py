@@ -23,7 +23,7 @@ from signalbox.upstream.transport import UpstreamResponse
 ROUND_TRIP_S = 0.1
 STOP_S = 0.03
 LAGS = 2
-IN_FLIGHT_S_MAX = 2.0
+IN_FLIGHT_S_MAX = 1.0
 # A stream must have shown so many events before its own pace says more than its deployment's.
 _OWN_PACE_EVENTS_MIN = 16
 _NO_OUTPUT = frozenset({"embeddings", "count_tokens"})

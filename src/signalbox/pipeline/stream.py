@@ -13,7 +13,7 @@ from signalbox.core.errors import UpstreamFault
 from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
-from signalbox.pipeline.settlement import IN_FLIGHT_S
+from signalbox.pipeline.settlement import ROUND_TRIP_S
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.policy.budgets import MARGIN_TOKENS
@@ -83,7 +83,7 @@ class _Relay:
         self._hidden = 0
         self._cut = False
         self._last = b""
-        self._margin = max(MARGIN_TOKENS, int(self._meter.tokens_per_s * IN_FLIGHT_S)) if this.hold is not None else 0
+        self._margin = max(MARGIN_TOKENS, int(self._meter.tokens_per_s * ROUND_TRIP_S)) if this.hold is not None else 0
         self.finished = False
 
     async def run(self) -> None:
