@@ -112,6 +112,8 @@ def copy(store: SqlStore, tables: tuple[str, ...], mark: str, later_ms: int) -> 
     span_ms = DAY_MS if later_ms % DAY_MS == 0 else HOUR_MS
     begin_ms = FIRST_DAY * DAY_MS
     with store._transaction() as connection:
+        if isinstance(store, PostgresStore):
+            connection.execute("SET LOCAL statement_timeout = 0")
         store._room(connection, {(begin_ms + later_ms) // DAY_MS})
         for table in tables:
             changed = {
@@ -190,6 +192,7 @@ def sizes(store: SqlStore, path: Path, rows: int) -> dict[str, int]:
     """Bytes a row: the table, its indexes, and all that is summed up."""
     if isinstance(store, PostgresStore):
         with store._transaction() as connection:
+            connection.execute("SET LOCAL statement_timeout = 0")
             connection.execute("ANALYZE")
             found = connection.execute(
                 "SELECT SUM(pg_table_size(inhrelid)), SUM(pg_indexes_size(inhrelid)) FROM pg_inherits"

@@ -40,6 +40,7 @@ from signalbox.gateway.worker import Worker
 from signalbox.guard.room import GuardRoom
 from signalbox.guard.shared_vault import StoreVault
 from signalbox.guard.vault import FileVault
+from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.open import OpenAttempts
@@ -115,6 +116,7 @@ class DataPlane:
         self._vault: FileVault | None = None
         self._shared: StoreVault | None = None
         self._store: Secret | None = None
+        self._spool: Spool | None = None
         self._transport = Transport()
         self._limits = Limits()
         self._metering = Metering()
@@ -225,11 +227,18 @@ class DataPlane:
             durable=self._durable,
             now_ns=time.perf_counter_ns,
             time_ms=now_ms,
+            spool=self._spool_for(snapshot),
         )
         self._watch.adopt(stages)
         if self._cache.shared is not None:
             self._cache.shared.begin()
         return stages
+
+    def _spool_for(self, snapshot: Snapshot) -> Spool | None:
+        """Where captured content waits for the shipper, made when a workload first wants any."""
+        if self._spool is None and any(workload.capture_bytes for workload in snapshot.workloads.values()):
+            self._spool = Spool(self._state.content, self._pepper)
+        return self._spool
 
     def _vault_for(self, snapshot: Snapshot) -> FileVault | None:
         """Where pseudonyms are kept, made when a workload first needs it."""

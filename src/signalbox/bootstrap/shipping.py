@@ -39,7 +39,7 @@ def ship_order(state: StateDir, config: schema.Config) -> ShipOrder:
         store=config.store.reveal() if config.store is not None else "",
         checkpoint_anchor=settings.checkpoint_anchor or "",
         checkpoint_every_s=settings.checkpoint_every_s,
-        retention=Retention(ledger.retention_days, ledger.sums_retention_days),
+        retention=Retention(ledger.retention_days, ledger.sums_retention_days, ledger.content_days),
         old_journals=ledger.old_journals if ledger.retention_days is not None else "keep",
         archive=ledger.archive or "",
         anchor=bucket_of(ledger.anchor),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import getpass
 import sys
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -13,17 +14,20 @@ from typing import cast
 
 import msgspec
 
+from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.shipping import bucket_of
 from signalbox.bootstrap.storage import open_store, stated_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.address import AddressProblem
 from signalbox.config.load import load_text, read_bytes
 from signalbox.control.anchoring import anchored
+from signalbox.control.contents import Contents, Erasure, content_dict
 from signalbox.control.object_store import Bucket, Refused
 from signalbox.control.readings.reconciled import reconciled
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store
+from signalbox.core.records import Action
 from signalbox.core.usage import PICO
 from signalbox.ledger import actions, checkpoint
 from signalbox.ledger.forecast import forecast
@@ -48,7 +52,7 @@ _SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     verbs = parser.add_subparsers(
-        dest="what", metavar="query|verify|actions|reconcile|forecast|export|gpus", required=True
+        dest="what", metavar="query|verify|actions|reconcile|forecast|export|gpus|erase|content", required=True
     )
     asked = verbs.add_parser("query", help="one line an attempt, or a sum by one dimension")
     for name in FILTERS:
@@ -82,7 +86,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     for sub in (matched, told, written):
         for name in FILTERS:
             sub.add_argument(f"--{name}", help=_FILTER_HELP.get(name, f"only attempts with this {name}"))
-    for sub in (asked, checked, acted, matched, told, written, owned):
+    erased = verbs.add_parser("erase", help="make all content that was captured of somebody unreadable, for good")
+    erased.add_argument("--user", default="", help="the user, as callers name it")
+    erased.add_argument("--session", default="", help="the session, as callers name it")
+    erased.add_argument("--tenant", default="default", help="their tenant (default: default)")
+    shown = verbs.add_parser("content", help="what was captured of one call")
+    shown.add_argument("call_id")
+    for sub in (asked, checked, acted, matched, told, written, owned, erased, shown):
         add_state_dir(sub)
         add_json(sub)
         add_config(sub)
@@ -260,12 +270,45 @@ def _report(report: Report, *, as_json: bool) -> int:
     return 0 if report.ok else 1
 
 
+def _erase(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    asked = Erasure(options.user, options.session, options.tenant)
+    contents = Contents(state.pepper())
+    for subject in contents.subjects(asked):
+        actions.record(state.journal, _by_hand("content.erase", subject))
+    keys = contents.erase(store, asked, now_ms())
+    print(msgspec.json.encode({"keys_destroyed": keys}).decode() if options.json else f"{keys} keys destroyed")
+    return 0
+
+
+def _content(options: argparse.Namespace, state: StateDir, store: Store) -> int:
+    actions.record(state.journal, _by_hand("content.read", options.call_id))
+    kept = Contents(state.pepper()).read(store, options.call_id)
+    if kept is None:
+        print("nothing is kept of this call", file=sys.stderr)
+        return 1
+    if options.json:
+        print(msgspec.json.encode(content_dict(kept)).decode())
+    elif kept.said is None:
+        print("erased")
+    else:
+        print(kept.said.request.decode(errors="backslashreplace"))
+        print(kept.said.answer.decode(errors="backslashreplace"))
+    return 0
+
+
+def _by_hand(action: str, target: str) -> Action:
+    """Whoever may write the state directory is its owner; which of the machine's users that was is on record."""
+    return Action(now_ms(), f"cli:{getpass.getuser()}", "admin", action, target)
+
+
 _RUN: dict[str, Callable[[argparse.Namespace, StateDir, Store], int]] = {
     "query": _query,
     "verify": _verify,
     "reconcile": _reconcile,
     "forecast": _forecast,
     "export": _export,
+    "erase": _erase,
+    "content": _content,
     "gpus": _gpus,
 }
 

@@ -48,6 +48,15 @@ class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
     ca_file: Annotated[_Text | None, Meta(description="Certificates to trust instead of the system's.")] = None
 
 
+class Capture(Struct, frozen=True, forbid_unknown_fields=True):
+    """What is kept of requests and answers, in the database, encrypted under keys of their users and sessions:
+    `signalbox ledger erase` destroys such a key, and with it all that was kept of that person."""
+
+    bytes_max: Annotated[
+        int, Meta(ge=1, le=4 << 20, description="Bytes of each request and of each answer; the rest is left out.")
+    ] = 64 * 1024
+
+
 class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
     """What the ledger keeps. Read at the start."""
 
@@ -59,6 +68,9 @@ class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
         _Days | None,
         Meta(description="Days before today of which sums of spend and usage are kept; all when left out."),
     ] = None
+    content_days: Annotated[
+        _Days, Meta(description="Days before today of which captured content is kept; see `capture` of workloads.")
+    ] = 30
     old_journals: Annotated[
         Literal["keep", "archive", "drop"],
         Meta(

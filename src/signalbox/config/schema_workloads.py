@@ -11,6 +11,7 @@ from signalbox.config.schema_budgets import Budget
 from signalbox.config.schema_caching import Cache
 from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
+from signalbox.config.schema_ledger import Capture
 from signalbox.config.schema_loops import Loops
 from signalbox.config.schema_tiering import Tiered
 from signalbox.config.schema_words import Date, Days, Name, Seconds, Share, Text, Word
@@ -250,6 +251,10 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
     budget: Annotated[Budget | None, Meta(description="What its calls may use.")] = None
     cache: Annotated[Cache | None, Meta(description="Which of its answers are kept; none when left out.")] = None
     loops: Annotated[Loops | None, Meta(description="When its calls are taken for a loop; never when left out.")] = None
+    capture: Annotated[
+        Capture | None,
+        Meta(description="How much of what is asked and answered is kept, sealed; nothing when left out."),
+    ] = None
 
 
 class Team(Struct, frozen=True, forbid_unknown_fields=True):

@@ -40,6 +40,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
     ("GET", "/api/overview"): EVERYBODY,
     ("GET", "/api/requests"): EVERYBODY,
     ("GET", "/api/requests/{id}"): EVERYBODY,
+    ("GET", "/api/requests/{id}/content"): frozenset({"admin", "auditor"}),
+    ("POST", "/api/ledger/erase"): frozenset({"admin"}),
     ("GET", "/api/workloads"): EVERYBODY,
     ("GET", "/api/workloads/{name:path}"): EVERYBODY,
     ("GET", "/api/deployments"): EVERYBODY,

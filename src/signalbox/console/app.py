@@ -150,6 +150,8 @@ class Console:
             self._route("POST", "/api/spend/reconcile", self._bills.reconcile_json),
             self._route("GET", "/api/compliance", self._proof.compliance_json),
             self._route("POST", "/api/verify", self._proof.verify_json),
+            self._route("GET", "/api/requests/{id}/content", self._proof.content_json),
+            self._route("POST", "/api/ledger/erase", self._proof.erase_json),
             self._route("GET", "/api/evidence", self._proof.evidence_json),
             self._route("GET", "/api/drills", self._proof.drills_json),
             self._route("POST", "/api/drills", self._proof.run_drill_json),

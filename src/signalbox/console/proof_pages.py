@@ -17,6 +17,7 @@ from signalbox.console.access import Visit, refused
 from signalbox.console.desk import Desk, json
 from signalbox.console.keys import read_body
 from signalbox.console.rendering import ROOM, render
+from signalbox.control.contents import Erasure, content_dict
 from signalbox.control.drills import Drill, Drills
 from signalbox.control.in_force import InForce
 from signalbox.control.office import Actor
@@ -77,6 +78,18 @@ class ProofPages:
     async def verify_json(self, request: Request, actor: Actor) -> Response:
         await self._desk.office.record(actor, "ledger.verify")
         return json(await self._verified())
+
+    async def content_json(self, request: Request, actor: Actor) -> Response:
+        kept = await self._desk.office.content(actor, request.path_params["id"])
+        if kept is None:
+            return refused(404, "not_found", "Nothing is kept of this call.")
+        return json(content_dict(kept))
+
+    async def erase_json(self, request: Request, actor: Actor) -> Response:
+        asked = await read_body(request, Erasure)
+        if isinstance(asked, Response):
+            return asked
+        return json({"keys_destroyed": await self._desk.office.erase(actor, asked)})
 
     async def _verified(self) -> Report:
         return await self._desk.read(lambda store, now: verified(self._desk.state, store.shipped_all()))

@@ -11,12 +11,14 @@ import msgspec
 
 from signalbox.cache.shelf import secret_from
 from signalbox.config.schema_sign_in import SignIn
+from signalbox.control.contents import Contents, Erasure, KeptContent
 from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
 from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
 from signalbox.control.state import CACHE, AdminSecret
 from signalbox.control.storage import StoreThread
 from signalbox.core import keys
+from signalbox.core.errors import ConfigError
 from signalbox.core.ports import VirtualKey
 from signalbox.core.records import Action
 from signalbox.core.secret import Secret
@@ -74,6 +76,7 @@ class KeyOffice:
         self._pepper = pepper
         self._digester = keys.Digester(pepper)
         self._journal = journal
+        self._contents = Contents(pepper)
         self.kept = Kept(journal.parent / CACHE, secret_from(pepper))
         self._now_ms = now_ms
         self._turned_since_ms = 0
@@ -153,6 +156,24 @@ class KeyOffice:
             return False
         await self.record(actor, "key.revoke", key_id)
         return await self._store.run(lambda store: store.revoke_key(key_id, self._now_ms()))
+
+    async def erase(self, actor: Actor, asked: Erasure) -> int:
+        """Makes captured content unreadable; how many keys were destroyed. Raises ConfigError, for a tenant that is not
+        the actor's too."""
+        if actor.key.tenant not in (EVERY, asked.tenant):
+            raise ConfigError(["tenant: is not yours. Leave it out."])
+        for subject in self._contents.subjects(asked):
+            await self.record(actor, "content.erase", subject)
+        return await self._store.run(lambda store: self._contents.erase(store, asked, self._now_ms()))
+
+    async def content(self, actor: Actor, call_id: str) -> KeptContent | None:
+        """What was captured of a call; None when there is nothing that the actor may see."""
+        await self.record(actor, "content.read", call_id[:128])
+        rows = await self._store.run(lambda store: store.attempts_of(call_id))
+        scope = await self.scope(actor)
+        if not scope.whole and not any(scope.sees(row.tenant, row.key_id) for row in rows):
+            return None
+        return await self._store.run(lambda store: self._contents.read(store, call_id))
 
     async def actions(self) -> list[Action]:
         """The last ACTIONS_MAX of them."""

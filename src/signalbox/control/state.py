@@ -37,6 +37,7 @@ class StateDir:
         self.cache = root / CACHE
         self.owners = root / "owners"
         self.repeats = root / "repeats"
+        self.content = root / "content"
         self.key_sets = root / "key-sets.json"
         try:
             root.mkdir(parents=True, exist_ok=True)

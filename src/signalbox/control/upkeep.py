@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from signalbox.control.contents import Contents
 from signalbox.control.shipping import ShipOrder
 from signalbox.control.state import StateDir
 from signalbox.core.errors import LedgerError, StoreError
@@ -30,6 +31,7 @@ class Upkeep:
         self._order = order
         self._state = state
         self._log = log
+        self._contents = Contents(state.pepper())
         self._signing: CheckpointLog | None = None
         self._sign_at = self._tidy_at = 0.0
         self._told = ""
@@ -37,6 +39,8 @@ class Upkeep:
     def shipped(self, store: Store, last: bool) -> None:
         """After a pass, in the shipper's thread."""
         now_s = time.monotonic()
+        while self._contents.take(store, self._state.content) and last:
+            pass
         if not last and now_s >= self._tidy_at:
             self._tidy_at = now_s + (0.0 if self._tidy(store) else TIDY_EVERY_S)
         if not last and now_s < self._sign_at:

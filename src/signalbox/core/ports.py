@@ -10,6 +10,7 @@ import msgspec
 
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.call import Call
+from signalbox.core.content import Content
 from signalbox.core.records import Record, Refused
 
 
@@ -224,10 +225,11 @@ class GridSum(msgspec.Struct, frozen=True):
 
 class Retention(msgspec.Struct, frozen=True):
     """How many days before today are kept; None for all. attempts_days: of attempts and refusals one by one. sums_days:
-    of what is summed up of them."""
+    of what is summed up of them. content_days: of captured content."""
 
     attempts_days: int | None = None
     sums_days: int | None = None
+    content_days: int | None = None
 
 
 class Store(Protocol):
@@ -275,6 +277,24 @@ class Store(Protocol):
 
     def tidy(self, now_ms: int, retention: Retention) -> bool:
         """Makes room for the days to come, and drops some of what is past its retention. True: there is more to do."""
+        ...
+
+    def subject_key(self, subject: str, fresh: bytes, time_ms: int) -> bytes | None:
+        """The key of somebody whom captured content of this time is about; the fresh one when there is none. None when
+        it was erased since."""
+        ...
+
+    def add_content(self, content: Content) -> None:
+        """Twice is the same as once."""
+        ...
+
+    def content_of(self, call_id: str) -> tuple[Content, list[bytes | None]] | None:
+        """What is kept of a call, with the keys of its subjects, None for one that was erased."""
+        ...
+
+    def erase_subject(self, subject: str, time_ms: int) -> bool:
+        """Destroys a key; what was or is yet to be stored from before this time can never be opened. False when there
+        was none."""
         ...
 
     def insert_key(self, key: VirtualKey) -> None:

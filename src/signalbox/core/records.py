@@ -98,6 +98,14 @@ class ConfigLoaded(msgspec.Struct, frozen=True, tag="config", tag_field="k", gc=
     version: str
 
 
+class Captured(msgspec.Struct, frozen=True, tag="captured", tag_field="k", gc=False):
+    """What was asked and answered is kept in the store. hash: of it as it is kept, sealed: nothing of it is here."""
+
+    call_id: str
+    time_ms: int
+    hash: str
+
+
 class Action(msgspec.Struct, frozen=True, tag="action", tag_field="k", omit_defaults=True, gc=False):
     """Something that a person or their program did to the installation. actor: who, by key id, or where from.
     action: such as key.create; target: to what; detail: what of it, never a secret. refused: it was not allowed."""
@@ -111,4 +119,4 @@ class Action(msgspec.Struct, frozen=True, tag="action", tag_field="k", omit_defa
     refused: bool = False
 
 
-Record = Opened | Refused | Progress | Settled | ConfigLoaded | Action
+Record = Opened | Refused | Progress | Settled | ConfigLoaded | Captured | Action

@@ -167,6 +167,7 @@ class Workload(msgspec.Struct, frozen=True):
     first one after so long without content, 0 never. criticality: rank in admission, 0 the most urgent.
     tiered: how strategy tiered chooses, None under others.
     max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
+    capture_bytes: how much of each request and answer is kept sealed, 0 for nothing.
     """
 
     name: str
@@ -191,6 +192,7 @@ class Workload(msgspec.Struct, frozen=True):
     tiered: Tiered | None = None
     cache: Caching | None = None
     loops: Loops | None = None
+    capture_bytes: int = 0
 
 
 class CompiledRule(msgspec.Struct, frozen=True):

@@ -22,7 +22,7 @@ from pathlib import Path
 import msgspec
 
 from signalbox.core.errors import LedgerError
-from signalbox.core.records import Action, ConfigLoaded, Opened, Progress, Refused, Settled
+from signalbox.core.records import Action, Captured, ConfigLoaded, Opened, Progress, Refused, Settled
 
 FORMAT_VERSION = 1
 GENESIS = b"0" * 64
@@ -61,7 +61,7 @@ class Seal(msgspec.Struct, frozen=True, tag="seal", tag_field="k", gc=False):
     by: str
 
 
-Entry = Head | Seal | Opened | Refused | Progress | Settled | ConfigLoaded | Action
+Entry = Head | Seal | Opened | Refused | Progress | Settled | ConfigLoaded | Captured | Action
 
 # What decoding raises for bytes that are no record: msgspec lets invalid UTF-8 and deep nesting through as these.
 UNREADABLE = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

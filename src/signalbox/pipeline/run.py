@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import caching, cascading, deadline, deciding, guarding, repairing, rescue
+from signalbox.pipeline import caching, capturing, cascading, deadline, deciding, guarding, repairing, rescue
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import of_models
@@ -29,6 +29,8 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         deciding.take(call, deciding.decide(call, stages))  # 5 decide
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)
+        if call.workload.capture_bytes:
+            reply = capturing.through(call, reply, stages)
         if call.workload.cache is None:
             await ask(call, reply, stages)
         else:

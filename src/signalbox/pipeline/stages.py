@@ -10,6 +10,7 @@ from signalbox.cache.exact import KeptAnswers
 from signalbox.core.ports import Dispatch, Journal
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.room import GuardRoom
+from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
 from signalbox.pipeline.salting import Salt
@@ -34,7 +35,7 @@ class Stages(msgspec.Struct, frozen=True):
 
     errands: makes what sends model calls of our own. observer: what tells of single calls. durable: an attempt is on
     the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic clock. time_ms: Unix
-    milliseconds.
+    milliseconds. spool: where captured content goes, while a workload wants any.
     """
 
     snapshot: Snapshot
@@ -61,3 +62,4 @@ class Stages(msgspec.Struct, frozen=True):
     durable: bool
     now_ns: Callable[[], int]
     time_ms: Callable[[], int]
+    spool: Spool | None = None

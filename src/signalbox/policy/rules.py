@@ -316,6 +316,7 @@ def _workload(
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
         loops=_loops(entry.loops),
+        capture_bytes=entry.capture.bytes_max if entry.capture is not None else 0,
     )
     kept = caching(entry.cache, workload, by_name.values())
     return workload if kept is None else msgspec.structs.replace(workload, cache=kept)

@@ -292,6 +292,20 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             """,
         ),
     ),
+    (
+        "captured content, and the keys of whom it is about",
+        (
+            """
+            CREATE TABLE content (call_id TEXT NOT NULL PRIMARY KEY, time_ms INTEGER NOT NULL, subjects
+                TEXT NOT NULL, hash TEXT NOT NULL, wrapped BLOB NOT NULL, sealed BLOB NOT NULL) STRICT
+            """,
+            "CREATE INDEX content_time ON content (time_ms)",
+            """
+            CREATE TABLE content_keys (subject TEXT NOT NULL PRIMARY KEY, wrapped BLOB, erased_ms
+                INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

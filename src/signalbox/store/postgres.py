@@ -163,6 +163,9 @@ class PostgresStore(SqlStore):
                 connection.execute(f"ALTER TABLE {_DAYS} ATTACH PARTITION {name} FOR VALUES {bounds}")
             self._roomy.add(day)
 
+    def _scrub(self) -> None:
+        self._connection().execute("VACUUM content_keys")
+
     def _drop_days(self, before_ms: int) -> bool:
         with self._transaction() as connection:
             names = connection.execute(

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
+from signalbox.core.content import Content
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import (
     DIMENSIONS,
@@ -26,7 +27,7 @@ from signalbox.core.ports import (
     VirtualKey,
 )
 from signalbox.core.records import Record, Refused
-from signalbox.store import budget_rows, ended, label_days, map_rows, pages, rollups
+from signalbox.store import budget_rows, contents, ended, label_days, map_rows, pages, rollups
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
@@ -47,6 +48,7 @@ from signalbox.store.tally import MICRO
 # Room is made for so many days beyond today.
 DAYS_AHEAD = 2
 MOVED_AT_ONCE = 1000
+CONTENT_AT_ONCE = 100
 
 
 class SqlStore(ABC):
@@ -83,6 +85,10 @@ class SqlStore(ABC):
     @abstractmethod
     def _room(self, connection: Statements, days: set[int]) -> None:
         """Makes room for attempts that began on these days, counted from 1970."""
+
+    @abstractmethod
+    def _scrub(self) -> None:
+        """Overwrites, as far as the database can, what was replaced in the table of keys of content."""
 
     @abstractmethod
     def _drop_days(self, before_ms: int) -> bool:
@@ -201,12 +207,39 @@ class SqlStore(ABC):
             with self._transaction() as connection:
                 ended.forget_open(connection, before_ms, MOVED_AT_ONCE)
                 more |= pages.forget_refused(connection, before_ms, MOVED_AT_ONCE)
+        if retention.content_days is not None:
+            with self._transaction() as connection:
+                more |= contents.forget(connection, (today - retention.content_days) * DAY_MS, CONTENT_AT_ONCE)
         if retention.sums_days is not None:
             with self._transaction() as connection:
                 before_ms = (today - retention.sums_days) * DAY_MS
                 more |= rollups.forget(connection, before_ms)
                 label_days.forget(connection, before_ms)
         return more
+
+    # --- captured content
+
+    def subject_key(self, subject: str, fresh: bytes, time_ms: int) -> bytes | None:
+        with self._transaction() as connection:
+            self._lock(connection, f"content {subject}")
+            return contents.subject_key(connection, subject, fresh, time_ms)
+
+    def add_content(self, content: Content) -> None:
+        with self._transaction() as connection:
+            contents.add(connection, content)
+
+    def content_of(self, call_id: str) -> tuple[Content, list[bytes | None]] | None:
+        with self._guard():
+            found = contents.of_call(self._connection(), call_id)
+            return None if found is None else (found, contents.known_keys(self._connection(), found.subjects))
+
+    def erase_subject(self, subject: str, time_ms: int) -> bool:
+        with self._transaction() as connection:
+            self._lock(connection, f"content {subject}")
+            erased = contents.erase(connection, subject, time_ms)
+        with self._guard():
+            self._scrub()
+        return erased
 
     # --- virtual keys
 
