@@ -14,8 +14,15 @@ AUTHORIZATION = "authorization"
 APIS_BY_PROTOCOL: dict[Protocol, tuple[Api, ...]] = {
     "openai": ("chat", "completions", "embeddings"),
     "anthropic": ("messages", "count_tokens"),
+    "presidio": ("scan",),
+    "llm-guard": ("scan",),
 }
-AUTH_BY_PROTOCOL: dict[Protocol, str] = {"openai": AUTHORIZATION, "anthropic": "x-api-key"}
+AUTH_BY_PROTOCOL: dict[Protocol, str] = {
+    "openai": AUTHORIZATION,
+    "anthropic": "x-api-key",
+    "presidio": AUTHORIZATION,
+    "llm-guard": AUTHORIZATION,
+}
 
 
 class Preset(msgspec.Struct, frozen=True):

@@ -12,7 +12,7 @@ from signalbox.config.schema_shares import SlotShare
 from signalbox.config.schema_words import Api, HeaderName, HeaderValue, Name, Seconds, Share, Text, Url
 from signalbox.core.secret import Secret
 
-Protocol = Literal["openai", "anthropic"]
+Protocol = Literal["openai", "anthropic", "presidio", "llm-guard"]
 PresetName = Literal[
     "openai",
     "azure",

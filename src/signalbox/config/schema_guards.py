@@ -84,6 +84,27 @@ class External(GuardSettings, frozen=True, tag="external"):
     max_tokens: Annotated[int, Meta(ge=1, le=4096, description="Of the answer.")] = 16
 
 
+class ExternalScan(GuardSettings, frozen=True, tag="external-scan"):
+    """Guard `external-scan`: a service that scans texts (Presidio, LLM Guard) says whether a request may pass."""
+
+    deployment: Annotated[
+        str, Meta(min_length=1, description="Who is asked; its `protocol` is `presidio` or `llm-guard`.")
+    ]
+    score_min: Annotated[float, Meta(ge=0, le=1, description="Findings below this score do not count.")] = 0.5
+    entities: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=64)]],
+        Meta(max_length=200, description="Kinds of findings (LLM Guard: scanners) that count; all when empty."),
+    ] = []
+    language: Annotated[
+        str, Meta(pattern=r"^[a-z]{2,3}$", description="What Presidio is told that the text is in.")
+    ] = "en"
+    reads: Annotated[Literal["user", "untrusted", "both"], Meta(description="Whose text is sent.")] = "both"
+    action: Annotated[Literal["flag", "block"], Meta(description="What happens on a finding.")] = "block"
+    text_chars_max: Annotated[
+        int, Meta(ge=1, le=1_000_000, description="More text than this is not sent, and counts as a failure.")
+    ] = 50_000
+
+
 class PromptLeak(GuardSettings, frozen=True, tag="no-system-prompt-leak"):
     """Guard `no-system-prompt-leak`: answers that repeat the system prompt, plain or encoded."""
 
@@ -166,6 +187,7 @@ GuardName = Literal[
     "forbidden-text",
     "injection",
     "external",
+    "external-scan",
     "no-system-prompt-leak",
     "no-secrets",
     "no-personal-data",
@@ -178,6 +200,7 @@ GuardSetting = (
     | ForbiddenText
     | Injection
     | External
+    | ExternalScan
     | PromptLeak
     | NoSecrets
     | NoPersonalData
@@ -190,6 +213,7 @@ GUARD_SETTINGS: dict[str, type[GuardSettings]] = {
     "forbidden-text": ForbiddenText,
     "injection": Injection,
     "external": External,
+    "external-scan": ExternalScan,
     "no-system-prompt-leak": PromptLeak,
     "no-secrets": NoSecrets,
     "no-personal-data": NoPersonalData,

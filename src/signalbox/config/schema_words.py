@@ -12,7 +12,7 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 # Names that mean something to clients already.
 # `infra` is the workload under which the gateway books what it spends by itself.
 RESERVED_NAMES = frozenset(("auto", "infra"))
-Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]
+Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens", "scan"]
 Level = Literal["public", "internal", "confidential", "restricted"]
 # `extra` of a type: `hint` says its pattern in words; `reference` lets `${NAME}` stand in the text.
 Name = Annotated[

@@ -16,8 +16,9 @@ from signalbox.core.shares import Share
 from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
 
-# The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects.
-APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens")
+# The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects. `scan` has no
+# endpoint: only guards ask for it.
+APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens", "scan")
 
 
 class Attestation(msgspec.Struct, frozen=True):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
@@ -123,12 +123,12 @@ class SharedVault(Protocol):
 class Means(msgspec.Struct, frozen=True):
     """What guards are made with, besides their own settings. vault: keeps the maps of pseudonyms; None where nothing
     leaves (checks, tests of a guard alone); shared: what machines share of them, None where nothing is. deployments:
-    names of all that are declared."""
+    all that are declared, with the protocol that each one speaks."""
 
     workload: Workload
     vault: Vault | None = None
     shared: SharedVault | None = None
-    deployments: frozenset[str] = frozenset()
+    deployments: Mapping[str, str] = {}
 
 
 # One entry of the table: makes the guard of a workload. Raises core.errors.ConfigError when its settings cannot work.

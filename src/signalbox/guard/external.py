@@ -24,7 +24,7 @@ from signalbox.guard.spoken import UNTRUSTED, USER, spoken
 NAME = "external"
 ANSWER_CHARS_MAX = 4096
 WITHIN_S = 10.0
-_READS = {"user": (USER,), "untrusted": (UNTRUSTED,), "both": (USER, UNTRUSTED)}
+READS = {"user": (USER,), "untrusted": (UNTRUSTED,), "both": (USER, UNTRUSTED)}
 
 
 class GuardUnusable(Exception):
@@ -45,7 +45,7 @@ class Asking:
         if call.errand:
             # Our own question to a model is not one that another model has to be asked about.
             return UNTOUCHED
-        speakers = _READS[options.reads]
+        speakers = READS[options.reads]
         text = "\n\n".join(said.text for said in spoken(sent.doc) if said.speaker in speakers)
         if not text.strip():
             return UNTOUCHED

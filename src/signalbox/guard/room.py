@@ -30,7 +30,7 @@ class GuardRoom:
 
     def __init__(self, snapshot: Snapshot, vault: Vault | None = None, shared: SharedVault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
-        deployments = frozenset(snapshot.deployment_by_name)
+        deployments = {name: one.protocol for name, one in snapshot.deployment_by_name.items()}
         for workload in snapshot.workloads.values():
             if workload.guards:
                 means = Means(workload, vault, shared, deployments)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from signalbox.guard import (
     external,
+    external_scan,
     forbidden_text,
     injection,
     no_personal_data,
@@ -19,6 +20,7 @@ GUARDS: dict[str, Maker] = {
     forbidden_text.NAME: forbidden_text.make,
     injection.NAME: injection.make,
     external.NAME: external.make,
+    external_scan.NAME: external_scan.make,
     prompt_leak.NAME: prompt_leak.make,
     no_secrets.NAME: no_secrets.make,
     no_personal_data.NAME: no_personal_data.make,

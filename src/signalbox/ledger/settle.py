@@ -24,7 +24,7 @@ RATE_DEFAULT = 100.0
 
 _SPAN_MS = 500
 _GAPS = 20
-_NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
+_NO_OUTPUT = frozenset({"embeddings", "count_tokens", "scan"})
 
 
 class Pace:

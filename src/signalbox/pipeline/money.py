@@ -24,7 +24,7 @@ LEAST_TOKENS = 32
 # Content that is only referred to (files, remote images, stored answers) may fill the window, where it is not known.
 REFERRED_TOKENS = 200_000
 _METERED = frozenset(("chat", "completions", "messages"))
-_NO_OUTPUT = frozenset(("embeddings", "count_tokens"))
+_NO_OUTPUT = frozenset(("embeddings", "count_tokens", "scan"))
 _BY_REFERENCE = frozenset(("file_id", "file_url", "image_url", "conversation", "thread", "documents"))
 
 

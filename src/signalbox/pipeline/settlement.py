@@ -26,7 +26,7 @@ LAGS = 2
 IN_FLIGHT_S_MAX = 1.0
 # A stream must have shown so many events before its own pace says more than its deployment's.
 _OWN_PACE_EVENTS_MIN = 16
-_NO_OUTPUT = frozenset({"embeddings", "count_tokens"})
+_NO_OUTPUT = frozenset({"embeddings", "count_tokens", "scan"})
 
 
 def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:

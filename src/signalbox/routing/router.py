@@ -21,6 +21,7 @@ TRANSLATIONS: dict[str, tuple[str, ...]] = {
     "completions": ("completions", "chat", "messages", "responses"),
     "embeddings": ("embeddings",),
     "count_tokens": ("count_tokens",),
+    "scan": ("scan",),
 }
 # So many bytes of a body are a token at least, in any language and encoding that is met.
 BYTES_PER_TOKEN = 4

@@ -1,4 +1,4 @@
-"""The table of dialects: one line for each public API."""
+"""The table of dialects: one line for each public API, and for what guards ask."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from signalbox.wire.openai_chat import CHAT
 from signalbox.wire.openai_completions import COMPLETIONS
 from signalbox.wire.openai_embeddings import EMBEDDINGS
 from signalbox.wire.openai_responses import RESPONSES
+from signalbox.wire.scans import SCANS
 
 DIALECTS: dict[str, Dialect] = {
     "chat": CHAT,
@@ -16,4 +17,5 @@ DIALECTS: dict[str, Dialect] = {
     "completions": COMPLETIONS,
     "embeddings": EMBEDDINGS,
     "count_tokens": COUNT_TOKENS,
+    "scan": SCANS,
 }
