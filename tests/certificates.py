@@ -88,6 +88,17 @@ class Authority:
         key_file.write_bytes(_pem(key))
         return certificate_file, key_file
 
+    def revocations(self, *certificate_files: Path) -> bytes:
+        """A list of these as revoked, PEM."""
+        now = datetime.now(UTC)
+        builder = x509.CertificateRevocationListBuilder().issuer_name(self._name)
+        builder = builder.last_update(now - timedelta(hours=1)).next_update(now + timedelta(days=1))
+        for file in certificate_files:
+            serial = x509.load_pem_x509_certificate(file.read_bytes()).serial_number
+            revoked = x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now - timedelta(hours=1))
+            builder = builder.add_revoked_certificate(revoked.build())
+        return builder.sign(self._key, SHA256()).public_bytes(Encoding.PEM)
+
     def server_context(self) -> ssl.SSLContext:
         """For a server at 127.0.0.1."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

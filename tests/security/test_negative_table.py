@@ -32,6 +32,9 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "gateway/test_auth_credentials.py::test_one_key_in_every_place_it_may_stand",
             "gateway/test_auth_credentials.py::test_two_different_credentials_are_refused_wherever_they_stand",
             "gateway/test_auth_credentials.py::test_any_headers_give_one_credential_or_401",
+            "gateway/test_client_certificates.py::test_a_certificate_and_a_key_are_two_credentials",
+            "gateway/test_client_certificates.py::test_whom_a_certificate_names",
+            "gateway/test_client_certificates.py::test_only_our_authoritys_certificates_count_while_they_hold",
         ),
     ),
     4: (

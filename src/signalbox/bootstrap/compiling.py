@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 import msgspec
 
@@ -13,6 +14,7 @@ from signalbox.control.explain import Explainer
 from signalbox.control.source import Text
 from signalbox.control.supervisor import Checked
 from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.tls import Listening, listening
 from signalbox.guard.room import GuardRoom
 from signalbox.policy.check import counts, due
 from signalbox.policy.prices import held_gpus
@@ -29,6 +31,7 @@ class Compiled(msgspec.Struct, frozen=True):
 
     declared: Declared
     snapshot: Snapshot
+    tls: Listening | None = None
 
 
 def compile_text(content: bytes, name: str, generation: int) -> Compiled:
@@ -51,7 +54,10 @@ def compile_declared(declared: Declared, generation: int) -> Compiled:
     """Raises ConfigError with all findings."""
     snapshot = compile_snapshot(declared, generation, today(), rates, published, changes_after)
     GuardRoom(snapshot)  # what guards cannot work with is told now
-    return Compiled(declared, snapshot)
+    tls = declared.config.server.tls
+    if tls is None:
+        return Compiled(declared, snapshot)
+    return Compiled(declared, snapshot, listening(tls, Path(declared.name).parent, declared.where("server.tls")))
 
 
 def explainer_for(declared: Declared, generation: int = 1) -> Explainer:
@@ -63,6 +69,7 @@ def checked(text: Text, generation: int) -> Checked:
     """What the supervisor has to know of a configuration. Raises ConfigError with all findings."""
     compiled = compile_text(text.content, text.name, generation)
     declared, snapshot = compiled.declared, compiled.snapshot
+    tls = declared.config.server.tls
     found = due(declared, snapshot)
     return Checked(
         snapshot.version,
@@ -81,4 +88,5 @@ def checked(text: Text, generation: int) -> Checked:
             if (steps := held_gpus(name, target, declared.config))
         },
         sign_in=declared.config.sign_in,
+        certificate_file=str(Path(declared.name).parent / tls.certificate_file) if tls is not None else "",
     )

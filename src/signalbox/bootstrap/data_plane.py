@@ -36,6 +36,7 @@ from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import HttpLimits
 from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
+from signalbox.gateway.tls import Listening
 from signalbox.gateway.worker import Worker
 from signalbox.guard.room import GuardRoom
 from signalbox.guard.shared_vault import StoreVault
@@ -91,6 +92,7 @@ class DataPlane:
         for a process apart from its supervisor. spans: the way to what exports traces. want_keys: told of an issuer
         whose keys may be out of date."""
         self._want_keys = want_keys
+        self._tls: Listening | None = None
         self._state = state
         self._chain = chain
         self._log = log
@@ -138,6 +140,7 @@ class DataPlane:
             listener,
             self._chain,
             self._want_keys,
+            lambda: self._tls,
         )
 
     @property
@@ -175,6 +178,7 @@ class DataPlane:
         compiled = compile_text(content, name, generation)
         self._server = compiled.declared.config.server
         self._store = compiled.declared.config.store
+        self._tls = compiled.tls
         caches = compiled.declared.config.caches
         self._cache.resize(caches.memory_bytes_max, caches.disk_bytes_max)
         self._cache.share(compiled.declared.shared_cache)

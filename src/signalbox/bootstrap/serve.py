@@ -87,13 +87,14 @@ async def _serve(options: ServeOptions) -> int:
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     closer = Closer(supervisor, store, state.journal, now_ms, log)
     office = KeyOffice(store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in)
-    gateway = Gateway(own_host(options.host), listener.getsockname()[1])
+    port = listener.getsockname()[1]
+    gateway = Gateway(own_host(options.host), port, lambda: supervisor.checked.certificate_file)
     console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await key_sets.begin(compiled.snapshot.issuers)
     await supervisor.start()
     options.greet(
         Started(
-            url=shown_url(options.host, listener.getsockname()[1]),
+            url=shown_url(options.host, listener.getsockname()[1], "https" if compiled.tls is not None else "http"),
             admin_url=shown_url(options.admin_host, console.port),
             workers=options.workers,
             version=supervisor.checked.version,

@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from signalbox.config.allowances import check_budgets
+from signalbox.config.certificates import check_certificates
 from signalbox.config.choosing import check_choosing
 from signalbox.config.declared import operator_of
 from signalbox.config.issuers import check_issuers
@@ -48,6 +49,7 @@ def check(config: Config, problems: Problems) -> None:
     check_budgets(config, problems)
     check_issuers(config, problems)
     check_sign_in(config, problems)
+    check_certificates(config, problems)
     if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
         problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 

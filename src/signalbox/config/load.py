@@ -115,6 +115,24 @@ def _authorities(config: Config, references: References, problems: Problems) -> 
             problems.add(
                 ("deployments", name, "ca_file"), f"cannot be used: {reason}", "Name a PEM file of certificates"
             )
+    return digests | _listening(config, references, problems)
+
+
+def _listening(config: Config, references: References, problems: Problems) -> dict[str, str]:
+    """A hash of the server's certificate and of whose clients it takes; its key is watched as well."""
+    tls = config.server.tls
+    if tls is None:
+        return {}
+    digests: dict[str, str] = {}
+    references.path(tls.key_file)
+    for name in ("certificate_file", "client_ca_file"):
+        file: str | None = getattr(tls, name)
+        try:
+            if file is not None:
+                digests[f"server.tls.{name}"] = _digest_of_pem(references, file)
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            problems.add(("server", "tls", name), f"cannot be used: {reason}", "Name a PEM file of certificates")
     return digests
 
 

@@ -22,6 +22,7 @@ from signalbox.config.schema_rules import Rule
 from signalbox.config.schema_server import Conversations, Journal, Server
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.config.schema_telemetry import Alerts, Telemetry
+from signalbox.config.schema_tls import Holder
 from signalbox.config.schema_words import Currency, Name, Text
 from signalbox.config.schema_workloads import Team, Workload
 from signalbox.core.secret import Secret
@@ -78,6 +79,10 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     issuers: Annotated[
         dict[Name, Issuer], Meta(max_length=100, description="Whose signed tokens are taken in place of virtual keys.")
+    ] = {}
+    certificates: Annotated[
+        dict[Name, Holder],
+        Meta(max_length=1000, description="Whose client certificates are taken in place of virtual keys."),
     ] = {}
     sign_in: Annotated[SignIn, Meta(description="How people come into the control plane.")] = field(
         default_factory=SignIn

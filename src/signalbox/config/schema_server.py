@@ -6,12 +6,14 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_tls import Tls
 from signalbox.config.schema_words import Seconds, Text
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
-    """Limits of the data plane's listening side."""
+    """Limits of the data plane's listening side, and its TLS."""
 
+    tls: Annotated[Tls | None, Meta(description="TLS on the data plane's port; plain HTTP without it.")] = None
     body_bytes_max: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Largest request body in bytes, after decompression.")
     ] = 32 * 1024 * 1024

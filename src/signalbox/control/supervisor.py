@@ -52,8 +52,8 @@ class Checked(msgspec.Struct, frozen=True):
 
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
     runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
-    issuers, sign_in: what goes on beside it needs. gpus: what is held of GPUs, by deployment: its environment, its
-    model, and since when how many.
+    issuers, sign_in: what goes on beside it needs. certificate_file: the data plane's, empty for plain HTTP. gpus: what
+    is held of GPUs, by deployment: its environment, its model, and since when how many.
     """
 
     version: str
@@ -68,6 +68,7 @@ class Checked(msgspec.Struct, frozen=True):
     issuers: tuple[Issuer, ...] = ()
     gpus: dict[str, tuple[str, str, tuple[Step, ...]]] = {}
     sign_in: SignIn = SignIn()
+    certificate_file: str = ""
 
 
 class Shipping(Protocol):

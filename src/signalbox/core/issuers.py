@@ -62,3 +62,26 @@ class KeySet(msgspec.Struct, frozen=True):
     issuer: str
     keys_at: str
     keys: tuple[PublicKey, ...]
+
+
+class Holder(msgspec.Struct, frozen=True):
+    """Whose client certificates are taken in place of a key. uris: URI names, one that ends in /* for all below it.
+    names: DNS names. workloads: None for all of the tenant's."""
+
+    name: str
+    uris: tuple[str, ...]
+    names: tuple[str, ...]
+    tenant: str
+    team: str = ""
+    workloads: tuple[str, ...] | None = None
+    labels: Labels = NONE
+
+
+class Certificate(msgspec.Struct, frozen=True):
+    """A client's certificate, whose authority was checked while it connected. fingerprint: SHA-256 of it. uris, names:
+    what that authority says it may call itself. expires_s: Unix seconds."""
+
+    fingerprint: bytes
+    uris: tuple[str, ...]
+    names: tuple[str, ...]
+    expires_s: int

@@ -8,7 +8,7 @@ from signalbox.core.budgets import Budget
 from signalbox.core.caching import Caching
 from signalbox.core.choosing import Cascade, Choosing
 from signalbox.core.guards import GuardUse
-from signalbox.core.issuers import Issuer
+from signalbox.core.issuers import Holder, Issuer
 from signalbox.core.labels import Labels
 from signalbox.core.loops import Loops
 from signalbox.core.secret import Secret
@@ -282,6 +282,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     conversation_lifetime_s: int = 86_400
     share_provider_state: bool = False
     issuers: tuple[Issuer, ...] = ()
+    certificates: tuple[Holder, ...] = ()
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     stale_on: str | None = None

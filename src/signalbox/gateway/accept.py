@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from collections.abc import Callable
 
 # After the process ran out of descriptors or memory, it leaves new connections to others for this long.
 REST_S = 0.1
+# Connections whose TLS is not agreed on yet, beyond which new ones are turned away, and how long each may take.
+HANDSHAKES_MAX = 2000
+HANDSHAKE_S = 10.0
 
 
 class Acceptor:
@@ -17,7 +21,16 @@ class Acceptor:
     first takes all of it, and its streams stay with it. One a turn, the busier a process is the fewer it takes.
     """
 
-    def __init__(self, listener: socket.socket, protocol: Callable[[], asyncio.Protocol]) -> None:
+    def __init__(
+        self,
+        listener: socket.socket,
+        protocol: Callable[[], asyncio.Protocol],
+        secured: Callable[[], asyncio.Protocol] | None = None,
+        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+    ) -> None:
+        """tls: asked at each connection; where there is any, its protocol is made by `secured`."""
+        self._secured = secured or protocol
+        self._tls = tls
         self._listener = listener
         self._protocol = protocol
         self._loop = asyncio.get_running_loop()
@@ -48,13 +61,21 @@ class Acceptor:
             return
         accepted.setblocking(False)
         accepted.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        connecting = self._loop.create_task(self._connect(accepted))
+        tls = self._tls()
+        if tls is not None and len(self._connecting) >= HANDSHAKES_MAX:
+            accepted.close()
+            return
+        connecting = self._loop.create_task(self._connect(accepted, tls))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, accepted: socket.socket) -> object:
+    async def _connect(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> object:
         try:
-            return await self._loop.connect_accepted_socket(self._protocol, accepted)
+            if tls is None:
+                return await self._loop.connect_accepted_socket(self._protocol, accepted)
+            return await self._loop.connect_accepted_socket(
+                self._secured, accepted, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S
+            )
         except OSError:
             accepted.close()
             return None

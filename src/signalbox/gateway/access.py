@@ -20,7 +20,11 @@ def authenticated(
     keyring: Keyring, headers: Headers, now_s: float, connection: Connection, api: str | None = None
 ) -> Principal:
     """The caller, when its key may be used from there for this API. Raises Unauthenticated and Forbidden."""
-    principal = keyring.principal(credential(headers), now_s)
+    certificate = connection.certificate
+    if certificate is None:
+        principal = keyring.principal(credential(headers), now_s)
+    else:
+        principal = keyring.holder(certificate, headers, now_s)
     if principal.scoped:
         _check_scope(principal, connection, api)
     return principal

@@ -160,8 +160,16 @@ class Gateway:
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
-        keyring.adopt(self.stages.snapshot.issuers)
+        keyring.adopt(self.stages.snapshot.issuers, self.stages.snapshot.certificates)
         self.stages.owners.shared = keyring.several_tenants
+
+    def end_certified(self) -> None:
+        """Whose certificates are taken has changed: connections that showed one begin anew, after what runs on them."""
+        for connection in list(self.connections):
+            if connection.certificate is not None:
+                connection.close_after_answer()
+                if connection.task is None:
+                    connection.close()
 
     def not_ready(self) -> str:
         """Why this process should get no traffic; empty when it should."""

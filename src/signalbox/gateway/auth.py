@@ -9,12 +9,15 @@ from hashlib import sha256
 from signalbox.core import keys
 from signalbox.core.call import Principal
 from signalbox.core.errors import Unauthenticated
-from signalbox.core.issuers import Issuer, KeySet
+from signalbox.core.issuers import Certificate, Holder, Issuer, KeySet
+from signalbox.gateway.certificates import Holders
 from signalbox.gateway.http import Headers
 from signalbox.gateway.tokens import Tokens
 
 _NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)
 GOOD_MAX = 65_536
+# What clients that insist on a key send in its place, and means the client certificate.
+CERTIFICATE = "certificate"
 _HINT = "Send a Signalbox virtual key as `Authorization: Bearer sb-...` or `x-api-key: sb-...`."
 
 
@@ -35,20 +38,24 @@ class Keyring:
     Keys that were found good are remembered, by their hash and not as they are, until the next replacement.
     """
 
-    __slots__ = ("_digester", "_entries", "_good", "_known", "_sets", "_tokens")
+    __slots__ = ("_digester", "_entries", "_good", "_holders", "_known", "_sets", "_tokens")
 
     def __init__(
         self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]], known: Known | None = None
     ) -> None:
         self._known = known
+        self._holders = Holders(())
         self._sets: dict[str, KeySet] = {}
         self._digester = keys.Digester(pepper)
         self._entries = entries
         self._good: dict[bytes, Principal] = {}
         self._tokens: Tokens | None = None
 
-    def adopt(self, issuers: tuple[Issuer, ...]) -> None:
-        """From now on tokens of these issuers are taken too, and of no others."""
+    def adopt(self, issuers: tuple[Issuer, ...], holders: tuple[Holder, ...] = ()) -> None:
+        """From now on tokens of these issuers are taken too, and certificates of these holders, and no others."""
+        if holders != self._holders.holders:
+            self._holders = Holders(holders)
+            self._good.clear()
         known = self._known
         sets = known.sets if known is not None else {}
         if issuers != (self._tokens.issuers if self._tokens is not None else ()) or sets != self._sets:
@@ -61,7 +68,8 @@ class Keyring:
         """Whether callers of more than one tenant may come."""
         tenants = {principal.tenant for _, principal in self._entries.values()}
         issuers = self._tokens.issuers if self._tokens is not None else ()
-        return len(tenants | {one.tenant for one in issuers}) > 1 or any(one.tenant_claim for one in issuers)
+        tenants |= {one.tenant for one in (*issuers, *self._holders.holders)}
+        return len(tenants) > 1 or any(one.tenant_claim for one in issuers)
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -72,12 +80,27 @@ class Keyring:
         principal = self._good.get(hashed)
         if principal is None:
             principal = self._checked(key, now_s)
-            if len(self._good) >= GOOD_MAX:
-                self._good.clear()
-            self._good[hashed] = principal
+            self._remember(hashed, principal)
         if principal.expires_s and now_s >= principal.expires_s:
             raise Unauthenticated("The API key has expired.")
         return principal
+
+    def holder(self, certificate: Certificate, headers: Headers, now_s: float) -> Principal:
+        """The caller behind a client certificate, or behind a key where the certificate names nobody. Raises
+        Unauthenticated."""
+        principal = self._good.get(certificate.fingerprint) or self._holders.principal(certificate)
+        if principal is None:
+            return self.principal(credential(headers), now_s)
+        credential(headers, certified=True)
+        self._remember(certificate.fingerprint, principal)
+        if now_s >= principal.expires_s:
+            raise Unauthenticated("The client certificate has expired.")
+        return principal
+
+    def _remember(self, hashed: bytes, principal: Principal) -> None:
+        if len(self._good) >= GOOD_MAX:
+            self._good.clear()
+        self._good[hashed] = principal
 
     def _checked(self, key: str, now_s: float) -> Principal:
         parts = keys.split(key)
@@ -91,11 +114,13 @@ class Keyring:
         return principal
 
 
-def credential(headers: Headers) -> str:
-    """The key a request carries in `Authorization: Bearer`, `x-api-key` or `api-key`.
+def credential(headers: Headers, *, certified: bool = False) -> str:
+    """The key a request carries in `Authorization: Bearer`, `x-api-key` or `api-key`; CERTIFICATE where its client
+    certificate is its credential (certified).
 
-    The same key in several places is one key; two different ones, another scheme, or anything that is not printable
-    ASCII is refused, so that no two parts of the product can disagree about who calls.
+    The same key in several places is one key; two different ones, a key beside a certificate that is a credential,
+    another scheme, or anything that is not printable ASCII is refused, so that no two parts of the product can disagree
+    about who calls.
     """
     found: str | None = None
     for name, raw in headers:
@@ -116,6 +141,10 @@ def credential(headers: Headers) -> str:
         if found is not None and text != found:
             raise Unauthenticated("Two different credentials were sent. Send exactly one.")
         found = text
+    if certified:
+        if found not in (None, CERTIFICATE):
+            raise Unauthenticated("Two different credentials were sent: a client certificate and a key. Send one.")
+        return CERTIFICATE
     if not found:
         raise Unauthenticated(f"No API key was sent. {_HINT}")
     return found

@@ -16,6 +16,7 @@ import httptools
 import msgspec
 
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
+from signalbox.core.issuers import Certificate
 from signalbox.gateway.framing import Headers, check_head
 from signalbox.gateway.overload import Bounds
 
@@ -103,8 +104,10 @@ class Server(Protocol):
 
 
 class Connection(asyncio.Protocol):
-    """One client connection. The request's task is cancelled the moment the client is gone."""
+    """One client connection. The request's task is cancelled the moment the client is gone. certificate: what the
+    client showed of itself; over TLS only (gateway/tls.py)."""
 
+    certificate: Certificate | None = None
     __slots__ = (
         "_body",
         "_body_bytes",
@@ -386,7 +389,8 @@ class Connection(asyncio.Protocol):
             self.phase = "linger"
             self.deadline = monotonic() + self._server.limits.linger_s
             self._pending.clear()
-            self.transport.write_eof()
+            if self.transport.can_write_eof():
+                self.transport.write_eof()
             return
         self.phase = "closing"
         self.deadline = monotonic() + self._server.limits.write_s

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from ipaddress import ip_network
+from ssl import SSLContext
 
 import msgspec
 
@@ -33,6 +34,7 @@ from signalbox.gateway.accept import Acceptor
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring, Known
 from signalbox.gateway.http import Connection, HttpLimits
+from signalbox.gateway.tls import Listening, TlsConnection
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.limits import CRITICALITIES
 
@@ -43,6 +45,7 @@ class Worker:
     compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. limits: those of
     the configuration compiled last. gauges: called before metrics are exported. listener: a bound socket, shared with
     the other workers. chain: this process's journal. want_keys: told of an issuer whose keys may be out of date.
+    tls: how connections are taken by the configuration compiled last, None for plainly.
     """
 
     def __init__(
@@ -55,7 +58,10 @@ class Worker:
         listener: socket.socket,
         chain: str,
         want_keys: Callable[[str], None],
+        tls: Callable[[], Listening | None],
     ) -> None:
+        self._tls = tls
+        self._trust = b""
         self._known = Known(want_keys)
         self._listener = listener
         self._chain = chain
@@ -102,7 +108,13 @@ class Worker:
         if gateway is None:
             raise RuntimeError("a worker listens only after its first configuration")
         gateway.start()
-        self._acceptor = Acceptor(self._listener, lambda: Connection(gateway))
+        self._acceptor = Acceptor(
+            self._listener, lambda: Connection(gateway), lambda: TlsConnection(gateway), self._tls_context
+        )
+
+    def _tls_context(self) -> SSLContext | None:
+        tls = self._tls()
+        return tls.context if tls is not None else None
 
     async def drain(self, grace_s: float) -> None:
         if self._acceptor is not None:
@@ -120,6 +132,11 @@ class Worker:
             self.gateway = self._make_gateway(stages, self._keyring, self._limits())
         else:
             self.gateway.swap(stages, self._limits())
+        tls = self._tls()
+        trust = tls.trust if tls is not None else b""
+        if trust != self._trust:
+            self._trust = trust
+            self.gateway.end_certified()
         return ""
 
     def _export(self) -> bytes:

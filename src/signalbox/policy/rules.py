@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from signalbox.config import schema_loops, schema_places, schema_rules, schema_workloads
+from signalbox.config.certificates import holders_of
 from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.issuers import issuers_of
 from signalbox.config.schema_guards import GuardSetting, settings_of
@@ -218,6 +219,7 @@ def compile_snapshot(
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
         issuers=issuers_of(config, Path(declared.name).parent),
+        certificates=holders_of(config),
         share_provider_state=config.conversations.share_provider_state,
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
         budgets=declared_budgets(config),

@@ -1,0 +1,94 @@
+"""TLS on the data plane's port: its context from files, and connections that know their client's certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import ssl
+from pathlib import Path
+from typing import cast
+
+import msgspec
+from cryptography import x509
+
+from signalbox.config.schema_tls import Tls
+from signalbox.core.errors import ConfigError
+from signalbox.core.issuers import Certificate
+from signalbox.gateway.http import Connection
+
+NAMES_MAX = 100
+NAME_CHARS_MAX = 512
+
+
+class Listening(msgspec.Struct, frozen=True):
+    """How connections are taken. trust: changes with whose client certificates are taken."""
+
+    context: ssl.SSLContext
+    trust: bytes
+
+
+def listening(settings: Tls, folder: Path, where: str) -> Listening:
+    """folder: the one that relative paths start from. where: how messages name the settings. Raises ConfigError."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
+    context.set_alpn_protocols(["http/1.1"])
+    trust = b""
+    try:
+        certificate, key = folder / settings.certificate_file, folder / settings.key_file
+        # Without a password of ours an encrypted key would have the terminal asked for one.
+        context.load_cert_chain(certificate, key, password=lambda: "")
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{where}: the certificate or its key cannot be used: {_why(error)}."]) from None
+    if settings.client_ca_file is not None:
+        try:
+            trust = _trust(context, folder / settings.client_ca_file)
+        except (OSError, ValueError) as error:
+            raise ConfigError([f"{where}: client_ca_file cannot be used: {_why(error)}."]) from None
+        required = settings.client_certificates == "required"
+        context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        trust += bytes([required])
+    return Listening(context, trust)
+
+
+def _trust(context: ssl.SSLContext, file: Path) -> bytes:
+    content = file.read_bytes()
+    context.load_verify_locations(cafile=file)
+    if b"-----BEGIN X509 CRL-----" in content:
+        context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    return hashlib.sha256(content).digest()
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, ssl.SSLError):
+        return (error.reason or "it is not PEM").lower().replace("_", " ")
+    return (error.strerror or "it cannot be read") if isinstance(error, OSError) else "it is not PEM"
+
+
+class TlsConnection(Connection):
+    """A client connection over TLS. certificate: its client's, None where it showed none."""
+
+    __slots__ = ("certificate",)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        inside = cast("ssl.SSLObject | None", transport.get_extra_info("ssl_object"))
+        der = inside.getpeercert(binary_form=True) if inside is not None else None
+        self.certificate = certificate_of(der) if der else None
+        super().connection_made(transport)
+
+
+def certificate_of(der: bytes) -> Certificate | None:
+    """What a checked certificate says of its holder. None for one that cannot be read: it is as if none were shown."""
+    try:
+        read = x509.load_der_x509_certificate(der)
+        expires_s = int(read.not_valid_after_utc.timestamp())
+        names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        uris = names.get_values_for_type(x509.UniformResourceIdentifier)
+        dns = names.get_values_for_type(x509.DNSName)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+        return None
+    return Certificate(hashlib.sha256(der).digest(), _plain(uris), _plain(dns), expires_s)
+
+
+def _plain(names: list[str]) -> tuple[str, ...]:
+    return tuple(name for name in names[:NAMES_MAX] if name.isprintable() and 0 < len(name) <= NAME_CHARS_MAX)
