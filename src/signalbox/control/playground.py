@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import msgspec
+
+from signalbox.upstream.tls import pinned
 
 LINE_BYTES_MAX = 1 << 20
 TEXT_CHARS_MAX = 200_000
@@ -23,17 +24,6 @@ class Gateway(msgspec.Struct, frozen=True):
     host: str
     port: int
     certificate: Callable[[], str] = str
-
-    def tls(self) -> ssl.SSLContext | None:
-        """Takes that very certificate, whatever host it is made out for, and no other. Raises OSError."""
-        file = self.certificate()
-        if not file:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = False
-        context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
-        context.load_verify_locations(cafile=file)
-        return context
 
 
 class Trial(msgspec.Struct, frozen=True):
@@ -86,7 +76,9 @@ async def _asked(gateway: Gateway, trial: Trial, began: float) -> AsyncIterator[
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: {gateway.host}\r\nauthorization: Bearer {trial.key}\r\n{data}"
         f"content-type: application/json\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n"
     )
-    reader, writer = await asyncio.open_connection(gateway.host, gateway.port, limit=LINE_BYTES_MAX, ssl=gateway.tls())
+    file = gateway.certificate()
+    tls = pinned(file) if file else None
+    reader, writer = await asyncio.open_connection(gateway.host, gateway.port, limit=LINE_BYTES_MAX, ssl=tls)
     try:
         writer.write(head.encode("latin-1") + body)
         first = (await reader.readline()).split(b" ")

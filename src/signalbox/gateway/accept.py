@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 from collections.abc import Callable
+
+from signalbox.gateway.tls import Listening
 
 # After the process ran out of descriptors or memory, it leaves new connections to others for this long.
 REST_S = 0.1
@@ -26,7 +27,7 @@ class Acceptor:
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
         secured: Callable[[], asyncio.Protocol] | None = None,
-        tls: Callable[[], ssl.SSLContext | None] = lambda: None,
+        tls: Callable[[], Listening | None] = lambda: None,
     ) -> None:
         """tls: asked at each connection; where there is any, its protocol is made by `secured`."""
         self._secured = secured or protocol
@@ -69,12 +70,12 @@ class Acceptor:
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
 
-    async def _connect(self, accepted: socket.socket, tls: ssl.SSLContext | None) -> object:
+    async def _connect(self, accepted: socket.socket, tls: Listening | None) -> object:
         try:
             if tls is None:
                 return await self._loop.connect_accepted_socket(self._protocol, accepted)
             return await self._loop.connect_accepted_socket(
-                self._secured, accepted, ssl=tls, ssl_handshake_timeout=HANDSHAKE_S
+                self._secured, accepted, ssl=tls.context, ssl_handshake_timeout=HANDSHAKE_S
             )
         except OSError:
             accepted.close()

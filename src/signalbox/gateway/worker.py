@@ -5,7 +5,6 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from ipaddress import ip_network
-from ssl import SSLContext
 
 import msgspec
 
@@ -109,12 +108,8 @@ class Worker:
             raise RuntimeError("a worker listens only after its first configuration")
         gateway.start()
         self._acceptor = Acceptor(
-            self._listener, lambda: Connection(gateway), lambda: TlsConnection(gateway), self._tls_context
+            self._listener, lambda: Connection(gateway), lambda: TlsConnection(gateway), self._tls
         )
-
-    def _tls_context(self) -> SSLContext | None:
-        tls = self._tls()
-        return tls.context if tls is not None else None
 
     async def drain(self, grace_s: float) -> None:
         if self._acceptor is not None:
