@@ -110,7 +110,7 @@ def test_what_cannot_be_is_answered_with_the_smallest_change() -> None:
     plan = made((EXAMPLES / "ministry.yaml").read_bytes())
     (change,) = plan.unplaced
     assert change.workload == "frontier-analysis"
-    assert change.change == ("lower the quality minimum by 0.1",)
+    assert change.change == ("lower the quality minimum to 0.82",)
 
 
 def test_the_audit_flags_the_three_errors_and_no_others(capsys: pytest.CaptureFixture[str]) -> None:

@@ -102,6 +102,8 @@ def _print(planned: Planned, out: Path, html: Path | None) -> None:
         _summary(plan)
     for change in plan.unplaced:
         print(f"  ! {change.sentence()}")
+        for reason in change.because:
+            print(f"      {reason}")
     for broken in plan.checked:
         print(f"  ! {broken}")
     if planned.violations:

@@ -98,6 +98,15 @@ class Instance(Struct, frozen=True):
                 found.setdefault(route.options[0], (route.share_max, []))[1].append(index)
         return list(found.values())
 
+    def short_of_shares(self) -> list[tuple[str, list[str], float]]:
+        """Workloads whose options may not take all of them together: (workload, options, share)."""
+        found: list[tuple[str, list[str], float]] = []
+        for workload, mine in zip(self.workloads, self.by_workload(), strict=True):
+            most = {self.routes[index].options[0]: self.routes[index].share_max for index in mine}
+            if most and sum(most.values()) < 1.0:
+                found.append((workload, list(most), sum(most.values())))
+        return found
+
     def without_routes(self) -> tuple[str, ...]:
         """Workloads that nothing can serve."""
         return tuple(self.workloads[each] for each, mine in enumerate(self.by_workload()) if not mine)

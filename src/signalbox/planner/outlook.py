@@ -16,7 +16,10 @@ SCALES = (1.0, 10.0, 100.0)
 # Questions beside the plan itself are answered to this gap and within this time; the answer says when it was not.
 SIDE_GAP, SIDE_S = 1e-3, 2.0
 RULES_MAX = 6
-QUALITY_STEPS = (0.02, 0.05, 0.10, 0.20)
+# Of the options that score too little, those nearest to the minimum that are asked, and reasons that are told.
+STEPS_MAX, BECAUSE_MAX = 4, 8
+# Scores are decimals; a step between two of them reaches them from either side.
+ROUNDING = 1e-9
 
 BuildWith = Callable[[float, Relaxed], Built]
 
@@ -53,11 +56,13 @@ class ConstraintPrice(Struct, frozen=True):
 
 
 class Relaxation(Struct, frozen=True):
-    """The smallest set of things to set aside so that something fits. workload: empty for the plan as a whole."""
+    """The smallest set of things to set aside so that something fits. workload: empty for the plan as a whole. because:
+    where nothing helps, what keeps each option out and what to add where."""
 
     workload: str
     change: tuple[str, ...]
     opens: tuple[str, ...]
+    because: tuple[str, ...] = ()
 
     def sentence(self) -> str:
         who = f"{self.workload}: " if self.workload else ""
@@ -159,12 +164,18 @@ def prices(build_with: BuildWith, first: tuple[Built, Solution], *, seconds: flo
     return tuple(sorted(found, key=lambda each: -(each.saves_usd or 0.0)))
 
 
-def smallest_change(build_one: Callable[[Relaxed], Built], workload: str) -> Relaxation:
-    """The fewest things to set aside so that at least one option serves a workload."""
+def smallest_change(
+    build_one: Callable[[Relaxed], Built], workload: str, minimum: float, scores: Iterable[float]
+) -> Relaxation:
+    """The fewest things to set aside so that at least one option serves a workload. minimum: of its quality. scores:
+    what the options reach in its evaluation, those that were scored."""
     strict = build_one(Relaxed())
     ids = sorted({rule for (name, _), rules in strict.refused.items() if name == workload for rule in rules})
     things: list[tuple[str, Relaxed]] = [("give up the latency targets", Relaxed(latency=True))]
-    steps = [(f"lower the quality minimum by {step:g}", Relaxed(quality=step)) for step in QUALITY_STEPS]
+    below = sorted({score for score in scores if score < minimum}, reverse=True)[:STEPS_MAX]
+    steps = [
+        (f"lower the quality minimum to {score:g}", Relaxed(quality=minimum - score + ROUNDING)) for score in below
+    ]
     things += [*steps, ("score the options in the evaluation, or drop the minimum", Relaxed(evidence=True))]
     things += [(f"give up rule {rule}", Relaxed(rules=frozenset((rule,)))) for rule in ids]
     for size in (1, 2, 3):
@@ -177,8 +188,9 @@ def smallest_change(build_one: Callable[[Relaxed], Built], workload: str) -> Rel
     if not there.instance.without_routes():
         opens = tuple(dict.fromkeys(route.options[0] for route in there.instance.routes))
         every = tuple(f"give up rule {rule}" for rule in ids)
-        return Relaxation(workload, (*every, "and its quality and latency targets"), opens)
-    return Relaxation(workload, (), ())
+        return Relaxation(workload, (*every, "its quality and latency targets"), opens)
+    keep = [f"{each.sentence()}{f'. {each.fix}' if each.fix else ''}" for each in there.verdicts.values()]
+    return Relaxation(workload, (), (), tuple(keep[:BECAUSE_MAX]))
 
 
 def _together(parts: Iterable[Relaxed]) -> Relaxed:
@@ -196,6 +208,9 @@ def _together(parts: Iterable[Relaxed]) -> Relaxed:
 
 def whole_change(build_with: BuildWith) -> Relaxation:
     """What makes a plan possible where every workload has a way and all of them together do not fit."""
+    for name, options, share in build_with(1.0, Relaxed()).instance.short_of_shares():
+        change = f"raise share_max of {', '.join(options)}, which may take no more than {share:.0%} of it together"
+        return Relaxation(name, (change,), ())
     things = (
         ("raise fte_available", Relaxed(people=True)),
         ("raise capex_usd_max", Relaxed(capital=True)),
@@ -203,8 +218,10 @@ def whole_change(build_with: BuildWith) -> Relaxation:
         ("raise fte_available and capex_usd_max", Relaxed(people=True, capital=True)),
         ("raise both and give up spare lots", Relaxed(people=True, capital=True, spare=True)),
         ("give up the latency targets", Relaxed(latency=True)),
+        ("raise lots_max of the options", Relaxed(lots=True)),
+        ("raise fte_available, capex_usd_max and lots_max", Relaxed(people=True, capital=True, lots=True)),
     )
     for name, relaxed in things:
         if solve(build_with(1.0, relaxed).instance, time_limit_s=SIDE_S, gap=SIDE_GAP).found:
             return Relaxation("", (name,), ())
-    return Relaxation("", ("raise lots_max of the options, or add options",), ())
+    return Relaxation("", (), ())

@@ -107,7 +107,13 @@ class _Run:
         left = dict(file.workloads)
         for name in self._all.instance.without_routes():
             alone = replace(file, workloads={name: file.workloads[name]})
-            self._unplaced.append(smallest_change(lambda relaxed, alone=alone: self._build(1.0, relaxed, alone), name))
+            quality = file.workloads[name].quality
+            scores = [score.value for each in file.options.values() if (score := each.quality.get(quality.eval))]
+            self._unplaced.append(
+                smallest_change(
+                    lambda relaxed, alone=alone: self._build(1.0, relaxed, alone), name, quality.minimum, scores
+                )
+            )
             del left[name]
         return file if len(left) == len(file.workloads) else replace(file, workloads=left)
 

@@ -22,6 +22,7 @@ from signalbox.planner.workload_file import Option, PlanFile, PlanWorkload
 
 # Two numbers for one thing that differ by more than this are shown side by side.
 CONTRADICTION_SHARE = 0.05
+HOURS_PER_WEEK = 168
 
 
 class Contradiction(Struct, frozen=True):
@@ -98,7 +99,8 @@ def _check(file: PlanFile, known: frozenset[str], problems: Problems) -> None:
 
 def _check_workload(path: Path, workload: PlanWorkload, file: PlanFile, problems: Problems) -> None:
     volume = workload.volume
-    if volume.conversations_per_day is None and volume.requests_per_day is None and volume.tokens_per_day is None:
+    counted = (volume.conversations_per_day, volume.requests_per_day, volume.tokens_per_day)
+    if counted == (None, None, None) and problems.clean((*path, "volume")):
         problems.add(
             (*path, "volume"),
             "does not say how much is done",
@@ -114,6 +116,12 @@ def _check_workload(path: Path, workload: PlanWorkload, file: PlanFile, problems
         if option not in file.options:
             at = (*path, "options", position)
             problems.add(at, f"there is no option {option!r}", did_you_mean(option, file.options))
+    if volume.turns.value < 1:
+        problems.add((*path, "volume", "turns"), f"is {volume.turns.value:g}", "A conversation has 1 turn or more")
+    peak = workload.arrival.peak_to_mean
+    if peak is not None and not 1 <= peak.value <= HOURS_PER_WEEK:
+        what = "1 is flat, and 168 is all of a week in one hour"
+        problems.add((*path, "arrival", "peak_to_mean"), f"is {peak.value:g}", what)
     profile = workload.arrival.profile
     if isinstance(profile, list) and (len(profile) != 168 or not sum(profile) > 0):
         problems.add((*path, "arrival", "profile"), f"has {len(profile)} weights", "Write 168, not all of them 0")
@@ -128,6 +136,8 @@ def _check_workload(path: Path, workload: PlanWorkload, file: PlanFile, problems
         problems.add(
             (*path, "volume"), "comes to no requests at all", "Leave the workload out, or say how much it does"
         )
+    elif not volume.prompt_tokens.value + volume.input_tokens.value + volume.output_tokens.value > 0:
+        problems.add((*path, "volume"), "comes to no tokens at all", "Say how long calls and answers are")
 
 
 def _check_ranges(path: Path, volume: Struct, problems: Problems) -> None:

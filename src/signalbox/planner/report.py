@@ -71,6 +71,7 @@ def _head(plan: Plan) -> list[str]:
         out.append(f"{plan.people_fte:.2f} engineers are bound, {plan.capex_usd:,.0f} USD of capital.</p>")
     for change in plan.unplaced:
         out.append(f"<p class=warn>Nothing serves it. The smallest change: {escape(change.sentence())}.</p>")
+        out += [f"<p class=warn>{escape(reason)}</p>" for reason in change.because]
     for contradiction in plan.contradictions:
         out.append(f"<p class=warn>{escape(contradiction.sentence())}</p>")
     for broken in plan.checked:

@@ -57,6 +57,7 @@ class Built(Struct, frozen=True):
 class Relaxed(Struct, frozen=True):
     """What is set aside for a question such as "what does this constraint cost". rules: ids, `*` for all. quality: add
     this to every score. latency: without targets. spare: without spare lots. people, capital: without those limits.
+    lots: as many as anybody could want.
     """
 
     rules: frozenset[str] = frozenset()
@@ -66,10 +67,13 @@ class Relaxed(Struct, frozen=True):
     spare: bool = False
     people: bool = False
     capital: bool = False
+    lots: bool = False
     only: str = ""
 
 
 NOTHING_RELAXED = Relaxed()
+# Of a pool without a limit of its own.
+LOTS_MANY = 100_000
 
 
 def build(
@@ -268,6 +272,8 @@ class _Builder:
             )
             if self._relaxed.spare:
                 pool = replace(pool, spare=0)
+            if self._relaxed.lots:
+                pool = replace(pool, lots_max=LOTS_MANY)
         self._pools[name] = len(self._pool_list)
         self._pool_list.append(pool)
 
