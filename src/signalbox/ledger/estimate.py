@@ -33,8 +33,9 @@ class Calibration:
     """Decaying upper bounds of the ratios of one deployment and API.
 
     Input is a line over the size of the body, because what surrounds a prompt in JSON costs bytes and few tokens, with
-    the largest recent error, as tokens a byte, on top. Output is bounded by its characters and by its events, whichever
-    says less; hidden reasoning, which shows in neither, comes on top as far as the time allows.
+    the largest recent error on top: as tokens a byte, or as tokens in a body of mean size, whichever is less. Output is
+    bounded by its characters and by its events, whichever says less; hidden reasoning, which shows in neither, comes on
+    top as far as the time allows.
     """
 
     __slots__ = (
@@ -43,6 +44,7 @@ class Calibration:
         "_error",
         "_hidden",
         "_intercept",
+        "_over",
         "_per_char",
         "_per_event",
         "_per_s",
@@ -63,6 +65,7 @@ class Calibration:
         self._samples = self._turn = 0
         self._weight = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
         self._slope, self._intercept, self._error = TOKENS_PER_BODY_BYTE, 0.0, 0.0
+        self._over = 0.0
         self._bytes_min = self._bytes_max = 0
         self._per_char = TOKENS_PER_OUTPUT_CHAR
         self._per_event = 0.0
@@ -92,7 +95,8 @@ class Calibration:
         self._sum_xy = self._sum_xy * keep + body_bytes * tokens_in
         self._fit()
         over = tokens_in - _ROUNDING_TOKENS - (self._slope * body_bytes + self._intercept)
-        self._error = max(over / body_bytes, self._error * 0.99)
+        self._error = max(over / body_bytes, self._error * 0.999)
+        self._over = max(over, self._over * 0.999)
         self._samples += 1
         self._bytes_max = max(self._bytes_max, body_bytes)
         self._bytes_min = min(self._bytes_min or body_bytes, body_bytes)
@@ -161,7 +165,10 @@ class Calibration:
         if not self.knows(body_bytes):
             return ceil(body_bytes * TOKENS_PER_BODY_BYTE)
         line = self._slope * body_bytes + self._intercept
-        return ceil(max(1.0, line + self._error * body_bytes)) + _ROUNDING_TOKENS
+        # What surrounds a prompt differs by a few tokens however long it is: in long bodies that is a small error.
+        scale = max(1.0, body_bytes * self._weight / self._sum_x)
+        over = min(self._error * body_bytes, self._over * scale)
+        return ceil(max(1.0, line + over)) + _ROUNDING_TOKENS
 
     def tokens_out(self, chars: int, events: int) -> int:
         """What was shown. events: content events seen, each at least one token with every known provider."""
