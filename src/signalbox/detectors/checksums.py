@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from operator import mul
+
 _DOUBLED = (0, 2, 4, 6, 8, 1, 3, 5, 7, 9)
 
 
@@ -20,7 +22,8 @@ def mod97(text: str) -> bool:
 
 def weighted(digits: str, weights: tuple[int, ...]) -> int:
     """The sum of digits times weights, position by position."""
-    return sum(weight * (ord(char) - 48) for char, weight in zip(digits, weights, strict=False))
+    raw = digits.encode("latin-1", "replace")
+    return sum(map(mul, weights, raw)) - 48 * sum(weights[: len(raw)])
 
 
 def iso7064_mod11_10(digits: str) -> bool:

@@ -44,7 +44,13 @@ _LOOKALIKES = str.maketrans(
     "ABEKMHOPCTXYIJS3aeopcyxijsdhABEZHIKMNOPTYXoaivptukmhtqwghnul",
 )
 _WORD = re.compile(r"[A-Za-z0-9\u0370-\u058f_@.+-]+")
-_CONFUSED = re.compile(r"(?<![A-Za-z0-9])(?:[A-Z]{2})?[0-9OolI]{9,30}+(?![A-Za-z0-9])")
+_CONFUSED = re.compile(r"(?:[A-Z]{2})?[0-9OolI]{9,30}+")
+# Digits and what passes for them as `0`, other letters of ASCII as `a`; so many in a row are worth a look.
+_PASSING = bytes(
+    48 if 48 <= c <= 57 or c in b"OolI" else 97 if chr(c).isalnum() and c < 128 else 32 for c in range(256)
+)
+_PASSING_MIN = b"0" * 9
+_PASSING_CHARS = b"0a"
 _DIGITS = str.maketrans("OolI", "0011")
 _LATIN = re.compile(r"[A-Za-z]")
 _ONLY_LOOKALIKES = re.compile("[" + "".join(map(chr, _LOOKALIKES)) + "0-9_.-]+")
@@ -154,13 +160,27 @@ def may_confuse(flat: bytes) -> bool:
     return marks.find(b"0x0") >= 0 or marks.find(b"0xx0") >= 0
 
 
-def digits_mended(text: str) -> str:
-    """Numbers in which letters stand for digits (`O` for 0, `l` for 1), as bad scans and evaders write them, mended."""
-    return _CONFUSED.sub(_mended, text)
+def digits_mended(text: str, flat: bytes) -> str:
+    """Numbers in which letters stand for digits (`O` for 0, `l` for 1), as bad scans and evaders write them, mended.
+
+    flat: the text with one byte for each character."""
+    marks = flat.translate(_PASSING)
+    pieces: list[str] = []
+    done, at = 0, marks.find(_PASSING_MIN)
+    while at >= 0:
+        # The whole word: it is a number with at most two letters before it, or none.
+        before = marks[max(done, at - 3) : at]
+        start = at - len(before) + len(before.rstrip(_PASSING_CHARS))
+        end = marks.find(b" ", at)
+        end = len(marks) if end < 0 else end
+        if at - start < 3 and end - start <= 32 and _CONFUSED.fullmatch(text, start, end):
+            pieces += text[done:start], _mended(text[start:end])
+            done = end
+        at = marks.find(_PASSING_MIN, end)
+    return "".join((*pieces, text[done:])) if done else text
 
 
-def _mended(match: re.Match[str]) -> str:
-    word = match[0]
+def _mended(word: str) -> str:
     head = word[:2] if word[:2].isalpha() and len(word) > 14 else ""
     digits = sum(char.isdigit() for char in word)
     return head + word[len(head) :].translate(_DIGITS) if digits * 4 >= len(word) else word

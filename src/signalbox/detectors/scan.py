@@ -175,7 +175,7 @@ class Scanner:
         view = View(plain, brief)
         if view.shape.find(b"0") < 0 or not may_confuse(view.flat):
             return view
-        mended = digits_mended(plain)
+        mended = digits_mended(plain, view.flat)
         return view if mended == plain else View(mended, brief)
 
     def _knowing(self, known: tuple[str, ...]) -> int:

@@ -66,7 +66,7 @@ _STRETCH = 4096
 _BEFORE = b"A0"
 _GAPS = (b" ", b"-")
 _LETTERED = (b"A", b"0", b"A ", b"A-")
-_LETTERS = (b"a", b"A", b"0")
+_LETTERS = frozenset(b"aA0")
 
 
 class Words:
@@ -262,6 +262,7 @@ def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
     runs: list[bytes] = _RUN.findall(shape)
     if not runs:
         return
+    size = len(shape)
     telling = {run for run in set(runs) if not is_dull(run)}
     few = len(runs) * _SEARCH < len(shape)
     # The letter in a time stamp stands inside its run.
@@ -290,9 +291,9 @@ def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
             inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
             parts, left = (*candidates(shape[wide:end]), *inner), wide
         for low, high, kinds in parts:
-            after, before = shape[left + high : left + high + 1], shape[left + low - 1 : left + low]
-            if after not in _LETTERS and before not in _LETTERS:
-                yield left + low, left + high, kinds
+            start, end = left + low, left + high
+            if (end == size or shape[end] not in _LETTERS) and (not start or shape[start - 1] not in _LETTERS):
+                yield start, end, kinds
 
 
 def _runs(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
