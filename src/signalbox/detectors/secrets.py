@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from signalbox.detectors import secret_tokens
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.secret_score import score
-from signalbox.detectors.view import View
+from signalbox.detectors.view import PLACES_MAX, View, Words
 
 # What names of secrets contain. Substrings, because `dbPassword`, `DB_PASSWD` and `passwordHash` are one word each.
 NEEDLES = (b"pass", b"pwd", b"secret", b"token", b"key")
@@ -40,6 +41,17 @@ _ASSIGN = re.compile(
 )
 # `--password hunter2` on a command line.
 _FLAG = re.compile(rb"[A-Za-z0-9_-]{0,32}+ \\?[\"']?([^\s\"'`,;(){}\[\]<>&|\\-][^\s\"'`,;(){}\[\]<>&|\\]{2,127}+)")
+# What a secret is called in the sentence that tells it.
+_SAID_TEXT = """
+    password passwords passwort kennwort contraseña contrasena clave senha wachtwoord hasło heslo lösenord passord
+    salasana lozinka parola пароль 密码 パスワード 비밀번호 pw passe
+"""
+_SAID = Words(_SAID_TEXT.split())
+# `Das Passwort lautet Winter!2023`, `la contraseña es Tr3s`: words between a name and a value that is no word.
+_SAID_VALUE = re.compile(
+    r"(?: \w{1,12}){0,2}? ?(?::| is| ist| lautet| es| est| è| é| to| är| er| on| je|は|是|为|는)[: ]{0,2}[\"'`«„]?"
+    r"(?=[^\s\"'`,;]{0,63}\d)(?=[^\s\"'`,;]{0,63}[^\W\d])([^\s\"'`,;(){}<>]{6,64})"
+)
 # In prose without any `=` or `:` one of these must stand before anything is looked at.
 PROSE_WORDS = frozenset(
     b"password passwords passwd passwort pwd passphrase passcode contrase\xf1a senha has\xb3o token secret".split()
@@ -54,6 +66,7 @@ _NAME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.
 def find(view: View) -> Iterator[Found]:
     yield from secret_tokens.find(view)
     yield from _assigned(view)
+    yield from _said(view)
 
 
 def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
@@ -126,6 +139,18 @@ def _assigned(view: View) -> Iterator[Found]:
             yield Found("secrets", "credentials", start, end, confidence, "assigned")
 
 
+def _said(view: View) -> Iterator[Found]:
+    """Values that a sentence announces, in the languages whose words are known."""
+    text = view.text
+    ends = [end for _, end in view.after(_SAID.narrow)]
+    for wide in view.wide_hits.intersection(_SAID.wide):
+        ends += (match.end() for match in islice(re.finditer(re.escape(wide), text, re.I), PLACES_MAX))
+    for end in ends:
+        match = _SAID_VALUE.match(text, end)
+        if match is not None and not any(found.start <= match.start(1) < found.end for found in view.found):
+            yield Found("secrets", "credentials", match.start(1), match.end(1), 0.7, "announced")
+
+
 def _may_hold(view: View) -> bool:
     """Whether there is anything that tokens, keys, URLs or announced values are told by; words speak for themselves."""
     marks = view.marks
@@ -144,7 +169,8 @@ DETECTOR = Detector(
     "secrets",
     find,
     tags=("credentials",),
-    words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS),
+    words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS | _SAID.narrow)
+    | frozenset(_SAID.wide),
     context=frozenset(word.decode() for words in _RARE.values() for word in words),
     sign=_may_hold,
     pieces=frozenset(NEEDLES),
