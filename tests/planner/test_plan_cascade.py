@@ -55,9 +55,9 @@ SERVED = """\
 environments: {{us: {{kind: cloud, region: us}}}}
 deployments:
   weak: {{environment: us, protocol: openai, base_url: "{url}", model: sim-small, api_key: k,
-         allow_private: true, price: {{input_mtok: 0.1, output_mtok: 0.4}}}}
+         allow_private: true, health: {{enabled: false}}, price: {{input_mtok: 0.1, output_mtok: 0.4}}}}
   strong: {{environment: us, protocol: openai, base_url: "{url}", model: sim-large, api_key: k,
-           allow_private: true, price: {{input_mtok: 5, output_mtok: 20}}}}
+           allow_private: true, health: {{enabled: false}}, price: {{input_mtok: 5, output_mtok: 20}}}}
 workloads: {{chat: {{placements: [strong]}}}}
 """
 # The weak model alone is not good enough, the strong one alone is dear, and both together are neither.
