@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test journeys check tidy bench soak crash budget abuse crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
+.PHONY: serve test journeys check tidy bench soak crash budget abuse rates crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -99,6 +99,10 @@ budget: $(VENV)/.installed
 # 10,000 calls over four processes: one killed, the database restarted twice, a tenth of the clients gone.
 abuse: $(VENV)/.installed
 	$(BIN)/python -m benchmarks.abuse --seed $(SEED) $(ARGS)
+
+# A limit of calls over one, two, four and eight worker processes.
+rates: $(VENV)/.installed
+	$(BIN)/python -m benchmarks.rates $(ARGS)
 
 # Ten thousand streams, each with a word of its own: none turns up in another.
 crosstalk: $(VENV)/.installed

@@ -1,6 +1,7 @@
 """What a budget adds to a request: admission, reservation and settlement, in microseconds of CPU on one core.
 
-Run: python -m benchmarks.budget_cpu; prints one JSON object. Leases come from a real store, as in serving.
+Run: python -m benchmarks.budget_cpu; prints one JSON object, the best of ROUNDS. Leases come from a real store, as in
+serving. first_calls_us: of a deployment that has not told yet what it counts, so that bodies are weighed one by one.
 """
 
 from __future__ import annotations
@@ -29,7 +30,9 @@ from signalbox.telemetry.log import Log
 from signalbox.wire import body as wire_body
 from signalbox.wire.table import DIALECTS
 
-CALLS = 20_000
+CALLS = 4_000
+ROUNDS = 5
+TOLD = 8
 CONFIG = """
 environments: {e: {kind: cloud}}
 deployments:
@@ -51,7 +54,7 @@ class Stages:
         self.metering = Metering()
 
 
-async def measure(text: str, budget_pico: int | None, root: Path) -> float:
+async def measure(text: str, budget_pico: int | None, root: Path, *, told: int = TOLD) -> float:
     snapshot = compile_snapshot(load_text(text, "bench.yaml"), 1, "2026-11-20", lambda *_: None)
     plane = DataPlane(StateDir(root), new_chain("bench"), Log("bench"))
     stages: Any = Stages(Budgets(snapshot, plane.purse, now_ms))
@@ -59,6 +62,8 @@ async def measure(text: str, budget_pico: int | None, root: Path) -> float:
     body = BODY.encode()
     doc = wire_body.parse(body)
     deployment = snapshot.deployments[0]
+    for _ in range(told):
+        stages.metering.of(deployment.name, "chat").observe_in(len(body), 80)
 
     def call() -> Call:
         return Call(
@@ -86,10 +91,18 @@ def main() -> None:
         plain = CONFIG.replace("budget: {usd_per_month: 9000000, tokens_per_minute: 1000000000000}", "").replace(
             "budget: {usd_per_month: 9000000, requests_per_minute: 1000000000}", "workloads: []"
         )
+        root = Path(folder)
+        key = 9 * 10**18
+
+        def best(name: str, text: str, budget_pico: int | None, **more: int) -> float:
+            rounds = (measure(text, budget_pico, root / f"{name}{turn}", **more) for turn in range(ROUNDS))
+            return min(map(uvloop.run, rounds))
+
         found = {
-            "no_budget_us": uvloop.run(measure(plain, None, Path(folder) / "a")),
-            "key_budget_us": uvloop.run(measure(plain, 9 * 10**18, Path(folder) / "b")),
-            "five_budgets_us": uvloop.run(measure(CONFIG, 9 * 10**18, Path(folder) / "c")),
+            "no_budget_us": best("a", plain, None),
+            "key_budget_us": best("b", plain, key),
+            "five_budgets_us": best("c", CONFIG, key),
+            "first_calls_us": best("d", CONFIG, key, told=0),
         }
     print(json.dumps({name: round(value, 2) for name, value in found.items()}))
 

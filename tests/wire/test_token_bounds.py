@@ -1,6 +1,6 @@
 """Token bounds against five tokenizers in use, and against what providers say of tools and images.
 
-golden/tokenizer_counts.json holds texts of 60 kinds and scripts (those without a text are in token_counts.json) with
+golden/tokenizer_counts.json holds texts of 97 kinds and scripts (those without a text are in token_counts.json) with
 their counts by cl100k, o200k, Tekken, DeepSeek's and the one that Anthropic published.
 """
 
