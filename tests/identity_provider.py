@@ -8,11 +8,12 @@ import contextlib
 import hashlib
 import json
 import secrets
+import sys
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, padding, rsa
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
@@ -170,17 +171,25 @@ class Provider:
         return 200, {**told, **self.answer}
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError), contextlib.closing(writer):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").split("\r\n")
             lines = {name.lower(): value for name, _, value in (line.partition(": ") for line in head[1:])}
             body = (await reader.readexactly(int(lines.get("content-length", 0)))).decode()
-            path = head[0].split(" ")[1].partition("?")[0]
+            path, _, query = head[0].split(" ")[1].partition("?")
             self.requests.append(path)
+            if path == "/authorize":
+                writer.write(self._consented(query))
+                return
             status, answer = self._answer(path, dict(parse_qsl(body)), lines)
             writer.write(b"HTTP/1.1 %d X\r\ncontent-type: application/json\r\n" % status)
             writer.write(b"content-length: %d\r\nconnection: close\r\n\r\n" % len(answer) + answer)
             await writer.drain()
-        writer.close()
+
+    def _consented(self, query: str) -> bytes:
+        """What a browser gets that comes here: everybody consents at once."""
+        back = urlencode(self.authorize(f"{self.url}/authorize?{query}"))
+        to = dict(parse_qsl(query))["redirect_uri"]
+        return f"HTTP/1.1 302 X\r\nlocation: {to}?{back}\r\ncontent-length: 0\r\nconnection: close\r\n\r\n".encode()
 
     def _answer(self, path: str, form: dict[str, str], lines: dict[str, str]) -> tuple[int, bytes]:
         if self.down:
@@ -205,3 +214,17 @@ async def provider(folder: Path) -> AsyncIterator[Provider]:
         yield made
     finally:
         server.close()
+
+
+async def serve_alone(folder: Path, port: int) -> None:
+    """For browsers: at https://localhost:PORT, where everybody is an operator."""
+    made = Provider(Authority(folder))
+    made.claims = {"groups": ["box-operators"]}
+    made.url = f"https://localhost:{port}"
+    server = await asyncio.start_server(made.serve, "127.0.0.1", port, ssl=made.authority.server_context())
+    async with server:
+        await server.serve_forever()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve_alone(Path(sys.argv[1]), int(sys.argv[2])))

@@ -44,6 +44,17 @@ rules:
   - {id: code-stays, when: {data: [source-code]}, allow: {region: [eu]}, onward: {attests: [zero-retention]}}
   - {id: secrets-stay, when: {data: [credentials, pci]}, allow: {kind: [on-prem]}}
   - {id: never-applies, when: {data: [phi], tenants: [nobody]}, allow: {any: []}}
+server: {calls_max: 200, tls: {certificate_file: nowhere.pem, key_file: nowhere.key, client_ca_file: nowhere.ca}}
+certificates: {batch: {uris: ["spiffe://example.org/batch"]}}
+issuers: {corp: {issuer: "https://idp.example.com", audience: a, jwks: "file:/nowhere/jwks"}}
+sign_in:
+  oidc:
+    issuer: https://idp.example.com
+    client_id: c
+    client_secret: "${NOBODY_SET_THIS}"
+    console_url: https://console.example.com
+    grants: [{value: admins, role: admin}]
+store: "${NOBODY_SET_THIS}"
 """
 
 

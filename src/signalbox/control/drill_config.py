@@ -42,6 +42,9 @@ _REPLACED = frozenset(
         "scale_from_zero",
     )
 )
+# Sections about where the installation itself stands: who comes in, what is kept, who is told. A drill has callers, a
+# journal and a store of its own, and runs where their secrets are not set.
+_LEFT_OUT = frozenset(("journal", "store", "telemetry", "alerts", "issuers", "certificates", "sign_in"))
 
 
 class Rehearsal(msgspec.Struct, frozen=True):
@@ -94,9 +97,9 @@ class _Writer:
                     self._deployment(deployment, addresses[name])
                     self._put(", ")
                 self._put("}, ")
-            elif key != "journal":
+            elif key not in _LEFT_OUT:
                 self._key(key, line)
-                self._node(node)
+                self._node(_without(node, "tls") if key == "server" else node)
                 self._put(", ")
         self._put("journal: {fsync: off}}\n")
         return "".join(self._out).encode()
@@ -154,6 +157,13 @@ class _Writer:
 
     def _put(self, text: str) -> None:
         self._out.append(text)
+
+
+def _without(node: Node, name: str) -> Node:
+    """A section but for one setting."""
+    if not isinstance(node, Mapping):
+        return node
+    return msgspec.structs.replace(node, entries={key: one for key, one in node.entries.items() if key != name})
 
 
 def _known(node: Mapping) -> str:
