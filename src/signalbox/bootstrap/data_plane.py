@@ -59,8 +59,10 @@ from signalbox.policy.owners import Owners
 from signalbox.policy.purse import Purse
 from signalbox.policy.repeats import Repeats
 from signalbox.policy.sticky import Conversations, key_from
+from signalbox.routing.difficulty.labels import LabelBook
 from signalbox.routing.fleet import Fleets
 from signalbox.routing.router import Router
+from signalbox.routing.shadows import Shadows
 from signalbox.routing.standing import Standing
 from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.log import Log
@@ -127,6 +129,7 @@ class DataPlane:
         self._fleets = Fleets(random.random)
         self._standing = Standing()
         self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
+        self._shadows = Shadows(LabelBook(state.labels, state.pepper()), random.random)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
 
@@ -157,6 +160,7 @@ class DataPlane:
             self._observer.flush()
         await self._watch.stop()
         await self._cache.stop()
+        await self._shadows.stop()
         await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()
@@ -226,6 +230,7 @@ class DataPlane:
             metering=self._metering,
             metrics=self._metrics,
             cache=self._cache,
+            shadows=self._shadows,
             observer=self._observer_for(self._telemetry),
             salt=self._salt,
             durable=self._durable,

@@ -8,17 +8,25 @@ from pathlib import Path
 
 import msgspec
 
-from signalbox.cli.options import add_json, write
+from signalbox.cli.options import add_json, add_state_dir, write
+from signalbox.control.state import StateDir
+from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import write_head
 from signalbox.routing.difficulty.bounds import ROWS_MIN, safe_score
 from signalbox.routing.difficulty.fit import fit_head
-from signalbox.routing.difficulty.rows import read
+from signalbox.routing.difficulty.labels import LabelBook
+from signalbox.routing.difficulty.rows import Labelled, read
 from signalbox.routing.difficulty.scorer import rank_of
 from signalbox.routing.difficulty.shipped import shipped
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("rows", type=Path, help="JSON lines: prompt or request, and outcomes by deployment")
+    parser.add_argument("rows", type=Path, nargs="?", help="JSON lines: prompt or request, and outcomes by deployment")
+    parser.add_argument(
+        "--from-ledger", action="store_true", help="learn from what the shadow slice of a workload has labelled"
+    )
+    parser.add_argument("--workload", help="with --from-ledger: which one")
+    add_state_dir(parser)
     parser.add_argument("--out", type=Path, required=True, help="where the head is written")
     parser.add_argument(
         "--tiers", default="", help="deployments from the cheapest to the strongest, with commas; as in the first row"
@@ -29,16 +37,32 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_json(parser)
 
 
+def _labelled(options: argparse.Namespace, named: tuple[str, ...]) -> tuple[tuple[str, ...], list[Labelled]]:
+    """What the shadow slice of a workload has labelled. Raises ConfigError when that is nothing."""
+    state = StateDir(options.state_dir)
+    book = LabelBook(state.labels, state.pepper())
+    pairs = book.pairs(options.workload)
+    pair = next((pair for pair in pairs if not named or pair == named), None)
+    if pair is None:
+        known = "; ".join(f"{weak},{strong}: {count} rows" for (weak, strong), count in pairs.items())
+        raise ConfigError([f"workload {options.workload!r} has no labels of such a pair ({known or 'none at all'})."])
+    return pair, book.read(options.workload, pair)
+
+
 def run(options: argparse.Namespace) -> int:
     if not (0 < options.loss_share_max < 1 and 0.5 <= options.confidence < 1):
         print("--loss-share-max lies between 0 and 1, --confidence from 0.5 to below 1.", file=sys.stderr)
         return 2
+    if (options.rows is None) != options.from_ledger or bool(options.workload) != options.from_ledger:
+        print("Give a file of rows, or --from-ledger with --workload.", file=sys.stderr)
+        return 2
     named = tuple(name for name in options.tiers.split(",") if name)
-    tiers, rows = read(options.rows, named)
+    tiers, rows = _labelled(options, named) if options.from_ledger else read(options.rows, named)
+    whence = options.rows or f"{options.state_dir}, workload {options.workload}"
     try:
         head = fit_head(tiers, rows, None if options.alone else shipped())
     except ValueError as error:
-        print(f"{options.rows}: nothing can be learnt from {error}.", file=sys.stderr)
+        print(f"{whence}: nothing can be learnt from {error}.", file=sys.stderr)
         return 2
     write(options.out, write_head(head))
     delta = (1 - options.confidence) / (len(tiers) - 1)

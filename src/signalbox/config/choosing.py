@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.schema import Config
+from signalbox.config.schema_choosing import Cascade
+from signalbox.config.schema_shadow import Shadow
 from signalbox.config.schema_workloads import Workload
 
 
@@ -19,6 +21,8 @@ def check_choosing(path: Path, workload: Workload, config: Config, problems: Pro
             problems.add((*path, "weights"), "no deployment has a share", "Give at least one a share above 0")
     elif workload.weights:
         problems.add((*path, "weights"), "is for strategy weighted", "Write `strategy: weighted`, or leave it out")
+    if workload.shadow is not None:
+        _check_shadow(path, workload, config, problems)
     if workload.strategy == "cascade":
         _check_cascade(path, workload, config, problems)
     elif workload.cascade is not None:
@@ -46,6 +50,20 @@ def _check_cascade(path: Path, workload: Workload, config: Config, problems: Pro
         problems.add((*path, "cascade"), "weak and strong are the same deployment", "Name two")
 
 
+def _check_shadow(path: Path, workload: Workload, config: Config, problems: Problems) -> None:
+    weak, strong = shadow_pair(workload)
+    if weak is None or strong is None or weak == strong:
+        fix = "List two placements, the weak one first, or give `shadow: {weak: ..., strong: ...}`"
+        problems.add((*path, "shadow"), "names no two deployments to compare", fix)
+        return
+    for key, name in (("weak", weak), ("strong", strong)):
+        _check_usable((*path, "shadow", key), name, workload, config, problems)
+    judge = workload.shadow.judge if workload.shadow is not None else None
+    if judge is not None and judge not in config.deployments:
+        fix = did_you_mean(judge, config.deployments)
+        problems.add((*path, "shadow", "judge"), f"there is no deployment {judge[:64]!r}", fix)
+
+
 def _check_usable(path: Path, name: str, workload: Workload, config: Config, problems: Problems) -> None:
     if name not in config.deployments:
         if problems.names_of(("deployments",)) is not None:
@@ -56,7 +74,19 @@ def _check_usable(path: Path, name: str, workload: Workload, config: Config, pro
 
 def cascade_pair(workload: Workload) -> tuple[str | None, str | None]:
     """Names of the weak and the strong deployment: as stated, else the first two placements that are left."""
-    stated = workload.cascade
+    return _pair(workload, workload.cascade)
+
+
+def shadow_pair(workload: Workload) -> tuple[str | None, str | None]:
+    """Likewise of the two that a shadow slice compares; those of a cascade where there is one."""
+    weak, strong = _pair(workload, workload.shadow)
+    if workload.strategy == "cascade" and workload.shadow is not None:
+        first, second = cascade_pair(workload)
+        weak, strong = workload.shadow.weak or first, workload.shadow.strong or second
+    return weak, strong
+
+
+def _pair(workload: Workload, stated: Cascade | Shadow | None) -> tuple[str | None, str | None]:
     weak, strong = (stated.weak, stated.strong) if stated is not None else (None, None)
     left = [name for name in workload.placements if name not in (weak, strong)]
     if weak is None and left:

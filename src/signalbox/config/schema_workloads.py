@@ -13,6 +13,7 @@ from signalbox.config.schema_choosing import Cascade, Quality, Weight
 from signalbox.config.schema_guards import GuardSetting
 from signalbox.config.schema_ledger import Capture
 from signalbox.config.schema_loops import Loops
+from signalbox.config.schema_shadow import Shadow
 from signalbox.config.schema_tiering import Tiered
 from signalbox.config.schema_words import Date, Days, Name, Seconds, Share, Text, Word
 
@@ -218,6 +219,9 @@ class Workload(Struct, frozen=True, forbid_unknown_fields=True):
         default_factory=Overflow
     )
     tiered: Annotated[Tiered | None, Meta(description="What strategy `tiered` may do.")] = None
+    shadow: Annotated[
+        Shadow | None, Meta(description="Asks a second model of some calls, to learn; never when left out.")
+    ] = None
     hedge: Annotated[Hedge | None, Meta(description="A second attempt beside a slow one; none when left out.")] = None
     criticality: Annotated[
         Criticality,

@@ -35,6 +35,7 @@ class StateDir:
         self.conversations = root / "conversations"
         self.pseudonyms = root / "pseudonyms"
         self.cache = root / CACHE
+        self.labels = root / "labels.db"
         self.owners = root / "owners"
         self.repeats = root / "repeats"
         self.content = root / "content"

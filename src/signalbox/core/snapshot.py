@@ -12,6 +12,7 @@ from signalbox.core.issuers import Holder, Issuer
 from signalbox.core.labels import Labels
 from signalbox.core.loops import Loops
 from signalbox.core.secret import Secret
+from signalbox.core.shadowing import Shadow
 from signalbox.core.shares import Share
 from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
@@ -166,7 +167,7 @@ class Workload(msgspec.Struct, frozen=True):
 
     spill_share_max: share of calls that strategy overflow may send on. hedge_ns: a second attempt is begun beside the
     first one after so long without content, 0 never. criticality: rank in admission, 0 the most urgent.
-    tiered: how strategy tiered chooses, None under others.
+    tiered: how strategy tiered chooses, None under others. shadow: of which calls two models are asked, to learn.
     max_tokens_default: output limit written where the upstream's protocol demands one and the client gave none.
     capture_bytes: how much of each request and answer is kept sealed, 0 for nothing.
     """
@@ -192,6 +193,7 @@ class Workload(msgspec.Struct, frozen=True):
     cascade: Cascade | None = None
     tiered: Tiered | None = None
     cache: Caching | None = None
+    shadow: Shadow | None = None
     loops: Loops | None = None
     capture_bytes: int = 0
 

@@ -37,12 +37,14 @@ class Dispatcher:
     them, and that is the operator here. It takes no slot of its own, because it runs in its call's.
     """
 
-    def __init__(self, stages: Stages) -> None:
+    def __init__(self, stages: Stages, principal: Principal | None = None) -> None:
+        """principal: to whom its errands are booked, whoever the call is for when left out."""
         self._stages = stages
+        self._principal = principal
 
     async def ask(self, call: Call, errand: Errand) -> Fetched:
         stages = self._stages
-        own = _errand_call(call, errand, stages)
+        own = _errand_call(call, errand, self._principal, stages)
         classified = await stages.classifier.classify(own)
         own.labels, own.found = classified.labels | call.labels, {**call.found, **classified.found}
         own.permitted = stages.interlock.permitted(own)
@@ -64,7 +66,7 @@ class Dispatcher:
         return collected.fetched(errand)
 
 
-def _errand_call(call: Call, errand: Errand, stages: Stages) -> Call:
+def _errand_call(call: Call, errand: Errand, principal: Principal | None, stages: Stages) -> Call:
     pinned = None
     if errand.deployment:
         pinned = stages.snapshot.deployment_by_name.get(errand.deployment)
@@ -76,11 +78,11 @@ def _errand_call(call: Call, errand: Errand, stages: Stages) -> Call:
         call.id,
         errand.api,
         errand.doc,
-        call.principal,
+        principal or call.principal,
         call.workload,
         pinned,
         stages,
-        for_whom=call.for_whom,
+        for_whom=call.for_whom if principal is None else UNATTRIBUTED,
         trace=call.trace,
     )
     if own.envelope.stream:

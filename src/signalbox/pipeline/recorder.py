@@ -1,4 +1,4 @@
-"""A reply that remembers what it passed on, for a cache: whole, or not at all."""
+"""A reply that remembers what it passed on, for a cache or a comparison: whole, or not at all."""
 
 from __future__ import annotations
 
@@ -35,6 +35,7 @@ class Recorder(PassingReply):
     __slots__ = (
         "_bytes",
         "_events",
+        "_miss",
         "_raw",
         "complete",
         "content",
@@ -45,8 +46,10 @@ class Recorder(PassingReply):
         "usage",
     )
 
-    def __init__(self, inner: Reply) -> None:
+    def __init__(self, inner: Reply, *, miss: bool = True) -> None:
+        """miss: the client is told that no cache had its answer."""
         super().__init__(inner)
+        self._miss = MISS if miss else ""
         self._raw: list[bytes] | None = None
         self._events: list[Event] | None = None
         self._bytes = 0
@@ -59,7 +62,7 @@ class Recorder(PassingReply):
         self.usage: Usage | None = None
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
-        head.cache = MISS
+        head.cache = self._miss or head.cache
         self._inner.unary(head, body, cost_pico)
         if head.status == 200 and len(body) <= ENTRY_BYTES_MAX:
             self.head, self.form, self.content = head, BODY, body
@@ -69,7 +72,7 @@ class Recorder(PassingReply):
         self._inner.error(head, body)
 
     def start(self, head: AnswerHead, request: Request | None) -> None:
-        head.cache = MISS
+        head.cache = self._miss or head.cache
         self._inner.start(head, request)
         self.head = head
         self._raw, self._events, self._bytes = ([], None, 0) if request is None else (None, [], 0)

@@ -3,7 +3,17 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.pipeline import caching, capturing, cascading, deadline, deciding, guarding, repairing, rescue
+from signalbox.pipeline import (
+    caching,
+    capturing,
+    cascading,
+    deadline,
+    deciding,
+    guarding,
+    repairing,
+    rescue,
+    shadowing,
+)
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.access import of_models
@@ -31,10 +41,16 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         deadline.check(call, stages)
         if call.workload.capture_bytes:
             reply = capturing.through(call, reply, stages)
+        asking = ask if call.workload.shadow is None else twice
         if call.workload.cache is None:
-            await ask(call, reply, stages)
+            await asking(call, reply, stages)
         else:
-            await caching.answer(call, reply, stages, ask)  # 4 cache
+            await caching.answer(call, reply, stages, asking)  # 4 cache
+
+
+async def twice(call: Call, reply: Reply, stages: Stages) -> None:
+    """Some calls, drawn by lot, are asked of another model too."""
+    await shadowing.beside(call, reply, stages, ask)
 
 
 async def ask(call: Call, reply: Reply, stages: Stages) -> None:

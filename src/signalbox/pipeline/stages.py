@@ -23,6 +23,7 @@ from signalbox.policy.owners import Owners
 from signalbox.policy.repeats import Repeats
 from signalbox.routing.fleet import Fleet
 from signalbox.routing.router import Router
+from signalbox.routing.shadows import Shadows
 from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.metrics import Metrics
 from signalbox.telemetry.observer import Observer
@@ -58,6 +59,7 @@ class Stages(msgspec.Struct, frozen=True):
     metrics: Metrics
     observer: Observer
     cache: KeptAnswers
+    shadows: Shadows
     salt: Salt
     durable: bool
     now_ns: Callable[[], int]

@@ -14,7 +14,10 @@ from signalbox.core.snapshot import Deployment, Snapshot, Workload
 
 # What says how often, how fast or how urgently is asked, and nothing about the answer.
 _NOT_ABOUT_ANSWERS = frozenset(
-    ("retries", "hedge_ns", "criticality", "spill_share_max", "rescue", "cache", "ttft_p95_ms", "labels", "choosing")
+    (
+        *("retries", "hedge_ns", "criticality", "spill_share_max", "rescue", "cache", "ttft_p95_ms", "labels"),
+        *("choosing", "shadow"),
+    )
 )
 
 

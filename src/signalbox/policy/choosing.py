@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from signalbox.config import schema_choosing, schema_tiering, schema_workloads
-from signalbox.config.choosing import cascade_pair
+from signalbox.config.choosing import cascade_pair, shadow_pair
 from signalbox.config.declared import Declared
 from signalbox.core.choosing import Cascade, Choosing, Scorer
 from signalbox.core.errors import ConfigError
+from signalbox.core.labels import LEVELS
+from signalbox.core.shadowing import Shadow
 from signalbox.core.snapshot import Deployment, Workload
 from signalbox.core.tiering import Head, Tiered
-from signalbox.core.usage import Usage
+from signalbox.core.usage import PICO, Usage
 from signalbox.pricing.cost import cost
 
 # What a price ratio is measured by: input to output as 3 to 1, a common mix.
@@ -74,6 +76,22 @@ def tiered_of(entry: schema_workloads.Workload, head: Head | None) -> Tiered | N
         easy=frozenset(stated.easy),
         head=head,
         head_id=head.id if head is not None else "",
+    )
+
+
+def shadow_of(entry: schema_workloads.Workload) -> Shadow | None:
+    stated = entry.shadow
+    if stated is None:
+        return None
+    weak, strong = shadow_pair(entry)
+    return Shadow(
+        share=stated.share,
+        weak=weak or "",
+        strong=strong or "",
+        judge=stated.judge or "",
+        day_pico=round(stated.usd_per_day * PICO),
+        level_max=LEVELS.index(stated.data_max),
+        infra=stated.booked_to == "infra",
     )
 
 

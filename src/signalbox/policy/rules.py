@@ -39,7 +39,7 @@ from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.policy import rule_index
 from signalbox.policy.allowances import declared_budgets
 from signalbox.policy.caching import caching
-from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of, tiered_of
+from signalbox.policy.choosing import cascade_of, check_prices_of_cascades, choosing_of, shadow_of, tiered_of
 from signalbox.policy.limits import CRITICALITIES
 from signalbox.policy.packs import SourcedRule, pack, rules_of
 from signalbox.policy.predicates import Judge
@@ -315,6 +315,7 @@ def _workload(
         choosing=choosing_of(entry, by_name, quality),
         cascade=cascade_of(entry, by_name, scorers.get(name)),
         tiered=tiered_of(entry, heads.get(name)),
+        shadow=shadow_of(entry),
         criticality=CRITICALITIES.index(entry.criticality),
         guards=tuple(_guard(one) for one in entry.guards),
         loops=_loops(entry.loops),

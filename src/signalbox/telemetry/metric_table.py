@@ -96,6 +96,12 @@ METRICS: tuple[Metric, ...] = (
     ),
     Metric("signalbox_cache_entries", "gauge", "Answers kept in memory."),
     Metric("signalbox_cache_bytes", "gauge", "Memory of kept answers."),
+    Metric(
+        "signalbox_shadow_calls_total",
+        "counter",
+        "Calls drawn for the shadow slice: agreed, differed, failed, or why there was no comparison.",
+        ("workload", "outcome"),
+    ),
     Metric("signalbox_cache_shared_connected", "gauge", "Processes that are connected to the shared cache."),
     Metric(
         "signalbox_cache_shared_failures_total", "counter", "Connections to the shared cache that were lost or not had."

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from scipy import sparse as _scipy_sparse
 
 from signalbox.core.tiering import FEATURES_VERSION, RANKS, Head, Judged
-from signalbox.routing.difficulty.features import Features, features
+from signalbox.routing.difficulty.features import Features
 from signalbox.routing.difficulty.measure import Floats, apgr
 from signalbox.routing.difficulty.rows import Labelled, evenly
 from signalbox.routing.difficulty.scorer import Scorer
@@ -106,7 +106,7 @@ def fit_head(tiers: tuple[str, ...], rows: Sequence[Labelled], shared: Head | No
     gain = np.array([row.outcomes[-1] - row.outcomes[0] for row in fit])
     if len(fit) < 2 * FOLDS or not gain.any():
         raise ValueError(f"{len(fit)} rows to fit on, of which {int(np.count_nonzero(gain))} tell the tiers apart")
-    found = [features(row.asked) for row in fit]
+    found = [row.features() for row in fit]
     weight = np.array([1 / row.propensity for row in fit])
     weight /= weight.mean()
     own_held_out = held_out(found, gain, weight)
@@ -158,7 +158,7 @@ def _apgr(score: Floats, weak: Floats, gain: Floats) -> float:
 def _judged(scorer: Scorer, row: Labelled) -> Judged:
     best = row.outcomes[-1]
     lost = sum(1 << tier for tier, outcome in enumerate(row.outcomes[:-1]) if outcome < best)
-    return Judged(scorer.score(features(row.asked)), lost)
+    return Judged(scorer.score(row.features()), lost)
 
 
 def held_out(found: Sequence[Features], gain: Floats, weight: Floats | None = None, folds: int = FOLDS) -> Floats:

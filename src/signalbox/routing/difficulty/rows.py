@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from signalbox.core.errors import ConfigError
-from signalbox.routing.difficulty.features import Asked
+from signalbox.routing.difficulty.features import Asked, Features, features
 from signalbox.routing.difficulty.question import asked
 
 ROWS_MAX = 50_000
@@ -37,12 +37,17 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Labelled(msgspec.Struct, frozen=True):
-    """outcomes: in the order of the tiers. cal: proves thresholds."""
+    """outcomes: in the order of the tiers. cal: proves thresholds. read: its features, where its text is not kept; then
+    the text of `asked` only names it."""
 
     asked: Asked
     outcomes: tuple[float, ...]
     propensity: float
     cal: bool
+    read: Features | None = None
+
+    def features(self) -> Features:
+        return self.read or features(self.asked)
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -88,7 +93,12 @@ def evenly(rows: Iterable[Labelled]) -> list[Labelled]:
 def _is_cal(entry: Line, what: Asked) -> bool:
     if entry.split is not None:
         return entry.split == "cal"
-    return int(100 * _chance(f"split\0{entry.group or what.text}")) < CAL_SHARE
+    return is_cal(entry.group or what.text)
+
+
+def is_cal(text: str) -> bool:
+    """Whether a row proves thresholds, decided by what names it."""
+    return int(100 * _chance(f"split\0{text}")) < CAL_SHARE
 
 
 def _chance(text: str) -> float:
