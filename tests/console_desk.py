@@ -11,8 +11,8 @@ from urllib.parse import urlencode
 
 from starlette.routing import Route
 
-from signalbox.bootstrap.admin import ReadersConfigurations
 from signalbox.bootstrap.compiling import checked
+from signalbox.bootstrap.console import ReadersConfigurations
 from signalbox.bootstrap.storage import open_store
 from signalbox.console.app import Console
 from signalbox.console.sessions import COOKIE, FORM_COOKIE

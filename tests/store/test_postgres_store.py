@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 import postgres
+from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store as open_installed
-from signalbox.bootstrap.storage import stated_store
 from signalbox.control.state import StateDir
 from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.ports import AttemptFilter

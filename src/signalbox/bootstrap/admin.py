@@ -1,90 +1,86 @@
-"""The control plane's own server, within the supervisor."""
+"""The control plane's door within the supervisor: it listens from the start, and loads what is behind it when somebody
+comes."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import threading
-from collections.abc import Callable, Generator
+import importlib
+import socket
+from collections.abc import Callable
+from typing import Any, Protocol
 
-import uvicorn
-
-from signalbox.bootstrap.compiling import compile_declared
 from signalbox.bootstrap.options import ServeOptions
-from signalbox.bootstrap.sockets import bind
-from signalbox.config.load import load_text
-from signalbox.console.app import Console, is_loopback
-from signalbox.control.explain import Explainer
-from signalbox.control.in_force import InForce
+from signalbox.bootstrap.sockets import bind, is_loopback
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
-from signalbox.control.reading_room import ReadingRoom
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.ports import Store
 from signalbox.telemetry.log import Log
 
+# Templates, pages and their server are 8 MiB and a quarter of a second of processor time, which calls need nothing of.
+_BEHIND = "signalbox.bootstrap.console"
 
-class ConsoleServer(uvicorn.Server):
-    """uvicorn without its own signal handling: the supervisor's is the only one."""
 
-    port = 0
-    serving: asyncio.Task[None]
-    room: ReadingRoom
-    console: Console
+class _Server(Protocol):
+    should_exit: bool
 
-    @contextlib.contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
+    async def run_on(self, listener: socket.socket) -> None: ...
+
+
+class AdminDoor:
+    """The listening socket of the control plane, and what serves it once somebody has connected."""
+
+    def __init__(self, listener: socket.socket, make: Callable[[Any], _Server], log: Log) -> None:
+        """make: the server, from the module behind the door."""
+        self._listener = listener
+        self._make = make
+        self._log = log
+        self._server: _Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._stopping = False
+        self.port: int = listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(listener, self._open)
 
     async def stop(self) -> None:
-        self.should_exit = True
-        await self.serving
-        await self.console.close()
-        self.room.close()
+        self._stopping = True
+        if self._server is not None:
+            self._server.should_exit = True
+        if self._serving is not None:
+            await self._serving
+        else:
+            asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
+
+    def _open(self) -> None:
+        loop = asyncio.get_running_loop()
+        loop.remove_reader(self._listener)
+        self._serving = loop.create_task(self._serve())
+
+    async def _serve(self) -> None:
+        # In a thread, so that calls through this process go on meanwhile.
+        behind = await asyncio.to_thread(lambda: importlib.import_module(_BEHIND))
+        if self._stopping:
+            return
+        try:
+            self._server = self._make(behind)
+            await self._server.run_on(self._listener)
+        except Exception as error:
+            self._log.defect("the control plane ended", error)
 
 
-class ReadersConfigurations:
-    """The configuration in force, compiled once for each generation, whichever thread asks first."""
-
-    def __init__(self, supervisor: Supervisor) -> None:
-        self._supervisor = supervisor
-        self._made: InForce | None = None
-        self._turn = threading.Lock()
-
-    def now(self) -> InForce:
-        with self._turn:
-            generation = self._supervisor.generation
-            if self._made is None or self._made.generation != generation:
-                text = self._supervisor.text
-                self._made = self.compiled(text.content, text.name, generation)
-            return self._made
-
-    def compiled(self, content: bytes, name: str, generation: int = 0) -> InForce:
-        compiled = compile_declared(load_text(content, name), generation)
-        explainer = Explainer(compiled.declared, compiled.snapshot)
-        return InForce(generation, compiled.declared, compiled.snapshot, explainer)
-
-
-async def start_console(
+def open_door(
     options: ServeOptions,
     supervisor: Supervisor,
     office: KeyOffice,
     state: StateDir,
     gateway: Gateway,
     open_: Callable[[], Store],
-) -> ConsoleServer:
+) -> AdminDoor:
     """open_: the store, opened once more for those who read pages."""
-    listener = bind(options.admin_host, options.admin_port)
-    room = ReadingRoom(open_)
     loopback = is_loopback(options.admin_host)
-    log = Log("console")
-    configurations = ReadersConfigurations(supervisor)
-    console = Console(supervisor, office, loopback, configurations, state, gateway, room, log)
-    config = uvicorn.Config(console.app(), log_config=None, access_log=False, lifespan="off", server_header=False)
-    server = ConsoleServer(config)
-    server.room = room
-    server.console = console
-    server.port = listener.getsockname()[1]
-    server.serving = asyncio.get_running_loop().create_task(server.serve(sockets=[listener]))
-    return server
+    return AdminDoor(
+        bind(options.admin_host, options.admin_port),
+        lambda behind: behind.server_of(loopback, supervisor, office, state, gateway, open_),
+        Log("console"),
+    )

@@ -10,13 +10,14 @@ from collections.abc import Awaitable, Callable
 
 import uvloop
 
-from signalbox.bootstrap.admin import start_console
+from signalbox.bootstrap.admin import open_door
 from signalbox.bootstrap.clock import now_ms, today
 from signalbox.bootstrap.compiling import checked, compile_text
 from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.bootstrap.exporting import exporter_process
 from signalbox.bootstrap.options import ServeOptions, Started
-from signalbox.bootstrap.shipping import alarm, ship_order, shipping
+from signalbox.bootstrap.shipper import alarm
+from signalbox.bootstrap.shipping import ship_order, shipping
 from signalbox.bootstrap.sockets import bind, own_host, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
@@ -89,7 +90,7 @@ async def _serve(options: ServeOptions) -> int:
     office = KeyOffice(store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in)
     port = listener.getsockname()[1]
     gateway = Gateway(own_host(options.host), port, lambda: supervisor.checked.certificate_file)
-    console = await start_console(options, supervisor, office, state, gateway, lambda: open_store(state, url))
+    console = open_door(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await key_sets.begin(compiled.snapshot.issuers)
     await supervisor.start()
     options.greet(

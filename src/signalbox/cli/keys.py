@@ -11,7 +11,8 @@ from decimal import Decimal, InvalidOperation
 import msgspec
 
 from signalbox.bootstrap.clock import now_ms
-from signalbox.bootstrap.storage import open_store, stated_store
+from signalbox.bootstrap.stated import stated_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.keys import NewKey, make, rotate
 from signalbox.control.state import StateDir, confirm_pepper

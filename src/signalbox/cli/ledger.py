@@ -16,7 +16,8 @@ import msgspec
 
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.shipping import bucket_of
-from signalbox.bootstrap.storage import open_store, stated_store
+from signalbox.bootstrap.stated import stated_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.address import AddressProblem
 from signalbox.config.load import load_text, read_bytes

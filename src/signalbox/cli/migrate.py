@@ -7,7 +7,8 @@ import contextlib
 
 import msgspec
 
-from signalbox.bootstrap.storage import open_store, stated_store
+from signalbox.bootstrap.stated import stated_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.control.state import StateDir
 from signalbox.store.migrations import MIGRATIONS

@@ -12,7 +12,8 @@ from pathlib import Path
 import msgspec
 
 from signalbox.bootstrap.clock import today
-from signalbox.bootstrap.storage import open_store, stated_store
+from signalbox.bootstrap.stated import stated_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import read_bytes
 from signalbox.control.plan_ledger import DRIFT, back_test

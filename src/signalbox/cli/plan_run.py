@@ -11,7 +11,8 @@ from pathlib import Path
 
 from signalbox.bootstrap.clock import today
 from signalbox.bootstrap.compiling import compile_declared
-from signalbox.bootstrap.storage import open_store, stated_store
+from signalbox.bootstrap.stated import stated_store
+from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, write
 from signalbox.config.load import load, read_bytes
 from signalbox.control.plan_ledger import workloads_from_ledger

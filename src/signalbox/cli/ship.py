@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 
-from signalbox.bootstrap.shipping import run_shipper
+from signalbox.bootstrap.shipper import run_shipper
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -294,13 +293,3 @@ class Console:
 
 def _error(status: int, code: str, message: str) -> Response:
     return JSONResponse({"error": {"message": message, "code": code}}, status)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a listening address is reachable from this machine only."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
