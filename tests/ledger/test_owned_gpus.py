@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import PICO, Usage
 from signalbox.ledger import apart
 from signalbox.ledger.owned import DAY_MS, OwnedDay, ms_of, note, owned_days
+from signalbox.ledger.provider_export import Charge
+from signalbox.ledger.reconcile import reconcile
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 from signalbox.policy.prices import held_gpus
@@ -99,6 +102,15 @@ def test_what_nobody_used_is_idle_and_late_rows_are_met_by_a_true_up(store: Stor
     assert (idle.tenant, idle.workload, idle.deployment, idle.usage_source) == ("infra", "infra", "llama", "none")
     assert "384 GPU-hours" in idle.reason
     assert verify(books.journals, store.shipped_all()).ok
+
+
+def test_no_providers_bill_is_explained_by_what_is_idle(store: Store, tmp_path: Path) -> None:
+    books = Books(store, tmp_path / "journal")
+    books.call("a", PICO)
+    books.close()
+    bill = [Charge(2, DAY.isoformat(), "llama-70b", Decimal(5))]
+    found = reconcile(bill, store.attempts(AttemptFilter()))
+    assert (found.ledger_usd, found.explained_usd) == ("1", "1")
 
 
 def test_calls_that_were_charged_more_than_the_gpus_cost_get_it_back(store: Store, tmp_path: Path) -> None:

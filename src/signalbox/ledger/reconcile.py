@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from signalbox.core.ports import AttemptRow
+from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import PICO
 from signalbox.ledger.provider_export import Charge
 
@@ -109,6 +110,8 @@ def _ledger(attempts: Iterable[AttemptRow], wanted: set[str]) -> tuple[dict[Plac
     found: dict[Place, _Side] = {}
     places: dict[str, Place] = {}
     for row in attempts:
+        if row.state in (IDLE, TRUE_UP):
+            continue  # no provider bills what GPUs of one's own cost
         day = date.fromordinal(719_163 + row.time_ms // 86_400_000).isoformat()
         place = Place(day, plain_model(row.model))
         side = found.setdefault(place, _Side())
