@@ -142,12 +142,15 @@ def leak(rows: list[Row]) -> None:
     texts = [text for text in texts if len(text.split()) >= 45]
     chance = random.Random(3)
     texts = chance.sample(texts, min(500, len(texts)))
-    print(f"\n## System prompts in answers, {len(texts)} prompts\n\n| form | cut | words shown, most |\n|---|---|---|")
+    print(f"\n## System prompts in answers, {len(texts)} prompts\n")
+    print("| form | cut | at most 12 words shown | most |\n|---|---|---|---|")
     for name, form in LEAKS.items():
         shown = [_shown(text, form(text), chance.choice((3, 7, 40, 10**6))) for text in texts]
         cut = [one for one in shown if one is not None]
-        most = max((len(one.split()) for one in cut), default=0) if "spaced" not in name else "-"
-        print(f"| {name} | {wilson(len(cut), len(texts))} | {most} |", flush=True)
+        counts = [len(one.split()) for one in cut]
+        few = f"{sum(count <= 12 for count in counts) / len(texts):.3f}" if "spaced" not in name else "-"
+        most = max(counts, default=0) if "spaced" not in name else "-"
+        print(f"| {name} | {wilson(len(cut), len(texts))} | {few} | {most} |", flush=True)
     wrong = 0
     pairs = 12_000
     for _ in range(pairs):

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from signalbox.guard.overlap import Overlap, grams_of, index_of, words_of
+from signalbox.guard.overlap import Overlap, index_of, own_of, words_of
 
 PROMPT = """You are Mira, the assistant of the Blue Heron bank. Speak warmly, never mention interest rates of
 competitors, and hand over to a person when somebody is angry. Customers who hold a platinum card may be offered a
@@ -56,7 +56,7 @@ def _nobody() -> set[str]:
 
 def _shown(answer: str, pieces: list[int], own: str = "", canaries: tuple[str, ...] = ()) -> tuple[str, bool]:
     """What a client sees of an answer that comes in pieces of these lengths, in turn; whether it was cut."""
-    words = grams_of(words_of(own))
+    words = own_of(words_of(own))
     overlap = Overlap(index_of(PROMPT, canaries), lambda: words)
     shown, at, turn = "", 0, 0
     while at < len(answer):
@@ -103,6 +103,43 @@ def test_words_dropped_and_changed_hide_little() -> None:
     chance = random.Random(5)
     dropped = " ".join(word for word in PROMPT.split() if chance.random() > 0.1)
     assert _shown(dropped, [7])[1]
+
+
+def _changed(seed: int, share: float = 0.1) -> str:
+    chance = random.Random(seed)
+    others = ["perhaps", "something,", "thing,", "often", "a", "kind", "of", "blue;", "we", "said"]
+    return " ".join(word if chance.random() > share else chance.choice(others) for word in PROMPT.split())
+
+
+def test_words_that_are_changed_hide_little() -> None:
+    """A tenth of the words is another one: nearly always no more than twelve words are out, and never many more."""
+    counts: list[int] = []
+    for seed in range(200):
+        shown, cut = _shown(_changed(seed), [7])
+        assert cut, seed
+        counts.append(len(shown.split()))
+    assert sum(count <= SHOWN_WORDS_MAX for count in counts) >= 180
+    assert max(counts) <= 20
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_answers_that_quote_a_few_words_pass(seed: int) -> None:
+    """Five words in a row of the prompt, in sentences of their own."""
+    words, chance = PROMPT.split(), random.Random(seed)
+    starts = [chance.randrange(len(words) - 5) for _ in range(3)]
+    quotes = [" ".join(words[at : at + 5]) for at in starts]
+    answer = (
+        f"Our policy mentions '{quotes[0]}' somewhere, which surprised several readers yesterday. Elsewhere one finds "
+        f"'{quotes[1]}', although nobody remembers why; a third fragment reads '{quotes[2]}', nothing more."
+    )
+    assert _shown(answer, [13]) == (answer, False)
+
+
+def test_what_the_caller_wrote_may_be_repeated_with_other_words() -> None:
+    said = " ".join(PROMPT.split()[:40])
+    answer = said.replace("warmly", "kindly").replace("angry", "cross")
+    assert _shown(f"You wrote: {answer}.", [11], own=f"Is this right? {said}")[1] is False
+    assert _shown(f"You wrote: {answer}.", [11])[1]
 
 
 def test_an_answer_about_the_same_things_passes() -> None:

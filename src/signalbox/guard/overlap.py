@@ -2,7 +2,8 @@
 
 The confidential text is indexed by its five-word sequences, plain, in rot13 and reversed; letters set apart, words run
 together and base64, base32 or hexadecimal are undone as they come. An answer leaks when it repeats RUN_WORDS words in
-a row, or most of a longer stretch with some words changed. What the caller wrote itself is never a leak.
+a row, or follows the text closely with words changed, dropped or put in (`alignment`). What the caller wrote itself is
+never a leak.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from collections.abc import Callable
 from functools import lru_cache
 
 from signalbox.detectors.injection_forms import plain
+from signalbox.guard.alignment import APART, HITS, SPAN, Follower, Text
 
 GRAM_WORDS = 5
 RUN_WORDS = 8
+# Where an answer follows a text only closely, words within so many that the caller wrote in a row do not count.
+OWN_WORDS = 3
 # With words dropped or changed: so many of the last so many are in sequences of the text.
 STRETCH_WORDS, STRETCH_COVERED = 40, 20
 # Letters in a row, where words cannot be told apart.
@@ -39,20 +43,26 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(plain(text))
 
 
-def grams_of(words: list[str]) -> set[str]:
-    return {" ".join(words[at : at + GRAM_WORDS]) for at in range(len(words) - GRAM_WORDS + 1)}
+def grams_of(words: list[str], length: int = GRAM_WORDS) -> set[str]:
+    return {" ".join(words[at : at + length]) for at in range(len(words) - length + 1)}
+
+
+def own_of(words: list[str]) -> set[str]:
+    """What is never a leak because somebody wrote it: its long sequences, and its short ones for what is changed."""
+    return grams_of(words) | grams_of(words, OWN_WORDS)
 
 
 class Index:
     """A confidential text, ready to be looked for. Immutable. Texts of fewer than RUN_WORDS words protect nothing."""
 
-    __slots__ = ("canaries", "empty", "grams", "letters")
+    __slots__ = ("canaries", "empty", "grams", "letters", "text")
 
     def __init__(self, text: str, canaries: tuple[str, ...] = ()) -> None:
         words = words_of(text)[:INDEX_WORDS_MAX]
         rotated = [codecs.encode(word, "rot13") for word in words]
         backwards = [word[::-1] for word in words]
         self.grams = grams_of(words) | grams_of(rotated) | grams_of(backwards) | grams_of(backwards[::-1])
+        self.text = Text((*words, *APART, *rotated, *APART, *backwards[::-1]))
         squeezed = "".join(words)
         self.letters = (squeezed, squeezed[::-1], "".join(rotated))
         marks = ["".join(words_of(one)) for one in canaries]
@@ -74,12 +84,14 @@ class Overlap:
         "_covered",
         "_decoded",
         "_depth",
+        "_follower",
         "_index",
         "_inner",
         "_last",
         "_own",
         "_packed",
         "_part",
+        "_recent",
         "_run",
         "_since",
         "_single",
@@ -92,6 +104,8 @@ class Overlap:
         self._depth = depth
         self._part = ""
         self._last: list[str] = []
+        self._follower = Follower(index.text)
+        self._recent: deque[str] = deque(maxlen=SPAN + OWN_WORDS)
         self._run = 0
         self._since = 0
         self._covered: deque[int] = deque(maxlen=STRETCH_WORDS)
@@ -156,6 +170,11 @@ class Overlap:
             self._has(word[at : at + RUN_LETTERS]) for at in range(0, min(len(word), 2048) - RUN_LETTERS + 1, 4)
         ):
             return "letters"
+        self._recent.append(word)
+        followed = self._follower.word(word)
+        if followed and self._not_own(followed) >= HITS:
+            self._run = self._follower.read - followed[0] + 1
+            return "overlap"
         last = self._last
         last.append(word)
         if len(last) < GRAM_WORDS:
@@ -174,6 +193,19 @@ class Overlap:
         self._covered.append(min(GRAM_WORDS, self._since + 1) if self._covered else GRAM_WORDS)
         self._since = 0
         return "overlap" if self._run >= RUN_WORDS or sum(self._covered) >= STRETCH_COVERED else None
+
+    def _not_own(self, when: list[int]) -> int:
+        """How many of these words, by when they were read, the caller did not write itself."""
+        own = self._own()
+        if not own:
+            return len(when)
+        words = list(self._recent)
+        first = self._follower.read - len(words) + 1
+        covered: set[int] = set()
+        for at in range(len(words) - OWN_WORDS + 1):
+            if " ".join(words[at : at + OWN_WORDS]) in own:
+                covered.update(range(first + at, first + at + OWN_WORDS))
+        return sum(one not in covered for one in when)
 
     def _has(self, letters: str) -> bool:
         return any(letters in one for one in self._index.letters)

@@ -7,7 +7,7 @@ from signalbox.core.call import Call
 from signalbox.core.guards import CUT, FLAG, Channel, GuardUse, Verdict
 from signalbox.guard import spoken
 from signalbox.guard.contract import Guard, Means
-from signalbox.guard.overlap import Index, Overlap, grams_of, index_of, words_of
+from signalbox.guard.overlap import Index, Overlap, index_of, own_of, words_of
 
 NAME = "no-system-prompt-leak"
 
@@ -65,7 +65,7 @@ class _Watch:
 
     def _callers(self) -> set[str]:
         if self._own is None:
-            self._own = grams_of(words_of(spoken.others(self._call.doc)))
+            self._own = own_of(words_of(spoken.others(self._call.doc)))
         return self._own
 
 
