@@ -21,7 +21,6 @@ from signalbox.control.playground import Gateway, Trial, tried
 from signalbox.core.errors import ConfigError, Unauthenticated
 from signalbox.core.issuers import Certificate, Holder
 from signalbox.gateway.auth import Keyring
-from signalbox.gateway.tls import certificate_of
 
 BODY = {"model": "w-chat", "messages": [{"role": "user", "content": "hi"}]}
 Held = tuple[Path, Path]
@@ -261,9 +260,16 @@ def test_whom_a_certificate_names(shown: str) -> None:
             keyring.holder(certificate, [], 100)
 
 
-def test_what_is_no_certificate_names_nobody() -> None:
-    for der in (b"", b"x", bytes(100)):
-        assert certificate_of(der) is None
+async def test_names_that_would_end_early_or_elsewhere_name_nobody(wall: Wall) -> None:
+    """Names as an authority may write them without care: none of them is taken for a shorter or another one."""
+    for number, name in enumerate(
+        ("web.example.com\0.evil.test", "web.example.com\n", " web.example.com", "web.example.com.")
+    ):
+        with contextlib.suppress(ValueError):
+            held = wall.ours.issue(f"odd-{number}", client=True, dns=(name,))
+            assert (await wall.ask(held)).status == 401, name
+    common = wall.ours.issue("web.example.com", client=True)
+    assert (await wall.ask(common)).status == 401, "a common name is none"
 
 
 # --- configurations ---
