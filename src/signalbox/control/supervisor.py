@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
@@ -13,6 +14,7 @@ from signalbox import __version__
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.control.alerts import Alert
+from signalbox.control.breakers import Breakers
 from signalbox.control.keys import usable
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
@@ -140,7 +142,8 @@ class Supervisor:
         self.stopping = stopping
         # What goes on beside: alerts that fire since a Unix time, and who else has something for the metrics.
         self.firing: list[tuple[Alert, float]] = []
-        self.also_counts: list[Callable[[Metrics], None]] = []
+        self.breakers = Breakers(lambda: time.time_ns() // 1_000_000)
+        self.also_counts: list[Callable[[Metrics], None]] = [self.breakers.see]
         # What this process counts itself, and what workers that are gone had counted, so that no counter ever falls.
         self._own = Metrics()
         self._counted: dict[Link, Export] = {}

@@ -6,6 +6,7 @@ from datetime import date
 
 import msgspec
 
+from signalbox.control.breakers import Change
 from signalbox.control.in_force import InForce
 from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.recent import NOTHING, HourOf, Pace, hours_by, paces
@@ -35,7 +36,8 @@ class EnvironmentView(msgspec.Struct, frozen=True):
 
 
 class DeploymentView(msgspec.Struct, frozen=True):
-    """out: replicas that get no calls now. rates: prices in force, in pico-dollars a token."""
+    """out: replicas that get no calls now. breakers: when that changed, the newest first. rates: prices in force, in
+    pico-dollars a token."""
 
     name: str
     environment: str
@@ -49,6 +51,7 @@ class DeploymentView(msgspec.Struct, frozen=True):
     rates: Rates
     pace: Pace
     hours: tuple[HourOf, ...]
+    breakers: tuple[Change, ...]
 
 
 class Deployments(msgspec.Struct, frozen=True):
@@ -75,6 +78,7 @@ def deployments(store: Store, in_force: InForce, facts: Facts, scope: Scope) -> 
             one.rates,
             pace.get(one.name, NOTHING),
             tuple(hours.get(one.name, ())),
+            facts.breakers.of(one.name),
         )
         for one in snapshot.deployments
     ]

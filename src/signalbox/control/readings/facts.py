@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.control.alerts import Alert
+from signalbox.control.breakers import Breakers
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.budgets import Balance
 from signalbox.core.errors import StoreError
@@ -27,6 +28,7 @@ class Facts(msgspec.Struct, frozen=True):
     balances: tuple[Balance, ...] | None
     config_file: str
     firing: tuple[tuple[Alert, float], ...]
+    breakers: Breakers
 
     def gauge(self, name: str) -> float:
         """The sum of one metric over all of its labels."""
@@ -58,4 +60,5 @@ async def gather(supervisor: Supervisor, now_ms: int) -> Facts:
         balances=balances,
         config_file=supervisor.config_name,
         firing=tuple(supervisor.firing),
+        breakers=supervisor.breakers,
     )
