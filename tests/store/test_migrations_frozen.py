@@ -20,7 +20,7 @@ STEPS = [
     ("what guards said", "ff173be6349aba74"),
     ("attempts that have ended, by day; spend by user and session", "a0dc479a40c1cc0d"),
     ("what conversations keep sealed", "a6f660f1bb5110fa"),
-    ("what conversations keep sealed", "a6f660f1bb5110fa"),
+    ("captured content, and the keys of whom it is about", "bdfdfd926e0c8d61"),
 ]
 
 
