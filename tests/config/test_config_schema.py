@@ -35,7 +35,7 @@ def test_numbers_are_bounded_and_units_stand_in_names() -> None:
     unitless = {"concurrency", "gpus_per_replica", "max_attempts", "quality_min", "headers_max", "failures"}
     unitless |= {"waiting_max", "kv_cache_max", "in_flight_max", "clears_at", "calls_max"}
     unitless |= {"confidence", "quality", "threshold", "price_ratio_min"}
-    unitless |= {"same_call_max", "same_tool_call_max", "score_min", "sample", "questions_max", "weight"}
+    unitless |= {"same_call_max", "same_tool_call_max", "score_min", "sample", "questions_max", "weight", "share"}
     units = re.compile(
         r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|_bytes_max$|^max_tokens$|_per_s$"
         r"|_usd_per_day$|_chars_max$"
