@@ -37,7 +37,7 @@ def test_numbers_are_bounded_and_units_stand_in_names() -> None:
     unitless |= {"confidence", "quality", "threshold", "price_ratio_min"}
     unitless |= {"same_call_max", "same_tool_call_max", "score_min", "sample", "questions_max", "weight", "share"}
     units = re.compile(
-        r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|_bytes_max$|^max_tokens$|_per_s$"
+        r"_(s|ms|bytes_max|mtok|usd|tokens|days|share)$|_(s|days|share)_(min|max)$|(^|_)bytes_max$|^max_tokens$|_per_s$"
         r"|_usd_per_day$|_chars_max$"
         r"|^(usd|tokens|requests|gpu_seconds)_(per_(minute|hour|day|week|month)|total)$"
     )
