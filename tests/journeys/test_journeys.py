@@ -15,8 +15,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from conftest import SECRET, Installation, Watched, context_of, sign_in
 
-PAGES = ("/", "/requests", "/workloads", "/workloads/support", "/deployments", "/compliance", "/spend", "/keys",
-         "/planner", "/playground", "/drills", "/alerts", "/settings", "/config", "/requests?refused=1")  # fmt: skip
+PAGES = ("/", "/requests", "/workloads", "/workloads/support", "/deployments", "/compliance", "/spend",
+         "/spend/reconcile", "/keys", "/planner", "/playground", "/drills", "/alerts", "/settings", "/config",
+         "/requests?refused=1")  # fmt: skip
 WIDTHS = (360, 768, 1440)
 
 
@@ -152,8 +153,15 @@ def test_a_budget_runs_out_and_is_seen(page: Page, installation: Installation) -
 
 def test_a_deployment_that_fails_is_seen(page: Page, installation: Installation) -> None:
     installation.fault("azure", "500")
-    for _ in range(12):
-        assert installation.call("fragile") == 200, "the next placement answers"
+    breakers = page.locator("#breakers")
+    # It rests longer after each failure, until one too many; the same body again would say nothing new.
+    for number in range(60):
+        assert installation.call("fragile", f"Hello {number}") == 200, "the next placement answers"
+        page.goto(f"{installation.url}/deployments")
+        if breakers.get_by_text("frontier").count():
+            break
+    expect(breakers.locator("tbody")).to_contain_text("frontier")
+    expect(breakers.locator("tbody")).to_contain_text("open")
     time.sleep(2)
     page.goto(f"{installation.url}/deployments")
     expect(page.locator("tr", has_text="frontier").first).to_contain_text("100.0 % failed")
@@ -244,6 +252,16 @@ def test_spend_leads_to_its_rows_and_to_a_file(page: Page, installation: Install
     page.get_by_role("link", name="support", exact=True).click()
     expect(page).to_have_url(re.compile("workload=support"))
     expect(page.locator("#rows tbody tr").first).to_be_visible()
+
+
+def test_a_bill_is_held_against_the_ledger(page: Page, installation: Installation) -> None:
+    page.goto(f"{installation.url}/spend")
+    page.get_by_role("link", name="Reconcile a bill").click()
+    text = f"date,model,cost\n{time.strftime('%Y-%m-%d', time.gmtime())},a-model-nobody-asked,5.00\n"
+    page.set_input_files("#bill", {"name": "bill.csv", "mimeType": "text/csv", "buffer": text.encode()})
+    page.get_by_role("button", name="Hold it against the ledger").click()
+    expect(page.locator("main")).to_contain_text("Less than 99.5 %")
+    expect(page.locator("main")).to_contain_text("no call in the ledger had this model")
 
 
 def test_a_question_is_tried_in_two_places(page: Page, installation: Installation) -> None:
