@@ -210,13 +210,14 @@ def test_nothing_runs_at_the_start_of_every_python() -> None:
 
 TABLES = {
     # table module: the file that alone may import what the table lists
-    "upstream/providers.py": {"signalbox.upstream.openai", "signalbox.upstream.anthropic"},
+    "upstream/providers.py": {f"signalbox.upstream.{name}" for name in ("openai", "anthropic", "scanners")},
     "wire/table.py": {
         "signalbox.wire.openai_chat",
         "signalbox.wire.openai_responses",
         "signalbox.wire.anthropic_messages",
         "signalbox.wire.openai_completions",
         "signalbox.wire.openai_embeddings",
+        "signalbox.wire.scans",
     },
 }
 

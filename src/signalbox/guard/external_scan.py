@@ -18,7 +18,7 @@ from signalbox.core.ports import Errand
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened
 from signalbox.guard.external import READS, WITHIN_S, GuardUnusable
 from signalbox.guard.spoken import spoken
-from signalbox.wire.scans import findings, judgement
+from signalbox.wire.scan_answers import findings, judgement
 
 NAME = "external-scan"
 PRESIDIO, LLM_GUARD = "presidio", "llm-guard"

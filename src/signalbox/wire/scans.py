@@ -17,26 +17,8 @@ from signalbox.core.stream import Seen
 from signalbox.core.usage import NO_USAGE, Usage
 from signalbox.wire import openai_errors
 from signalbox.wire.dialect import Observer, StreamReader, StreamWriter, Target
+from signalbox.wire.scan_answers import findings, judgement
 
-
-class Finding(msgspec.Struct, frozen=True, gc=False):
-    """One place that Presidio names. start, end: in characters. score: 0 to 1."""
-
-    entity_type: str
-    start: int
-    end: int
-    score: float
-
-
-class Judgement(msgspec.Struct, frozen=True, gc=False):
-    """What LLM Guard says of a text. scanners: the risk that each one sees, -1 to 1."""
-
-    is_valid: bool
-    scanners: dict[str, float]
-
-
-findings = msgspec.json.Decoder(list[Finding]).decode
-judgement = msgspec.json.Decoder(Judgement).decode
 _either = (findings, judgement)
 _BAD = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
