@@ -126,8 +126,8 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     one("opaque ignored", CLASSIFY, "call.workload.opaque if call.envelope.opaque else NONE", "NONE"),
     one("labels of the key ignored", CLASSIFY, '("key", call.principal.labels)', '("key", NONE)'),
-    one("labels of the workload ignored", CLASSIFY, "labels = floor | content.labels", "labels = content.labels"),
-    one("content not read", CLASSIFY, "labels = floor | content.labels", "labels = floor"),
+    one("labels of the workload ignored", CLASSIFY, "labels = call.workload.labels\n", "labels = NONE\n"),
+    one("content not read", CLASSIFY, "labels |= content.labels\n        found", "labels |= NONE\n        found"),
     one(
         "unknown tools one level too late",
         INTERLOCK,
