@@ -16,7 +16,9 @@ $(VENV)/.installed: pyproject.toml requirements-dev.lock
 $(VENV)/.runtime: pyproject.toml requirements.lock requirements-fast.lock requirements-build.lock
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes \
-	  -r requirements.lock -r requirements-fast.lock -r requirements-build.lock
+	  -r requirements.lock -r requirements-build.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
+	  -r requirements-fast.lock || echo "no build of the fast word lookup for this machine: the same findings, slower"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	touch $@
 
