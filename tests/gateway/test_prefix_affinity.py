@@ -94,7 +94,7 @@ async def test_no_edit_touches_what_providers_cache(tmp_path: Path, api: str, st
     path = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}[api]
     async with running(tmp_path) as box:
         config = box.config
-        usd = 0.5 if api == "messages" else 0.0002
+        usd = 0.5 if api == "messages" else 0.0008
         # Every licensed edit at once: model, include_usage, store, a lowered limit, a salt.
         config["environments"] = {
             name: {**place, "attests": ["zero-retention"]} for name, place in config["environments"].items()
