@@ -213,7 +213,7 @@ class GuardedReply(PassingReply):
             raise UpstreamFault("protocol", "the upstream sent an event that is not valid", sent=True) from None
         if self._response_api:
             self._note_response(doc)
-        before = event.data if b"logprobs" in event.data else b""
+        before = event.data if event.data.find(b"logprobs") >= 0 else b""
         seen = visible.event(self._call.api, doc)
         changed = bool(before) and _encode(doc) != before
         if seen.ends is not None and not any(slot.delta for slot in seen.slots):

@@ -76,6 +76,6 @@ def render_fields(headers: Iterable[tuple[bytes, bytes]]) -> Fields:
         lines.append(b"%b: %b\r\n" % (name, value))
     block = b"".join(lines)
     # Each line brings exactly one CR and one LF of ours: any more came from a value.
-    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or b"\0" in block:
+    if block.count(b"\n") != len(lines) or block.count(b"\r") != len(lines) or block.find(b"\0") >= 0:
         raise ValueError("a header value holds CR, LF or NUL")
     return Fields(block)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import BadRequest
@@ -87,10 +87,9 @@ def _plain_messages(messages: object) -> bool:
     """Whether there are messages, each of nothing but a role and a text: the usual case, with nothing to look into."""
     if not isinstance(messages, list) or not messages:
         return False
-    for message in cast(list[object], messages):
-        if not isinstance(message, dict) or len(cast(Fields, message)) != 2:
-            return False
-        if not isinstance(cast(Fields, message).get("content"), str):
+    each: Any
+    for each in cast("list[Any]", messages):
+        if each.__class__ is not dict or len(each) != 2 or each.get("content").__class__ is not str:
             return False
     return True
 

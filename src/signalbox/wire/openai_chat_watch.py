@@ -117,13 +117,15 @@ def see_answer(body: bytes) -> Seen:
             seen.error = read_error(answer.error if answer.error is not None else decode_any(body))
         seen.ok = False
         return seen
+    seen.finished = True
     for choice in answer.choices:
         if choice.message is not None:
             _see_content(choice.message, seen)
         elif choice.text:
             seen.content = True
             seen.content_chars += len(choice.text)
-    seen.finished = all(choice.finish_reason for choice in answer.choices)
+        if not choice.finish_reason:
+            seen.finished = False
     seen.end = True
     seen.usage = decode_usage(answer.usage, tier_in(body))
     return seen

@@ -45,8 +45,8 @@ class SseDecoder:
         events: list[SseEvent] = []
         at = 0
         if self._line or self._raw or self._first or self._cr_only:
-            at = self._lines(data, 0, events, until_event=b"\r" not in data and not self._cr_only)
-        elif b"\r" in data:
+            at = self._lines(data, 0, events, until_event=data.find(b"\r") < 0 and not self._cr_only)
+        elif data.find(b"\r") >= 0:
             at = self._lines(data, 0, events, until_event=False)
         # Here the open event is empty and what is left of `data` has no CR, or nothing is left.
         while at < len(data):

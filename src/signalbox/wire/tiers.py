@@ -32,7 +32,7 @@ def tier_of(told: object) -> str:
 
 def tier_in(body: bytes) -> str:
     """The tier that a chat answer or its usage chunk tells beside the usage; the body is valid JSON."""
-    if _MARK not in body:
+    if body.find(_MARK) < 0:
         return ""
     return tier_of(_decode(body).service_tier)
 
