@@ -43,9 +43,7 @@ def events(body: bytes) -> list[dict[str, Any]]:
      ("messages", "w-chat")],
 )  # fmt: skip
 @pytest.mark.parametrize("usd", ["0.003", "0.02"])
-async def test_a_stream_ends_as_length_where_its_money_does(
-    tmp_path: Path, api: str, workload: str, usd: str
-) -> None:
+async def test_a_stream_ends_as_length_where_its_money_does(tmp_path: Path, api: str, workload: str, usd: str) -> None:
     """Where little is left the provider is told to stop in time; where there was more we end the answer ourselves."""
     quick = {
         name: msgspec.structs.replace(spec, ttft_ms=Spread(20, 40), tokens_per_s=Spread(3000, 4000))

@@ -322,9 +322,7 @@ async def test_a_stored_answer_is_asked_for_where_it_lies(tmp_path: Path, stream
 FILES = {
     "chat": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}],
     "responses": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}],
-    "messages": [
-        {"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file-1"}}]}
-    ],
+    "messages": [{"role": "user", "content": [{"type": "document", "source": {"type": "file", "file_id": "file-1"}}]}],
 }
 
 

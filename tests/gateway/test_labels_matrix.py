@@ -152,9 +152,7 @@ WORKLOADS = {
     "/v1/completions": ("chat",),
     "/v1/embeddings": ("embed",),
 }
-CASES = [
-    (path, place, workload) for path, places in PLACES.items() for place in places for workload in WORKLOADS[path]
-]
+CASES = [(path, place, workload) for path, places in PLACES.items() for place in places for workload in WORKLOADS[path]]
 
 
 def config(box_url: Callable[[str, str], str]) -> dict[str, Any]:

@@ -70,9 +70,7 @@ def test_edits_of_a_body_bring_in_no_text_but_the_model(doc: dict[str, Any], mod
     received = parse(body)
     edits = [Edit("model", model), Edit("stream_options.include_usage", True), Edit("store", False)]
     sent = parse(splice(body, received, edits))
-    assert literals(sent) == (literals(received) - {"w"} | {model, "include_usage", "store"}) | (
-        literals(doc) & {"w"}
-    )
+    assert literals(sent) == (literals(received) - {"w"} | {model, "include_usage", "store"}) | (literals(doc) & {"w"})
     before = {part.text for part in parts(received, opaque=False)}
     assert {part.text for part in parts(sent, opaque=False)} == before
 

@@ -129,7 +129,6 @@ async def test_configurations_good_and_bad_come_in_under_load(tmp_path: Path) ->
         assert {row["state"] for row in rows} == {"settled"}
 
 
-
 @pytest.mark.parametrize("jump_s", [-3600, 2 * 86_400])
 async def test_a_clock_that_jumps_ends_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, jump_s: int) -> None:
     """Limits run on the monotonic clock; the wall clock is for records only, and ids do not come from it."""

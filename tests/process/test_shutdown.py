@@ -112,4 +112,3 @@ async def test_sigterm_to_the_whole_group_is_no_worse(served: Served) -> None:
     assert await served.exit_code() == 0
     (row,) = served.rows()
     assert row["state"] == "settled"
-

@@ -53,9 +53,7 @@ NOW_S = 1_800_000_000.0
         ([], b'{"error":"busy"}', None),
     ],
 )
-def test_what_a_provider_asks_to_wait(
-    headers: list[tuple[bytes, bytes]], body: bytes, expected: float | None
-) -> None:
+def test_what_a_provider_asks_to_wait(headers: list[tuple[bytes, bytes]], body: bytes, expected: float | None) -> None:
     found = retry_after_s(headers, body, NOW_S)
     assert found == (None if expected is None else pytest.approx(expected))
 

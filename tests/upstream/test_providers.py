@@ -316,5 +316,3 @@ def test_no_eight_characters_of_a_key_survive(before: bytes, start: int, length:
     piece = key[start : start + length]
     clean = scrub(before + piece + after, KEY)
     assert not any(key[i : i + 8] in clean for i in range(len(key) - 7))
-
-

@@ -29,8 +29,6 @@ EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 PARAMS: TypeAdapter[Any] = TypeAdapter(ResponseCreateParamsNonStreaming)
 
 
-
-
 def golden(name: str) -> Any:
     return json.loads((GOLDEN / name).read_text())
 

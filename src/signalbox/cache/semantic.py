@@ -190,5 +190,3 @@ class SemanticCache:
 
 def _untouched(tags: frozenset[str], known: Known) -> bool:
     return tags.isdisjoint(known.entry.tags)
-
-

@@ -137,5 +137,3 @@ def _inflected(one: str, other: str) -> bool:
         return False
     common = next((at for at, (a, b) in enumerate(zip(shorter, longer, strict=False)) if a != b), len(shorter))
     return common >= STEM_CHARS and common >= STEM_SHARE * len(longer)
-
-

@@ -48,9 +48,7 @@ class SemanticCache(Struct, frozen=True, forbid_unknown_fields=True):
     questions_max: Annotated[
         int, Meta(ge=10, le=200_000, description="Questions that each process keeps of this workload.")
     ] = 50_000
-    embed_chars_max: Annotated[
-        int, Meta(ge=16, le=20_000, description="Longer questions are not looked up.")
-    ] = 2000
+    embed_chars_max: Annotated[int, Meta(ge=16, le=20_000, description="Longer questions are not looked up.")] = 2000
 
 
 class Cache(Struct, frozen=True, forbid_unknown_fields=True):
@@ -59,9 +57,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
 
     exact_ttl_s: Annotated[
         float,
-        Meta(
-            ge=0, le=365 * DAY_S, description="Seconds for which an answer serves the very same question; 0: never."
-        ),
+        Meta(ge=0, le=365 * DAY_S, description="Seconds for which an answer serves the very same question; 0: never."),
     ] = 0.0
     share: Annotated[
         Literal["user", "key", "team", "tenant"],
@@ -79,9 +75,7 @@ class Cache(Struct, frozen=True, forbid_unknown_fields=True):
     ] = []
     safe_tools: Annotated[
         list[ToolName],
-        Meta(
-            max_length=256, description="Tools whose calls change nothing: answers calling them are kept too."
-        ),
+        Meta(max_length=256, description="Tools whose calls change nothing: answers calling them are kept too."),
     ] = []
     time_dependent: Annotated[
         bool, Meta(description="Keep answers to questions about now too, such as today's weather.")

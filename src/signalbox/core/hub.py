@@ -206,6 +206,4 @@ class Finished(msgspec.Struct, frozen=True, tag=True, gc=False):
     stop_sequence: str | None = None
 
 
-Event = (
-    Started | TextDelta | RefusalDelta | ThinkingDelta | ToolStarted | ToolDelta | PartDone | Finished
-)
+Event = Started | TextDelta | RefusalDelta | ThinkingDelta | ToolStarted | ToolDelta | PartDone | Finished

@@ -437,5 +437,3 @@ def _saying(event: TextDelta | RefusalDelta | ThinkingDelta | ToolDelta, text: s
     if isinstance(event, ToolDelta):
         return ToolDelta(event.index, text)
     return msgspec.structs.replace(event, text=text)
-
-

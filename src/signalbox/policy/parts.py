@@ -220,9 +220,7 @@ def _strings(value: object, out: list[str], opaque: bool) -> None:
             out.append(number)
 
 
-def _pointers(
-    at: str, key: str, value: object, opaque: bool, around: dict[str, Any]
-) -> Iterator[tuple[str, str, int]]:
+def _pointers(at: str, key: str, value: object, opaque: bool, around: dict[str, Any]) -> Iterator[tuple[str, str, int]]:
     named = bool(key) and key not in _STRUCTURE
     kind = value.__class__
     if kind is dict:

@@ -41,7 +41,7 @@ _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F
 _NAMING = ("prompt_cache_key", "conversation", "metadata")
 _IS_UUID = re.compile(_UUID).fullmatch
 # Claude Code's `metadata.user_id` ends in its session, in two spellings.
-_SESSION_IN_USER = re.compile(rf'session_?(?:id)?\W{{0,4}}_?({_UUID})').search
+_SESSION_IN_USER = re.compile(rf"session_?(?:id)?\W{{0,4}}_?({_UUID})").search
 
 
 class Entry(msgspec.Struct, frozen=True, gc=False):

@@ -106,9 +106,7 @@ class Router:
         self._priced: dict[tuple[str, int, Needs, int, int], Decision] = {}
         # Some price depends on the time of day.
         self._clocked = any(one.tariff is not None and one.tariff.windows for one in snapshot.deployments)
-        self.judges = {
-            name: Judge(one.cascade) for name, one in snapshot.workloads.items() if one.cascade is not None
-        }
+        self.judges = {name: Judge(one.cascade) for name, one in snapshot.workloads.items() if one.cascade is not None}
         self._windows = sorted({one.context_tokens for one in snapshot.deployments if one.context_tokens})
         self.live = frozenset(name for name, one in snapshot.workloads.items() if is_live(one))
 

@@ -69,7 +69,7 @@ class Inflater:
         return self._bytes_in == 0 or (self._decoder is not None and self._decoder.eof and not self._pending)
 
     def _choose_deflate(self) -> Any:
-        """"deflate" means zlib by the book and raw deflate in the wild: the first two bytes tell."""
+        """ "deflate" means zlib by the book and raw deflate in the wild: the first two bytes tell."""
         if len(self._pending) < 2:
             return None
         first, second = self._pending[0], self._pending[1]
