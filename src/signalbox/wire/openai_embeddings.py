@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, cast
+from typing import Any, cast
 
 import msgspec
 
 from signalbox.core.call import Envelope
-from signalbox.core.errors import CallError, Unsupported
-from signalbox.core.hub import Request, Response
 from signalbox.core.stream import Seen
-from signalbox.core.usage import Usage
-from signalbox.wire import openai_errors
-from signalbox.wire.dialect import Observer, StreamReader, StreamWriter, Target
 from signalbox.wire.fields import wrong
 from signalbox.wire.openai_chat_model import BAD_JSON, NO_USAGE, is_utf8
 from signalbox.wire.openai_chat_watch import read_error
 from signalbox.wire.openai_usage import decode_usage
+from signalbox.wire.pass_through import PassThrough
 
 INPUTS_MAX = 1 << 16
 
@@ -33,11 +29,13 @@ class _Vectors(msgspec.Struct):
 _decode = msgspec.json.Decoder(_Vectors).decode
 
 
-class EmbeddingsDialect:
+class EmbeddingsDialect(PassThrough):
     """See wire/dialect.py for the contract of every method."""
 
     api = "embeddings"
     path = "/v1/embeddings"
+    needs = "Embeddings need a deployment that serves the embeddings API and never stream."
+    no_hub = "an embeddings answer has no hub form"
 
     def envelope(self, doc: dict[str, Any]) -> Envelope:
         """Token arrays are opaque: no detector reads them."""
@@ -52,39 +50,6 @@ class EmbeddingsDialect:
             return Seen(ok=False, error=None if answer.error is None else read_error(answer.error))
         return Seen(content=True, finished=True, end=True, usage=decode_usage(answer.usage), model=answer.model)
 
-    def read_request(self, doc: dict[str, Any]) -> Request:
-        _not_translated()
-
-    def write_request(self, request: Request, target: Target) -> bytes:
-        _not_translated()
-
-    def read_response(self, body: bytes) -> Response:
-        raise ValueError("an embeddings answer has no hub form")
-
-    def write_response(self, response: Response, usage: Usage) -> bytes:
-        _not_translated()
-
-    def observer(self, n: int = 1) -> Observer:
-        _not_translated()
-
-    def reader(self) -> StreamReader:
-        _not_translated()
-
-    def writer(self, request: Request, response_id: str, created_s: int) -> StreamWriter:
-        _not_translated()
-
-    def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
-        return b""
-
-    def error_body(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.error_body(error)
-
-    def error_event(self, error: CallError, request_id: str) -> bytes:
-        return openai_errors.error_event(error)
-
-    def heartbeat(self) -> bytes:
-        return openai_errors.KEEPALIVE
-
 
 def _is_opaque(value: object, where: str) -> bool:
     """Whether the input holds token ids or anything else that is not text. Raises BadRequest when it is missing."""
@@ -98,10 +63,6 @@ def _is_opaque(value: object, where: str) -> bool:
     if len(items) > INPUTS_MAX:
         raise wrong(where, f"an array of at most {INPUTS_MAX} items")
     return not all(isinstance(item, str) for item in items)
-
-
-def _not_translated() -> NoReturn:
-    raise Unsupported("Embeddings need a deployment that serves the embeddings API and never stream.")
 
 
 EMBEDDINGS = EmbeddingsDialect()
