@@ -13,7 +13,7 @@ from typing import Any, cast
 
 import msgspec
 
-from signalbox.config.schema_guards import External
+from signalbox.config.schema_guards import External, ExternalScan
 from signalbox.core.errors import CallError, ConfigError
 from signalbox.core.guards import BLOCK, FLAG, GuardUse, Verdict
 from signalbox.core.ports import Errand
@@ -31,6 +31,18 @@ class GuardUnusable(Exception):
     """What was asked gave no answer that can be used; the guard has failed."""
 
 
+def asked_about(sent: Outgoing, options: External | ExternalScan) -> str:
+    """The text that somebody outside is asked about, empty when there is none. Raises GuardUnusable when it is too
+    long."""
+    speakers = READS[options.reads]
+    text = "\n\n".join(said.text for said in spoken(sent.doc) if said.speaker in speakers)
+    if not text.strip():
+        return ""
+    if len(text) > options.text_chars_max:
+        raise GuardUnusable(f"the text has more than {options.text_chars_max} characters")
+    return text
+
+
 class Asking:
     """The request side."""
 
@@ -45,12 +57,9 @@ class Asking:
         if call.errand:
             # Our own question to a model is not one that another model has to be asked about.
             return UNTOUCHED
-        speakers = READS[options.reads]
-        text = "\n\n".join(said.text for said in spoken(sent.doc) if said.speaker in speakers)
-        if not text.strip():
+        text = asked_about(sent, options)
+        if not text:
             return UNTOUCHED
-        if len(text) > options.text_chars_max:
-            raise GuardUnusable(f"the text has more than {options.text_chars_max} characters")
         assert call.guarded is not None
         key = hashlib.sha256(text.encode("utf-8", "surrogatepass")).digest()
         known = cast("tuple[bytes, bool] | None", call.guarded.memory.get(NAME))

@@ -16,8 +16,7 @@ from signalbox.core.errors import CallError, ConfigError
 from signalbox.core.guards import BLOCK, FLAG, GuardUse, Verdict
 from signalbox.core.ports import Errand
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened
-from signalbox.guard.external import READS, WITHIN_S, GuardUnusable
-from signalbox.guard.spoken import spoken
+from signalbox.guard.external import WITHIN_S, GuardUnusable, asked_about
 from signalbox.wire.scan_answers import findings, judgement
 
 NAME = "external-scan"
@@ -39,12 +38,9 @@ class Scanning:
         call, options = sent.call, self._options
         if call.errand:
             return UNTOUCHED
-        speakers = READS[options.reads]
-        text = "\n\n".join(said.text for said in spoken(sent.doc) if said.speaker in speakers)
-        if not text.strip():
+        text = asked_about(sent, options)
+        if not text:
             return UNTOUCHED
-        if len(text) > options.text_chars_max:
-            raise GuardUnusable(f"the text has more than {options.text_chars_max} characters")
         assert call.guarded is not None
         key = hashlib.sha256(f"{options.deployment}\0{text}".encode("utf-8", "surrogatepass")).digest()
         known = cast("dict[bytes, dict[str, int]]", call.guarded.memory.setdefault(NAME, {}))
