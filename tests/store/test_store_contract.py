@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import count
@@ -343,14 +344,21 @@ def test_many_threads_and_first_starts_at_once(url: str) -> None:
 
 def test_one_store_serves_many_threads(store: Store) -> None:
     failed: list[BaseException] = []
+    together = threading.Barrier(6)
 
     def run(number: int) -> None:
         try:
-            for turn in range(5):
-                _ship(store, _opened(f"{number}-{turn}"), _settled(f"{number}-{turn}"), chain=f"w{number}")
+            for turn in range(10):
+                # The first rows of a day, from all nearly at once: some find it being made, some just made.
+                together.wait()
+                time.sleep(number * turn / 1000)
+                at_ms = BASE_MS + (400 + turn) * 86_400_000
+                opened = _opened(f"{number}-{turn}", time_ms=at_ms)
+                _ship(store, opened, _settled(f"{number}-{turn}", time_ms=at_ms), chain=f"w{number}")
                 list(store.attempts(ALL))
         except BaseException as error:
             failed.append(error)
+            together.abort()
 
     threads = [threading.Thread(target=run, args=(number,)) for number in range(6)]
     for thread in threads:
@@ -358,7 +366,7 @@ def test_one_store_serves_many_threads(store: Store) -> None:
     for thread in threads:
         thread.join()
     assert failed == []
-    assert len(list(store.attempts(ALL))) == 30
+    assert len(list(store.attempts(ALL))) == 60
 
 
 def test_a_closed_store_says_so(url: str) -> None:

@@ -57,7 +57,7 @@ class PostgresStore(SqlStore):
         self._connections: set[psycopg.Connection[tuple[Any, ...]]] = set()
         self._turn = threading.Lock()
         self._closed = False
-        # Days that have a partition, as far as this process has seen.
+        # Days that have a partition that all connections see, as far as this process knows.
         self._roomy: set[int] = set()
         with self._transaction() as connection:
             self._migrate(connection)
@@ -138,20 +138,25 @@ class PostgresStore(SqlStore):
     def _transaction(self) -> Generator[Statements]:
         with self._guard():
             connection = self._own()
+            made: set[int] = set()
+            self._local.made = made
             try:
                 with connection.transaction():
                     yield _Connection(connection)
             except BaseException:
-                # A partition that was made in it is gone, or one that was known was dropped by another process.
+                # One that was known may have been dropped by another process.
                 self._roomy.clear()
                 raise
+            # Not before: until then other connections have no such partition.
+            self._roomy |= made
 
     # --- attempts by day
 
     def _room(self, connection: Statements, days: set[int]) -> None:
         """Makes the partitions that are missing. Attaching one, other than creating it in its place, waits for nobody
         who reads or writes the others."""
-        for day in sorted(days - self._roomy):
+        made: set[int] = self._local.made
+        for day in sorted(days - self._roomy - made):
             name = _partition(day)
             self._lock(connection, f"partition {name}")
             found = connection.execute("SELECT relispartition FROM pg_class WHERE oid = to_regclass(?)", (name,))
@@ -161,7 +166,7 @@ class PostgresStore(SqlStore):
             if row is None or not row[0]:
                 bounds = f"FROM ({day * DAY_MS:d}) TO ({(day + 1) * DAY_MS:d})"
                 connection.execute(f"ALTER TABLE {_DAYS} ATTACH PARTITION {name} FOR VALUES {bounds}")
-            self._roomy.add(day)
+            made.add(day)
 
     def _scrub(self) -> None:
         self._connection().execute("VACUUM content_keys")
