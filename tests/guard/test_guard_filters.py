@@ -34,6 +34,8 @@ KEYS = {
 SAID = {
     **{kind: (f"Use {value} for that, please.", value) for kind, value in KEYS.items()},
     "assigned": (f'password: "{(quoted := drawn(14))}" works.', quoted),
+    "sql": (f"CREATE USER app IDENTIFIED BY '{(known := drawn(9))}' works.", known),
+    "command": (f"curl -u bob:{(word := drawn(9))} https://db.example.org works.", word),
     "url-password": (f"See https://bob:{(login := drawn(12))}@db.example.org/x there.", login),
 }
 
@@ -76,6 +78,8 @@ def test_no_piece_of_a_secret_is_shown_however_it_is_split(kind: str) -> None:
     [
         "The key idea is that a token is a word, and the password policy asks for twelve characters.",
         "Set `max_tokens` to 500 and call https://api.example.org/v1/chat/completions with it.",
+        "Users are identified by case-sensitive names, and live under /users.",
+        'string sKey = "j$8l0*kw";',
         "def add(a: int, b: int) -> int:\n    return a + b  # keys are ids, such as item_42\n",
     ],
 )
@@ -104,6 +108,25 @@ def test_personal_data_is_taken_out_unless_the_caller_said_it(kind: str) -> None
         known = {"model": "g", "messages": [{"role": "user", "content": f"about {value.upper()} I ask"}]}
     if kind != "iban":
         assert screened("no-personal-data", list(text), doc=known)[0] == text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2026-05-09 07:29:04 status half-configured libgsm1 gsm:amd64 1.0.22-1",
+        "Ask the front desk. 'start_time': '2022-02-22 16:00', 'end_time': '2022-02-22 17:00'",
+        "    fullName = ModelicaAllocateString(strlen(cwd) + 1);",
+    ],
+)
+def test_what_holds_no_personal_data_is_left_alone(text: str) -> None:
+    for pieces in ([text], list(text), [text[at : at + 24] for at in range(0, len(text), 24)]):
+        assert screened("no-personal-data", pieces)[0] == text
+
+
+def test_a_name_in_quotes_is_taken_out_without_them() -> None:
+    text = "{'from': 'a.roe@example.org', 'patient': 'John Doe', 'day': 'Monday'}"
+    for pieces in ([text], list(text), [text[at : at + 24] for at in range(0, len(text), 24)]):
+        assert "'patient': '[name removed]', 'day'" in screened("no-personal-data", pieces)[0], pieces
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.view import PLACES_MAX, View, Words
 
-_CAP = r"[A-ZÀ-ÖØ-ÞŁŚŻŹĆ][\w'’-]+"
+# The quote that closes a field is no part of the name in it.
+_CAP = r"[A-ZÀ-ÖØ-ÞŁŚŻŹĆ][\w'’-]*[\w-]"
 _JOIN = r"(?:de|del|della|di|da|dos|das|van|von|der|den|zu|la|le|el|al|bin|ibn|y|e|af)"
 NAME = rf"{_CAP}(?: (?:{_JOIN} ){{0,2}}(?:{_CAP}|[A-Z]\.?(?!\w))){{0,3}}"
 
@@ -69,7 +70,7 @@ def find(view: View) -> Iterator[Found]:
     company = any(found.tag in ("personal", "national-id") and found.confidence >= RAISES for found in view.found)
     for word, end in view.after(_FIELDS):
         match = _FIELD.match(text, end)
-        if match is not None:
+        if match is not None and text[match.end(1) : match.end(1) + 1] != "(":  # that is a function's name
             known = match[1].split()[0].lower() in FIRST_NAMES
             confidence = 0.75 if known and " " in match[1] else 0.4 if word in _VAGUE else 0.65
             yield Found("persons", "personal", match.start(1), match.end(1), confidence, "name")

@@ -77,6 +77,8 @@ _TRUNK = re.compile(
     rb"00(?:([ .-])00){4}|0{3,5}[ /-]0{3,4}[ -]?0{3,4}|0{2,5}[/-]0{5,8}|0{3,5} 0{6}|"
     rb"000 0000 0000|00 0000 0000"
 )
+# `2026-05-09 07` of a time of day, which words such as `desk` may stand beside.
+_DATED = re.compile(rb"(?:19|20)\d\d([-./])(?:0[1-9]|1[0-2])\1[0-3]\d(?!\d)")
 _NOT_BEFORE = (b"$", b"$ ", b"#", b"=", b"_", b"-", b".", b"/")
 _EXTENSION = re.compile(rb"(?i),? ?(?:x|ext\.?|extension|#) ?\d{1,6}\b")
 
@@ -104,6 +106,8 @@ def find(view: View) -> Iterator[Found]:
             continue
         if any(known.start < end and start < known.end for known in view.found if known.confidence >= RAISES):
             continue  # a card, an account or an identity number is no telephone number as well
+        if not plus and _DATED.match(flat, start):
+            continue
         digits = "".join(char for char in view.text[start:end] if "0" <= char <= "9")
         written = shape[low:end] if low < start and not plus else shape[start:end]
         score = _score(digits, written, plus)

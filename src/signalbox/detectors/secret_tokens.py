@@ -216,7 +216,7 @@ def _headers(view: View) -> Iterator[Found]:
         yield Found("secrets", "credentials", match.start(1), match.end(1), 0.9, word.decode())
 
 
-_SQL = re.compile(rb"(?i: with \w{1,40})?(?i: by)(?i: password)? {1,2}\\?[\"'`]?([^\s\"'`;\\]{3,128}+)")
+_SQL = re.compile(rb"(?i: with \w{1,40})?(?i: by)(?i: password)? {1,2}(\\?[\"'`])?([^\s\"'`;\\]{3,128}+)")
 _CURL = re.compile(rb" (?:-u|--user)[ =]{1,2}\\?[\"']?[^\s:\"']{1,64}+:([^\s\"'\\]{3,128}+)")
 COMMAND_WORDS = frozenset((b"identified", b"curl", b"wget"))
 
@@ -226,8 +226,13 @@ def _commands(view: View) -> Iterator[Found]:
     for word, end in view.after(COMMAND_WORDS):
         sql = word == b"identified"
         match = _SQL.match(view.flat, end) if sql else _CURL.search(view.flat, end, end + 200)
-        if match is not None and not _is_filler(match[1]):
-            yield Found("secrets", "credentials", match.start(1), match.end(1), 0.85, "sql" if sql else "command")
+        # `Users are identified by names` is prose: without quotes it is a command where it is written as one.
+        if match is None or (sql and match[1] is None and not view.flat[end - len(word) : end].isupper()):
+            continue
+        group = match.lastindex or 0
+        if not _is_filler(match[group]):
+            start, stop = match.span(group)
+            yield Found("secrets", "credentials", start, stop, 0.85, "sql" if sql else "command")
 
 
 WORDS = HEADER_WORDS | COMMAND_WORDS

@@ -33,6 +33,8 @@ _TWO_NAMES = re.compile(r"[A-Z][\w'.-]{0,30}+[ \t]{1,3}+[A-Z]", re.ASCII)
 _NUMBER = re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z")
 _NUMBER_CHARS_MAX = 72
 _NAMES_BEFORE = 3
+# What a name may stand in.
+_QUOTES = "'\"`([{<«“„‘>"
 
 
 def _may_hold(text: str) -> bool:
@@ -52,7 +54,8 @@ def _opens(text: str, begin: int) -> int:
         for _ in range(_NAMES_BEFORE):
             before = text[begin:at].rstrip(" \t")
             start = max(before.rfind(" "), before.rfind("\n"), before.rfind("\t")) + 1
-            if not before or not before[start : start + 1].isupper() or len(before) == at - begin:
+            word = before[start:].lstrip(_QUOTES)
+            if not word[:1].isupper() or len(before) == at - begin:
                 break
             at = found = begin + start
     tail = max(begin, len(text) - _NUMBER_CHARS_MAX)

@@ -8,6 +8,7 @@ from signalbox.config.schema_guards import NoSecrets
 from signalbox.core.call import Call
 from signalbox.core.guards import GuardUse
 from signalbox.detectors import secrets
+from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.secret_tokens import PREFIXES
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.spans import Spans
@@ -21,12 +22,17 @@ _NEEDLES = ("pass", "pwd", "secret", "token", "key", "auth", "cred", "seed")
 _NAMES = rf"(?:{'|'.join(_NEEDLES)})"
 _SCHEMES = ("bearer", "basic", "ntlm", "digest", "negotiate", "apikey")
 # `apikey` holds one of the others.
-_WORDS = (*_NEEDLES, *_SCHEMES[:-1], "-----begin", "://")
+_COMMANDS = ("identified", "curl", "wget")
+_WORDS = (*_NEEDLES, *_SCHEMES[:-1], *_COMMANDS, "-----begin", "://")
 # A shorter word is no key that says what it is.
 _RUN_CHARS_MIN = 16
 _RUN_AT_LEAST = b"a" * _RUN_CHARS_MIN
 # ASCII with everything but blanks made the same.
 _UNBLANK = bytes(32 if chr(char).isspace() else 97 for char in range(256))
+
+# A short value that a name such as `key` announces may be any constant of a program, so more has to speak for it.
+_SHORT_CHARS_MAX = 9
+_SHORT_SURE = 0.65
 
 # Beginnings of known keys, by their first characters, and pieces of beginnings.
 _BEGUN = frozenset(one[:end] for one in PREFIXES for end in range(1, len(one)))
@@ -48,6 +54,11 @@ _ANNOUNCED = (
 )
 _ANNOUNCED_CHARS_MAX = 640
 _SCHEME = re.compile(rf"(?i)\b(?:{'|'.join(_SCHEMES)}|token)[ :]{{1,2}}(?P<v>[\"']?[\w.~+/=-]{{0,4096}})\Z")
+# In SQL, and what is called with a name and a password.
+_COMMANDED = re.compile(
+    r"(?i)(?:\bidentified(?: with \w{1,40})? by(?: password)? {1,2}\\?[\"'`]?|"
+    r"\s(?:-u|--user)[ =]{1,2}\\?[\"']?[^\s:\"']{1,64}:)(?P<v>[^\s\"'`;\\]{0,128})\Z"
+)
 _ADDRESS = re.compile(r"://(?P<v>[^\s/@\"'`<>]{0,256}@?)\Z")
 _WEBHOOK = re.compile(r"(?:hooks\.slack\.com|discord(?:app)?\.com/api/webhooks)/(?P<v>[\w/+-]{0,200})\Z")
 _BLOCK = re.compile(r"-{1,5}(?:B(?:E(?:G(?:I(?:N[A-Z0-9 ]{0,64}-{0,5}[^-]{0,8192})?)?)?)?)?\Z")
@@ -77,6 +88,8 @@ def _opens(text: str, begin: int) -> int:
             found = _earlier(pattern, text, max(begin, len(text) - _ANNOUNCED_CHARS_MAX), found)
     if _says(tail, _SCHEMES) or "token" in tail:
         found = _earlier(_SCHEME, text, begin, found)
+    if _says(tail, _COMMANDS):
+        found = _earlier(_COMMANDED, text, begin, found)
     if "://" in tail:
         found = _earlier(_ADDRESS, text, begin, found)
         found = _earlier(_WEBHOOK, text, begin, found)
@@ -106,9 +119,14 @@ def _run(text: str, begin: int) -> int:
     return end
 
 
+def _sure(found: Found) -> float:
+    return _SHORT_SURE if found.kind == "assigned" and found.end - found.start <= _SHORT_CHARS_MAX else RAISES
+
+
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._watch = TextWatch(NAME, Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX), action)
+        spans = Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX, sure=_sure)
+        self._watch = TextWatch(NAME, spans, action)
 
     def watch(self, call: Call) -> TextWatch:
         return self._watch

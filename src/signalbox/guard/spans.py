@@ -16,7 +16,7 @@ CONTEXT_CHARS = 160
 class Spans:
     """A finder over detectors. gate: false where there is nothing to find, so that the detectors need not look. opens:
     where in a text (looking no further back than its second argument) what may be the beginning of a finding begins;
-    the length of the text where nothing does. allowed: findings that are none."""
+    the length of the text where nothing does. allowed: findings that are none. sure: how sure one has to be to count."""
 
     context_chars = CONTEXT_CHARS
 
@@ -27,12 +27,14 @@ class Spans:
         opens: Callable[[str, int], int],
         hold_chars_max: int,
         allowed: Callable[[str], bool] | None = None,
+        sure: Callable[[Found], float] | None = None,
     ) -> None:
         self._scanner = Scanner(detectors)
         self._gate = gate
         self._opens = opens
         self.hold_chars_max = hold_chars_max
         self._allowed = allowed
+        self._sure = sure
         self._last: tuple[str, list[Found]] = ("", [])
 
     def allowing(self, allowed: Callable[[str], bool]) -> Spans:
@@ -40,6 +42,7 @@ class Spans:
         other = Spans.__new__(Spans)
         other._scanner, other._gate, other._opens = self._scanner, self._gate, self._opens
         other.hold_chars_max, other._allowed, other._last = self.hold_chars_max, allowed, ("", [])
+        other._sure = self._sure
         return other
 
     def find(self, text: str, at: int, last: bool) -> Hit | None:
@@ -50,7 +53,7 @@ class Spans:
             found = self._scanner.scan(text)
             self._last = (text, found)
         for one in found:
-            if one.confidence < RAISES or one.end <= at:
+            if one.end <= at or one.confidence < (RAISES if self._sure is None else self._sure(one)):
                 continue
             start = max(one.start, at)
             if self._allowed is None or not self._allowed(text[one.start : one.end]):
