@@ -1,4 +1,4 @@
-"""How many harmless answers of source code, logs and tool calls guards change: python -m benchmarks.guard_corruption DIR.
+"""How much harmless code, logs and tool calls guards change: python -m benchmarks.guard_corruption DIR.
 
 DIR holds `code_vs_prose_dev.jsonl.gz`, `injection_dev.jsonl.gz` and `payloads/core_100kb_sparse.txt`, public data that
 are not part of this repository; --logs adds files of log lines. Code and logs are answers in pieces of 24 characters;
@@ -39,7 +39,8 @@ LOG_LINES = 20
 # What nobody needs to look at twice: addresses, numbers with a country or an area code, two names in a row, and keys
 # whose provider gave them a form of their own.
 GENUINE = re.compile(
-    r"[\w.+-]+@[\w-]+\.[\w.-]+|\+\d[\d -]{8,}|\(?\d{3}\)?[ -]\d{3}-\d{4}|[A-Z][a-z]+ [A-Z][a-z]+|AIza[\w-]{35}|ya29\.[\w-]{8,}"
+    r"[\w.+-]+@[\w-]+\.[\w.-]+|\+\d[\d -]{8,}|\(?\d{3}\)?[ -]\d{3}-\d{4}|[A-Z][a-z]+ [A-Z][a-z]+|"
+    r"AIza[\w-]{35}|ya29\.[\w-]{8,}"
 )
 
 
@@ -66,10 +67,12 @@ def logs_of(files: Iterable[Path]) -> list[str]:
 def told(room: GuardRoom, snapshot: Any, text: str, kind: str) -> tuple[str, Counter[str]]:
     call = called(snapshot, "g", "chat")
     call.guarded = record = Guarded()
-    screen, channel = Screen(room.of("g"), call, record), Channel(kind)
+    return streamed(Screen(room.of("g"), call, record), Channel(kind), text), Counter(record.counts)
+
+
+def streamed(screen: Screen, channel: Channel, text: str) -> str:
     pieces = [text[at : at + PIECE_CHARS] for at in range(0, len(text), PIECE_CHARS)]
-    out = "".join([screen.feed(channel, piece) for piece in pieces]) + screen.end(channel)
-    return out, Counter(record.counts)
+    return "".join([screen.feed(channel, piece) for piece in pieces]) + screen.end(channel)
 
 
 def taken(before: str, after: str) -> list[str]:
@@ -129,11 +132,7 @@ async def pseudonymised(sets: dict[str, tuple[list[str], str]]) -> None:
                 screened = await chosen.requests[0][1].screen(sent)
                 repeated = json.loads(screened.body or body)["messages"][0]["content"]
                 hidden += repeated != said
-                screen, channel = Screen(chosen, call, call.guarded), Channel(kind)
-                back = "".join(
-                    [screen.feed(channel, repeated[at : at + PIECE_CHARS]) for at in range(0, len(repeated), PIECE_CHARS)]
-                )
-                back += screen.end(channel)
+                back = streamed(Screen(chosen, call, call.guarded), Channel(kind), repeated)
                 same = json.loads(back) == {"content": text} if kind == "tool" else back == said
                 wrong += not same
             print(f"| pseudonymise | {name}, {len(texts)} | {wilson(wrong, len(texts))} | left with tokens: "
