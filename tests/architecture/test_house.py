@@ -97,7 +97,7 @@ OPENERS |= {"create_unix_connection"}
 MAY_OPEN = {
     "config/discover.py",
     "store/postgres.py",
-    "cache/shared.py",
+    "cache/shared_server.py",
     "control/deployment_bench.py",
     "control/playground.py",
 }
@@ -122,7 +122,7 @@ def test_there_is_no_other_client_of_anything() -> None:
                 continue  # the command line asks our own control plane, and carries nothing of a call
             assert not module.startswith((*CLIENTS, "openai", "anthropic")), (file, module)
             # gateway/tls.py is the side that is connected to.
-            assert module != "ssl" or file.startswith(("upstream/", "cache/shared.py", "gateway/tls.py")), file
+            assert module != "ssl" or file.startswith(("upstream/", "cache/shared_server.py", "gateway/tls.py")), file
             assert not module.startswith("subprocess") or file.startswith(("cli/", "control/")), (file, module)
 
 

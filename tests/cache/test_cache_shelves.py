@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import uvloop
 
-from signalbox.cache import shared
+from signalbox.cache import shared, shared_admin
 from signalbox.cache.entry import BODY, ENTRY_BYTES_MAX, Entry
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.scope import Name
@@ -58,7 +58,7 @@ class House:
 
     async def end(self, *tags: str) -> None:
         if self._server is not None:
-            await shared.invalidate(self.at, SECRET, tags)
+            await shared_admin.invalidate(self.at, SECRET, tags)
         else:
             await asyncio.to_thread(invalidate, self._folder / "cache.db", SECRET, tags, self.clock())
 
@@ -163,7 +163,7 @@ async def test_space_is_bounded_and_the_newest_stay(tmp_path: Path, server: Serv
         one.keep(name(number), entry(house, b"x" * 10_000, for_ms=60_000 + number), one.mark())
     await until(lambda: gives(two, name(39)))
     assert await two.look_up(name(0)) is None
-    held = await shared.held(house.at, SECRET)
+    held = await shared_admin.held(house.at, SECRET)
     assert 5 <= held.entries <= 10
     assert held.bytes <= 100_000
     for kept in house.made:

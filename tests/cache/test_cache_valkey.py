@@ -15,7 +15,8 @@ import pytest
 import trustme
 
 from harness import Box, running
-from signalbox.cache import shared
+from signalbox.cache import shared, shared_admin
+from signalbox.cache.resp import Refused
 from signalbox.cli.main import main
 from signalbox.config.load import load_text
 from signalbox.config.shared_cache import stated_shared_cache
@@ -125,9 +126,9 @@ def stated(folder: Path, **valkey: str) -> SharedCache:
 async def test_a_password_is_needed_where_the_server_wants_one(tmp_path: Path) -> None:
     (tmp_path / "password").write_text("hush\n")
     with serving(tmp_path, "--requirepass", "hush") as own:
-        await shared.invalidate(stated(tmp_path, url=own.url, password="file:password"), b"s" * 32, ["*"])
-        with pytest.raises(shared.Refused, match="NOAUTH"):
-            await shared.invalidate(stated(tmp_path, url=own.url), b"s" * 32, ["*"])
+        await shared_admin.invalidate(stated(tmp_path, url=own.url, password="file:password"), b"s" * 32, ["*"])
+        with pytest.raises(Refused, match="NOAUTH"):
+            await shared_admin.invalidate(stated(tmp_path, url=own.url), b"s" * 32, ["*"])
 
 
 async def test_a_certificate_must_chain_to_whom_we_trust(tmp_path: Path, server: Server) -> None:
@@ -152,9 +153,9 @@ async def test_a_certificate_must_chain_to_whom_we_trust(tmp_path: Path, server:
 
     door = await asyncio.start_server(pass_on, "127.0.0.1", 0, ssl=context)
     url = f"valkeys://localhost:{door.sockets[0].getsockname()[1]}"
-    await shared.invalidate(stated(tmp_path, url=url, ca_file="ca.pem"), b"s" * 32, ["*"])
+    await shared_admin.invalidate(stated(tmp_path, url=url, ca_file="ca.pem"), b"s" * 32, ["*"])
     with pytest.raises(StoreError, match="cannot be reached"):
-        await shared.invalidate(stated(tmp_path, url=url), b"s" * 32, ["*"])
+        await shared_admin.invalidate(stated(tmp_path, url=url), b"s" * 32, ["*"])
     door.close()
 
 

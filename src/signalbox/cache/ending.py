@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from signalbox.cache import shared, shelf
+from signalbox.cache import shared_admin, shelf
 from signalbox.core.caching import SharedCache
 
 
@@ -16,10 +16,10 @@ def end(path: Path, secret: bytes, tags: Sequence[str], now_ms: int, at: SharedC
     Takes a while: not for an event loop."""
     gone = shelf.invalidate(path, secret, tags, now_ms)
     if at is not None:
-        asyncio.run(shared.invalidate(at, secret, tags))
+        asyncio.run(shared_admin.invalidate(at, secret, tags))
     return gone
 
 
-def held(at: SharedCache, secret: bytes) -> shared.Held:
+def held(at: SharedCache, secret: bytes) -> shared_admin.Held:
     """What the server holds. Raises StoreError when it does not tell. Not for an event loop."""
-    return asyncio.run(shared.held(at, secret))
+    return asyncio.run(shared_admin.held(at, secret))
