@@ -73,6 +73,7 @@ class Desk:
             self.state.journal,
             lambda: NOW_MS,
             lambda: self.supervisor.checked.sign_in,
+            lambda: self.supervisor.keys.load(),
         )
         self.supervisor = Supervisor(
             source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=1,

@@ -43,14 +43,14 @@ class Stream:
         self._writer = writer
         self.data = b""
 
-    async def until(self, mark: bytes, within_s: float = 10.0) -> None:
+    async def until(self, mark: bytes, within_s: float = 60.0) -> None:
         async with asyncio.timeout(within_s):
             while mark not in self.data:
                 piece = await self._reader.read(65536)
                 assert piece, f"closed before {mark!r}: {self.data[-400:]!r}"
                 self.data += piece
 
-    async def rest(self, within_s: float = 15.0) -> bytes:
+    async def rest(self, within_s: float = 60.0) -> bytes:
         """Everything until the answer ends, or the connection does, with or without a reset."""
         async with asyncio.timeout(within_s):
             with contextlib.suppress(ConnectionError):
@@ -93,7 +93,7 @@ class Served:
         self.spawn(workers, port=port)
         assert self.process is not None
         assert self.process.stdout is not None
-        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 60)
+        line = await asyncio.wait_for(asyncio.to_thread(self.process.stdout.readline), 120)
         assert line, self.stderr()
         shown: dict[str, Any] = json.loads(line)
         self.url, self.admin_url = shown["url"], shown["admin_url"]
@@ -153,7 +153,7 @@ class Served:
         """One request on a connection of its own."""
         reader, writer = await self._send(path, body, key, b"connection: close\r\n")
         try:
-            received = await asyncio.wait_for(reader.read(-1), 20)
+            received = await asyncio.wait_for(reader.read(-1), 60)
         finally:
             writer.close()
         return parse_answer(received)
@@ -172,15 +172,17 @@ class Served:
         writer.write(head.encode() + more + b"\r\n" + data)
         return reader, writer
 
-    async def admin(self, path: str, *, post: bool = False) -> Answer:
+    async def admin(self, path: str, body: dict[str, Any] | None = None, *, post: bool = False) -> Answer:
         host, _, port = self.admin_url.removeprefix("http://").partition(":")
         reader, writer = await asyncio.open_connection(host, int(port))
-        verb = "POST" if post else "GET"
+        verb = "POST" if post or body is not None else "GET"
+        data = b"" if body is None else json.dumps(body).encode()
         writer.write(
             f"{verb} {path} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {ADMIN}\r\n"
-            "content-length: 0\r\nconnection: close\r\n\r\n".encode()
+            f"content-length: {len(data)}\r\nconnection: close\r\n\r\n".encode()
+            + data
         )
-        received = await asyncio.wait_for(reader.read(-1), 10)
+        received = await asyncio.wait_for(reader.read(-1), 60)
         writer.close()
         return parse_answer(received)
 
@@ -240,7 +242,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-async def until(condition: Callable[[], Any], what: str, within_s: float = 5.0) -> Any:
+async def until(condition: Callable[[], Any], what: str, within_s: float = 60.0) -> Any:
     deadline_s = time.monotonic() + within_s
     while time.monotonic() < deadline_s:
         found = condition()

@@ -150,7 +150,7 @@ async def ask(world: World, origin: Origin, *, head: RequestHead = HEAD, body: b
     return await world.transport.send(permit(target, body), origin, head, stream=stream, until_content=until_content)
 
 
-async def eventually(condition: Callable[[], bool], within_s: float = 1.0) -> None:
+async def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:
     async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.005)

@@ -22,6 +22,7 @@ from signalbox.bootstrap.sockets import bind, own_host, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.attendant import Attendant
+from signalbox.control.doorbell import Doorbell
 from signalbox.control.key_sets import KeySets
 from signalbox.control.keys import NewKey, create
 from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink, Want
@@ -87,12 +88,16 @@ async def _serve(options: ServeOptions) -> int:
     key_sets = KeySets(supervisor, state.key_sets, log)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     closer = Closer(supervisor, store, state.journal, now_ms, log)
-    office = KeyOffice(store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in)
+    office = KeyOffice(
+        store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in, supervisor.keys.load
+    )
+    doorbell = Doorbell(state.doorbell, supervisor.keys.load, log)
     port = listener.getsockname()[1]
     gateway = Gateway(own_host(options.host), port, lambda: supervisor.checked.certificate_file)
     console = open_door(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await key_sets.begin(compiled.snapshot.issuers)
     await supervisor.start()
+    await doorbell.start()
     options.greet(
         Started(
             url=shown_url(options.host, listener.getsockname()[1], "https" if compiled.tls is not None else "http"),
@@ -110,6 +115,7 @@ async def _serve(options: ServeOptions) -> int:
     await supervisor.run()
     for task in beside:
         task.cancel()
+    doorbell.stop()
     await attendant.stop()
     await console.stop()
     if simulator is not None:

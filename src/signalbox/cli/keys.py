@@ -14,6 +14,7 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.control.doorbell import ring
 from signalbox.control.keys import NewKey, make, rotate
 from signalbox.control.state import StateDir, confirm_pepper
 from signalbox.core.keys import ROLES
@@ -79,6 +80,7 @@ def run(options: argparse.Namespace) -> int:
         if not store.revoke_key(options.id, now_ms()):
             print(f"There is no active key {options.id!r}. `signalbox keys list` shows them.", file=sys.stderr)
             return 1
+        ring(state.doorbell)
         _print([{"id": options.id, "state": "revoked"}], as_json=options.json)
         return 0
     finally:
@@ -110,6 +112,7 @@ def _create(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         return 2
     _record(state, "key.create", row.id)
     store.insert_key(row)
+    ring(state.doorbell)
     return _tell(row, key, as_json=options.json)
 
 
@@ -124,6 +127,7 @@ def _rotate(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     except ValueError as error:
         print(f"The key was not rotated: {error}.", file=sys.stderr)
         return 1
+    ring(state.doorbell)
     return _tell(fresh, key, as_json=options.json)
 
 

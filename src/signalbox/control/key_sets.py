@@ -148,7 +148,7 @@ class KeySets:
                 reason = source.published.problem[:500]
                 self._log.error("a key set is too old and holds no more", issuer=one.issuer, reason=reason)
             source.told = one.keys
-        await self._supervisor.give_key_sets(sets)
+        await self._supervisor.keys.give_key_sets(sets)
 
     def _read(self) -> dict[str, _Kept]:
         try:

@@ -20,7 +20,10 @@ from signalbox.core.link import MESSAGE_BYTES_MAX, AskLeases, Lend, Order, Recal
 from signalbox.telemetry.metrics import Export, Metrics, Region, shared_region
 
 _HEAD_BYTES = 4
+# How long a worker may be silent. One that starts loads a Python first, beside all the others that do, on a machine
+# that may be busy with something else: what is dead shows by its socket, and what hangs there has no calls to lose.
 ANSWER_S = 30.0
+START_S = 180.0
 # What lends to a worker: its name, and what it asks for.
 LendTo = Callable[[str, list[LeaseAsk]], Awaitable[list[Lent]]]
 # What is told of an issuer whose keys may be out of date.
@@ -154,10 +157,13 @@ class ProcessLink:
     async def ask(self, order: Order) -> Report:
         """Orders are answered one at a time and in order; each has exactly one answer."""
         async with self._turn:
+            if self._lost:
+                raise LinkLost("the other end is gone")
             try:
                 await send_message(self._writer, order)
                 grace_s = getattr(order, "grace_s", 0.0)
-                report = await asyncio.wait_for(self._answers.get(), ANSWER_S + grace_s)
+                answer_s = ANSWER_S if self.chain else START_S
+                report = await asyncio.wait_for(self._answers.get(), answer_s + grace_s)
             except (OSError, TimeoutError) as error:
                 self._lost = True
                 raise LinkLost(str(error)) from None

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hmac
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -18,7 +19,7 @@ from signalbox.control.readings.scope import Scope
 from signalbox.control.state import CACHE, AdminSecret
 from signalbox.control.storage import StoreThread
 from signalbox.core import keys
-from signalbox.core.errors import ConfigError
+from signalbox.core.errors import ConfigError, StoreError
 from signalbox.core.ports import VirtualKey
 from signalbox.core.records import Action
 from signalbox.core.secret import Secret
@@ -67,9 +68,12 @@ class KeyOffice:
         pepper: bytes,
         journal: Path,
         now_ms: Callable[[], int],
-        sign_in: Callable[[], SignIn] = SignIn,
+        sign_in: Callable[[], SignIn],
+        tell: Callable[[], Awaitable[None]],
     ) -> None:
-        """sign_in: what the configuration in force says of it."""
+        """sign_in: what the configuration in force says of it. tell: has workers know of changed keys at once; raises
+        StoreError."""
+        self._tell = tell
         self.sign_in = sign_in
         self._store = store
         self._secret = secret
@@ -139,7 +143,9 @@ class KeyOffice:
             await self.record(actor, "key.create", wanted.name, {"why": str(error)}, refused=True)
             raise
         await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
-        return await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
+        made = await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
+        await self._changed()
+        return made
 
     async def rotate(self, actor: Actor, key_id: str, grace_s: int) -> tuple[VirtualKey, Secret] | None:
         """A fresh key in place of one; None when there is none that the actor sees. Raises ValueError."""
@@ -149,13 +155,17 @@ class KeyOffice:
         if not 0 <= grace_s <= GRACE_S_MAX:
             raise ValueError(f"the grace must be 0 to {GRACE_S_MAX} seconds")
         await self.record(actor, "key.rotate", key_id, {"grace_s": str(grace_s)})
-        return await self._store.run(lambda store: rotate(store, row, self._pepper, self._now_ms(), grace_s * 1000))
+        made = await self._store.run(lambda store: rotate(store, row, self._pepper, self._now_ms(), grace_s * 1000))
+        await self._changed()
+        return made
 
     async def revoke(self, actor: Actor, key_id: str) -> bool:
         if await self._visible(actor, key_id) is None:
             return False
         await self.record(actor, "key.revoke", key_id)
-        return await self._store.run(lambda store: store.revoke_key(key_id, self._now_ms()))
+        revoked = await self._store.run(lambda store: store.revoke_key(key_id, self._now_ms()))
+        await self._changed()
+        return revoked
 
     async def erase(self, actor: Actor, asked: Erasure) -> int:
         """Makes captured content unreadable; how many keys were destroyed. Raises ConfigError, for a tenant that is not
@@ -201,6 +211,11 @@ class KeyOffice:
         """Raises LedgerError when it cannot be recorded; then nothing may be done."""
         entry = Action(self._now_ms(), actor.id, actor.role, action, target, detail or {}, refused)
         await asyncio.to_thread(actions.record, self._journal, entry)
+
+    async def _changed(self) -> None:
+        """Whoever holds the answer can use a new key, or knows an old one to be refused, on every worker."""
+        with contextlib.suppress(StoreError):  # the change is stored; workers hear of it when the store answers again
+            await self._tell()
 
     async def _visible(self, actor: Actor, key_id: str) -> VirtualKey | None:
         row = (await self._known()).get(key_id)

@@ -40,6 +40,7 @@ class StateDir:
         self.repeats = root / "repeats"
         self.content = root / "content"
         self.key_sets = root / "key-sets.json"
+        self.doorbell = root / "doorbell"
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)

@@ -15,36 +15,28 @@ from signalbox.config.schema_sign_in import SignIn
 from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.control.alerts import Alert
 from signalbox.control.breakers import Breakers
-from signalbox.control.keys import usable
+from signalbox.control.key_delivery import KeyDelivery
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
+from signalbox.control.tally import Tally
 from signalbox.core.budgets import Balance, Budget
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.issuers import Issuer, KeySet
-from signalbox.core.link import (
-    Applied,
-    ApplyConfig,
-    ApplyKeys,
-    ApplyKeySets,
-    AskMetrics,
-    Drain,
-    Exported,
-    Listen,
-    Stop,
-)
-from signalbox.core.ports import Store, VirtualKey
+from signalbox.core.issuers import Issuer
+from signalbox.core.link import Applied, ApplyConfig, Drain, Listen, Stop
+from signalbox.core.ports import Store
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
 from signalbox.pricing.owned import Step
 from signalbox.telemetry.log import Log
-from signalbox.telemetry.metrics import Export, Metrics, counters, merge
-from signalbox.telemetry.process import usage_now
+from signalbox.telemetry.metrics import Metrics
 
 WATCH_S = 0.25
 STOPS_MAX = 1000
 # A worker that dies at once again and again is started again ever more slowly, up to this.
 RESTART_S_MAX = 10.0
+# How often it is told how many of the first workers do not serve yet.
+STARTING_TOLD_S = 10.0
 # What is due is told in at most so many lines of the log.
 DUE_LINES_MAX = 20
 
@@ -112,7 +104,7 @@ class Supervisor:
         self._today = today
         self._source = source
         self._store = store
-        self._pepper = pepper
+        self.keys = KeyDelivery(store, pepper)
         self._workers_wanted = workers
         self._spawn = spawn
         self._recover = recover
@@ -124,9 +116,6 @@ class Supervisor:
         self._log = log
         self._stops: list[Stop] = []
         self._links: list[Link] = []
-        self._keys: list[VirtualKey] = []
-        self._keys_version = -1
-        self._key_sets: list[KeySet] = []
         self._text: Text | None = None
         self.checked = Checked("", 0.0)
         self._restart_s = 0.0
@@ -143,10 +132,9 @@ class Supervisor:
         # What goes on beside: alerts that fire since a Unix time, and who else has something for the metrics.
         self.firing: list[tuple[Alert, float]] = []
         self.breakers = Breakers(lambda: time.time_ns() // 1_000_000)
-        self.also_counts: list[Callable[[Metrics], None]] = [self.breakers.see]
-        # What this process counts itself, and what workers that are gone had counted, so that no counter ever falls.
-        self._own = Metrics()
-        self._counted: dict[Link, Export] = {}
+        self._tally = Tally()
+        self.also_counts = self._tally.also
+        self.also_counts += [self._count, self.breakers.see]
 
     # --- life ---
 
@@ -158,10 +146,10 @@ class Supervisor:
         text = self._source.read()
         self.checked = self._check(text, 1)
         self._text, self.generation = text, 1
-        await self._load_keys()
+        await self.keys.load()
         await self._pay_leases()
         async with self._turn:
-            self._links += await asyncio.gather(*(self._start_worker() for _ in range(self._workers_wanted)))
+            self._links += await self._start_all()
         await self._shipping.start()
         self._tell_due()
 
@@ -186,7 +174,7 @@ class Supervisor:
         """Beside everything else: a store that hangs, restarts or is gone holds up no reload and no worker's return.
         Keys stay as they were last read until it answers again."""
         try:
-            await self._load_keys()
+            await self.keys.load()
             await self._pay_leases()
         except StoreError as error:
             if not self.store_failures:
@@ -274,38 +262,33 @@ class Supervisor:
                 self._owes_leases = True
                 raise
 
-    # --- keys ---
-
-    async def _load_keys(self) -> None:
-        """Give every worker the keys when they changed."""
-        version = await self._store.run(lambda store: store.keys_version())
-        if version == self._keys_version:
-            return
-        self._keys = usable(await self._store.run(lambda store: store.list_keys()))
-        self._keys_version = version
-        order = ApplyKeys(self._pepper, self._keys)
-        await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
-
-    async def give_key_sets(self, sets: list[KeySet]) -> None:
-        """Give every worker what issuers publish, when it changed."""
-        if sets == self._key_sets:
-            return
-        self._key_sets = sets
-        async with self._turn:  # nobody is being started meanwhile, and so nobody is left out
-            await asyncio.gather(*(link.ask(ApplyKeySets(sets)) for link in self._links), return_exceptions=True)
-
     # --- workers ---
+
+    async def _start_all(self) -> list[Link]:
+        """All at once; on a busy machine that takes its time, and says so."""
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(self._start_worker()) for _ in range(self._workers_wanted)]
+        while (await asyncio.wait(tasks, timeout=STARTING_TOLD_S))[1]:
+            self._log.info("workers are still starting", workers=sum(not task.done() for task in tasks))
+        return [task.result() for task in tasks]
 
     async def _start_worker(self) -> Link:
         link = await self._spawn()
         if self._text is None:
             raise RuntimeError("no configuration to start a worker with")
-        await link.ask(ApplyKeys(self._pepper, self._keys))
-        report = await link.ask(ApplyConfig(self._text.content, self._text.name, self.generation))
-        if isinstance(report, Applied) and report.error:
+        try:
+            return await self._prepare(link, self._text)
+        except (LinkLost, ConfigError):
+            self.keys.forget(link)
             await link.stop()
+            raise
+
+    async def _prepare(self, link: Link, text: Text) -> Link:
+        """Gives a worker all that it needs, and has it take calls."""
+        await self.keys.admit(link)
+        report = await link.ask(ApplyConfig(text.content, text.name, self.generation))
+        if isinstance(report, Applied) and report.error:
             raise ConfigError([report.error])
-        await link.ask(ApplyKeySets(self._key_sets))
         for stop in self._stops:
             await link.ask(stop)
         await link.ask(Listen())
@@ -323,9 +306,10 @@ class Supervisor:
             return
         for link in dead:
             self._links.remove(link)
-            self._forget(link)
+            self._tally.forget(link)
+            self.keys.forget(link)
             await link.stop()
-        self._own.add(("signalbox_worker_restarts_total",), len(dead))
+        self._tally.own.add(("signalbox_worker_restarts_total",), len(dead))
         recovered = await self._settle_dead()
         self._owes_leases = True
         self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
@@ -341,13 +325,9 @@ class Supervisor:
         self._restart_at = now + self._restart_s
 
     async def _settle_dead(self) -> int:
-        """Ends what dead processes left open; it counts like every other end."""
+        """Ends what dead processes left open."""
         recovery = await asyncio.to_thread(self._recover)
-        for ended in recovery.ended:
-            end = ended.end
-            duration_ns = end.duration_ms * 1_000_000
-            self._own.attempt(ended.deployment, ended.workload, end.state, end.usage, end.cost_pico, duration_ns)
-        self._own.add(("signalbox_journal_findings_total",), recovery.finding_count)
+        self._tally.recovered(recovery)
         return recovery.attempts
 
     # --- what others read ---
@@ -396,16 +376,12 @@ class Supervisor:
 
     async def metrics(self) -> Metrics:
         """The sum over all workers, with the supervisor's own figures."""
-        links = list(self._links)
-        answers = await asyncio.gather(*(link.ask(AskMetrics(0)) for link in links), return_exceptions=True)
-        for link, answer in zip(links, answers, strict=True):
-            if isinstance(answer, Exported) and answer.export:
-                self._counted[link] = msgspec.msgpack.decode(answer.export, type=Export)
-        alive = [export for link, export in self._counted.items() if link in self._links]
-        total = merge([self._own.export(), *alive])
+        return await self._tally.total(list(self._links))
+
+    def _count(self, total: Metrics) -> None:
         total.set(("signalbox_workers",), self.workers_alive)
         total.set(("signalbox_config_generation",), self.generation)
-        total.set(("signalbox_keys",), len(self._keys))
+        total.set(("signalbox_keys",), len(self.keys))
         total.set(("signalbox_config_reload_failures_total",), self.reload_failures)
         shipped = self._shipping.stats()
         total.set(("signalbox_ledger_records_shipped_total",), shipped.records)
@@ -417,19 +393,6 @@ class Supervisor:
         total.set(("signalbox_build_info", __version__), 1)
         for about, count in self.checked.due_counts.items():
             total.set(("signalbox_due", about), count)
-        for also in self.also_counts:
-            also(total)
-        own = usage_now()
-        total.set(("signalbox_memory_bytes", "supervisor"), own.memory_bytes)
-        total.set(("signalbox_cpu_seconds_total", "supervisor"), own.cpu_s)
-        return total
-
-    def _forget(self, link: Link) -> None:
-        """Keeps a dead worker's counters as they were at its end; its gauges died with it."""
-        told = self._counted.pop(link, None)
-        counted = link.counted() or told
-        if counted is not None:
-            self._own.absorb(counters(counted))
 
 
 class DeadLink:
