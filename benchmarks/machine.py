@@ -34,16 +34,25 @@ def process_cpu_s(pid: int) -> float:
     return sum(int(field) for field in _stat(pid)[11:15]) / TICKS_PER_S
 
 
-def rss_mib(session: int) -> float:
-    """Proportional set size, so that pages shared by forked workers count once."""
-    kib = 0
+def cpu_by_process(session: int) -> dict[int, tuple[float, float]]:
+    """User and system seconds of each process of a session, without those that it waited for."""
+    return {
+        pid: (int(fields[11]) / TICKS_PER_S, int(fields[12]) / TICKS_PER_S)
+        for pid in session_pids(session)
+        if (fields := _stat(pid))
+    }
+
+
+def memory_mib(session: int) -> list[float]:
+    """The proportional set size of each process of a session: pages that forked workers share count once."""
+    sizes: list[float] = []
     for pid in session_pids(session):
         try:
             lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
         except OSError:
             continue
-        kib += sum(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-    return kib / 1024
+        sizes.append(sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024)
+    return sizes
 
 
 def _stat(pid: int) -> list[str]:

@@ -95,7 +95,7 @@ def _bar_rows(results: dict[str, Any]) -> Iterable[tuple[str, float | None, str]
         (f"<= {BAR_FIRST_P50_MS}"),
     )
     yield "cold start s (this configuration)", results["starts"][us]["cold_start_s"], f"<= {BAR_COLD_S}"
-    yield "idle memory MiB", results["starts"][us]["idle_rss_mib"], f"<= {BAR_IDLE_MIB}"
+    yield "idle memory of the largest process MiB", results["starts"][us]["idle_largest_mib"], f"<= {BAR_IDLE_MIB}"
 
 
 def _verdict(value: float | None, limit: str) -> str:
@@ -114,6 +114,8 @@ def _unary(rounds: list[dict[str, Any]]) -> str:
             (
                 name,
                 _shown(_median(rounds, "unary", name, "cpu_us")),
+                _shown(_median(rounds, "unary", name, "busiest_us")),
+                _shown(_median(rounds, "unary", name, "system_us")),
                 _shown(per_s),
                 _shown(_median(rounds, "unary", name, "core_share")),
                 _shown(_ratio(_capacity(rounds, name), nginx)) if name != "direct" else "",
@@ -121,7 +123,10 @@ def _unary(rounds: list[dict[str, Any]]) -> str:
                 str(sum(r["unary"][name]["failed"] for r in rounds)),
             )
         )
-    heads = ("subject", "CPU µs a request", "requests/s", "core used", "of nginx", "p99 ms at 64", "failed")
+    heads = (
+        *("subject", "CPU µs a request", "busiest process", "in the kernel"),
+        *("requests/s", "core used", "of nginx", "p99 ms at 64", "failed"),
+    )
     return table(heads, rows) + (
         "\n\nWhere the core used is well under 1 the load side was the limit, and requests/s is a lower bound; `of "
         "nginx` therefore compares what one full core would carry (1 s ÷ CPU a request)."
@@ -178,10 +183,10 @@ def _streams(rounds: list[dict[str, Any]]) -> str:
 
 def _starts(starts: dict[str, Any]) -> str:
     rows = [
-        (name, *(_shown(figures.get(key)) for key in ("cold_start_s", "idle_rss_mib", "loaded_rss_mib")))
+        (name, *(_shown(figures.get(key)) for key in ("cold_start_s", "idle_mib", "idle_largest_mib", "loaded_mib")))
         for name, figures in starts.items()
     ]
-    return table(("subject", "start to first answer s", "idle MiB (PSS)", "after the run MiB"), rows)
+    return table(("subject", "start to first answer s", "idle MiB (PSS)", "largest process", "after the run MiB"), rows)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:

@@ -96,6 +96,7 @@ class Bench:
         plan = subject.plan if subject is not None else self.direct
         loop(plan, self.effort.warm_s)
         before, began = (subject.cpu_s() if subject is not None else 0.0), time.perf_counter()
+        processes = subject.cpu_by_process() if subject is not None else {}
         result = loop(plan, self.effort.unary_s)
         took = time.perf_counter() - began
         answered = result["requests"] - result["failed"]
@@ -104,6 +105,13 @@ class Bench:
             cpu = subject.cpu_s() - before
             figures["cpu_us"] = round(cpu / max(1, answered) * 1e6, 1)
             figures["core_share"] = round(cpu / took, 3)
+            spent = [
+                (user - processes[pid][0], system - processes[pid][1])
+                for pid, (user, system) in subject.cpu_by_process().items()
+                if pid in processes
+            ]
+            figures["busiest_us"] = round(max(map(sum, spent)) / max(1, answered) * 1e6, 1)
+            figures["system_us"] = round(sum(system for _, system in spent) / max(1, answered) * 1e6, 1)
         return figures
 
     def latency(self, plan: Plan, subject: Subject | None) -> dict[str, Any]:
@@ -238,7 +246,12 @@ def start(names: list[str], stack: ExitStack) -> tuple[dict[str, Subject], dict[
         stack.callback(subject.stop)
         running[name] = subject
         time.sleep(2)
-        starts[name] = {"cold_start_s": round(subject.start_s, 3), "idle_rss_mib": round(subject.rss_mib(), 1)}
+        sizes = subject.memory_mib()
+        starts[name] = {
+            "cold_start_s": round(subject.start_s, 3),
+            "idle_mib": round(sum(sizes), 1),
+            "idle_largest_mib": round(max(sizes, default=0.0), 1),
+        }
         say(f"started {name}: {starts[name]}")
         subject.pause()
     return running, left_out, starts
@@ -277,7 +290,7 @@ def main() -> int:
             say(f"round {index + 1} of {effort.rounds}")
             bench.round(ladder)
         for name, subject in running.items():
-            starts[name]["loaded_rss_mib"] = round(subject.rss_mib(), 1)
+            starts[name]["loaded_mib"] = round(sum(subject.memory_mib()), 1)
     results = {
         "machine": about,
         "quick": words.quick,

@@ -81,8 +81,11 @@ class Subject:
     def cpu_s(self) -> float:
         return machine.cpu_s(self.session)
 
-    def rss_mib(self) -> float:
-        return machine.rss_mib(self.session)
+    def cpu_by_process(self) -> dict[int, tuple[float, float]]:
+        return machine.cpu_by_process(self.session)
+
+    def memory_mib(self) -> list[float]:
+        return machine.memory_mib(self.session)
 
     def pause(self) -> None:
         os.killpg(self.session, signal.SIGSTOP)
