@@ -74,6 +74,11 @@ class Watch(Protocol):
         gets a window of its own. Text of kind tool is JSON, and what comes out has to be JSON of the same shape."""
         ...
 
+    def passes(self, channel: Channel, text: str) -> bool:
+        """Whether a text that is told once, whole, passes as it is, with nothing to say about it. False: a window is
+        asked."""
+        ...
+
     def over(self) -> Verdict | None:
         """The answer came to its end; for what only shows on the whole."""
         ...

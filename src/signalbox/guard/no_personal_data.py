@@ -6,12 +6,12 @@ import re
 
 from signalbox.config.schema_guards import NoPersonalData
 from signalbox.core.call import Call
-from signalbox.core.guards import GuardUse
+from signalbox.core.guards import Channel, GuardUse
 from signalbox.detectors import bank, cards, email_addresses, ip_addresses, national_ids, persons, phones
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.input_text import InputText
 from signalbox.guard.spans import Spans
-from signalbox.guard.window import ACTION_OF, TextWatch
+from signalbox.guard.window import ACTION_OF, TextWatch, TextWindow
 
 NAME = "no-personal-data"
 HOLD_CHARS_MAX = 160
@@ -29,6 +29,10 @@ _DETECTORS = (
 _SIGNS = re.compile(r"[0-9@]")
 _SIGN_BYTES = b"0123456789@"
 _TWO_NAMES = re.compile(r"[A-Z][\w'.-]{0,30}+[ \t]{1,3}+[A-Z]", re.ASCII)
+_CAPITALS = bytes(65 if 65 <= char <= 90 else 32 if char in b" \t" else 97 for char in range(256))
+_BLANK_CAPITAL = b" A"
+# A name of _TWO_NAMES with the blanks after it.
+_WORD_CHARS_MAX = 34
 # Numbers in groups, and what stands before the digits of some.
 _NUMBER = re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z")
 _NUMBER_CHARS_MAX = 72
@@ -41,7 +45,17 @@ def _may_hold(text: str) -> bool:
     if not text.isascii():
         return True
     raw = text.encode()
-    return len(raw.translate(None, _SIGN_BYTES)) != len(raw) or _TWO_NAMES.search(text) is not None
+    if len(raw.translate(None, _SIGN_BYTES)) != len(raw):
+        return True
+    # Most capitals begin a sentence: only where one stands behind a blank the words around it are read.
+    marked = raw.translate(_CAPITALS)
+    at = marked.find(_BLANK_CAPITAL)
+    while at > 0:
+        first = max(0, at - _WORD_CHARS_MAX)
+        if marked.rfind(b"A", first, at) >= 0 and _TWO_NAMES.search(text, first, at + 2) is not None:
+            return True
+        at = marked.find(_BLANK_CAPITAL, at + 2)
+    return False
 
 
 def _opens(text: str, begin: int) -> int:
@@ -63,13 +77,41 @@ def _opens(text: str, begin: int) -> int:
     return min(found, number.start()) if number is not None else found
 
 
+class _Watch:
+    """Looks at one answer. What the caller said is asked for only where a text may hold anything."""
+
+    __slots__ = ("_action", "_call", "_spans", "_watch")
+
+    hold_chars_max = HOLD_CHARS_MAX
+
+    def __init__(self, spans: Spans, call: Call, action: str) -> None:
+        self._spans = spans
+        self._call = call
+        self._action = action
+        self._watch: TextWatch | None = None
+
+    def passes(self, channel: Channel, text: str) -> bool:
+        return not _may_hold(text) or self._looking().passes(channel, text)
+
+    def window(self, channel: Channel) -> TextWindow:
+        return self._looking().window(channel)
+
+    def over(self) -> None:
+        return None
+
+    def _looking(self) -> TextWatch:
+        if self._watch is None:
+            self._watch = TextWatch(NAME, self._spans.allowing(InputText(self._call.doc).holds), self._action)
+        return self._watch
+
+
 class _Filter:
     def __init__(self, action: str) -> None:
         self._spans = Spans(_DETECTORS, _may_hold, _opens, HOLD_CHARS_MAX)
         self._action = action
 
-    def watch(self, call: Call) -> TextWatch:
-        return TextWatch(NAME, self._spans.allowing(InputText(call.doc).holds), self._action)
+    def watch(self, call: Call) -> _Watch:
+        return _Watch(self._spans, call, self._action)
 
 
 def make(use: GuardUse, means: Means) -> Guard:

@@ -60,6 +60,9 @@ class _Watch:
     def window(self, channel: Channel) -> _Window:
         return _Window(Overlap(self._index, self._callers), self._action, channel.kind)
 
+    def passes(self, channel: Channel, text: str) -> bool:
+        return False
+
     def over(self) -> None:
         return None
 

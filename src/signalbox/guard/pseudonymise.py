@@ -293,6 +293,9 @@ class _Watch:
     def window(self, channel: Channel) -> _Restoring:
         return _Restoring(self._guarded, channel)
 
+    def passes(self, channel: Channel, text: str) -> bool:
+        return "_" not in text or not self._guarded.memory.get(NAME)
+
     def over(self) -> None:
         return None
 

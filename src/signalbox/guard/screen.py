@@ -10,7 +10,6 @@ from signalbox.core.guards import CUT, FLAG, SKIPPED, Channel, Guarded, Verdict
 from signalbox.guard.contract import Guard, Watch, Window
 from signalbox.guard.json_text import JsonText
 from signalbox.guard.room import GuardSet
-from signalbox.guard.window import TextWindow
 
 # What an answer may have open at once; more is an attack on our memory, and ends it.
 CHANNELS_MAX = 4096
@@ -75,14 +74,18 @@ class Screen:
 
     def whole(self, channel: Channel, text: str) -> str:
         """A text that is told at once."""
-        record = Guarded() if channel in self._told else self._record
-        state = self._begin(channel)
-        if state.json is not None:
-            text = state.json.feed(text)
-            text += state.json.end()
-        for guard, window in state.windows:
+        record = self._record if not self._told or channel not in self._told else Guarded()
+        if channel.kind == "tool" and "\\" in text:
+            json = JsonText()
+            text = json.feed(text) + json.end()
+        for guard, watch in self._watches:
             before = text
             try:
+                if watch.passes(channel, text):
+                    continue
+                window = watch.window(channel)
+                if window is None:
+                    continue
                 text, verdicts = _all_of(window, text)
             except Exception as error:
                 self._failed(guard, error, channel.kind)
@@ -174,9 +177,6 @@ class Screen:
 
 def _all_of(window: Window, text: str) -> tuple[str, Sequence[Verdict]]:
     """What a window lets through of a text of which nothing follows."""
-    if isinstance(window, TextWindow):
-        out, verdict = window.whole(text)
-        return out, (verdict,) if verdict is not None else ()
     out, first = window.feed(text) if text else ("", None)
     if first is not None and first.action == CUT:
         return out, (first,)

@@ -74,6 +74,14 @@ class _Watch:
         self._refused = True
         return Verdict(NAME, "refused", FLAG, "text")
 
+    def passes(self, channel: Channel, text: str) -> bool:
+        if channel.kind != "text":
+            self.spoke = self.spoke or channel.kind == "tool"
+            return channel.kind != "refusal"
+        if not self.spoke and not text.isspace():
+            self.spoke = True
+        return _REFUSES.match(text[:OPENING_CHARS]) is None
+
     def over(self) -> Verdict | None:
         return None if self.spoke else Verdict(NAME, "empty", FLAG, "text")
 

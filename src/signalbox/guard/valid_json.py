@@ -119,6 +119,9 @@ class _Watch:
             return _Whole(self._wanted, tool) if tool in self._wanted.tools else None
         return None
 
+    def passes(self, channel: Channel, text: str) -> bool:
+        return False
+
     def over(self) -> None:
         return None
 

@@ -81,7 +81,7 @@ class FileVault:
                 raise _unusable(error) from None
             try:
                 fcntl.flock(file, fcntl.LOCK_SH)
-                known = self._read(scope, file, key, path, inode, read, entries)
+                known = self._read(scope, file, key or self._cipher(scope), path, inode, read, entries)
             except OSError as error:
                 raise _unusable(error) from None
             finally:
@@ -94,6 +94,7 @@ class FileVault:
         """Adds (token, value) entries; returns all that hold. A value that another process was first with keeps that
         one's token."""
         key, path, inode, read, known = self._of(scope)
+        key = key or self._cipher(scope)
         try:
             os.makedirs(path.rpartition("/")[0], mode=0o700, exist_ok=True)
             file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -133,13 +134,16 @@ class FileVault:
         self._remember(scope, key, path, os.fstat(file), [*known, *new])
 
     def _of(self, scope: bytes) -> tuple[bytes, str, int, int, list[Entry]]:
+        """(key, path, inode, bytes read, entries). The key is empty for what is not known: mostly there is no file."""
         known = self._known.get(scope)
         if known is not None:
             self._known.move_to_end(scope)
             return known
         name = hashlib.blake2b(scope, digest_size=16, key=self._key, person=b"name").hexdigest()
-        key = hashlib.blake2b(scope, digest_size=32, key=self._key, person=b"cipher").digest()
-        return key, f"{self._root}/{name[:2]}/{name[2:]}", -1, 0, []
+        return b"", f"{self._root}/{name[:2]}/{name[2:]}", -1, 0, []
+
+    def _cipher(self, scope: bytes) -> bytes:
+        return hashlib.blake2b(scope, digest_size=32, key=self._key, person=b"cipher").digest()
 
     def _read(
         self, scope: bytes, file: int, key: bytes, path: str, inode: int, read: int, entries: list[Entry]

@@ -67,12 +67,6 @@ class TextWindow:
     def end(self) -> tuple[str, Verdict | None]:
         return self._pass("", last=True)
 
-    def whole(self, text: str) -> tuple[str, Verdict | None]:
-        """A text of which nothing follows: `feed` and `end` in one."""
-        if not (self._before or self.held or self._cut) and self._finder.find(text, 0, True) is None:
-            return text, None
-        return self._pass(text, last=True)
-
     def _pass(self, new: str, *, last: bool) -> tuple[str, Verdict | None]:
         if self._cut or not (new or self.held):
             return "", None
@@ -129,6 +123,9 @@ class TextWatch:
 
     def window(self, channel: Channel) -> TextWindow:
         return TextWindow(self._name, self._finder, self._action, channel)
+
+    def passes(self, channel: Channel, text: str) -> bool:
+        return self._finder.find(text, 0, True) is None
 
     def over(self) -> None:
         return None

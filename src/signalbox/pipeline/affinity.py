@@ -42,21 +42,29 @@ def conversation_scope(call: Call) -> bytes:
     names = named(call)
     parts = [principal.tenant, principal.key_id, *(("name", names[0]) if names else ("text", *_origin(call.doc)))]
     # Lengths first, so that no two lists of parts are one text.
-    whole = f"{','.join([str(len(part)) for part in parts])};{''.join(parts)}"
+    whole = f"{','.join(map(str, map(len, parts)))};{''.join(parts)}"
     return blake2b(whole.encode("utf-8", "surrogatepass"), digest_size=32).digest()
 
 
 def _origin(doc: dict[str, Any]) -> list[str]:
     texts: list[str] = []
     for key in ("system", "instructions", "prompt"):
-        _texts(doc.get(key), texts)
+        if key in doc:
+            _texts(doc[key], texts)
     turns: object = doc.get("messages") or doc.get("input")
     if not isinstance(turns, list):
         _texts(turns, texts)
         return texts
-    for turn in cast("list[object]", turns):
-        _texts(turn, texts)
-        if isinstance(turn, dict) and cast("dict[str, Any]", turn).get("role") == "user":
+    for turn in cast("list[Any]", turns):
+        if turn.__class__ is not dict:
+            _texts(turn, texts)
+            continue
+        said = turn.get("content")
+        if said.__class__ is str and said:
+            texts.append(said)
+        else:
+            _texts(turn, texts)
+        if turn.get("role") == "user":
             break
     return texts
 

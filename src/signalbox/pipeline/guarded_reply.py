@@ -71,10 +71,14 @@ class GuardedReply(PassingReply):
         self._translated = False
         self._begun = False
 
-    def _begin(self) -> None:
+    def _whole_begins(self) -> None:
         assert self._call.guarded is not None
-        self._begun = True
+        self._begun = False
         self._screen = Screen(self._guards, self._call, self._call.guarded)
+
+    def _begin(self) -> None:
+        self._whole_begins()
+        self._begun = True
         self._decoder = SseDecoder()
         # The last event of each channel, to tell the rest of it in the same form.
         self._sources: dict[Channel, dict[str, Any]] = {}
@@ -89,12 +93,12 @@ class GuardedReply(PassingReply):
     # --- core.call.Reply ---
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
-        self._begin()
+        self._whole_begins()
         self._inner.unary(head, self._answer(body), cost_pico)
 
     def error(self, head: AnswerHead, body: bytes) -> None:
         """An upstream's own words may repeat what was asked."""
-        self._begin()
+        self._whole_begins()
         try:
             doc = _decode(body)
         except (msgspec.DecodeError, RecursionError):

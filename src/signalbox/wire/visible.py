@@ -100,7 +100,7 @@ def answer(api: str, doc: dict[str, Any]) -> list[Slot]:
                     _plain(cast("dict[str, Any]", item), choice, part, slots)
             break
     for key, value in doc.items():
-        if key != told or not told:
+        if value.__class__ in _WITH_TEXT and (key != told or not told):
             _member(doc, key, value, 0, 0, slots)
     return slots
 
@@ -111,7 +111,8 @@ def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: lis
         if value.get("logprobs"):
             value["logprobs"] = None
         for key, inner in value.items():
-            if inner.__class__ in _WITH_TEXT:
+            kind = inner.__class__
+            if kind is dict or kind is list or (kind is str and key not in _SILENT):
                 _member(value, key, inner, choice, part, slots)
     else:
         for at, inner in enumerate(value):
@@ -119,6 +120,8 @@ def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: lis
 
 
 _WITH_TEXT = frozenset((str, dict, list))
+# Of what is no text, `name` and `type` may tell of a call.
+_SILENT = _NO_TEXT - {"name", "type"}
 
 
 def _member(holder: Any, key: Any, inner: Any, choice: int, part: int, slots: list[Slot]) -> None:
