@@ -12,7 +12,7 @@ from signalbox.core.guards import GuardUse
 from signalbox.detectors.pattern_safety import UnsafePattern
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.partial import Bounded, bounded
-from signalbox.guard.window import ACTION_OF, Finder, Hit, TextWatch
+from signalbox.guard.window import ACTION_OF, LOOK_BACK_CHARS, Finder, Hit, TextWatch
 
 NAME = "forbidden-text"
 _FEW = 16
@@ -43,6 +43,10 @@ class Strings:
         match = self._pattern.search(low, at)
         return Hit(match.start(), match.end(), "string") if match is not None else None
 
+    def quick(self, text: str, since: int) -> int:
+        new = max(0, since + LOOK_BACK_CHARS - self.hold_chars_max) if since else 0
+        return self.open_from(text, 0) if self.find(text[new:], 0, False) is None else -1
+
     def open_from(self, text: str, at: int) -> int:
         start = max(at, len(text) - self.hold_chars_max)
         tail = folded(text[start:])
@@ -69,6 +73,9 @@ class Patterns:
             if match is not None and (best is None or (match.start(), -match.end()) < (best.start, -best.end)):
                 best = Hit(match.start(), match.end(), name)
         return best
+
+    def quick(self, text: str, since: int) -> int:
+        return -1
 
     def open_from(self, text: str, at: int) -> int:
         start = max(at, len(text) - self.hold_chars_max)
@@ -104,6 +111,9 @@ class _Both:
     def find(self, text: str, at: int, last: bool) -> Hit | None:
         found = [hit for one in (self._strings, self._patterns) if (hit := one.find(text, at, last)) is not None]
         return min(found, key=lambda hit: (hit.start, -hit.end), default=None)
+
+    def quick(self, text: str, since: int) -> int:
+        return -1
 
     def open_from(self, text: str, at: int) -> int:
         return min(self._strings.open_from(text, at), self._patterns.open_from(text, at))

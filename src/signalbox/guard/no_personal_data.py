@@ -77,6 +77,21 @@ def _opens(text: str, begin: int) -> int:
     return min(found, number.start()) if number is not None else found
 
 
+def _opens_plain(text: str) -> int:
+    """The same where there is no number, and no name in words that stand beside each other: mostly the last word."""
+    at = _word(text, len(text))
+    if text[at : at + 1].islower():
+        return at
+    before = text[:at].rstrip(" \t")
+    last = before[_word(before, len(before)) :]
+    return _opens(text, 0) if last.lstrip(_QUOTES)[:1].isupper() else at
+
+
+def _word(text: str, end: int) -> int:
+    """Where the word begins that goes on to `end`."""
+    return max(text.rfind(" ", 0, end), text.rfind("\n", 0, end), text.rfind("\t", 0, end)) + 1
+
+
 class _Watch:
     """Looks at one answer. What the caller said is asked for only where a text may hold anything."""
 
@@ -107,7 +122,7 @@ class _Watch:
 
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._spans = Spans(_DETECTORS, _may_hold, _opens, HOLD_CHARS_MAX)
+        self._spans = Spans(_DETECTORS, _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX)
         self._action = action
 
     def watch(self, call: Call) -> _Watch:

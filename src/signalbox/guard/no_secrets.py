@@ -42,6 +42,10 @@ _BY_START: dict[str, tuple[str, ...]] = {
 }
 _RUN_CHARS = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_./+=-")
 _RUN_CHARS_MAX = 4096
+# The run at the end of a text, and a sign in it after which a key may begin.
+_LAST_RUN = re.compile(r"[A-Za-z0-9]*+([_./+=-][A-Za-z0-9_./+=-]*+)?\Z")
+# As much of what a private key begins with as is no word that is looked for.
+_BLOCK_BEGUN_CHARS = 9
 
 # A value that a name, a flag or an authentication scheme announces.
 _ANNOUNCED = (
@@ -96,6 +100,24 @@ def _opens(text: str, begin: int) -> int:
     return _earlier(_BLOCK, text, begin, found) if "-" in text[begin:] else found
 
 
+def _opens_plain(text: str) -> int:
+    """The same where no word announces anything and the last run of characters is short."""
+    end = len(text)
+    if text[-1] == " ":
+        return end
+    if "-" in text[-_BLOCK_BEGUN_CHARS:]:
+        begun = _BLOCK.search(text, max(0, end - _BLOCK_BEGUN_CHARS))
+        if begun is not None:
+            return min(begun.start(), _run(text, 0))
+    last = _LAST_RUN.search(text, max(0, end - _RUN_CHARS_MIN))
+    if last is None:
+        return end
+    run = last[0]
+    if last[1] is None:
+        return last.start() if _begins(run) else end
+    return _run(text, 0)
+
+
 def _earlier(pattern: re.Pattern[str], text: str, begin: int, found: int) -> int:
     match = pattern.search(text, begin)
     if match is None:
@@ -112,8 +134,7 @@ def _run(text: str, begin: int) -> int:
     start = at
     while start < end:
         if start == at or text[start - 1] in "_-./+=":
-            rest = text[start:]
-            if rest in _BEGUN or any(rest.startswith(one) for one in _BY_START.get(rest[:_SHORTEST], ())):
+            if _begins(text[start:]):
                 return start
         start += 1
     return end
@@ -123,9 +144,14 @@ def _sure(found: Found) -> float:
     return _SHORT_SURE if found.kind == "assigned" and found.end - found.start <= _SHORT_CHARS_MAX else RAISES
 
 
+def _begins(run: str) -> bool:
+    """Whether it is the beginning of a known key, or begins with that of one."""
+    return run in _BEGUN or any(run.startswith(one) for one in _BY_START.get(run[:_SHORTEST], ()))
+
+
 class _Filter:
     def __init__(self, action: str) -> None:
-        spans = Spans([secrets.DETECTOR], _may_hold, _opens, HOLD_CHARS_MAX, sure=_sure)
+        spans = Spans([secrets.DETECTOR], _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX, sure=_sure)
         self._watch = TextWatch(NAME, spans, action)
 
     def watch(self, call: Call) -> TextWatch:

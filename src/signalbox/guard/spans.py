@@ -16,7 +16,7 @@ CONTEXT_CHARS = 160
 class Spans:
     """A finder over detectors. gate: false where there is nothing to find, so that the detectors need not look. opens:
     where in a text (looking no further back than its second argument) what may be the beginning of a finding begins;
-    the length of the text where nothing does. allowed: findings that are none. sure: how sure one has to be."""
+    the length of the text where nothing does. opens_plain: the same for a text that the gate is false for. allowed: findings that are none. sure: how sure one has to be."""
 
     context_chars = CONTEXT_CHARS
 
@@ -25,6 +25,7 @@ class Spans:
         detectors: Sequence[Detector],
         gate: Callable[[str], bool],
         opens: Callable[[str, int], int],
+        opens_plain: Callable[[str], int],
         hold_chars_max: int,
         allowed: Callable[[str], bool] | None = None,
         sure: Callable[[Found], float] | None = None,
@@ -32,6 +33,7 @@ class Spans:
         self._scanner = Scanner(detectors)
         self._gate = gate
         self._opens = opens
+        self._opens_plain = opens_plain
         self.hold_chars_max = hold_chars_max
         self._allowed = allowed
         self._sure = sure
@@ -42,7 +44,7 @@ class Spans:
         other = Spans.__new__(Spans)
         other._scanner, other._gate, other._opens = self._scanner, self._gate, self._opens
         other.hold_chars_max, other._allowed, other._last = self.hold_chars_max, allowed, ("", [])
-        other._sure = self._sure
+        other._sure, other._opens_plain = self._sure, self._opens_plain
         return other
 
     def find(self, text: str, at: int, last: bool) -> Hit | None:
@@ -59,6 +61,9 @@ class Spans:
             if self._allowed is None or not self._allowed(text[one.start : one.end]):
                 return Hit(start, one.end, one.kind or one.detector)
         return None
+
+    def quick(self, text: str, since: int) -> int:
+        return -1 if self._gate(text[since:] if since else text) else self._opens_plain(text)
 
     def open_from(self, text: str, at: int) -> int:
         return max(at, self._opens(text, max(0, len(text) - self.hold_chars_max - CONTEXT_CHARS)))

@@ -31,6 +31,11 @@ class Finder(Protocol):
         """The first match that begins at or after `at`. last: nothing follows this text."""
         ...
 
+    def quick(self, text: str, since: int) -> int:
+        """Where something opens in a text that holds nothing, told by a look at what is new; -1 where that cannot be
+        told so. What is before `since`, LOOK_BACK_CHARS apart from what is new, was told so before."""
+        ...
+
     def open_from(self, text: str, at: int) -> int:
         """Where, at or after `at`, something begins that more text may turn into a match or into another match; the
         length of the text where nothing does."""
@@ -42,13 +47,16 @@ def mark(rule: str) -> str:
     return f"[{rule} removed]"
 
 
+# Whatever makes a finder look at a text, such as a word or a run of letters, is shorter than this.
+LOOK_BACK_CHARS = 48
+
 ACTION_OF = {"flag": FLAG, "redact": REPLACE, "cut": CUT}
 
 
 class TextWindow:
     """One channel. action: of core.guards. After a cut nothing comes out any more."""
 
-    __slots__ = ("_action", "_before", "_cut", "_finder", "_guard", "_in_string", "_json", "_where", "held")
+    __slots__ = ("_action", "_before", "_cut", "_finder", "_guard", "_in_string", "_json", "_plain", "_where", "held")
 
     def __init__(self, guard: str, finder: Finder, action: str, channel: Channel) -> None:
         self._guard = guard
@@ -60,6 +68,8 @@ class TextWindow:
         self._cut = False
         self._json = channel.kind == "tool"
         self._in_string = False
+        # Nothing that was not shown yet, or a little before, holds anything.
+        self._plain = False
 
     def feed(self, text: str) -> tuple[str, Verdict | None]:
         return self._pass(text, last=False)
@@ -73,6 +83,12 @@ class TextWindow:
         finder, before = self._finder, self._before
         text = f"{before}{self.held}{new}"
         at = len(before)
+        if not last:
+            since = len(text) - len(new) - LOOK_BACK_CHARS
+            until = finder.quick(text, since if self._plain and since > 0 else 0)
+            self._plain = until >= 0
+            if until >= 0:
+                return self._shown(text, at, max(at, until, len(text) - finder.hold_chars_max)), None
         out: list[str] = []
         rule, hits = "", 0
         until = len(text) if last else self._open_from(text, at)
@@ -100,6 +116,16 @@ class TextWindow:
         self.held = text[shown:]
         self._before = text[max(0, shown - finder.context_chars) : shown] if finder.context_chars else ""
         return "".join(out), Verdict(self._guard, rule, self._action, self._where, hits) if hits else None
+
+    def _shown(self, text: str, at: int, until: int) -> str:
+        """All up to here is shown, and what follows is held."""
+        self.held = text[until:]
+        chars = self._finder.context_chars
+        self._before = text[max(0, until - chars) : until] if chars else ""
+        said = text[at:until]
+        if self._json:
+            self._in_string = in_string(said, self._in_string)
+        return said
 
     def _mark(self, before: str, hit: Hit) -> str:
         """In JSON a number that is taken out leaves another value."""
