@@ -177,8 +177,10 @@ def taint(rows: list[Row]) -> None:
         screen = Screen(guards[1], call, record)
         screen.whole(Channel("call"), "send_money")
         silent += not screen.cut
-    print(f"\n## After untrusted content\n\n{len(texts)} bare imperatives in tool results: {found} found by words, "
-          f"{silent} tool calls without consent let through")
+    print(
+        f"\n## After untrusted content\n\n{len(texts)} bare imperatives in tool results: {found} found by words, "
+        f"{silent} tool calls without consent let through"
+    )
 
 
 def _guards() -> tuple[Snapshot, GuardSet]:

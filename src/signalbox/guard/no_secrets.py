@@ -133,9 +133,8 @@ def _run(text: str, begin: int) -> int:
         at -= 1
     start = at
     while start < end:
-        if start == at or text[start - 1] in "_-./+=":
-            if _begins(text[start:]):
-                return start
+        if (start == at or text[start - 1] in "_-./+=") and _begins(text[start:]):
+            return start
         start += 1
     return end
 

@@ -14,9 +14,13 @@ CONTEXT_CHARS = 160
 
 
 class Spans:
-    """A finder over detectors. gate: false where there is nothing to find, so that the detectors need not look. opens:
-    where in a text (looking no further back than its second argument) what may be the beginning of a finding begins;
-    the length of the text where nothing does. opens_plain: the same for a text that the gate is false for. allowed: findings that are none. sure: how sure one has to be."""
+    """A finder over detectors.
+
+    gate: false where there is nothing to find, so that the detectors need not look. opens: where in a text (looking no
+    further back than its second argument) what may be the beginning of a finding begins; the length of the text where
+    nothing does. opens_plain: the same for a text that the gate is false for. allowed: findings that are none. sure:
+    how sure one has to be.
+    """
 
     context_chars = CONTEXT_CHARS
 
