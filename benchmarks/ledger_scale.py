@@ -31,13 +31,15 @@ from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store
 from signalbox.store.postgres import PostgresStore
-from signalbox.store.rollups import DAY_MS, HOUR_MS, ROLLUPS, SUMS
+from signalbox.store.cubes import CUBES, DAYS, HOURS, SESSION_DAYS, WHOM_DAYS
+from signalbox.store.names import KINDS, SESSION
+from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
 from signalbox.store.rows import ATTEMPT_COLUMNS, REFUSED_COLUMNS
 from signalbox.store.sql import SqlStore
 from signalbox.telemetry.metrics import Metrics
 
 BATCH = 1000
-DAYS = 30
+DAY_COUNT = 30
 FIRST_DAY = 20_700
 ENVIRONMENTS = ("openai-us", "azure-fra", "dc-fra", "branch")
 LABELS = (("internal",), ("confidential", "personal"), ("restricted", "phi"), ("public",))
@@ -78,7 +80,7 @@ def attempt(number: int, an_hour: int) -> list[Record]:
 
 def fill(store: SqlStore, rows: int) -> float:
     """Rows shipped a second."""
-    an_hour = rows // DAYS // 24
+    an_hour = rows // DAY_COUNT // 24
     mark: ShipMark | None = None
     spent_s = 0.0
     for start in range(0, an_hour, BATCH):
@@ -89,21 +91,20 @@ def fill(store: SqlStore, rows: int) -> float:
         spent_s += time.perf_counter() - began
         mark = after
     for hour in range(1, 24):
-        copy(store, ("attempt_days", "refused", "spend_hours", "spend_session_days"), f"h{hour:02d}", hour * HOUR_MS)
+        hourly = ("attempt_days", "refused", HOURS.table, SESSION_DAYS.table)
+        copy(store, hourly, f"h{hour:02d}", hour * HOUR_MS)
     with store._transaction() as connection:
-        for table in ("spend_days", "spend_user_days"):
-            connection.execute(f"UPDATE {table} SET {', '.join(f'{name} = {name} * 24' for name in SUMS)}")
-        connection.execute("UPDATE label_days SET attempts = attempts * 24")
-    for day in range(1, DAYS):
+        for cube in (DAYS, WHOM_DAYS):
+            connection.execute(f"UPDATE {cube.table} SET {', '.join(f'{name} = {name} * 24' for name in SUMS)}")
+    for day in range(1, DAY_COUNT):
         copy(store, tuple(COLUMNS), f"d{day:02d}", day * DAY_MS)
     return an_hour / spent_s
 
 
 COLUMNS: dict[str, tuple[str, ...]] = {
-    "attempt_days": ATTEMPT_COLUMNS,
+    "attempt_days": (*ATTEMPT_COLUMNS, "summed"),
     "refused": REFUSED_COLUMNS,
-    **{rollup.table: ("time_ms", *rollup.names, *SUMS) for rollup in ROLLUPS},
-    "label_days": ("time_ms", "tenant", "workload", "environment", "deployment", "labels", "attempts"),
+    **{cube.table: ("time_ms", *(kind.column for kind in cube.kinds), *SUMS) for cube in CUBES},
 }
 
 
@@ -115,15 +116,21 @@ def copy(store: SqlStore, tables: tuple[str, ...], mark: str, later_ms: int) -> 
         if isinstance(store, PostgresStore):
             connection.execute("SET LOCAL statement_timeout = 0")
         store._room(connection, {(begin_ms + later_ms) // DAY_MS})
+        others = "NOT LIKE '%-h__'" if span_ms == HOUR_MS else "NOT LIKE '%-d__'"
+        connection.execute(
+            f"INSERT INTO {SESSION.table} (session, last_ms) SELECT session || '-{mark}', last_ms FROM {SESSION.table}"
+            f" WHERE session {others}"
+        )
         for table in tables:
-            changed = {
-                "session": f"session || '-{mark}'",
-                "time_ms": f"time_ms + {later_ms}",
-            }
+            changed = {"session": f"session || '-{mark}'", "time_ms": f"time_ms + {later_ms}"}
             which = f"time_ms < {begin_ms + span_ms}"
-            if table == "spend_session_days" and span_ms == HOUR_MS:
-                changed["time_ms"] = "time_ms"
-                which = "session NOT LIKE '%-h__'"
+            if table == SESSION_DAYS.table:
+                which += f" AND session IN (SELECT id FROM {SESSION.table} WHERE session {others})"
+                changed["time_ms"] = f"time_ms + {later_ms // DAY_MS * DAY_MS}"
+                changed["session"] = (
+                    f"(SELECT other.id FROM {SESSION.table} AS one JOIN {SESSION.table} AS other"
+                    f" ON other.session = one.session || '-{mark}' WHERE one.id = {table}.session)"
+                )
             if table == "attempt_days":
                 changed["attempt_id"] = f"substr(attempt_id, 1, 20) || '{mark}' || substr(attempt_id, 21)"
             names = COLUMNS[table]
@@ -201,7 +208,7 @@ def sizes(store: SqlStore, path: Path, rows: int) -> dict[str, int]:
             assert found is not None
             summed = [
                 connection.execute("SELECT pg_total_relation_size(to_regclass(?))", (one.table,)).fetchone()
-                for one in ROLLUPS
+                for one in (*CUBES, *KINDS)
             ]
         table, indexes = int(found[0]), int(found[1])
         sums = sum(int(one[0]) for one in summed if one is not None)
@@ -209,7 +216,7 @@ def sizes(store: SqlStore, path: Path, rows: int) -> dict[str, int]:
         with sqlite3.connect(path) as database:
             pages = dict(database.execute("SELECT name, SUM(pgsize) FROM dbstat GROUP BY name").fetchall())
         table, indexes = pages["attempt_days"], pages["attempt_days_id"]
-        sums = sum(pages[one.table] for one in ROLLUPS)
+        sums = sum(pages[one.table] for one in (*CUBES, *KINDS))
     return {
         "bytes_a_row": round(table / rows),
         "bytes_of_indexes_a_row": round(indexes / rows),
@@ -222,7 +229,7 @@ def drop_a_day(store: Store) -> dict[str, float]:
     steps: list[float] = []
     while True:
         began = time.perf_counter()
-        more = store.tidy((FIRST_DAY + DAYS) * DAY_MS, Retention(attempts_days=DAYS - 1))
+        more = store.tidy((FIRST_DAY + DAY_COUNT) * DAY_MS, Retention(attempts_days=DAY_COUNT - 1))
         steps.append(time.perf_counter() - began)
         if not more:
             return {"whole_s": round(sum(steps), 3), "longest_step_s": round(max(steps), 4)}
@@ -244,7 +251,7 @@ def measure(name: str, url: str, path: Path, rows: int) -> dict[str, Any]:
         began = time.perf_counter()
         shipped = fill(store, rows)
         filled_s = time.perf_counter() - began
-        now_ms = (FIRST_DAY + DAYS) * DAY_MS - 5 * HOUR_MS - 1234
+        now_ms = (FIRST_DAY + DAY_COUNT) * DAY_MS - 5 * HOUR_MS - 1234
         told = {
             "store": name,
             "rows": store.sum_attempts(AttemptFilter(), None)[0].attempts,

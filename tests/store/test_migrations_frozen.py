@@ -21,6 +21,7 @@ STEPS = [
     ("attempts that have ended, by day; spend by user and session", "a0dc479a40c1cc0d"),
     ("what conversations keep sealed", "a6f660f1bb5110fa"),
     ("captured content, and the keys of whom it is about", "bdfdfd926e0c8d61"),
+    ("sums by numbers of names", "2e83afd5d4754aa2"),
 ]
 
 

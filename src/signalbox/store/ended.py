@@ -10,13 +10,15 @@ from collections.abc import Callable, Iterable, Sequence
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Record, Refused, Settled
-from signalbox.store import label_days, rollups
+from signalbox.store import cubes, rollups
+from signalbox.store.names import Naming
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     INSERT_ENDED,
     INSERT_OPENED,
     INSERT_REFUSED,
+    INSERT_SUMMED,
     OPEN,
     REFUSED_COLUMNS,
     attempt_values,
@@ -59,8 +61,9 @@ class Batch:
                 named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
                 self._refused.append((after.chain, after.seq, place, *named))
 
-    def store(self, connection: Statements, room: Room) -> None:
-        """In the transaction that moves the mark. room: makes room for the days of these numbers."""
+    def store(self, connection: Statements, room: Room, naming: Naming) -> None:
+        """In the transaction that moves the mark. room: makes room for the days of these numbers. naming: of this
+        transaction."""
         times = [*(each.time_ms for each in self._began.values()), *(end.time_ms for _, end in self._ended.values())]
         before = min(times, default=0) - _TOLD_TWICE_MS
         here = _rows_of(connection, [*self._began, *self._ended])
@@ -78,19 +81,16 @@ class Batch:
         ]
         _remove(connection, [attempt_id for attempt_id in self._ended if attempt_id in here and attempt_id not in done])
         connection.executemany(INSERT_OPENED, begun)
-        keep(connection, ended, room)
+        keep(connection, ended, room, naming)
         connection.executemany(INSERT_REFUSED, self._refused)
 
 
-def keep(connection: Statements, rows: Sequence[Row], room: Room, *, late_only: bool = False) -> None:
+def keep(connection: Statements, rows: Sequence[Row], room: Room, naming: Naming) -> None:
     """Puts attempts that have ended into their days, and into what is summed up of them."""
-    if not rows:
-        return
-    room(connection, {_time(row) // DAY_MS for row in rows})
-    connection.executemany(INSERT_ENDED, rows)
-    rollups.add(connection, rows, late_only=late_only)
-    if not late_only:
-        label_days.add(connection, rows)
+    if rows:
+        room(connection, {_time(row) // DAY_MS for row in rows})
+        connection.executemany(INSERT_SUMMED, [(cubes.HERE, *row) for row in rows])
+        cubes.add(connection, rows, naming)
 
 
 def move(connection: Statements, limit: int, room: Room) -> bool:
@@ -99,7 +99,11 @@ def move(connection: Statements, limit: int, room: Room) -> bool:
     rows = connection.execute(sql).fetchall()
     ids = [str(row[0]) for row in rows]
     known = _known(connection, ids, min(map(_time, rows), default=0) - _TOLD_TWICE_MS)
-    keep(connection, [row for row in rows if row[0] not in known], room, late_only=True)
+    fresh = [row for row in rows if row[0] not in known]
+    if fresh:
+        room(connection, {_time(row) // DAY_MS for row in fresh})
+        connection.executemany(INSERT_ENDED, fresh)
+        rollups.add_late(connection, fresh)
     _remove(connection, ids)
     return len(rows) == limit
 

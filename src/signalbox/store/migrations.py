@@ -6,6 +6,8 @@ from signalbox.core.errors import StoreError
 
 # Ends the statement of a table that databases which can do so hold in partitions by day.
 BY_DAY = " BY DAY"
+# Of a key that the database numbers by itself; no number is given twice.
+NUMBERED = " NUMBERED"
 
 # Steps are never edited once released: a change is a new step. The position in this tuple is its number, from 1.
 MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
@@ -304,6 +306,67 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             CREATE TABLE content_keys (subject TEXT NOT NULL PRIMARY KEY, wrapped BLOB, erased_ms
                 INTEGER NOT NULL DEFAULT 0) STRICT, WITHOUT ROWID
             """,
+        ),
+    ),
+    (
+        "sums by numbers of names",
+        (
+            # Where an attempt is summed up: '' in the tables of older versions.
+            "ALTER TABLE attempt_days ADD COLUMN summed TEXT NOT NULL DEFAULT ''",
+            """
+            CREATE TABLE sum_who (id INTEGER PRIMARY KEY NUMBERED, tenant TEXT NOT NULL,
+                team TEXT NOT NULL, key_id TEXT NOT NULL, last_ms INTEGER NOT NULL, UNIQUE
+                (tenant, team, key_id)) STRICT
+            """,
+            """
+            CREATE TABLE sum_what (id INTEGER PRIMARY KEY NUMBERED, workload TEXT NOT NULL,
+                deployment TEXT NOT NULL, environment TEXT NOT NULL, model TEXT NOT NULL,
+                api TEXT NOT NULL, tier TEXT NOT NULL, state TEXT NOT NULL, usage_source
+                TEXT NOT NULL, config TEXT NOT NULL, labels TEXT NOT NULL, last_ms INTEGER
+                NOT NULL, UNIQUE (workload, deployment, environment, model, api, tier,
+                state, usage_source, config, labels)) STRICT
+            """,
+            """
+            CREATE TABLE sum_whom (id INTEGER PRIMARY KEY NUMBERED, end_user TEXT NOT NULL,
+                tag TEXT NOT NULL, last_ms INTEGER NOT NULL, UNIQUE (end_user, tag)) STRICT
+            """,
+            """
+            CREATE TABLE sum_session (id INTEGER PRIMARY KEY NUMBERED, session TEXT NOT
+                NULL, last_ms INTEGER NOT NULL, UNIQUE (session)) STRICT
+            """,
+            """
+            CREATE TABLE sum_hours (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+                cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                who INT NOT NULL, what INT NOT NULL, whom INT NOT NULL, attempts INT NOT
+                NULL, unpriced INT NOT NULL, PRIMARY KEY (time_ms, who, what, whom)) STRICT,
+                WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE sum_days (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+                cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                who INT NOT NULL, what INT NOT NULL, attempts INT NOT NULL, unpriced INT NOT
+                NULL, PRIMARY KEY (time_ms, who, what)) STRICT, WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE sum_whom_days (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT
+                NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                whom INT NOT NULL, who INT NOT NULL, what INT NOT NULL, attempts INT NOT
+                NULL, unpriced INT NOT NULL, PRIMARY KEY (time_ms, whom, who, what)) STRICT,
+                WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE sum_session_days (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT
+                NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                session INTEGER NOT NULL, who INT NOT NULL, what INT NOT NULL, attempts INT
+                NOT NULL, unpriced INT NOT NULL, PRIMARY KEY (time_ms, session, who, what))
+                STRICT, WITHOUT ROWID
+            """,
+            "CREATE INDEX sum_whom_last ON sum_whom (last_ms)",
+            "CREATE INDEX sum_session_last ON sum_session (last_ms)",
         ),
     ),
 )

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
 from signalbox.core.errors import StoreError
-from signalbox.store.migrations import BY_DAY, pending
+from signalbox.store.migrations import BY_DAY, NUMBERED, pending
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.sql import SqlStore
 from signalbox.store.statements import Found, Statements
@@ -33,6 +33,7 @@ _WORDS = (
     (r"\bTEXT\b", 'TEXT COLLATE "C"'),
     (r"\)\s*STRICT\b(\s*,\s*WITHOUT ROWID)?|\)\s*WITHOUT ROWID\b(\s*,\s*STRICT)?", ")"),
     (rf"{BY_DAY}\b", " PARTITION BY RANGE (time_ms)"),
+    (rf"{NUMBERED}\b", " GENERATED ALWAYS AS IDENTITY"),
 )
 _DAYS = "attempt_days"
 
@@ -53,6 +54,7 @@ class PostgresStore(SqlStore):
             ) from None
         self._driver = psycopg
         self._url = url
+        super().__init__()
         self._local = threading.local()
         self._connections: set[psycopg.Connection[tuple[Any, ...]]] = set()
         self._turn = threading.Lock()

@@ -1,13 +1,14 @@
-"""Spend by hour, day, user and session: what sums are read from, so that no question about money walks every attempt.
+"""Spend by hour, day, user and session as versions before 16 summed it up, and go on doing beside this one.
 
-An attempt is added in the transaction that stores its end, and only by the one that made it the end: rollups and
-attempts never disagree. They stay when the attempts themselves are past their retention.
+This version reads these tables, together with its own (store/cubes.py). It adds to them only what a version before 13
+has ended and `move` takes into its day. Attempts that are counted here are those that are marked as summed up nowhere
+else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from signalbox.core.ports import HOUR, AttemptFilter
 from signalbox.store.rows import OPEN, names_of
@@ -77,26 +78,38 @@ def pieces(where: AttemptFilter, dimensions: Iterable[str]) -> list[Piece]:
     for one in fit:
         best.setdefault(one.span_ms, one)
     spans = sorted(best.values(), key=lambda one: -one.span_ms)
-    return list(_split(where.since_ms, where.until_ms, spans))
+    return [Piece(*one) for one in split(where.since_ms, where.until_ms, spans)]
 
 
-def _split(since: int | None, until: int | None, spans: Sequence[Rollup]) -> Iterable[Piece]:
+class Spanning(Protocol):
+    @property
+    def span_ms(self) -> int: ...
+
+
+S = TypeVar("S", bound=Spanning)
+
+
+def split(
+    since: int | None, until: int | None, spans: Sequence[S]
+) -> Iterator[tuple[S | None, int | None, int | None]]:
+    """A time in parts, each with the table of the widest span that fits into it, None for what is narrower than all.
+    spans: the widest first."""
     if since is not None and until is not None and since >= until:
         return
     if not spans:
-        yield Piece(None, since, until)
+        yield None, since, until
         return
     widest, narrower = spans[0], spans[1:]
     first = None if since is None else -(-since // widest.span_ms) * widest.span_ms
     last = None if until is None else until // widest.span_ms * widest.span_ms
     if first is not None and last is not None and first >= last:
-        yield from _split(since, until, narrower)
+        yield from split(since, until, narrower)
         return
     if since is not None and first != since:
-        yield from _split(since, first, narrower)
-    yield Piece(widest, first, last)
+        yield from split(since, first, narrower)
+    yield widest, first, last
     if until is not None and last != until:
-        yield from _split(last, until, narrower)
+        yield from split(last, until, narrower)
 
 
 # --- writing
@@ -112,19 +125,20 @@ def _onto(rollup: Rollup) -> str:
     )
 
 
-_ONTO = {rollup: _onto(rollup) for rollup in sorted(ROLLUPS)}
+_ONTO = {rollup: _onto(rollup) for rollup in sorted(ROLLUPS) if rollup.late}
 _TALLIES = {
-    rollup: Tally(tuple("tags" if name == "tag" else name for name in rollup.names)) for rollup in sorted(ROLLUPS)
+    rollup: Tally(tuple("tags" if name == "tag" else name for name in rollup.names))
+    for rollup in sorted(ROLLUPS)
+    if rollup.late
 }
 
 
-def add(connection: Statements, rows: Sequence[Sequence[object]], *, late_only: bool = False) -> None:
-    """Adds attempts that have just got their end, each in the order of ATTEMPT_COLUMNS. late_only: those that a version
-    before 13 has added to the others when they ended."""
+def add_late(connection: Statements, rows: Sequence[Sequence[object]]) -> None:
+    """Adds attempts that a version before 13 has added to the other tables when they ended, each in the order of
+    ATTEMPT_COLUMNS."""
     for rollup, onto in _ONTO.items():
-        if rollup.late or not late_only:
-            sums = _TALLIES[rollup].of(rows, rollup.span_ms)
-            connection.executemany(onto, _with_tag(rollup, sums) if "tag" in rollup.names else sums)
+        sums = _TALLIES[rollup].of(rows, rollup.span_ms)
+        connection.executemany(onto, _with_tag(rollup, sums) if "tag" in rollup.names else sums)
 
 
 def _with_tag(rollup: Rollup, sums: Iterable[tuple[object, ...]]) -> list[tuple[object, ...]]:
@@ -161,7 +175,7 @@ def arm(
     parameters: list[object] = []
 
     def select(source: str, named: Sequence[str], sums: Iterable[str], more: str = "") -> None:
-        which = " AND ".join([*conditions, *bounds, *([more] if more else [])])
+        which = " AND ".join([*([more] if more else []), *conditions, *bounds])
         columns = [f"{expression} AS g{place}" for place, expression in enumerate(named)]
         columns += [f"{total} AS {name}" for name, total in zip(SUMS, sums, strict=True)]
         grouped = f" GROUP BY {', '.join(f'g{place}' for place in range(len(named)))}"
@@ -170,7 +184,7 @@ def arm(
 
     raw = [one for one, _ in groups]
     if rollup is None:
-        select("attempt_days", raw, SUMS.values())
+        select("attempt_days", raw, SUMS.values(), f"summed = '' AND {_any_hour(piece)}")
     else:
         select(rollup.table, [other for _, other in groups], [f"SUM({name})" for name in SUMS])
     # What has not ended, and what a version before 13 ended and nobody has moved yet.
@@ -179,3 +193,13 @@ def arm(
         state = "" if include_open and late else f"state {'=' if include_open else '<>'} '{OPEN}'"
         select("attempts", raw, SUMS.values(), state)
     return selects, parameters
+
+
+def _any_hour(piece: Piece) -> str:
+    """Whether an older version has summed up anything of that time. Asked once: where none has, no attempt is read."""
+    bounds = "".join(
+        f" AND time_ms {sign} {at // HOUR_MS * HOUR_MS:d}"
+        for sign, at in ((">=", piece.since_ms), ("<=", piece.until_ms))
+        if at is not None
+    )
+    return f"EXISTS (SELECT 1 FROM spend_hours WHERE 1 = 1{bounds})"  # noqa: S608

@@ -35,6 +35,9 @@ INSERT_OPENED = (
     " ON CONFLICT (attempt_id) DO NOTHING"
 )
 INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+INSERT_SUMMED = (
+    f"INSERT INTO attempt_days (summed, {', '.join(ATTEMPT_COLUMNS)}) VALUES (?, {_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+)
 INSERT_REFUSED = (
     f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
     f" VALUES ({_marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"

@@ -27,7 +27,8 @@ from signalbox.core.ports import (
     VirtualKey,
 )
 from signalbox.core.records import Record, Refused
-from signalbox.store import budget_rows, contents, ended, label_days, map_rows, pages, rollups
+from signalbox.store import budget_rows, contents, cubes, ended, label_days, map_rows, names, pages, rollups
+from signalbox.store.names import Naming, Numbers
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
@@ -61,6 +62,9 @@ class SqlStore(ABC):
     has_label: ClassVar[str]
     day: ClassVar[str]
     tag: ClassVar[str]
+
+    def __init__(self) -> None:
+        self._numbers = Numbers()
 
     @abstractmethod
     def _guard(self) -> contextlib.AbstractContextManager[None]:
@@ -109,17 +113,19 @@ class SqlStore(ABC):
 
     def ship(self, before: ShipMark | None, after: ShipMark, records: Sequence[Record]) -> bool:
         batch = ended.Batch(after, records)
+        naming = Naming(self._numbers)
         with self._transaction() as connection:
             self._lock(connection, f"ship {after.chain}")
             if _mark(connection, after.chain) != before:
                 return False
-            batch.store(connection, self._room)
+            batch.store(connection, self._room, naming)
             connection.execute(
                 "INSERT INTO shipped (chain, segment, byte_offset, seq, hash) VALUES (?, ?, ?, ?, ?)"
                 " ON CONFLICT (chain) DO UPDATE SET segment = excluded.segment,"
                 " byte_offset = excluded.byte_offset, seq = excluded.seq, hash = excluded.hash",
                 (after.chain, after.segment, after.offset, after.seq, after.hash),
             )
+        naming.keep()
         return True
 
     def attempts(self, where: AttemptFilter) -> Iterator[AttemptRow]:
@@ -146,6 +152,15 @@ class SqlStore(ABC):
     def _sums(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[tuple[Any, ...]]:
         """Rows of groups and SUMS, in the order of the groups. All in one statement: an attempt that ends or is moved
         meanwhile is counted once."""
+        sql, parameters = self._summing(where, dimensions)
+        if not sql:
+            return []
+        with self._guard():
+            groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
+            return self._connection().execute(f"{sql} ORDER BY {groups}", parameters).fetchall()
+
+    def _summing(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[str, list[object]]:
+        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is."""
         named = [self._expressions(name) for name in dimensions] or [("''", "''")]
         narrowed, values = conditions(where, self.has_label)
         include_open = where.include_open or where.state == OPEN
@@ -155,14 +170,21 @@ class SqlStore(ABC):
             more = rollups.arm(piece, named, narrowed, values, include_open=include_open)
             selects += more[0]
             parameters += more[1]
+        asked = cubes.Asked(where, tuple(dimensions), tuple(raw for raw, _ in named), self.day, self.has_label)
+        for piece in cubes.pieces(where, dimensions):
+            more = cubes.arms(piece, asked)
+            selects += more[0]
+            parameters += more[1]
         if not selects:
-            return []
+            return "", []
         groups = ", ".join(f"g{place}" for place in range(len(named)))
-        totals = ", ".join(f"SUM({name})" for name in rollups.SUMS)
+        totals = ", ".join(f"SUM({name}) AS {name}" for name in rollups.SUMS)
         source = " UNION ALL ".join(selects)
-        sql = f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} ORDER BY {groups}"  # noqa: S608
-        with self._guard():
-            return self._connection().execute(sql, parameters).fetchall()
+        # Where nobody is left after those who are named, there is no group of nobody.
+        return (
+            f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} HAVING SUM(attempts) > 0",  # noqa: S608
+            parameters,
+        )
 
     def _expressions(self, dimension: str) -> tuple[str, str]:
         """What a dimension is in SQL, over attempts and over rollups, where it is not the column of its own name."""
@@ -174,7 +196,7 @@ class SqlStore(ABC):
 
     def sum_labels(self, where: AttemptFilter) -> list[LabelSum]:
         with self._guard():
-            return label_days.sums(self._connection(), where)
+            return label_days.sums(self._connection(), where, self.has_label)
 
     def attempts_page(self, where: AttemptFilter, before: Mark | None, limit: int) -> AttemptPage:
         with self._guard():
@@ -214,6 +236,8 @@ class SqlStore(ABC):
             with self._transaction() as connection:
                 before_ms = (today - retention.sums_days) * DAY_MS
                 more |= rollups.forget(connection, before_ms)
+                more |= cubes.forget(connection, before_ms)
+                more |= names.forget(connection, before_ms)
                 label_days.forget(connection, before_ms)
         return more
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from signalbox.core.errors import StoreError
-from signalbox.store.migrations import BY_DAY, MIGRATIONS, pending
+from signalbox.store.migrations import BY_DAY, MIGRATIONS, NUMBERED, pending
 from signalbox.store.sql import SqlStore
 from signalbox.store.statements import Statements
 
@@ -33,6 +33,7 @@ class SqliteStore(SqlStore):
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        super().__init__()
         self._local = threading.local()
         self._connections: list[sqlite3.Connection] = []
         self._turn = threading.Lock()
@@ -193,7 +194,7 @@ def _migrate(connection: sqlite3.Connection) -> None:
         )
         for number, name, statements in steps:
             for statement in statements:
-                connection.execute(statement.replace(BY_DAY, ""))
+                connection.execute(statement.replace(BY_DAY, "").replace(NUMBERED, " AUTOINCREMENT"))
             row = (number, name, time.time_ns() // 1_000_000)
             connection.execute("INSERT INTO migrations (number, name, time_ms) VALUES (?, ?, ?)", row)
             connection.execute(f"PRAGMA user_version = {number:d}")

@@ -1,0 +1,278 @@
+"""Spend by hour, day, person and session: what sums are read from, so that no question about money walks every attempt.
+
+An attempt is added in the transaction that stores its end, and only by the one that made it the end: sums and attempts
+never disagree. They stay when the attempts themselves are past their retention. Rows hold the numbers of names
+(store/names.py), not the names. What versions before 16 summed up stands in tables of its own (store/rollups.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from operator import itemgetter
+from typing import NamedTuple
+
+from signalbox.core.ports import HOUR, AttemptFilter
+from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind, Named, Naming
+from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, split
+from signalbox.store.rows import ATTEMPT_COLUMNS, conditions, names_of
+from signalbox.store.statements import Statements
+from signalbox.store.tally import MICRO
+
+# How attempts are marked that are summed up here.
+HERE = "cubes"
+
+
+class Cube(NamedTuple):
+    """One table. span_ms: what one of its rows holds. kinds: by what, besides the time. only: of which kind it holds
+    only those attempts that name somebody; the others are what the days of everybody hold besides."""
+
+    table: str
+    span_ms: int
+    kinds: tuple[Kind, ...]
+    only: Kind | None = None
+
+
+HOURS = Cube("sum_hours", HOUR_MS, (WHO, WHAT, WHOM))
+DAYS = Cube("sum_days", DAY_MS, (WHO, WHAT))
+WHOM_DAYS = Cube("sum_whom_days", DAY_MS, (WHOM, WHO, WHAT), WHOM)
+SESSION_DAYS = Cube("sum_session_days", DAY_MS, (SESSION, WHO, WHAT), SESSION)
+CUBES = (HOURS, DAYS, WHOM_DAYS, SESSION_DAYS)
+
+# What a dimension is called in the tables, where it is not its own name.
+_COLUMN_OF = {"config_version": "config", "user": "end_user"}
+_KIND_OF = {name: kind for kind in (WHO, WHAT, WHOM, SESSION) for name in kind.names}
+_OF_TIME = frozenset({"day", HOUR})
+
+
+# --- writing
+
+_named_who = itemgetter(*(ATTEMPT_COLUMNS.index(name) for name in WHO.names))
+_named_what = itemgetter(*(ATTEMPT_COLUMNS.index(name) for name in WHAT.names))
+_rest = itemgetter(
+    *(
+        ATTEMPT_COLUMNS.index(name)
+        for name in ("time_ms", "end_user", "tags", "session", "tokens_in", "audio_in", "cache_read", "cache_write_5m",
+                     "cache_write_1h", "tokens_out", "reasoning", "audio_out", "cost_pico")
+    )
+)  # fmt: skip
+# Hour, who, what, whom, session; what was summed: attempts, input, read, written, output, unpriced, pico-dollars.
+_Place = tuple[int, Named, Named, Named, str]
+_NO_TAGS = "[]"
+_NOBODY_NAMED: Named = ("", "")
+
+
+def _onto(cube: Cube) -> str:
+    columns = ("time_ms", *(kind.column for kind in cube.kinds))
+    more = ", ".join(f"{name} = {cube.table}.{name} + excluded.{name}" for name in SUMS)
+    marks = ", ".join("?" * (len(columns) + len(SUMS)))
+    return (
+        f"INSERT INTO {cube.table} ({', '.join((*columns, *SUMS))}) VALUES ({marks})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(columns)}) DO UPDATE SET {more}"
+    )
+
+
+_ONTO = {cube: _onto(cube) for cube in CUBES}
+
+
+def add(connection: Statements, rows: Sequence[Sequence[object]], naming: Naming) -> None:
+    """Adds attempts that have just got their end, each in the order of ATTEMPT_COLUMNS."""
+    places = _summed(rows)
+    who: dict[Named, int] = {}
+    what: dict[Named, int] = {}
+    whom: dict[Named, int] = {}
+    session: dict[Named, int] = {}
+    for hour_ms, one, other, third, fourth in places:
+        day_ms = hour_ms // DAY_MS * DAY_MS
+        if who.get(one, -1) < day_ms:
+            who[one] = day_ms
+        if what.get(other, -1) < day_ms:
+            what[other] = day_ms
+        if third != _NOBODY_NAMED and whom.get(third, -1) < day_ms:
+            whom[third] = day_ms
+        if fourth and session.get((fourth,), -1) < day_ms:
+            session[fourth,] = day_ms
+    whos, whats = naming.of(connection, WHO, who), naming.of(connection, WHAT, what)
+    whoms, sessions = naming.of(connection, WHOM, whom), naming.of(connection, SESSION, session)
+    whoms[_NOBODY_NAMED] = NOBODY
+    cells: dict[Cube, dict[tuple[int, ...], list[int]]] = {cube: {} for cube in CUBES}
+    hours, days, whom_days, session_days = (cells[cube] for cube in CUBES)
+    for (hour_ms, one, other, third, fourth), sums in places.items():
+        by, of, person = whos[one], whats[other], whoms[third]
+        day_ms = hour_ms // DAY_MS * DAY_MS
+        _onto_cell(hours, (hour_ms, by, of, person), sums)
+        _onto_cell(days, (day_ms, by, of), sums)
+        if person:
+            _onto_cell(whom_days, (day_ms, person, by, of), sums)
+        if fourth:
+            _onto_cell(session_days, (day_ms, sessions[fourth,], by, of), sums)
+    for cube, cell in cells.items():
+        # In order, so that two processes that add to the same rows do so in one order.
+        rows_of = sorted((*key, *sums[:5], *divmod(sums[6], MICRO), sums[5]) for key, sums in cell.items())
+        connection.executemany(_ONTO[cube], rows_of)
+
+
+def _summed(rows: Sequence[Sequence[object]]) -> dict[_Place, list[int]]:
+    places: dict[_Place, list[int]] = {}
+    for row in rows:
+        (time_ms, user, tags, session, tokens_in, audio_in, read, write_5m, write_1h, tokens_out, reasoning, audio_out,
+         cost) = _rest(row)  # fmt: skip
+        whom = _NOBODY_NAMED
+        if user or tags != _NO_TAGS:
+            whom = (user, "" if tags == _NO_TAGS else (names_of(tags) or ("",))[0])
+        key = (time_ms // HOUR_MS * HOUR_MS, _named_who(row), _named_what(row), whom, session)
+        sums = places.get(key)
+        if sums is None:
+            sums = places[key] = [0] * 7
+        sums[0] += 1
+        sums[1] += tokens_in + audio_in
+        sums[2] += read
+        sums[3] += write_5m + write_1h
+        sums[4] += tokens_out + reasoning + audio_out
+        if cost is None:
+            sums[5] += 1
+        else:
+            sums[6] += cost
+    return places
+
+
+def _onto_cell(cells: dict[tuple[int, ...], list[int]], key: tuple[int, ...], sums: list[int]) -> None:
+    cell = cells.get(key)
+    if cell is None:
+        cells[key] = sums.copy()
+    else:
+        for place, value in enumerate(sums):
+            cell[place] += value
+
+
+def forget(connection: Statements, before_ms: int) -> bool:
+    """Drops the oldest span of each table that ended before; True when there was one."""
+    dropped = False
+    for cube in CUBES:
+        row = connection.execute(f"SELECT MIN(time_ms) FROM {cube.table}").fetchone()  # noqa: S608
+        if row is not None and row[0] is not None and int(row[0]) + cube.span_ms <= before_ms:
+            connection.execute(f"DELETE FROM {cube.table} WHERE time_ms = ?", (int(row[0]),))  # noqa: S608
+            dropped = True
+    return dropped
+
+
+# --- reading
+
+
+class Piece(NamedTuple):
+    """A part of the time that is asked about, and where to read it. cube: None for the attempts themselves."""
+
+    cube: Cube | None
+    since_ms: int | None
+    until_ms: int | None
+
+
+class Asked(NamedTuple):
+    """What is asked. raw: each dimension as an expression over attempts. has_label: as in SqlStore."""
+
+    where: AttemptFilter
+    dimensions: tuple[str, ...]
+    raw: tuple[str, ...]
+    day: str
+    has_label: str
+
+
+def pieces(where: AttemptFilter, dimensions: Iterable[str]) -> list[Piece]:
+    """The least to read for a question: whole days and hours from sums, the rest from attempts. They cover the time
+    that is asked about once."""
+    wanted = {_KIND_OF[_COLUMN_OF.get(name, name)] for name in dimensions if name not in _OF_TIME}
+    fit: list[Cube] = []
+    if not (WHOM in wanted and SESSION in wanted):
+        if HOUR not in dimensions:
+            fit.append(SESSION_DAYS if SESSION in wanted else WHOM_DAYS if WHOM in wanted else DAYS)
+        if SESSION not in wanted:
+            fit.append(HOURS)
+    return [Piece(*one) for one in split(where.since_ms, where.until_ms, fit)]
+
+
+def arms(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
+    """The SELECTs that give a piece, g0 to gN and SUMS, with their parameters."""
+    cube = piece.cube
+    if cube is None:
+        return _of_attempts(piece, asked)
+    signed = [(cube, "", None)]
+    if cube.only is not None:
+        # Who names nobody is everybody without those who name somebody.
+        signed += [(DAYS, "", cube.only), (cube, "-", cube.only)]
+    selects: list[str] = []
+    parameters: list[object] = []
+    for one, sign, nobody in signed:
+        select, values = _of_cube(one, piece, asked, sign, nobody)
+        selects.append(select)
+        parameters += values
+    return selects, parameters
+
+
+def _of_attempts(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
+    which, values = conditions(asked.where, asked.has_label)
+    bounds, times = _bounds(piece)
+    named = [f"{expression} AS g{place}" for place, expression in enumerate(asked.raw)]
+    totals = [f"{total} AS {name}" for name, total in SUMS.items()]
+    condition = " AND ".join([f"summed = '{HERE}'", *which, *bounds])
+    groups = ", ".join(f"g{place}" for place in range(len(named)))
+    sql = f"SELECT {', '.join((*named, *totals))} FROM attempt_days WHERE {condition} GROUP BY {groups}"  # noqa: S608
+    return [sql], [*values, *times]
+
+
+def _of_cube(cube: Cube, piece: Piece, asked: Asked, sign: str, nobody: Kind | None) -> tuple[str, list[object]]:
+    """nobody: the kind whose names are left empty."""
+    expressions, kinds, of_time = _named(asked, nobody)
+    keys = [*(["time_ms"] if of_time else []), *(kind.column for kind in kinds)]
+    bounds, values = _bounds(piece)
+    narrowed, more = narrowing(asked.where, asked.has_label)
+    which = " AND ".join([*bounds, *narrowed])
+    totals = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
+    grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
+    summed = f"SELECT {', '.join([*keys, totals])} FROM {cube.table}{f' WHERE {which}' if which else ''}{grouped}"  # noqa: S608
+    columns = [f"{expression} AS g{place}" for place, expression in enumerate(expressions)]
+    columns += [f"{sign}{name} AS {name}" for name in SUMS]
+    joined = "".join(f" LEFT JOIN {kind.table} ON {kind.table}.id = summed.{kind.column}" for kind in kinds)
+    return f"SELECT {', '.join(columns)} FROM ({summed}) AS summed{joined}", [*values, *more]  # noqa: S608
+
+
+def _named(asked: Asked, nobody: Kind | None) -> tuple[list[str], list[Kind], bool]:
+    """Each dimension as an expression, of which kinds they are, and whether the time is among them."""
+    expressions: list[str] = []
+    kinds: list[Kind] = []
+    of_time = False
+    for dimension in asked.dimensions or ("",):
+        kind = _KIND_OF.get(_COLUMN_OF.get(dimension, dimension))
+        if dimension in _OF_TIME:
+            of_time = True
+            expressions.append(asked.day if dimension == "day" else HOUR_SQL)
+        elif kind is None or kind == nobody:
+            expressions.append("''")
+        else:
+            # A name that was forgotten before its sums is nobody's: no sum is ever lost with it.
+            expressions.append(f"COALESCE({kind.table}.{_COLUMN_OF.get(dimension, dimension)}, '')")
+            if kind not in kinds:
+                kinds.append(kind)
+    return expressions, kinds, of_time
+
+
+def narrowing(where: AttemptFilter, has_label: str) -> tuple[list[str], list[object]]:
+    """What rows of any cube must be, time apart, and the parameters."""
+    of_who = AttemptFilter(tenant=where.tenant, team=where.team, key_id=where.key_id, key_ids=where.key_ids)
+    of_what = AttemptFilter(
+        workload=where.workload, deployment=where.deployment, environment=where.environment, label=where.label,
+        state=where.state,
+    )  # fmt: skip
+    found: list[str] = []
+    values: list[object] = []
+    for kind, part in ((WHO, of_who), (WHAT, of_what)):
+        which, more = conditions(part, has_label)
+        if which:
+            found.append(f"{kind.column} IN (SELECT id FROM {kind.table} WHERE {' AND '.join(which)})")  # noqa: S608
+            values += more
+    return found, values
+
+
+def _bounds(piece: Piece) -> tuple[list[str], list[object]]:
+    found = [
+        (f"time_ms {sign} ?", at) for sign, at in ((">=", piece.since_ms), ("<", piece.until_ms)) if at is not None
+    ]
+    return [condition for condition, _ in found], [at for _, at in found]
