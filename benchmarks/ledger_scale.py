@@ -30,9 +30,9 @@ from signalbox.core.ports import DIMENSIONS, AttemptFilter, Mark, Retention, Shi
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store
-from signalbox.store.postgres import PostgresStore
 from signalbox.store.cubes import CUBES, DAYS, HOURS, SESSION_DAYS, WHOM_DAYS
 from signalbox.store.names import KINDS, SESSION
+from signalbox.store.postgres import PostgresStore
 from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
 from signalbox.store.rows import ATTEMPT_COLUMNS, REFUSED_COLUMNS
 from signalbox.store.sql import SqlStore
@@ -46,7 +46,7 @@ LABELS = (("internal",), ("confidential", "personal"), ("restricted", "phi"), ("
 RUNS = 3
 USERS, CALLS_A_SESSION, TAGS = 2000, 20, 12
 # After so many attempts keys, workloads and deployments come together in the same way.
-KINDS = 600
+COMBINATIONS = 600
 
 
 def attempt(number: int, an_hour: int) -> list[Record]:
@@ -59,7 +59,7 @@ def attempt(number: int, an_hour: int) -> list[Record]:
         key_id=f"k{number % 200:011d}", workload=f"workload-{number % 40}", deployment=f"model-{number % 8}",
         environment=ENVIRONMENTS[number % 4], model="gpt-5-mini-2025-08-07", api="chat", labels=labels,
         reason="fixed", config="c0ffee12", user=f"user-{number % USERS:05d}",
-        session=f"session-{number // (KINDS * CALLS_A_SESSION):04x}-{number % KINDS:04x}",
+        session=f"session-{number // (COMBINATIONS * CALLS_A_SESSION):04x}-{number % COMBINATIONS:04x}",
         tags=(f"project-{number % TAGS}",),
     )  # fmt: skip
     usage = Usage(tokens_in=800 + number % 500, cache_read=1024, tokens_out=100 + number % 90, reasoning=64)
