@@ -11,6 +11,8 @@ from typing import Any
 SHORT_BYTES = 96
 # Beyond this many words (an operator's own dictionary) compiling takes seconds, a set takes any number.
 WORDS_MAX = 8192
+# The same for those beyond latin-1, which are patterns and take longer.
+WIDE_WORDS_MAX = 1024
 
 
 class Lexicon:
@@ -50,15 +52,66 @@ class Lexicon:
         return self._words.intersection(padded.split()), None
 
     def _told(self, seen: list[int]) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        answers, border = self._answers, len(self._words)
         if not seen:
             return _NONE, _NONE
-        if not self.pieces:
+        answers, border = self._answers, len(self._words)
+        if max(seen) < border:
             return frozenset([answers[at] for at in seen]), _NONE
         return (
             frozenset([answers[at] for at in seen if at < border]),
             frozenset([answers[at] for at in seen if at >= border]),
         )
+
+
+class WideLexicon:
+    """Lower-case words beyond latin-1, and whether any of them can occur in a text: the engine rules most texts out;
+    without it every text may."""
+
+    __slots__ = ("_database", "words")
+
+    def __init__(self, words: Iterable[str]) -> None:
+        self.words = frozenset(words)
+        self._database: Any = None
+
+    def ready(self) -> None:
+        if self._database is None:
+            fits = 0 < len(self.words) <= WIDE_WORDS_MAX
+            patterns = [_any_case(word) for word in sorted(self.words)] if fits and _engine is not None else []
+            self._database = _compiled(patterns, literal=False) if patterns else False
+
+    def may_occur(self, utf8: bytes) -> bool:
+        """False where no word can be among those of the text, in whatever case."""
+        if self._database is None:
+            self.ready()
+        if not self._database:
+            return bool(self.words)
+        seen: list[int] = []
+        try:
+            self._database.scan(utf8, _note, 0, seen)
+        except _BUSY:
+            return True
+        return bool(seen)
+
+
+# Characters whose small form is, or begins with, another one.
+_CAPITALS: dict[str, set[str]] = {}
+
+
+def _any_case(word: str) -> bytes:
+    """A pattern over UTF-8 for a word in any case. The engine's own idea of case needs valid UTF-8, which the text of a
+    call need not be."""
+    if not _CAPITALS:
+        for start, end in ((0x41, 0x3000), (0xA640, 0xAC00), (0xFF21, 0xFF3B), (0x10400, 0x10600), (0x1E900, 0x1E944)):
+            for char in map(chr, range(start, end)):
+                for small in char.lower():
+                    if small != char:
+                        _CAPITALS.setdefault(small, set()).add(char)
+        _CAPITALS.setdefault("\u03c2", set()).add("\u03a3")  # at the end of a word only
+    parts: list[bytes] = []
+    for char in word:
+        forms = sorted({char, *_CAPITALS.get(char, ())})
+        parts.append(b"(?:%b)" % b"|".join(b"".join(b"\\x%02x" % byte for byte in form.encode()) for form in forms))
+    return b"".join(parts)
 
 
 _NONE: frozenset[bytes] = frozenset()
@@ -83,8 +136,8 @@ def engine() -> str:
     return "split" if _engine is None else "hyperscan"
 
 
-def _compiled(patterns: list[bytes]) -> Any:
-    """A database of literals that are each reported once; False where there is no engine or no fitting processor."""
+def _compiled(patterns: list[bytes], *, literal: bool = True) -> Any:
+    """A database of patterns that are each reported once; False where there is no engine or no fitting processor."""
     if _engine is None:
         return False
     try:
@@ -94,7 +147,7 @@ def _compiled(patterns: list[bytes]) -> Any:
             ids=list(range(len(patterns))),
             elements=len(patterns),
             flags=_engine.HS_FLAG_SINGLEMATCH,
-            literal=True,
+            literal=literal,
         )
     except _engine.HyperscanError:
         return False

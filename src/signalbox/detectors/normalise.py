@@ -29,7 +29,8 @@ _MEETING = bytes(
 )
 
 _LETTER = re.compile(b"f")
-_LEADS = re.compile(rb"[\xcd-\xd6]")
+# All bytes but the lead bytes of those scripts.
+_NO_LEADS = bytes(c for c in range(256) if not 0xCD <= c <= 0xD6)
 # What words are made of, all bytes beyond ASCII included. With more letters, or longer words, all words are read.
 _WORD_BYTES = bytes(c for c in range(256) if c >= 128 or chr(c).isalnum() or c in b"_@.+-")
 _LETTERS_MAX, _REACH = 512, 512
@@ -84,8 +85,13 @@ _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c i
 
 def normal(text: str) -> tuple[str, list[int] | None]:
     """The plain form, and where in it characters were dropped (see `given`); None when none was."""
+    return plain(text)[:2]
+
+
+def plain(text: str) -> tuple[str, list[int] | None, bytes]:
+    """The same, and the plain form in UTF-8; empty for ASCII."""
     if text.isascii():
-        return text, None
+        return text, None, b""
     encoded = text.encode("utf-8", "surrogatepass")
     rest = encoded.translate(None, _ASCII)
     dropped: list[int] | None = None
@@ -93,17 +99,18 @@ def normal(text: str) -> tuple[str, list[int] | None]:
         odd = _CHANGED.keys() & set(rest.decode("utf-8", "surrogatepass"))
         text, dropped = _sparse(text, odd) if len(odd) <= _SPARSE_MAX else _dense(text)
         encoded = text.encode("utf-8", "surrogatepass")
-    if _LEADS.search(rest) is not None:
+    if rest.translate(None, _NO_LEADS):
         meeting = encoded.translate(_MEETING)
         if meeting.find(b"af") >= 0 or meeting.find(b"fca") >= 0:
-            text = _unmixed(text, encoded, meeting)
-    return text, dropped
+            encoded = _unmixed(encoded, meeting)
+            text = encoded.decode("utf-8", "surrogatepass")
+    return text, dropped, encoded
 
 
-def _unmixed(text: str, encoded: bytes, meeting: bytes) -> str:
+def _unmixed(encoded: bytes, meeting: bytes) -> bytes:
     """The text with look-alikes made plain in all words that have letters of such scripts."""
     if meeting.count(b"f") > _LETTERS_MAX:
-        return _WORD.sub(_folded, text)
+        return _refolded(encoded)
     pieces: list[bytes] = []
     done = 0
     for match in _LETTER.finditer(meeting):
@@ -114,10 +121,10 @@ def _unmixed(text: str, encoded: bytes, meeting: bytes) -> str:
             after = encoded[at : at + _REACH]
             end = at + len(after) - len(after.lstrip(_WORD_BYTES))
             if end - at == _REACH or at - start >= _REACH:
-                return _WORD.sub(_folded, text)
+                return _refolded(encoded)
             pieces += encoded[done:start], _refolded(encoded[start:end])
             done = end
-    return b"".join((*pieces, encoded[done:])).decode("utf-8", "surrogatepass")
+    return b"".join((*pieces, encoded[done:]))
 
 
 def _refolded(encoded: bytes) -> bytes:

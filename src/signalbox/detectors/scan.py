@@ -12,8 +12,8 @@ from signalbox.detectors import encoded
 from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
-from signalbox.detectors.lexicon import Lexicon
-from signalbox.detectors.normalise import digits_mended, given, may_confuse, normal
+from signalbox.detectors.lexicon import Lexicon, WideLexicon
+from signalbox.detectors.normalise import digits_mended, given, may_confuse, plain
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.view import View
 
@@ -69,8 +69,8 @@ class Scanner:
         "_numeric",
         "_rests",
         "_signs",
+        "_wide",
         "_wide_lexicon",
-        "_wide_words",
     )
 
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
@@ -86,7 +86,7 @@ class Scanner:
                     else:
                         self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
         self._narrow = Lexicon(self._lexicon, [piece for one in self._detectors for piece in one.pieces])
-        self._wide_words = frozenset(self._wide_lexicon)
+        self._wide = WideLexicon(self._wide_lexicon)
         self._kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
         self._numeric = sum(bit for bit, _ in self._kinds)
         self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
@@ -101,6 +101,7 @@ class Scanner:
     def ready(self) -> None:
         """Compiles what would be compiled at the first text."""
         self._narrow.ready()
+        self._wide.ready()
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
@@ -123,28 +124,30 @@ class Scanner:
         """
         text = text if isinstance(text, str) else text.decode("utf-8", "replace")
         look = _Look(known=known, enough=1)
-        self._plain(normal(text)[0], 0, look)
+        normal, _, utf8 = plain(text)
+        self._plain(normal, utf8, 0, look)
         raised = look.raised.difference(look.known)
         return labels_of(raised) if raised else NONE
 
     def gate(self, text: str) -> tuple[View, list[Detector]]:
         """What all detectors look at, and those with a reason to look: the part of a survey that any text costs."""
-        view = self._view(normal(text)[0], brief=True)
+        normal, _, utf8 = plain(text)
+        view = self._view(normal, utf8, brief=True)
         fired = self._fired(view, 0)
         return view, [detector for at, detector in enumerate(self._detectors) if fired >> at & 1]
 
     def _found(self, text: str, look: _Look) -> list[Found]:
-        plain, dropped = normal(text)
-        found = self._plain(plain, 0, look)
+        normal, dropped, utf8 = plain(text)
+        found = self._plain(normal, utf8, 0, look)
         if dropped is not None:
             found = [
                 replace(one, start=given(dropped, one.start), end=given(dropped, one.end - 1) + 1) for one in found
             ]
         return resolved(found)
 
-    def _plain(self, text: str, depth: int, look: _Look) -> list[Found]:
+    def _plain(self, text: str, utf8: bytes, depth: int, look: _Look) -> list[Found]:
         """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes."""
-        view = self._view(text, look.brief)
+        view = self._view(text, utf8, look.brief)
         fired = self._fired(view, self._knowing(look.known) if look.known else 0)
         while fired:
             _find(self._detectors[(fired & -fired).bit_length() - 1], view, look)
@@ -164,19 +167,20 @@ class Scanner:
     def _inner(self, text: str, start: int, end: int, depth: int, look: _Look) -> list[Found]:
         """What an encoded part contains, each finding once, all at the place of the part."""
         best: dict[tuple[str, str], Found] = {}
-        for one in self._plain(normal(text)[0], depth + 1, look):
+        normal, _, utf8 = plain(text)
+        for one in self._plain(normal, utf8, depth + 1, look):
             key = (one.detector, one.kind)
             if key not in best or best[key].confidence < one.confidence:
                 best[key] = replace(one, start=start, end=end)
         return list(best.values())
 
     @staticmethod
-    def _view(plain: str, brief: bool) -> View:
-        view = View(plain, brief)
+    def _view(text: str, utf8: bytes, brief: bool) -> View:
+        view = View(text, brief, utf8)
         if view.shape.find(b"0") < 0 or not may_confuse(view.flat):
             return view
-        mended = digits_mended(plain, view.flat)
-        return view if mended == plain else View(mended, brief)
+        mended = digits_mended(text, view.flat)
+        return view if mended == text else View(mended, brief)
 
     def _knowing(self, known: tuple[str, ...]) -> int:
         """One bit for every detector that can find nothing but what is known."""
@@ -187,8 +191,8 @@ class Scanner:
         lexicon, fired = self._lexicon, 0
         for word in view.look_up(self._narrow):
             fired |= lexicon[word]
-        if view.wide:
-            view.wide_hits = self._wide_words & view.wide_words()
+        if view.leads:
+            view.wide_hits = self._wide.words & view.wide_words(self._wide)
             for word in view.wide_hits:
                 fired |= self._wide_lexicon[word]
         for bit, others, holds in self._rests:

@@ -10,11 +10,11 @@ number, and the exception that it makes and drops costs more than the search.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 from signalbox.detectors.found import Found
-from signalbox.detectors.lexicon import Lexicon
-from signalbox.detectors.shapes import candidates, is_dull
+from signalbox.detectors.lexicon import Lexicon, WideLexicon
+from signalbox.detectors.numbers import numbers
 
 _LATIN_UPPER = frozenset((*range(65, 91), *(c for c in range(0xC0, 0xDF) if c != 0xD7)))
 _LATIN_LOWER = frozenset((*range(97, 123), *(c for c in range(0xDF, 0x100) if c != 0xF7)))
@@ -41,32 +41,18 @@ _LOWER = bytes(_lower(code) for code in range(256))
 _SHAPE = bytes(_shape(code) for code in range(256))
 _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c in range(256))
 
-# From the first digit over digits, capitals and single-line separators: the superset of every written number.
-_RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
-_RUN_MAX = 64
-# So many characters are searched in the time that one run is looked at.
-_SEARCH = 600
-_RUN_BYTES = b"0A .-/()+"
-_RUN_CHARS = frozenset(bytes((char,)) for char in _RUN_BYTES)
 _LEAST = b"a" * 16
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
-_ASCII = bytes(range(128))
-# Lead bytes in UTF-8 of letters beyond latin-1.
-_LETTER_BEYOND = re.compile(rb"[\xc4-\xcb\xcd-\xdf\xe0\xe1\xe3-\xed]")
-_LATIN_1 = re.compile("[\x00-\xff]*")
+# In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of its letters.
+_WITHIN = bytes((*range(0xC4), *range(0xF8, 0x100)))
+_NO_LETTER = bytes((0xCC, 0xE2, *range(0xEE, 0x100)))
 
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
 PLACES_MAX = 64
 
 # Words are told apart in stretches of about this size, so that one is searched only where it stands.
 _STRETCH = 4096
-
-# Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
-_BEFORE = b"A0"
-_GAPS = (b" ", b"-")
-_LETTERED = (b"A", b"0", b"A ", b"A-")
-_LETTERS = frozenset(b"aA0")
 
 
 class Words:
@@ -80,58 +66,54 @@ class Words:
         self.wide = tuple(sorted({word for word in words if max(word) >= "\u0100"}))
 
 
-def _with_letters(shape: bytes, left: int) -> int:
-    """Where a number begins whose leading letters stand apart, as in `AB 12 34 56 C` or `X-1234567-L`."""
-    for _ in range(2):
-        start = left - 1
-        while start > 0 and left - start < 6 and shape[start - 1] == 65:
-            start -= 1
-        if not 1 <= left - 1 - start <= 3 or (start and shape[start - 1 : start] in (b"A", b"a", b"0")):
-            break
-        left = start
-        if shape[left - 1 : left] not in _GAPS or shape[left - 2 : left - 1] != b"A":
-            break
-    return left
-
-
 class View:
     """text: what offsets refer to. flat: latin-1, `?` where that cannot say it. lower: words only, the rest blank.
     shape: A for capitals, a for small letters, 0 for digits. marks: what is neither letter, digit nor blank, in order:
     a short text to count signs in. found: what detectors have found so far.
     brief: only findings that raise a label are wanted.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`. pieces: the lexicon's
-    pieces that occur, inside words as well; None when nobody has looked for them."""
+    pieces that occur, inside words as well; None when nobody has looked for them. leads: the first bytes in UTF-8 of
+    the characters beyond latin-1."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
     pieces: frozenset[bytes] | None = None
-    wide = False
+    leads = b""
+    _utf8 = b""
     _padded: bytes | None = None
     _kinds = -1
     _numbers: list[tuple[int, int, int]] | None = None
     _tokens: list[tuple[int, int]] | None = None
 
-    def __init__(self, text: str, brief: bool = False) -> None:
+    def __init__(self, text: str, brief: bool = False, utf8: bytes = b"") -> None:
+        """utf8: the text in UTF-8 where somebody has it at hand."""
         self.text = text
         self.brief = brief
-        try:
-            self.flat = text.encode("latin-1")
-        except UnicodeEncodeError:
-            self.flat = text.encode("latin-1", "replace")
-            self.wide = True
-        self.lower = self.flat.translate(_LOWER)
-        self.shape = self.flat.translate(_SHAPE)
-        self.marks = self.flat.translate(None, _UNMARKED)
+        if text.isascii():
+            flat = text.encode()
+        else:
+            self._utf8 = utf8 = utf8 or text.encode("utf-8", "surrogatepass")
+            self.leads = utf8.translate(None, _WITHIN)
+            flat = text.encode("latin-1", "replace")
+        self.flat = flat
+        self.lower = flat.translate(_LOWER)
+        self.shape = flat.translate(_SHAPE)
+        self.marks = flat.translate(None, _UNMARKED)
         self.found: list[Found] = []
         self._places: dict[bytes, list[int]] = {}
         self._stretches: list[tuple[int, int, frozenset[bytes]]] = []
 
     @property
+    def wide(self) -> bool:
+        """Whether there are characters beyond latin-1."""
+        return bool(self.leads)
+
+    @property
     def numbers(self) -> list[tuple[int, int, int]]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            self._numbers = list(_numbers(self.shape)) if self.shape.find(b"0") >= 0 else []
+            self._numbers = numbers(self.shape)
         return self._numbers
 
     @property
@@ -150,12 +132,15 @@ class View:
             self._tokens = _long(self.flat.translate(_TOKEN))
         return self._tokens
 
-    def wide_words(self) -> set[str]:
-        """The words of a text that go beyond latin-1, in lower case."""
-        if _LETTER_BEYOND.search(self.text.encode("utf-8", "surrogatepass").translate(None, _ASCII)) is None:
+    def wide_words(self, wanted: WideLexicon | None = None) -> set[str]:
+        """The words of a text that go beyond latin-1, in lower case. wanted: no others matter; empty when none of them
+        can occur."""
+        if not self.leads.translate(None, _NO_LETTER):
             return set()  # quotation marks, dashes and pictures only
-        beyond = {word for word in self.text.split() if not word.isascii() and _LATIN_1.fullmatch(word) is None}
-        return set(_WORD.findall(" ".join(beyond).lower())) if beyond else set()
+        if wanted is not None and not wanted.may_occur(self._utf8):
+            return set()
+        beyond = {word for word in self.text.split() if not word.isascii()}
+        return set(_WORD.findall(" ".join(beyond).lower()))
 
     def look_up(self, lexicon: Lexicon) -> frozenset[bytes]:
         """Those of the lexicon's words that occur; `hits` from then on, and its pieces `pieces`."""
@@ -255,54 +240,3 @@ def _long(marked: bytes) -> list[tuple[int, int]]:
         spans.append((at, end))
         at = marked.find(_LEAST, end)
     return spans
-
-
-def _numbers(shape: bytes) -> Iterator[tuple[int, int, int]]:
-    """The numbers of a shape. Few of its different runs can be any, and where none can, nothing more is asked."""
-    runs: list[bytes] = _RUN.findall(shape)
-    if not runs:
-        return
-    size = len(shape)
-    telling = {run for run in set(runs) if not is_dull(run)}
-    few = len(runs) * _SEARCH < len(shape)
-    # The letter in a time stamp stands inside its run.
-    lettered = few or shape.find(b"A 0") >= 0 or shape.find(b"A-0") >= 0 or shape.count(b"A0") != shape.count(b"0A0")
-    if not telling and not lettered:
-        return
-    # A search for each of a few runs is cheaper than a look at all of many.
-    if lettered or len(runs) * _SEARCH < len(telling) * len(shape) or len(max(runs, key=len)) >= _RUN_MAX:
-        spans = (match.span() for match in _RUN.finditer(shape))
-    else:
-        spans = sorted(span for run in telling for span in _runs(shape, run))
-    for start, end in spans:
-        run = shape[start:end]
-        if run not in telling and not shape[max(0, start - 2) : start].endswith(_LETTERED):
-            continue
-        if shape[start - 1 : start] == b"-" and start > 16 and shape[start - 16 : start : 5] == b"----":
-            continue  # the tail of a UUID
-        if shape[end : end + 1] == b"a":
-            end -= len(run) - len(run.rstrip(b"A"))
-        left = start
-        while left > 0 and start - left < 8 and shape[left - 1] in _BEFORE:
-            left -= 1
-        parts = candidates(shape[left:end])
-        if shape[left - 1 : left] in _GAPS and shape[left - 2 : left - 1] == b"A":
-            wide = _with_letters(shape, left)
-            inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
-            parts, left = (*candidates(shape[wide:end]), *inner), wide
-        for low, high, kinds in parts:
-            start, end = left + low, left + high
-            if (end == size or shape[end] not in _LETTERS) and (not start or shape[start - 1] not in _LETTERS):
-                yield start, end, kinds
-
-
-def _runs(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
-    """Where a run stands that is no part of a longer one."""
-    size = len(run)
-    at = shape.find(run)
-    while at >= 0:
-        if shape[at + size : at + size + 1] not in _RUN_CHARS:
-            before = shape[max(0, at - _RUN_MAX) : at]
-            if before[len(before.rstrip(_RUN_BYTES)) :].find(b"0") < 0:
-                yield at, at + size
-        at = shape.find(run, at + 1)

@@ -1,0 +1,128 @@
+"""Where a shape has numbers somebody may be known by: the runs of digits, and what each can be with its surroundings."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+
+from signalbox.detectors.shapes import candidates, is_dull
+
+# From the first digit over digits, capitals and single-line separators: the superset of every written number.
+_RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
+_RUN_MAX = 64
+# No number has fewer digits: an IPv4 address may have one in each group.
+_DIGITS_MIN = 4
+# Up to so many characters each run is looked at; in longer texts the different ones are told apart first.
+_SHORT = 2048
+# So many characters are searched in the time that one run is looked at.
+_SEARCH = 600
+_RUN_BYTES = b"0A .-/()+"
+_RUN_CHARS = frozenset(bytes((char,)) for char in _RUN_BYTES)
+
+# Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
+_BEFORE = b"A0"
+_GAPS = (b" ", b"-")
+_LETTERED = (b"A", b"0", b"A ", b"A-")
+_LETTERS = frozenset(b"aA0")
+# What stands before a run may belong to it where it is made of these; so much of it is ever looked at.
+_ATTACHED = b"A0 -"
+_ATTACHED_MAX = 28
+
+Numbers = list[tuple[int, int, int]]
+
+
+def numbers(shape: bytes) -> Numbers:
+    """(start, end, kinds) of the numbers of a shape (View.shape), by the place of their runs."""
+    if shape.count(b"0") < _DIGITS_MIN:
+        return []
+    # A line end on both sides, so that every run has a neighbour.
+    lined = b"\n%b\n" % shape
+    found: Numbers = []
+    for start, end in _spans(lined):
+        before = lined[start - 1]
+        at = start - 1
+        if before in _ATTACHED:
+            if before == 45 and start > 17 and lined[start - 16 : start : 5] == b"----":
+                continue  # the tail of a UUID
+            if before in _BEFORE or lined[start - 2] == 65:
+                at = start - _attached(lined[max(0, start - _ATTACHED_MAX) : start])
+        for low, high, kinds in _of_run(lined[at : end + 1], start - at):
+            found.append((at - 1 + low, at - 1 + high, kinds))
+    return found
+
+
+def _spans(shape: bytes) -> Iterable[tuple[int, int]]:
+    """Where runs stand that may hold a number."""
+    if len(shape) < _SHORT:
+        return [match.span() for match in _RUN.finditer(shape)]
+    # Few of the different runs of a text can be any, and where none can, nothing more is asked.
+    runs: list[bytes] = _RUN.findall(shape)
+    if not runs:
+        return ()
+    telling = {run for run in set(runs) if not is_dull(run)}
+    few = len(runs) * _SEARCH < len(shape)
+    # The letter in a time stamp stands inside its run.
+    lettered = few or shape.find(b"A 0") >= 0 or shape.find(b"A-0") >= 0 or shape.count(b"A0") != shape.count(b"0A0")
+    if not telling and not lettered:
+        return ()
+    # A search for each of a few runs is cheaper than a look at all of many.
+    if lettered or len(runs) * _SEARCH < len(telling) * len(shape) or len(max(runs, key=len)) >= _RUN_MAX:
+        return (match.span() for match in _RUN.finditer(shape))
+    return sorted(span for run in telling for span in _places(shape, run))
+
+
+def _attached(before: bytes) -> int:
+    """How much of what stands before a run may belong to it, and one character more."""
+    return min(len(before), len(before) - len(before.rstrip(_ATTACHED)) + 1)
+
+
+@lru_cache(maxsize=8192)
+def _of_run(around: bytes, start: int) -> tuple[tuple[int, int, int], ...]:
+    """The numbers of a run that begins at `start` and ends one before the last character; offsets are those of
+    `around`. Texts repeat few runs with few surroundings, so each is thought about once."""
+    end = len(around) - 1
+    run = around[start:end]
+    if not around[max(0, start - 2) : start].endswith(_LETTERED) and is_dull(run):
+        return ()
+    if around[end] == 97:
+        end -= len(run) - len(run.rstrip(b"A"))
+    left = start
+    while left > 0 and start - left < 8 and around[left - 1] in _BEFORE:
+        left -= 1
+    parts = candidates(around[left:end])
+    if around[left - 1 : left] in _GAPS and around[left - 2 : left - 1] == b"A":
+        wide = _with_letters(around, left)
+        inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
+        parts, left = (*candidates(around[wide:end]), *inner), wide
+    return tuple(
+        (left + low, left + high, kinds)
+        for low, high, kinds in parts
+        if around[left + high] not in _LETTERS and around[left + low - 1] not in _LETTERS
+    )
+
+
+def _with_letters(shape: bytes, left: int) -> int:
+    """Where a number begins whose leading letters stand apart, as in `AB 12 34 56 C` or `X-1234567-L`."""
+    for _ in range(2):
+        start = left - 1
+        while start > 0 and left - start < 6 and shape[start - 1] == 65:
+            start -= 1
+        if not 1 <= left - 1 - start <= 3 or (start and shape[start - 1 : start] in (b"A", b"a", b"0")):
+            break
+        left = start
+        if shape[left - 1 : left] not in _GAPS or shape[left - 2 : left - 1] != b"A":
+            break
+    return left
+
+
+def _places(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
+    """Where a run stands that is no part of a longer one."""
+    size = len(run)
+    at = shape.find(run)
+    while at >= 0:
+        if shape[at + size : at + size + 1] not in _RUN_CHARS:
+            before = shape[max(0, at - _RUN_MAX) : at]
+            if before[len(before.rstrip(_RUN_BYTES)) :].find(b"0") < 0:
+                yield at, at + size
+        at = shape.find(run, at + 1)
