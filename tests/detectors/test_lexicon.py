@@ -9,7 +9,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from signalbox.detectors import lexicon
-from signalbox.detectors.lexicon import Lexicon
+from signalbox.detectors.lexicon import Lexicon, WideLexicon
 from signalbox.detectors.scan import Scanner
 from signalbox.detectors.table import DETECTORS
 
@@ -92,3 +92,30 @@ def test_threads_do_not_disturb_each_other() -> None:
     for thread in threads:
         thread.join()
     assert not wrong
+
+
+WIDE = sorted({w for d in DETECTORS for w in d.words | d.context if max(w) >= "\u0100"})
+
+
+@needs_engine
+def test_the_engine_rules_out_no_wide_word_in_any_case() -> None:
+    ours = WideLexicon(WIDE)
+    small: dict[str, list[str]] = {}
+    for char in map(chr, range(0x80, 0x1F000)):
+        if not 0xD800 <= ord(char) < 0xE000:
+            for part in char.lower():
+                small.setdefault(part, []).append(char)
+    for word in WIDE:
+        for form in (word, word.upper(), word.title(), word.capitalize()):
+            if form.lower() == word:  # capitals of the dotless i are read as those of the other
+                assert ours.may_occur(f"x {form}, ".encode())
+        for at, char in enumerate(word):
+            for other in small.get(char, ()):
+                assert ours.may_occur(f"{word[:at]}{other}{word[at + 1 :]}".encode())
+    assert not ours.may_occur("Zażółć gęślą jaźń; \ud800".encode("utf-8", "surrogatepass"))
+
+
+def test_without_the_engine_every_wide_word_may_occur(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexicon, "_engine", None)
+    assert WideLexicon(WIDE).may_occur("jaźń".encode())
+    assert not WideLexicon(()).may_occur("jaźń".encode())

@@ -14,7 +14,8 @@ class Detector(msgspec.Struct, frozen=True):
     """One detector. tags: all labels its findings can have.
 
     words: lower-case words of which one must occur before it looks. kinds: number shapes (detectors.shapes) of which
-    one must occur. sign: any other cheap test. One of the three suffices. context: words that `find` looks up in
+    one must occur. marks, forms: of which one must occur in `view.marks`, `view.shape`. sign: any other cheap test;
+    wide_sign: the same for texts beyond latin-1. One of them suffices. context: words that `find` looks up in
     `view.hits` but that give no reason to look.
 
     pieces: what `find` and `sign` look up in `view.pieces`, where it is not None: found inside words as well.
@@ -31,7 +32,10 @@ class Detector(msgspec.Struct, frozen=True):
     words: frozenset[str] = frozenset()
     context: frozenset[str] = frozenset()
     kinds: int = 0
+    marks: tuple[bytes, ...] = ()
+    forms: tuple[bytes, ...] = ()
     pieces: frozenset[bytes] = frozenset()
     sign: Callable[[View], bool] | None = None
+    wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()
     holds: Callable[[View], bool] = lambda _: True

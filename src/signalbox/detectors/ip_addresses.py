@@ -57,4 +57,4 @@ def _v6(view: View) -> Iterator[Found]:
         yield Found("ip", "personal", start, start + len(raw), _worth(address), "ipv6")
 
 
-DETECTOR = Detector("ip", find, tags=("personal",), kinds=IPV4, sign=lambda view: view.marks.find(b"::") >= 0)
+DETECTOR = Detector("ip", find, tags=("personal",), kinds=IPV4, marks=(b"::",))

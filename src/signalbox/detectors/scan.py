@@ -14,6 +14,7 @@ from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
 from signalbox.detectors.normalise import digits_mended, given, may_confuse, plain
+from signalbox.detectors.shapes import KINDS
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.view import View
 
@@ -62,15 +63,18 @@ class Scanner:
     """A set of detectors with the gate over them: one lookup of the text's words decides which of them look."""
 
     __slots__ = (
+        "_by_kinds",
         "_detectors",
-        "_kinds",
+        "_forms",
         "_lexicon",
+        "_marks",
         "_narrow",
         "_numeric",
         "_rests",
         "_signs",
         "_wide",
         "_wide_lexicon",
+        "_wide_signs",
     )
 
     def __init__(self, detectors: Sequence[Detector] = DETECTORS) -> None:
@@ -87,9 +91,15 @@ class Scanner:
                         self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
         self._narrow = Lexicon(self._lexicon, [piece for one in self._detectors for piece in one.pieces])
         self._wide = WideLexicon(self._wide_lexicon)
-        self._kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
-        self._numeric = sum(bit for bit, _ in self._kinds)
+        kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
+        self._numeric = sum(bit for bit, _ in kinds)
+        self._by_kinds = [sum(bit for bit, wanted in kinds if wanted & seen) for seen in range(KINDS)]
+        self._marks = tuple((1 << at, mark) for at, one in enumerate(self._detectors) for mark in one.marks)
+        self._forms = tuple((1 << at, form) for at, one in enumerate(self._detectors) for form in one.forms)
         self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
+        self._wide_signs = self._signs + tuple(
+            (1 << at, one.wide_sign) for at, one in enumerate(self._detectors) if one.wide_sign is not None
+        )
         self._rests = tuple(
             (1 << at, self._finding(one.rests_on), one.holds) for at, one in enumerate(self._detectors) if one.rests_on
         )
@@ -133,8 +143,11 @@ class Scanner:
         """What all detectors look at, and those with a reason to look: the part of a survey that any text costs."""
         normal, _, utf8 = plain(text)
         view = self._view(normal, utf8, brief=True)
-        fired = self._fired(view, 0)
-        return view, [detector for at, detector in enumerate(self._detectors) if fired >> at & 1]
+        fired, reasons = self._fired(view, 0), list[Detector]()
+        while fired:
+            reasons.append(self._detectors[(fired & -fired).bit_length() - 1])
+            fired &= fired - 1
+        return view, reasons
 
     def _found(self, text: str, look: _Look) -> list[Found]:
         normal, dropped, utf8 = plain(text)
@@ -201,14 +214,19 @@ class Scanner:
                     idle &= ~others
                 else:
                     idle |= bit
+        if self._numeric & ~(fired | idle):
+            kinds = view.kinds
+            if kinds:
+                fired |= self._by_kinds[kinds]
+        find = view.marks.find
+        for bit, mark in self._marks:
+            if find(mark) >= 0:
+                fired |= bit
+        for bit, form in self._forms:
+            if view.shape.find(form) >= 0:
+                fired |= bit
         done = fired | idle
-        kinds = view.kinds if self._numeric & ~done else 0
-        if kinds:
-            for bit, wanted in self._kinds:
-                if wanted & kinds and not done & bit:
-                    fired |= bit
-            done |= fired
-        for bit, sign in self._signs:
+        for bit, sign in self._wide_signs if view.leads else self._signs:
             if not done & bit and sign(view):
                 fired |= bit
         return fired & ~idle

@@ -152,16 +152,13 @@ def _said(view: View) -> Iterator[Found]:
 
 
 def _may_hold(view: View) -> bool:
-    """Whether there is anything that tokens, keys, URLs or announced values are told by; words speak for themselves."""
-    marks = view.marks
-    if (marks.find(b":") >= 0 or marks.find(b"=") >= 0) and _may_announce(view):
+    """Whether there is anything that tokens or announced values are told by; words and marks speak for themselves."""
+    if view.tokens:
         return True
-    return marks.find(b"://") >= 0 or marks.find(b"-----") >= 0 or bool(view.tokens)
-
-
-def _may_announce(view: View) -> bool:
     pieces = view.pieces
-    return pieces is None or bool(pieces) or not view.hits.isdisjoint(_RARE_WORDS)
+    if pieces or pieces is None or not view.hits.isdisjoint(_RARE_WORDS):
+        return view.marks.find(b":") >= 0 or view.marks.find(b"=") >= 0
+    return False
 
 
 _RARE_WORDS = frozenset(word for words in _RARE.values() for word in words)
@@ -172,6 +169,7 @@ DETECTOR = Detector(
     words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS | _SAID.narrow)
     | frozenset(_SAID.wide),
     context=frozenset(word.decode() for words in _RARE.values() for word in words),
+    marks=(b"://", b"-----"),
     sign=_may_hold,
     pieces=frozenset(NEEDLES),
 )

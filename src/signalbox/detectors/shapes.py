@@ -12,6 +12,8 @@ from functools import lru_cache
 from signalbox.detectors.national_shapes import SHAPES
 
 CARD, IBAN, IPV4, PHONE, ID = 1, 2, 4, 8, 16
+# So many different sets of them.
+KINDS = 32
 
 # A run of many blank-separated groups is a table or a spaced-out number, not a place to try every part.
 _CHUNKS_MAX = 8

@@ -70,7 +70,6 @@ _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 # So many brackets and signs are worth a look in a text of any length.
 _MARKS_ENOUGH = 6
 _LINE_ENDS = re.compile(rb"[;{})\]]\r?\n|[)\"]:\r?\n")
-_SIGNS = (b"(", b"=", b";", b"{", b"$")
 _LINES_MIN, _SHARE = 3, 0.45
 
 _ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
@@ -170,11 +169,19 @@ def _looks_technical(view: View) -> bool:
         return False
     if signs.find(b"```") >= 0 or signs.find(b"~~~") >= 0:
         return True
-    if sum(map(signs.count, _SIGNS)) >= max(_MARKS_ENOUGH, lines // 2):
+    count = signs.count
+    # Written out, because every text of some lines comes here.
+    telling = count(b"(") + count(b"=") + count(b";") + count(b"{") + count(b"$")
+    if telling >= _MARKS_ENOUGH and telling >= lines // 2:
         return True
     # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
+    return telling + count(b"}") + count(b")") + count(b"]") + count(b":") > 1 and _ends(signs) * 5 >= lines
+
+
+def _ends(signs: bytes) -> int:
+    """How many lines end as statements and blocks do, 0 for a single one."""
     ends = len(_LINE_ENDS.findall(signs))
-    return ends * 5 >= lines and ends > 1
+    return ends if ends > 1 else 0
 
 
 DETECTOR = Detector(

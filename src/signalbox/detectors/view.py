@@ -82,9 +82,11 @@ class View:
     leads = b""
     _utf8 = b""
     _padded: bytes | None = None
-    _kinds = -1
     _numbers: list[tuple[int, int, int]] | None = None
     _tokens: list[tuple[int, int]] | None = None
+    _places: dict[bytes, list[int]] | None = None
+    # None where the whole text is one.
+    _stretches: list[tuple[int, int, frozenset[bytes]]] | None = None
 
     def __init__(self, text: str, brief: bool = False, utf8: bytes = b"") -> None:
         """utf8: the text in UTF-8 where somebody has it at hand."""
@@ -101,8 +103,6 @@ class View:
         self.shape = flat.translate(_SHAPE)
         self.marks = flat.translate(None, _UNMARKED)
         self.found: list[Found] = []
-        self._places: dict[bytes, list[int]] = {}
-        self._stretches: list[tuple[int, int, frozenset[bytes]]] = []
 
     @property
     def wide(self) -> bool:
@@ -119,11 +119,10 @@ class View:
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        if self._kinds < 0:
-            self._kinds = 0
-            for _, _, one in self.numbers:
-                self._kinds |= one
-        return self._kinds
+        kinds = 0
+        for _, _, one in self.numbers:
+            kinds |= one
+        return kinds
 
     @property
     def tokens(self) -> list[tuple[int, int]]:
@@ -147,27 +146,31 @@ class View:
         lower, size = self.lower, len(self.lower)
         padded = self._padded = b" %b " % lower
         if size <= _STRETCH * 3 // 2:
-            self.hits, self.pieces = lexicon.find(padded)
-            self._stretches.append((0, size, self.hits))
-            return self.hits
+            hits, self.pieces = lexicon.find(padded)
+            self.hits = hits
+            return hits
         start = 0
+        stretches = self._stretches = []
         self.pieces = frozenset()
         while start < size:
             end = lower.find(b" ", start + _STRETCH)
             if end < 0:
                 end = size
             hits, seen = lexicon.find(padded[start : end + 2])
-            self._stretches.append((start, end, hits))
+            stretches.append((start, end, hits))
             self.pieces = None if seen is None or self.pieces is None else self.pieces | seen
             start = end + 1
-        self.hits = frozenset().union(*[hits for _, _, hits in self._stretches])
+        self.hits = frozenset().union(*[hits for _, _, hits in stretches])
         return self.hits
 
     def places(self, word: bytes) -> list[int]:
         """Where a whole lower-case word that the gate has seen occurs; its first PLACES_MAX places."""
-        places = self._places.get(word)
+        known = self._places
+        if known is None:
+            known = self._places = {}
+        places = known.get(word)
         if places is None:
-            places = self._places[word] = self._found(word)
+            places = known[word] = self._found(word)
         return places
 
     @property
@@ -180,7 +183,7 @@ class View:
     def _found(self, word: bytes) -> list[int]:
         padded, whole, step = self.padded, b" %b " % word, len(word) + 1
         places: list[int] = []
-        for start, end, hits in self._stretches:
+        for start, end, hits in self._stretches or ((0, len(self.lower), self.hits),):
             if word in hits:
                 at = padded.find(whole, start, end + 2)
                 while at >= 0:
