@@ -1,4 +1,4 @@
-"""Where a shape has numbers somebody may be known by: the runs of digits, and what each can be with its surroundings."""
+"""Where a shape has numbers somebody may be known by: its runs of digits, and what each can be where it stands."""
 
 from __future__ import annotations
 
