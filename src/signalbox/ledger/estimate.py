@@ -25,48 +25,100 @@ _ONE_IN = 8
 _RATES_MIN = 6
 # The last this many observations count, older ones ever less.
 _MEMORY = 200
+# Kinds of text of one deployment; there are about a hundred in all.
+_KINDS_MAX = 128
 # Rounding, which would look like a great relative error in a short prompt.
 _ROUNDING_TOKENS = 2
 
 
-class Calibration:
-    """Decaying upper bounds of the ratios of one deployment and API.
-
-    Input is a line over the size of the body, because what surrounds a prompt in JSON costs bytes and few tokens, with
-    the largest recent error on top: as tokens a byte, or as tokens in a body of mean size, whichever is less. Output is
-    bounded by its characters and by its events, whichever says less; hidden reasoning, which shows in neither, comes on
-    top as far as the time allows.
-    """
+class Line:
+    """What a provider counted for bodies of one kind of text: a line over their size, because what surrounds a prompt
+    in JSON costs bytes and few tokens, with the largest recent error on top, as tokens a byte or as tokens in a body of
+    mean size, whichever is less."""
 
     __slots__ = (
         "_bytes_max",
         "_bytes_min",
         "_error",
-        "_hidden",
         "_intercept",
         "_over",
+        "_slope",
+        "_sum_x",
+        "_sum_xx",
+        "_sum_xy",
+        "_sum_y",
+        "_weight",
+        "samples",
+    )
+
+    def __init__(self) -> None:
+        self.samples = 0
+        self._weight = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
+        self._slope, self._intercept, self._error = TOKENS_PER_BODY_BYTE, 0.0, 0.0
+        self._over = 0.0
+        self._bytes_min = self._bytes_max = 0
+
+    def observe(self, body_bytes: int, tokens_in: int) -> None:
+        keep = 1 - 1 / _MEMORY
+        self._weight = self._weight * keep + 1
+        self._sum_x = self._sum_x * keep + body_bytes
+        self._sum_y = self._sum_y * keep + tokens_in
+        self._sum_xx = self._sum_xx * keep + body_bytes * body_bytes
+        self._sum_xy = self._sum_xy * keep + body_bytes * tokens_in
+        self._fit()
+        over = tokens_in - _ROUNDING_TOKENS - (self._slope * body_bytes + self._intercept)
+        self._error = max(over / body_bytes, self._error * 0.999)
+        self._over = max(over, self._over * 0.999)
+        self.samples += 1
+        self._bytes_max = max(self._bytes_max, body_bytes)
+        self._bytes_min = min(self._bytes_min or body_bytes, body_bytes)
+
+    def _fit(self) -> None:
+        """Least squares; bodies of one size only, or a line that falls, give a plain ratio."""
+        mean_x, mean_y = self._sum_x / self._weight, self._sum_y / self._weight
+        spread = self._sum_xx / self._weight - mean_x * mean_x
+        if spread > 1e-4 * mean_x * mean_x:
+            slope = (self._sum_xy / self._weight - mean_x * mean_y) / spread
+            if slope > 0:
+                self._slope, self._intercept = slope, mean_y - slope * mean_x
+                return
+        self._slope, self._intercept = mean_y / mean_x, 0.0
+
+    def knows(self, body_bytes: int) -> bool:
+        """Whether bodies of about this size were counted, and often enough."""
+        return self.samples >= _SAMPLES_MIN and body_bytes <= 2 * self._bytes_max and 2 * body_bytes >= self._bytes_min
+
+    def tokens(self, body_bytes: int) -> int:
+        line = self._slope * body_bytes + self._intercept
+        # What surrounds a prompt differs by a few tokens however long it is: in long bodies that is a small error.
+        scale = max(1.0, body_bytes * self._weight / self._sum_x)
+        over = min(self._error * body_bytes, self._over * scale)
+        return ceil(max(1.0, line + over)) + _ROUNDING_TOKENS
+
+
+class Calibration:
+    """Decaying upper bounds of the ratios of one deployment and API.
+
+    Input is a line for each kind of text that was seen. Output is bounded by its characters and by its events,
+    whichever says less; hidden reasoning, which shows in neither, comes on top as far as the time allows.
+    """
+
+    __slots__ = (
+        "_hidden",
+        "_lines",
         "_per_char",
         "_per_event",
         "_per_s",
         "_rates",
         "_round_trip_s",
         "_samples",
-        "_slope",
-        "_sum_x",
-        "_sum_xx",
-        "_sum_xy",
-        "_sum_y",
         "_turn",
         "_wait_s",
-        "_weight",
     )
 
     def __init__(self) -> None:
         self._samples = self._turn = 0
-        self._weight = self._sum_x = self._sum_y = self._sum_xx = self._sum_xy = 0.0
-        self._slope, self._intercept, self._error = TOKENS_PER_BODY_BYTE, 0.0, 0.0
-        self._over = 0.0
-        self._bytes_min = self._bytes_max = 0
+        self._lines: dict[int, Line] = {}
         self._per_char = TOKENS_PER_OUTPUT_CHAR
         self._per_event = 0.0
         self._per_s = 0.0
@@ -83,34 +135,18 @@ class Calibration:
         self._turn += 1
         return self._turn <= _EVERY_ONE or self._turn % _ONE_IN == 0
 
-    def observe_in(self, body_bytes: int, tokens_in: int) -> None:
-        """What the provider counted for a body of this size."""
+    def observe_in(self, body_bytes: int, tokens_in: int, kind: int = 0) -> None:
+        """What the provider counted for a body of this size. kind: of its text; what is learnt of one says nothing of
+        another."""
         if body_bytes <= 0 or tokens_in <= 0:
             return
-        keep = 1 - 1 / _MEMORY
-        self._weight = self._weight * keep + 1
-        self._sum_x = self._sum_x * keep + body_bytes
-        self._sum_y = self._sum_y * keep + tokens_in
-        self._sum_xx = self._sum_xx * keep + body_bytes * body_bytes
-        self._sum_xy = self._sum_xy * keep + body_bytes * tokens_in
-        self._fit()
-        over = tokens_in - _ROUNDING_TOKENS - (self._slope * body_bytes + self._intercept)
-        self._error = max(over / body_bytes, self._error * 0.999)
-        self._over = max(over, self._over * 0.999)
+        line = self._lines.get(kind)
+        if line is None:
+            if len(self._lines) >= _KINDS_MAX:
+                self._lines.clear()
+            line = self._lines[kind] = Line()
+        line.observe(body_bytes, tokens_in)
         self._samples += 1
-        self._bytes_max = max(self._bytes_max, body_bytes)
-        self._bytes_min = min(self._bytes_min or body_bytes, body_bytes)
-
-    def _fit(self) -> None:
-        """Least squares; bodies of one size only, or a line that falls, give a plain ratio."""
-        mean_x, mean_y = self._sum_x / self._weight, self._sum_y / self._weight
-        spread = self._sum_xx / self._weight - mean_x * mean_x
-        if spread > 1e-4 * mean_x * mean_x:
-            slope = (self._sum_xy / self._weight - mean_x * mean_y) / spread
-            if slope > 0:
-                self._slope, self._intercept = slope, mean_y - slope * mean_x
-                return
-        self._slope, self._intercept = mean_y / mean_x, 0.0
 
     def observe_out(self, chars: int, events: int, usage: Usage) -> None:
         """A whole answer: what was seen of it and what the provider counted. events: 0 for one that did not stream."""
@@ -157,18 +193,16 @@ class Calibration:
         """There and back, twice what the quickest connection took of late; 0 where none was timed."""
         return 2 * self._round_trip_s
 
-    def knows(self, body_bytes: int) -> bool:
-        """Whether bodies of about this size were counted, and often enough."""
-        return self._samples >= _SAMPLES_MIN and body_bytes <= 2 * self._bytes_max and 2 * body_bytes >= self._bytes_min
+    def knows(self, body_bytes: int, kind: int = 0) -> bool:
+        """Whether bodies of this kind and of about this size were counted, and often enough."""
+        line = self._lines.get(kind)
+        return line is not None and line.knows(body_bytes)
 
-    def tokens_in(self, body_bytes: int) -> int:
-        if not self.knows(body_bytes):
+    def tokens_in(self, body_bytes: int, kind: int = 0) -> int:
+        line = self._lines.get(kind)
+        if line is None or not line.knows(body_bytes):
             return ceil(body_bytes * TOKENS_PER_BODY_BYTE)
-        line = self._slope * body_bytes + self._intercept
-        # What surrounds a prompt differs by a few tokens however long it is: in long bodies that is a small error.
-        scale = max(1.0, body_bytes * self._weight / self._sum_x)
-        over = min(self._error * body_bytes, self._over * scale)
-        return ceil(max(1.0, line + over)) + _ROUNDING_TOKENS
+        return line.tokens(body_bytes)
 
     def tokens_out(self, chars: int, events: int) -> int:
         """What was shown. events: content events seen, each at least one token with every known provider."""

@@ -15,7 +15,7 @@ from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
 from signalbox.wire.image_tokens import image_tokens
 from signalbox.wire.limit import limit_edits
-from signalbox.wire.tokens import bound
+from signalbox.wire.tokens import body_bound, bound, kind_of
 
 # What a stream that is watched reserves at first, whatever its client asks for: most answers are shorter.
 EXPECTED_TOKENS = 1024
@@ -48,7 +48,7 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     if not lines:
         return body
     meter = stages.metering.of(this.deployment.name, this.api)
-    fixed, per_out = _amounts(this, body, meter, stages, dollars=found.dollars)
+    fixed, per_out = _amounts(this, body, meter, stages, dollars=found.dollars, hard=hard)
     if this.api in _NO_OUTPUT:
         this.hold = await budgets.reserve(lines, fixed, per_out, 0, 0)
         return body
@@ -80,7 +80,7 @@ def settle(this: Attempt, usage: Usage) -> None:
 
 
 def _amounts(
-    this: Attempt, body: bytes, meter: Calibration, stages: Stages, *, dollars: bool
+    this: Attempt, body: bytes, meter: Calibration, stages: Stages, *, dollars: bool, hard: bool
 ) -> tuple[dict[str, int], dict[str, int]]:
     """By unit: what the attempt takes in any case, and for each output token. A unit that it does not touch is not
     there: a free deployment serves on when the money is gone."""
@@ -90,7 +90,8 @@ def _amounts(
         fixed[REQUESTS] = 1
     if this.api == "count_tokens":
         return fixed, per_out
-    tokens_in = input_bound(this, body, meter)
+    # What others of its size were counted for says nothing for certain of this one: a hard budget goes by its content.
+    tokens_in = _content_bound(this, body) if hard else input_bound(this, body, meter)
     if call.envelope.stateful or not _BY_REFERENCE.isdisjoint(call.envelope.onward):
         tokens_in = max(tokens_in, deployment.context_tokens or REFERRED_TOKENS)
     fixed[TOKENS], per_out[TOKENS] = tokens_in, 1
@@ -110,11 +111,20 @@ def _amounts(
 
 
 def input_bound(this: Attempt, body: bytes, meter: Calibration) -> int:
-    """The most that the input is counted for: as the provider counted others of its size, or, where it has not yet, and
-    for what is no text, by what is in it."""
-    call, size = this.call, len(body)
-    if meter.knows(size) and not call.envelope.opaque:
-        return meter.tokens_in(size)
+    """What the input is probably counted for at most: as the provider counted others of its kind and size, or, where it
+    has not yet, and for what is no text, by what is in it."""
+    if not this.call.envelope.opaque:
+        kind = kind_of(body)
+        if meter.knows(len(body), kind):
+            return meter.tokens_in(len(body), kind)
+    return _content_bound(this, body)
+
+
+def _content_bound(this: Attempt, body: bytes) -> int:
+    """The most that the input is counted for, by what is in it."""
+    call = this.call
+    if not call.envelope.opaque:
+        return body_bound(body)
     doc = call.doc if this.api == call.api else wire_body.parse(body)
     return bound(doc, image_tokens(this.deployment.model))
 

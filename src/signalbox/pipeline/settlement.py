@@ -16,6 +16,7 @@ from signalbox.pricing.cost import cost
 from signalbox.pricing.tariff import charge
 from signalbox.routing.trails import lost_pico
 from signalbox.upstream.transport import UpstreamResponse
+from signalbox.wire.tokens import kind_of
 
 # How long a provider may go on after we closed: what was on its way to us, until it sees the close, until it stops. The
 # first two are known where its connections were timed, and otherwise taken to be ROUND_TRIP_S. Where this process is
@@ -167,7 +168,7 @@ def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None
     """From an attempt whose end is known: what its bytes, characters and seconds were in tokens."""
     meter.observe_connect(this.call.connect_us)
     if this.permit is not None and not this.call.envelope.opaque:
-        meter.observe_in(len(this.permit.body), usage.input_total)
+        meter.observe_in(len(this.permit.body), usage.input_total, kind_of(this.permit.body))
     if this.out_chars:
         meter.observe_out(this.out_chars, this.out_events, usage)
         wait_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
