@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from inspect import cleandoc
 from typing import Any, cast
 
 import msgspec
@@ -29,10 +30,15 @@ def _secret(kind: type) -> dict[str, Any]:
     raise NotImplementedError
 
 
+def _flowing(key: str, value: object) -> object:
+    """A sentence without the line ends and indents of the source, which differ from one Python to another."""
+    return " ".join(value.split()) if key == "description" and isinstance(value, str) else value
+
+
 def _with_numbers(schema: object) -> object:
     """Prices are written as numbers and read as exact decimals; the generator knows decimals as text only."""
     if isinstance(schema, dict):
-        entries = cast("dict[str, object]", schema)
+        entries = {key: _flowing(key, value) for key, value in cast("dict[str, object]", schema).items()}
         if entries.get("format") == "decimal":
             return {**{key: value for key, value in entries.items() if key != "format"}, "type": "number", "minimum": 0}
         return {key: _with_numbers(value) for key, value in entries.items()}
@@ -93,7 +99,7 @@ def _section(info: inspect.StructType) -> list[str]:
     title = "The file" if info.cls is Config else _title(info)
     out = [f"## {title}", ""]
     if info.cls is not Config:
-        out += [(info.cls.__doc__ or "").strip(), ""]
+        out += [cleandoc(info.cls.__doc__ or ""), ""]
     out += ["| key | type | default | meaning |", "|---|---|---|---|"]
     for field in info.fields:
         kind, limits = _words(field.type)
