@@ -21,7 +21,7 @@ from signalbox.core.labels import NONE, labels_of
 from signalbox.detectors import secrets as secrets_detector
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import EVERYTHING, scan, survey
-from signalbox.policy.classify import STEP_CHARS
+from signalbox.policy.contents import STEP_CHARS
 
 Row = dict[str, Any]
 

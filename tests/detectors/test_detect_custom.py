@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import time
+import warnings
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from signalbox.core.labels import labels_of
@@ -128,3 +129,25 @@ def test_terms_that_mean_nothing_are_refused(terms: list[str]) -> None:
 def test_unknown_labels_are_refused() -> None:
     with pytest.raises(ValueError, match="hush"):
         custom("mine", "hush", terms=["a"])
+
+
+@given(st.text(alphabet="[]^-&~|az09\\dw.é ", min_size=1, max_size=10))
+@settings(max_examples=500, deadline=None)
+@example("[[")
+@example("[--")
+@example("a--")
+@example("a||b")
+@example("a&&[b]")
+def test_a_class_of_any_signs_means_what_it_says_and_python_warns_of_none(inside: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            source = safe(f"[{inside}]")
+        except UnsafePattern:
+            return
+        ours = re.compile(source)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        theirs = re.compile(f"[{inside}]")
+    text = inside + "[]^-&~|az09_bc5\\. éx\n"
+    assert ours.findall(text) == theirs.findall(text)

@@ -16,7 +16,8 @@ from signalbox.core.errors import NoPermittedPlacement
 from signalbox.core.labels import NONE, labels_of
 from signalbox.core.snapshot import Classify, CustomClass, Snapshot
 from signalbox.policy.check import check
-from signalbox.policy.classify import LARGE_BYTES, MEMO_MAX, STEP_CHARS, Classifier
+from signalbox.policy.classify import LARGE_BYTES, MEMO_MAX, Classifier
+from signalbox.policy.contents import STEP_CHARS
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.sticky import Conversations
 from signalbox.wire.table import DIALECTS

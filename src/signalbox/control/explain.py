@@ -18,7 +18,8 @@ from signalbox.core.labels import LEVELS
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.detectors.found import RAISES, Found
 from signalbox.policy.access import AUTO, EVERY, resolve
-from signalbox.policy.classify import Classifier, declared, kind_of
+from signalbox.policy.classify import Classifier, declared
+from signalbox.policy.contents import kind_of
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.parts import parts, pointers
 from signalbox.policy.relax import Relaxation, relaxation

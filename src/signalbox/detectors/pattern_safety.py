@@ -124,11 +124,30 @@ def _part(pattern: str, at: int, depth: int) -> tuple[_Part, int]:
     atom = _ATOM.match(pattern, at)
     if atom is None:
         raise UnsafePattern(f"{pattern[at : at + 2]!r} at character {at + 1} is not understood here")
+    source = _plain_class(atom[0]) if len(atom[0]) > 2 and atom[0].startswith("[") else atom[0]
     try:
-        compiled = re.compile(atom[0])
+        compiled = re.compile(source)
     except re.error as error:
         raise UnsafePattern(str(error)) from None
-    return _Part(atom[0], frozenset(char for char in _SAMPLE if compiled.match(char))), atom.end()
+    return _Part(source, frozenset(char for char in _SAMPLE if compiled.match(char))), atom.end()
+
+
+def _plain_class(source: str) -> str:
+    """A class with its signs escaped: Python warns of some that may once mean something else, such as `[[]`."""
+    negated = source.startswith("[^")
+    items: list[str] = re.findall(r"(?s)\\.|.", source[2 if negated else 1 : -1])
+    written, at = ["[^" if negated else "["], 0
+    while at < len(items):
+        written.append(_escaped(items[at]))
+        if items[at + 1 : at + 2] == ["-"] and at + 2 < len(items):
+            written += "-", _escaped(items[at + 2])
+            at += 2
+        at += 1
+    return "".join((*written, "]"))
+
+
+def _escaped(item: str) -> str:
+    return f"\\{item}" if item in "[]-&~|^" else item
 
 
 def _repeated(part: _Part, repeat: re.Match[str]) -> None:
