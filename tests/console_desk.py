@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 from starlette.routing import Route
@@ -24,7 +25,8 @@ from signalbox.control.source import FileSource
 from signalbox.control.state import StateDir, admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
-from signalbox.core.ports import ShipMark
+from signalbox.core.errors import StoreError
+from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Record
 from signalbox.ledger.ship import Shipper
 from signalbox.telemetry.log import Log
@@ -35,6 +37,23 @@ deployments: {d: {environment: e, protocol: openai, base_url: "http://127.0.0.1:
 """
 NOW_MS = 1_790_000_000_000
 SECRET = "an admin secret of some length"
+
+
+def _then() -> int:
+    return NOW_MS
+
+
+class _Line:
+    """A store as it is, until the line to it is cut: then every question fails, but not that to close."""
+
+    def __init__(self, store: Store, cut: Callable[[], bool]) -> None:
+        self._store = store
+        self._cut = cut
+
+    def __getattr__(self, name: str) -> Any:
+        if self._cut() and name != "close":
+            raise StoreError("the disk is gone")
+        return getattr(self._store, name)
 
 
 class Answer:
@@ -57,13 +76,15 @@ class Answer:
 
 
 class Desk:
-    """workers_started: none are; the supervisor reads the configuration as it does before it starts any."""
+    """workers: none is started; the supervisor reads the configuration as it does before it starts any. cut: from when
+    the store that everybody got answers nothing any more."""
 
-    def __init__(self, root: Path, text: str = TEXT) -> None:
+    def __init__(self, root: Path, text: str = TEXT, *, workers: int = 1, now_ms: Callable[[], int] = _then) -> None:
         self.state = StateDir(root)
+        self.cut = False
         self.file = root / "signalbox.yaml"
         self.file.write_text(text)
-        self.store = StoreThread(lambda: open_store(self.state))
+        self.store = StoreThread(self._open)
         self.pepper = self.state.pepper()
         secret = self.store.run_now(lambda store: admin_secret(store, {"SIGNALBOX_ADMIN_SECRET": SECRET}))
         self.office = KeyOffice(
@@ -71,18 +92,18 @@ class Desk:
             secret,
             self.pepper,
             self.state.journal,
-            lambda: NOW_MS,
+            now_ms,
             lambda: self.supervisor.checked.sign_in,
             lambda: self.supervisor.keys.load(),
         )
         self.supervisor = Supervisor(
-            source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=1,
+            source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=workers,
             spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
             end_leases=lambda store: 0, check=checked,
             shipping=Shipper(lambda: open_store(self.state), self.state.journal),
             stop_listening=lambda: None, today=lambda: "2026-11-20", stopping=asyncio.Event(), log=Log("test"),
         )  # fmt: skip
-        self.room = ReadingRoom(lambda: open_store(self.state))
+        self.room = ReadingRoom(self._open)
         self.console = Console(
             self.supervisor,
             self.office,
@@ -95,6 +116,9 @@ class Desk:
         )
         self.app = self.console.app()
         self.shipped: ShipMark | None = None
+
+    def _open(self) -> Store:
+        return cast("Store", _Line(open_store(self.state), lambda: self.cut))
 
     async def loaded(self) -> Desk:
         """The configuration in force, without a worker."""

@@ -178,6 +178,26 @@ def test_a_drill_is_run_and_watched(page: Page, installation: Installation) -> N
     expect(page.locator(".lines")).to_contain_text("good")
 
 
+def test_breakers_open_and_close_before_ones_eyes(page: Page, installation: Installation) -> None:
+    page.goto(f"{installation.url}/drills")
+    page.select_option("#kind", "outages")
+    page.fill("#calls", "300")
+    page.get_by_role("button", name="Run it").click()
+    expect(page.locator("#drill")).to_contain_text("Running")
+    breakers = page.locator("#breakers")
+    opened = breakers.locator("li", has_text="mini")
+    expect(opened.locator(".signal-name .tag-bad")).to_have_text("open", timeout=120_000)
+    assert "Running" in page.locator("#drill").inner_text(), "it is seen while it happens"
+    expect(opened.locator("svg .run-failed").first).to_be_attached()
+    expect(page.locator("#drill")).to_contain_text("Whatever went down was left alone", timeout=180_000)
+    expect(opened).to_contain_text("closed again")
+    history = opened.locator(".signal-history")
+    if history.get_attribute("open") is None:
+        history.locator("summary").click()
+    expect(history).to_contain_text("opened")
+    expect(page.locator("table")).to_contain_text("mini")
+
+
 def test_an_auditor_checks_the_pack_offline(page: Page, installation: Installation, tmp_path: Path) -> None:
     installation.call("claims")
     time.sleep(2)

@@ -60,7 +60,7 @@ store: "${NOBODY_SET_THIS}"
 
 def drill(folder: Path, *words: str, environ: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [*DRILL, *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=60, check=False
+        [*DRILL, *words], cwd=folder, env=environ, capture_output=True, text=True, timeout=90, check=False
     )
 
 
@@ -94,6 +94,26 @@ def test_the_report_reads_as_text_and_calls_follow_from_the_seed(folder: Path) -
     assert "environment dc-fra: " in first
     rules = [[line for line in text.splitlines() if line.startswith("  rule ")] for text in (first, second, other)]
     assert rules[0] == rules[1] != rules[2]
+
+
+def test_what_goes_down_is_left_alone_and_used_again(folder: Path) -> None:
+    off = (
+        "  off: {environment: dc-fra, preset: vllm, base_url: 'http://10.0.0.9/v1', model: o, health: {enabled: false}}"
+    )
+    text = CONFIG.replace("\nworkloads:", f"\n{off}\nworkloads:\n  plain: {{placements: [off, llama]}}")
+    (folder / "signalbox.yaml").write_text(text)
+    done = drill(folder, "--outages", "--calls", "10", "--json", "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    result: dict[str, Any] = json.loads(done.stdout)
+    (name, outage), *others = result["outages"].items()
+    assert not others, "no other goes down after so many calls"
+    assert outage["opened_ms"] >= 0
+    assert outage["back_ms"] > 0
+    assert outage["elsewhere"] > 0, "calls went on elsewhere"
+    assert [change["out"] > 0 for change in result["breakers"][name]][:2] == [True, False]
+    assert "off" in result["skipped"], "its breaker is off"
+    looks = [json.loads(line) for line in done.stderr.splitlines() if line.startswith('{"at_ms"')]
+    assert looks[-1]["breakers"] == result["breakers"]
 
 
 @pytest.mark.parametrize("mutant", ["onward ignored", "gives up after the first failure", "content not read"])

@@ -13,8 +13,10 @@ import uvloop
 
 from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.bootstrap.storage import open_store
-from signalbox.control.drill import Plan, Progress, Result, drill
+from signalbox.control.drill import Plan, Result, drill
 from signalbox.control.drill_faults import FaultResult, drill_faults
+from signalbox.control.drill_outages import OutageResult, drill_outages
+from signalbox.control.drill_watch import Progress
 from signalbox.control.state import StateDir
 from signalbox.core.link import Order, Report
 from signalbox.core.ports import Store
@@ -68,6 +70,11 @@ def run_drill(plan: Plan, progress: Progress) -> Result:
 def run_fault_drill(plan: Plan, progress: Progress) -> FaultResult:
     """The same with every fault of a provider at its turn."""
     return _drilled(lambda plane: drill_faults(plan, plane, progress))
+
+
+def run_outage_drill(plan: Plan, progress: Progress) -> OutageResult:
+    """The same with every deployment down for a moment in its turn."""
+    return _drilled(lambda plane: drill_outages(plan, plane, progress))
 
 
 def _drilled(run: Callable[[_DrillPlane], Coroutine[None, None, _Result]]) -> _Result:

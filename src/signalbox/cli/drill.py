@@ -8,11 +8,13 @@ import sys
 
 import msgspec
 
-from signalbox.bootstrap.drills import run_drill, run_fault_drill
+from signalbox.bootstrap.drills import run_drill, run_fault_drill, run_outage_drill
 from signalbox.cli.options import add_config, add_json, needed_config
 from signalbox.config.load import read_bytes
 from signalbox.control.drill import CALLS_MAX, Plan, Result
 from signalbox.control.drill_faults import FaultResult
+from signalbox.control.drill_outages import OutageResult
+from signalbox.control.drill_watch import Sight
 
 _SEED_BITS = 31
 
@@ -21,8 +23,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     parser.add_argument("--calls", type=int, default=1000, help="how many calls to make (default: %(default)s)")
     parser.add_argument("--seed", type=int, help="the calls follow from it; another one every time when left out")
-    parser.add_argument(
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument(
         "--faults", action="store_true", help="each fault of a provider in turn, and how every workload's calls end"
+    )
+    kinds.add_argument(
+        "--outages", action="store_true", help="each deployment down for a moment: is it left alone, and used again"
+    )
+    parser.add_argument(
+        "--watch", action="store_true", help="lines of JSON on standard error meanwhile: how far, and open breakers"
     )
     add_json(parser)
 
@@ -36,16 +45,23 @@ def run(options: argparse.Namespace) -> int:
     seed = secrets.randbits(_SEED_BITS) if options.seed is None else options.seed
     show = sys.stderr.isatty()
 
-    def progress(calls: int, findings: int) -> None:
-        if show:
-            end = "\n" if calls >= options.calls else ""
-            print(f"\r{calls} of {options.calls} calls, {findings} findings", end=end, file=sys.stderr, flush=True)
+    def progress(sight: Sight) -> None:
+        if options.watch:
+            print(msgspec.json.encode(sight).decode(), file=sys.stderr, flush=True)
+        elif show:
+            end = "\n" if sight.calls >= options.calls else ""
+            said = f"\r{sight.calls} of {options.calls} calls, {sight.findings} findings"
+            print(said, end=end, file=sys.stderr, flush=True)
 
     plan = Plan(read_bytes(path), str(path), options.calls, seed)
     if options.faults:
         found = run_fault_drill(plan, progress)
         print(msgspec.json.encode(found).decode() if options.json else _fault_report(found))
         return 0 if found.good else 1
+    if options.outages:
+        down = run_outage_drill(plan, progress)
+        print(msgspec.json.encode(down).decode() if options.json else _outage_report(down))
+        return 0 if down.good else 1
     result = run_drill(plan, progress)
     print(msgspec.json.encode(result).decode() if options.json else _report(result))
     return 0 if result.good else 1
@@ -60,6 +76,20 @@ def _fault_report(result: FaultResult) -> str:
         )
     lines += [f"  not drilled: {what} answers nothing even when all is well" for what in result.skipped]
     lines.append(f"  dishonest: {result.dishonest}")
+    return "\n".join([*lines, *result.findings])
+
+
+def _outage_report(result: OutageResult) -> str:
+    lines = [f"{result.calls} calls, each deployment that a workload uses first down for a moment"]
+    for name, one in result.outages.items():
+        lines.append(
+            f"  deployment {name}: {'never taken' if one.opened_ms is None else f'taken {one.opened_ms} ms'} out of use"
+            f"{'' if one.opened_ms is None else ' after it went down'},"
+            f" {'not used again' if one.back_ms is None else f'used again {one.back_ms} ms after it was back'};"
+            f" meanwhile {one.elsewhere} answered by another, {one.failed} failed"
+        )
+    lines += [f"  not drilled: {name}: no workload uses it first, or its breaker is off" for name in result.skipped]
+    lines.append(f"  unopened: {result.unopened}   lost: {result.lost}")
     return "\n".join([*lines, *result.findings])
 
 

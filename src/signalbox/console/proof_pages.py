@@ -15,6 +15,7 @@ from starlette.responses import RedirectResponse, Response, StreamingResponse
 from signalbox import __version__
 from signalbox.console.access import Visit, refused
 from signalbox.console.desk import Desk, json
+from signalbox.console.drill_page import shown
 from signalbox.console.keys import read_body
 from signalbox.console.rendering import ROOM, render
 from signalbox.control.contents import Erasure, content_dict
@@ -150,7 +151,7 @@ class ProofPages:
         found = await asyncio.to_thread(self.drills.one, request.path_params["id"])
         if found is None:
             return self._desk.excuse(request, visit, 404, "No such drill", "The last fifty are kept.")
-        return await self._desk.page(request, visit, "drill.html", lambda store, now: {"drill": found})
+        return await self._desk.page(request, visit, "drill.html", lambda store, now: shown(found))
 
     async def run_drill(self, request: Request, visit: Visit) -> Response:
         calls = visit.form.get("calls", "")

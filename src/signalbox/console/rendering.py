@@ -31,7 +31,8 @@ def _environment() -> Environment:
     # Their types name only what Jinja brings itself.
     filters, names = cast("dict[str, object]", made.filters), cast("dict[str, object]", made.globals)
     for function in (
-        words.money, words.exact, words.count, words.moment, words.ago, words.day_of, words.share, words.took
+        words.money, words.dollars, words.rate, words.exact, words.count, words.moment, words.ago, words.day_of,
+        words.share, words.took, words.pace,
     ):  # fmt: skip
         filters[function.__name__] = function
     names |= {"query": query, "asset": asset}

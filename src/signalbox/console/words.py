@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -15,6 +16,7 @@ from signalbox.ledger.query import iso_time
 _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
+_CENT, _TEN_MICRO = Decimal("0.01"), Decimal("0.00001")
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
@@ -35,7 +37,8 @@ def cell(value: object) -> str:
 
 
 def money(pico: int | None) -> str:
-    """Dollars with as many digits as tell something: $1,234.56, $0.0421, $0.0000332."""
+    """Dollars with as many digits as tell something, and few enough to be held against each other in a column:
+    $1,234.56, $0.0421, $0.000332, $0.00000332."""
     if pico is None:
         return "unpriced"
     amount = Decimal(pico) / PICO
@@ -43,8 +46,20 @@ def money(pico: int | None) -> str:
         return "$0"
     if abs(amount) >= 1:
         return f"${amount:,.2f}"
-    places = min(12, 2 - amount.adjusted())
+    places = 4 if abs(amount) >= _CENT else 6 if abs(amount) >= _TEN_MICRO else min(12, 2 - amount.adjusted())
     return f"${amount:.{places}f}"
+
+
+def dollars(amount: float | str | Decimal) -> str:
+    """An amount that is in dollars already: $1,234.56."""
+    return f"${Decimal(str(amount)):,.2f}"
+
+
+def rate(micro: float) -> str:
+    """Dollars for a million of something, from millionths of a dollar each: 0.25, 10.00, 0.075."""
+    text = f"{Decimal(str(micro)) / 1_000_000:,.6f}".rstrip("0")
+    whole, _, part = text.partition(".")
+    return f"{whole}.{part:0<2}"
 
 
 def exact(pico: int | None) -> str:
@@ -85,4 +100,21 @@ def share(part: float, whole: float) -> str:
 
 
 def took(ms: int) -> str:
-    return f"{ms} ms" if ms < 10_000 else f"{ms / 1000:.1f} s"
+    """820 ms, 1.53 s, 41.0 s, 12 min."""
+    if ms < 1000:
+        return f"{ms} ms"
+    if ms < 10_000:
+        return f"{ms / 1000:.2f} s"
+    return f"{ms / 1000:.1f} s" if ms < 600_000 else f"{ms // 60_000:,} min"
+
+
+def pace(values: Sequence[float] | None) -> str:
+    """Milliseconds, median and 95th, in one unit: 210 / 821 ms, 1.64 / 5.00 s, 9.1 / 9.2 ms."""
+    if not values:
+        return "–"
+    size, unit = (1000, "s") if max(values) >= 1000 else (1, "ms")
+    return f"{' / '.join(_three_digits(value / size) for value in values)} {unit}"
+
+
+def _three_digits(number: float) -> str:
+    return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:,.0f}"

@@ -15,7 +15,7 @@ from signalbox.telemetry.metrics import Metrics
 
 CHANGES_MAX = 50
 DEPLOYMENTS_MAX = 2000
-_GAUGE = "signalbox_replicas_out_of_use"
+GAUGE = "signalbox_replicas_out_of_use"
 
 
 class Change(msgspec.Struct, frozen=True):
@@ -26,24 +26,30 @@ class Change(msgspec.Struct, frozen=True):
 
 
 class Breakers:
-    """now_ms: the clock. The first look at a deployment is a change only when something is out of use."""
+    """now_ms: the clock. changes_max: kept of each deployment. The first look at a deployment is a change only when
+    something is out of use."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], changes_max: int = CHANGES_MAX) -> None:
         self._now_ms = now_ms
+        self._changes_max = changes_max
         self._changes: dict[str, deque[Change]] = {}
 
     def see(self, total: Metrics) -> None:
         """Notes what differs from the last look."""
-        now_ms = self._now_ms()
         told: dict[str, int] = {}
-        for labels, values in total.by_name().get(_GAUGE, []):
+        for labels, values in total.by_name().get(GAUGE, []):
             told[labels[0]] = told.get(labels[0], 0) + int(values[0])
+        self.note(told)
+
+    def note(self, told: dict[str, int]) -> None:
+        """The same with how many replicas of each deployment are out of use now."""
+        now_ms = self._now_ms()
         for name, out in told.items():
             changes = self._changes.get(name)
             if changes is None:
                 if not out or len(self._changes) >= DEPLOYMENTS_MAX:
                     continue
-                changes = self._changes[name] = deque(maxlen=CHANGES_MAX)
+                changes = self._changes[name] = deque(maxlen=self._changes_max)
             if not changes or changes[-1].out != out:
                 changes.append(Change(now_ms, out))
 

@@ -10,16 +10,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from collections.abc import Callable
 from decimal import Decimal
 from random import Random
 from typing import Protocol
 
 import msgspec
 
+from signalbox.control.breakers import Change
 from signalbox.control.drill_calls import Made, Maker
 from signalbox.control.drill_config import CREDENTIAL, Rehearsal, deployments_of, rehearse
 from signalbox.control.drill_judge import Case, Judge, covers, today
+from signalbox.control.drill_watch import Progress, Watch
 from signalbox.control.keys import make
 from signalbox.core.errors import ConfigError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, Order, Report
@@ -86,7 +87,8 @@ class Result(msgspec.Struct):
     """What a drill found. escapes: requests at providers that were not permitted. refused_but_permitted: calls turned
     away, or given up, though somewhere permitted was left. unlabelled: calls whose planted content was overlooked.
     unrecorded: requests at providers without a row in the ledger. refused: by the rules, rightly. unanswered:
-    permitted calls that all of their deployments failed."""
+    permitted calls that all of their deployments failed. watched_ms: how long it called. breakers: when deployments
+    went out of use and came back in that time."""
 
     seed: int
     calls: int = 0
@@ -103,6 +105,8 @@ class Result(msgspec.Struct):
     environments: dict[str, EnvironmentHits] = msgspec.field(default_factory=dict[str, EnvironmentHits])
     rules: dict[str, RuleHits] = msgspec.field(default_factory=dict[str, RuleHits])
     findings: list[str] = msgspec.field(default_factory=list[str])
+    watched_ms: int = 0
+    breakers: dict[str, list[Change]] = msgspec.field(default_factory=dict[str, list[Change]])
 
     @property
     def good(self) -> bool:
@@ -119,11 +123,9 @@ class Ended(msgspec.Struct):
     complete: bool
 
 
-Progress = Callable[[int, int], None]
-
-
 async def drill(plan: Plan, installation: Installation, progress: Progress) -> Result:
-    """Runs the drill. Raises ConfigError for a file that cannot be used. progress: (calls made, findings so far)."""
+    """Runs the drill. Raises ConfigError for a file that cannot be used. progress: told now and
+    then, and at the end."""
     deployments = deployments_of(plan.content, plan.name)
     sim = Simulator(provider_settings(deployments, plan))
     await sim.start()
@@ -168,11 +170,13 @@ class _Drill:
         self._maker = Maker(ready.doc, self._judge, Random(plan.seed))  # noqa: S311  (calls that can be made again)
         self._by_provider = {f"d{at}": name for at, name in enumerate(ports)}
         self._keys: list[str] = []
+        self._made = 0
         self.result = Result(plan.seed)
 
     async def run(self, progress: Progress) -> Result:
         await self._install()
-        trouble = asyncio.get_running_loop().create_task(self._trouble())
+        watch = Watch(self._installation.obey, lambda: (self._made, len(self.result.findings)), progress)
+        beside = asyncio.gather(self._trouble(), watch.run())
         try:
             while self.result.calls < self._plan.calls:
                 self._sim.log.clear()
@@ -180,11 +184,14 @@ class _Drill:
                 made = [self._maker.make() for _ in range(min(ROUND, self._plan.calls - self.result.calls))]
                 ended = await self._round(made)
                 await asyncio.to_thread(self._judge_round, ended, self._sim.log.entries, since_ms)
-                progress(self.result.calls, len(self.result.findings))
+            await watch.look()
         finally:
-            trouble.cancel()
+            beside.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await trouble
+                await beside
+        sight = watch.sight()
+        progress(sight)
+        self.result.watched_ms, self.result.breakers = sight.at_ms, sight.breakers
         return self.result
 
     async def _install(self) -> None:
@@ -228,6 +235,7 @@ class _Drill:
         async def caller() -> None:
             while waiting:
                 ended.append(await self._call(waiting.pop()))
+                self._made += 1
 
         await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
         return ended

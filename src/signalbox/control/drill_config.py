@@ -68,12 +68,13 @@ def deployments_of(content: bytes, name: str) -> list[str]:
     return list(section[1].entries)
 
 
-def rehearse(content: bytes, name: str, addresses: dict[str, str]) -> Rehearsal:
-    """The file with each deployment at its address (scheme, host and port). Raises ConfigError with every finding that
+def rehearse(content: bytes, name: str, addresses: dict[str, str], *, health: bool = False) -> Rehearsal:
+    """The file with each deployment at its address (scheme, host and port). health: what it says about failures stays,
+    which is off otherwise. Raises ConfigError with every finding that
     has nothing to do with addresses or secrets."""
     tree = parse(content, name)
     assert isinstance(tree, Mapping)  # or there would be no addresses
-    text = _Writer().whole(tree, addresses)
+    text = _Writer(health).whole(tree, addresses)
     declared = load_text(text, name, {})
     abilities = {key: Ability(target.apis, target.tools, target.images) for key, target in declared.deployments.items()}
     return Rehearsal(text, _plain(tree), abilities)
@@ -82,7 +83,8 @@ def rehearse(content: bytes, name: str, addresses: dict[str, str]) -> Rehearsal:
 class _Writer:
     """Writes a tree as one flow mapping, everything on the line on which it stood, so that findings name the place."""
 
-    def __init__(self) -> None:
+    def __init__(self, health: bool) -> None:
+        self._health = health
         self._out: list[str] = []
         self._line = 1
 
@@ -116,16 +118,16 @@ class _Writer:
         url = address if protocol == "anthropic" else f"{address}/v1"
         self._put("{")
         for key, (line, value) in node.entries.items():
-            if key not in _REPLACED:
+            if key not in _REPLACED or (key == "health" and self._health):
                 self._key(key, line)
                 self._node(value)
                 self._put(", ")
         if preset and "preset" not in node.entries:
             self._put(f"preset: {_quoted(preset)}, ")
         self._put(
-            f"base_url: {_quoted(url)}, api_key: {_quoted(CREDENTIAL)}, allow_private: true, timeouts: {_TIMEOUTS},"
-            " health: {enabled: false}}"
+            f"base_url: {_quoted(url)}, api_key: {_quoted(CREDENTIAL)}, allow_private: true, timeouts: {_TIMEOUTS}"
         )
+        self._put("}" if self._health else ", health: {enabled: false}}")
 
     def _node(self, node: Node) -> None:
         if isinstance(node, Mapping):

@@ -7,24 +7,26 @@ none. What was shown must be the answer that all simulated providers give, or th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from random import Random
-from typing import Any
 
 import msgspec
 
-from signalbox.control.drill import ANSWER_S, FINDINGS_MAX, Installation, Plan, Progress, provider_settings
+from signalbox.control.breakers import Change
+from signalbox.control.drill import FINDINGS_MAX, Installation, Plan, provider_settings
+from signalbox.control.drill_client import Client
 from signalbox.control.drill_config import deployments_of, rehearse
 from signalbox.control.drill_judge import DEFAULT, mapping
+from signalbox.control.drill_watch import Progress, Watch
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.keys import NewKey, make
-from signalbox.control.transcripts import PATHS, Transcript, read, unchunked
+from signalbox.control.transcripts import PATHS, Transcript
 from signalbox.core.errors import ConfigError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
 from signalbox.simulator.server import Simulator
 
 AT_ONCE = 24
 _PEPPER = b"drill".ljust(32, b".")
-_TEXT = "Name the parts. [[tokens:40]][[delay_ms:2]]"
 HONEST = frozenset({"whole", "status", "cut"})
 
 
@@ -39,7 +41,7 @@ class Ends(msgspec.Struct):
 
 class FaultResult(msgspec.Struct):
     """What a fault drill found. dishonest: calls that ended like a success without being one, or not at all. skipped:
-    workloads and APIs that answer nothing even when all is well."""
+    workloads and APIs that answer nothing even when all is well. watched_ms, breakers: as in drill.Result."""
 
     seed: int
     calls: int = 0
@@ -47,6 +49,8 @@ class FaultResult(msgspec.Struct):
     workloads: dict[str, Ends] = msgspec.field(default_factory=dict[str, Ends])
     skipped: list[str] = msgspec.field(default_factory=list[str])
     findings: list[str] = msgspec.field(default_factory=list[str])
+    watched_ms: int = 0
+    breakers: dict[str, list[Change]] = msgspec.field(default_factory=dict[str, list[Change]])
 
     @property
     def good(self) -> bool:
@@ -89,9 +93,9 @@ class _FaultDrill:
     ) -> None:
         self._plan = plan
         self._installation = installation
+        self._client = Client(installation, key)
         self._sim = sim
         self._providers = providers
-        self._key = key
         self._first: dict[tuple[str, str], str] = {}
         self._canonical = ""
         self.result = FaultResult(plan.seed)
@@ -105,14 +109,24 @@ class _FaultDrill:
         async def caller() -> None:
             while waiting:
                 await self._play(waiting.pop())
-                progress(self.result.calls, len(self.result.findings))
 
-        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+        watch = Watch(self._installation.obey, lambda: (self.result.calls, len(self.result.findings)), progress)
+        watching = asyncio.get_running_loop().create_task(watch.run())
+        try:
+            await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+            await watch.look()
+        finally:
+            watching.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await watching
+        sight = watch.sight()
+        progress(sight)
+        self.result.watched_ms, self.result.breakers = sight.at_ms, sight.breakers
         return self.result
 
     async def _find_first(self, workload: str, api: str) -> None:
         """Where a call goes when all is well."""
-        seen, placement = await self._ask(workload, api, stream=False, tag="")
+        seen, placement = await self._client.ask(workload, api, stream=False, tag="")
         if seen.end != "whole" or placement not in self._providers:
             self.result.skipped.append(f"{workload} over {api}")
             return
@@ -131,7 +145,7 @@ class _FaultDrill:
         tag = f"drill-{cell.number}-of-{self._plan.seed}."
         booked = self._sim.fault(cell.row.spec, provider=self._providers[first], body_contains=tag)
         try:
-            seen, placement = await self._ask(cell.workload, cell.api, stream=cell.stream, tag=tag)
+            seen, placement = await self._client.ask(cell.workload, cell.api, stream=cell.stream, tag=tag)
         finally:
             self._sim.faults.remove(booked)
         self._judge(cell, seen, moved=placement not in ("", first))
@@ -156,45 +170,3 @@ class _FaultDrill:
             ends.cut += 1
         else:
             ends.status += 1
-
-    async def _ask(self, workload: str, api: str, *, stream: bool, tag: str) -> tuple[Transcript, str]:
-        """One call, with the tag where it changes nothing but which fault strikes."""
-        body: dict[str, Any] = {"model": workload, "stream": stream}
-        if api == "responses":
-            body |= {"input": _TEXT, "max_output_tokens": 256, "store": False, "user": tag}
-        elif api == "messages":
-            body |= {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 256, "metadata": {"user_id": tag}}
-        else:
-            body |= {"messages": [{"role": "user", "content": _TEXT}], "max_tokens": 256, "user": tag}
-        data = msgspec.json.encode(body)
-        head = (
-            f"POST {PATHS[api]} HTTP/1.1\r\nhost: drill\r\nconnection: close\r\ncontent-type: application/json\r\n"
-            f"authorization: Bearer {self._key}\r\ncontent-length: {len(data)}\r\n\r\n"
-        )
-        reader, writer = await self._installation.reach()
-        try:
-            writer.write(head.encode() + data)
-            received = await asyncio.wait_for(reader.read(-1), ANSWER_S)
-        except (TimeoutError, OSError):
-            received = b""
-        finally:
-            writer.close()
-        return _read(api, received, stream=stream)
-
-
-def _read(api: str, received: bytes, *, stream: bool) -> tuple[Transcript, str]:
-    """What came back, and which deployment it says it came from."""
-    top, _, rest = received.partition(b"\r\n\r\n")
-    first, *lines = top.decode("latin-1").split("\r\n")
-    headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
-    words = first.split(" ")
-    if len(words) < 2 or not words[1].isdigit():
-        return Transcript("silent", 0), ""
-    body = rest
-    if headers.get("transfer-encoding") == "chunked":
-        whole = unchunked(rest)
-        if whole is None:
-            return Transcript("silent", int(words[1])), ""
-        body = whole
-    seen = read(api, int(words[1]), body, stream=stream)
-    return seen, headers.get("x-signalbox-placement", "").partition("@")[0]

@@ -12,20 +12,25 @@ from typing import Any
 
 import msgspec
 
+from signalbox.control.drill_watch import Sight
 from signalbox.control.state import StateDir
 from signalbox.control.versions import write_whole
 from signalbox.core.errors import ConfigError
 
 FOLDER = "drills"
+KINDS = ("escapes", "faults", "outages")
 KEPT_MAX = 50
 CALLS_MAX = 20_000
 RESULT_BYTES_MAX = 8 * 1024 * 1024
+# Kept of what a drill that could not be run says about it.
+_WHY_BYTES = 500
 DRILL_S_MAX = 1800.0
 _NICE = 15
 
 
 class Drill(msgspec.Struct, frozen=True):
-    """One drill. state: running, good, findings or failed. result: as `signalbox drill --json` prints it."""
+    """One drill. state: running, good, findings or failed. result: as `signalbox drill --json` prints it. seen: the
+    last look at it."""
 
     id: str
     began_ms: int
@@ -37,6 +42,7 @@ class Drill(msgspec.Struct, frozen=True):
     state: str
     why: str = ""
     result: dict[str, Any] = {}
+    seen: Sight = Sight()
 
 
 class Drills:
@@ -66,11 +72,11 @@ class Drills:
         return next((drill for drill in self.list() if drill.id == drill_id), None)
 
     def start(self, content: bytes, kind: str, calls: int, by: str) -> Drill:
-        """kind: escapes or faults. Raises ConfigError when one runs already, or what is asked for makes no sense."""
+        """kind: of KINDS. Raises ConfigError when one runs already, or what is asked for makes no sense."""
         if self._running is not None:
             raise ConfigError(["a drill is running already. Wait for its end."])
-        if kind not in ("escapes", "faults") or not 1 <= calls <= CALLS_MAX:
-            raise ConfigError([f"a drill is of escapes or faults, with 1 to {CALLS_MAX} calls."])
+        if kind not in KINDS or not 1 <= calls <= CALLS_MAX:
+            raise ConfigError([f"a drill is of {', '.join(KINDS[:-1])} or {KINDS[-1]}, with 1 to {CALLS_MAX} calls."])
         began_ms, seed = self._now_ms(), secrets.randbits(31)
         drill = Drill(f"{began_ms:015d}-{secrets.token_hex(3)}", began_ms, 0, kind, calls, seed, by, "running")
         self._running = drill
@@ -86,7 +92,7 @@ class Drills:
     async def _run(self, drill: Drill, content: bytes) -> None:
         ended = msgspec.structs.replace(drill, state="failed", why="it was interrupted")
         try:
-            ended = await self._result(drill, content)
+            ended = msgspec.structs.replace(await self._result(drill, content), seen=self._seen())
         except OSError as error:
             ended = msgspec.structs.replace(drill, state="failed", why=f"it could not be run: {error.strerror}")
         finally:
@@ -97,11 +103,12 @@ class Drills:
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = self._folder / f"{drill.id}.yaml"
         write_whole(path, content)
-        arguments = ["drill", "--config", str(path), "--calls", str(drill.calls), "--seed", str(drill.seed), "--json"]
+        arguments = ["drill", "--config", str(path), "--calls", str(drill.calls), "--seed", str(drill.seed)]
+        arguments += ["--json", "--watch"]
         process = await asyncio.create_subprocess_exec(
             *self._command,
             *arguments,
-            *(["--faults"] if drill.kind == "faults" else []),
+            *([] if drill.kind == KINDS[0] else [f"--{drill.kind}"]),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -109,7 +116,7 @@ class Drills:
             limit=RESULT_BYTES_MAX,
         )
         try:
-            out, err = await asyncio.wait_for(process.communicate(), DRILL_S_MAX)
+            out, err = await asyncio.wait_for(self._followed(process), DRILL_S_MAX)
         except TimeoutError:
             return msgspec.structs.replace(drill, state="failed", why=f"it took longer than {DRILL_S_MAX:.0f} s")
         finally:
@@ -118,9 +125,33 @@ class Drills:
                 await process.wait()
             path.unlink(missing_ok=True)
         if process.returncode not in (0, 1) or len(out) > RESULT_BYTES_MAX:
-            return msgspec.structs.replace(drill, state="failed", why=err.decode("utf-8", "replace")[-500:].strip())
+            return msgspec.structs.replace(drill, state="failed", why=err.decode("utf-8", "replace").strip())
         result = msgspec.json.decode(out, type=dict[str, Any])
         return msgspec.structs.replace(drill, state="findings" if process.returncode else "good", result=result)
+
+    async def _followed(self, process: asyncio.subprocess.Process) -> tuple[bytes, bytes]:
+        """What it printed, and the end of what it complained of; the looks in between are kept as they come."""
+        if process.stdout is None or process.stderr is None:
+            raise RuntimeError("both were piped")
+        out, err = await asyncio.gather(process.stdout.read(), self._watched(process.stderr))
+        await process.wait()
+        return out, err
+
+    async def _watched(self, lines: asyncio.StreamReader) -> bytes:
+        said = b""
+        async for line in lines:
+            try:
+                sight = msgspec.json.decode(line, type=Sight)
+            except msgspec.MsgspecError:
+                said = (said + line)[-_WHY_BYTES:]
+                continue
+            drill = self._running
+            if drill is not None:
+                self._running = msgspec.structs.replace(drill, seen=sight)
+        return said
+
+    def _seen(self) -> Sight:
+        return self._running.seen if self._running is not None else Sight()
 
     def _keep(self, drill: Drill) -> None:
         with contextlib.suppress(OSError):
