@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 
 from signalbox.core.tiering import Judged
-from signalbox.routing import answer_fit, answers
+from signalbox.routing import answer_fit, answer_rows, answers
 from signalbox.routing.difficulty.bounds import safe_score
 from signalbox.routing.difficulty.features import Asked, Features, features
 from signalbox.routing.difficulty.fit import held_out, solve
@@ -270,7 +270,7 @@ def mmlu_pro(folder: Path) -> Iterator[str]:
     yield from baselines(task, near, "category")
     yield line("**own head**", own, task.weak, task.strong, near, "≥ 0.56")
     for count in (1, 2):
-        doubt = by_agreement(task, own, PRO_HELPERS[:count])
+        doubt = by_opinions(task, own, PRO_HELPERS[:count])
         name = f"**cascade, agreement with {', '.join(PRO_HELPERS[:count])}**"
         yield line(name, doubt, task.weak, task.strong, near, "≥ 0.66" if count == 2 else "")
 
@@ -286,46 +286,38 @@ def zero_eval(folder: Path) -> Iterator[str]:
         yield from baselines(task, near)
         yield line("**own head**", own, task.weak, task.strong, near)
         for count in (1, 2):
-            doubt = by_agreement(task, own, ZERO_HELPERS[:count])
+            doubt = by_opinions(task, own, ZERO_HELPERS[:count])
             gate = "≥ 0.92 / – / 14" if "gsm" in name and count == 2 else ""
             told = f"**cascade, agreement with {', '.join(ZERO_HELPERS[:count])}**"
             yield line(told, doubt, task.weak, task.strong, near, gate)
 
 
-def by_agreement(task: Task, own: Floats, helpers: tuple[str, ...]) -> Floats:
-    """Doubt in the weak answer where other cheap models concluded something else; ridge over what is seen."""
+def by_opinions(task: Task, own: Floats, helpers: tuple[str, ...]) -> Floats:
+    """Doubt in the weak answer by the product's scorer of answers, with what other cheap models concluded. Of answers
+    the data tells the conclusion and the length; each is replayed as a text of that length that ends in it."""
 
-    def seen(rows: list[Row], hard: Floats) -> Floats:
-        found: list[list[float]] = []
-        for row, rank in zip(rows, np.argsort(np.argsort(hard)) / len(hard), strict=True):
-            told, lengths = row["pred"], row["chars"]
-            mine = same(told.get(task.weak_name))
-            others = [same(told.get(one)) for one in helpers]
-            apart = [float(mine == "" or other != mine) for other in others]
-            found.append(
-                [
-                    *apart,
-                    float(all(apart)),
-                    float(any(apart)),
-                    float(len(set(others)) == 1 and len(others) > 1) * max(apart),
-                    float(not mine),
-                    math.log1p(lengths.get(task.weak_name) or 0),
-                    *(math.log1p(lengths.get(one) or 0) for one in helpers),
-                    float(rank),
-                ]
+    def told(row: Row, model: str) -> str:
+        found = row["pred"].get(model)
+        end = "I do not know." if found is None else f"The answer is ({str(found).strip()})."
+        return f"{'.' * max(0, (row['chars'].get(model) or 0) - len(end) - 1)}\n{end}"
+
+    def seen(rows: list[Row], hard: Floats) -> list[answer_rows.Row]:
+        ranks = np.argsort(np.argsort(hard)) / len(hard)
+        return [
+            answer_rows.Row(
+                prompt=prompt(row),
+                answer=told(row, task.weak_name),
+                others=[told(row, one) for one in helpers],
+                good=bool(outcomes(row)[task.weak_name]),
+                strong_good=bool(outcomes(row)[task.strong_name]),
+                difficulty=float(rank),
             )
-        return np.array(found)
+            for row, rank in zip(rows, ranks, strict=True)
+        ]
 
-    table, asked = seen(task.fit, task.before), seen(task.judged, own)
-    mean, spread = table.mean(axis=0), table.std(axis=0) + 1e-9
-    table, asked = (table - mean) / spread, (asked - mean) / spread
-    target = task.gain - task.gain.mean()
-    weights = np.linalg.solve(table.T @ table + 10 * np.eye(table.shape[1]), table.T @ target)
-    return asked @ weights
-
-
-def same(told: object) -> str:
-    return "" if told is None else str(told).strip().lower().rstrip(".")
+    known = seen(task.fit, task.before)
+    head = answer_fit.fit([row.features() for row in known], answer_rows.worth(known))
+    return np.array([1 - head.trust(row.features()) for row in seen(task.judged, own)])
 
 
 # --- promises ---

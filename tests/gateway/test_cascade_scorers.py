@@ -108,6 +108,38 @@ async def test_agreement_of_two_cheap_models_counts(box: Box, stream: bool) -> N
         assert len({row["call_id"] for row in found}) == 2
 
 
+async def test_several_opinions_are_each_asked_and_weighed_together(box: Box) -> None:
+    async with CannedUpstream() as third, CannedUpstream() as fourth:
+        box.config["deployments"]["third"] = third.deployment("openai", ["chat"])
+        box.config["deployments"]["fourth"] = fourth.deployment("openai", ["chat"])
+        assert not await configured(box, agrees_with=["third", "fourth"], threshold=0.5)
+        third.answer, fourth.answer = http(200, chat_answer("I get 42.")), http(200, chat_answer("That is 43."))
+        # One of two agrees, which is enough for the scorer that nobody fitted; nobody is not.
+        assert placed(await ask(box, "[[text:It is 42.]]")) == ("chat", "cascade:w")
+        assert placed(await ask(box, "[[text:It is 44.]]")) == ("local", "cascade:w doubted")
+        # Who fails has no opinion, and the others count all the same.
+        fourth.answer = http(400, b'{"error": {"message": "no"}}')
+        assert placed(await ask(box, "[[text:It is 42.]]")) == ("chat", "cascade:w")
+        assert placed(await ask(box, "[[text:It is 43.]]")) == ("local", "cascade:w doubted")
+        found = await box.settled(14)
+        opinions = [row for row in found if row["reason"].startswith("agreement ")]
+        assert sorted(row["deployment"] for row in opinions) == ["fourth"] * 4 + ["third"] * 4
+        assert len({row["attempt_id"] for row in found}) == 14
+        assert len({row["call_id"] for row in found}) == 4
+
+
+async def test_whoever_is_asked_counts_in_the_price(box: Box) -> None:
+    config = box.config
+    price = {"input_mtok": 1, "output_mtok": 1}
+    for name, dear in (("chat", 1), ("local", 15), ("responses", 1)):
+        config["deployments"][name]["price"] = {key: value * dear for key, value in price.items()}
+    assert not await configured(box, price_ratio_min=10)
+    assert "7.5 times as dear as 'chat' with 'responses'" in await configured(
+        box, price_ratio_min=10, agrees_with=["responses"]
+    )
+    assert not await configured(box, price_ratio_min=7, agrees_with=["responses"])
+
+
 async def test_a_second_opinion_that_fails_is_none(box: Box) -> None:
     config = box.config
     config["deployments"]["third"] = config["deployments"]["responses"]
@@ -145,6 +177,9 @@ async def test_extremes_are_not_cascaded(box: Box) -> None:
     [
         ({"agrees_with": "nobody"}, "there is no deployment"),
         ({"agrees_with": "chat"}, "the weak or the strong one itself"),
+        ({"agrees_with": ["responses", "local"]}, "the weak or the strong one itself"),
+        ({"agrees_with": ["responses", "responses"]}, "twice"),
+        ({"agrees_with": ["responses"] * 5}, "agrees_with"),
         ({"loss_share_max": 0}, "loss_share_max"),
     ],
 )

@@ -40,12 +40,15 @@ def _check_cascade(path: Path, workload: Workload, config: Config, problems: Pro
         return
     for key, name in (("weak", weak), ("strong", strong)):
         _check_usable((*path, "cascade", key), name, workload, config, problems)
-    second = workload.cascade.agrees_with if workload.cascade is not None else None
-    if second is not None and second not in config.deployments:
-        fix = did_you_mean(second, config.deployments)
-        problems.add((*path, "cascade", "agrees_with"), f"there is no deployment {second[:64]!r}", fix)
-    elif second in (weak, strong):
-        problems.add((*path, "cascade", "agrees_with"), "is the weak or the strong one itself", "Name a third one")
+    where, known = (*path, "cascade", "agrees_with"), {weak, strong}
+    for name in cascade_helpers(workload):
+        if name not in config.deployments:
+            problems.add(where, f"there is no deployment {name[:64]!r}", did_you_mean(name, config.deployments))
+        elif name in (weak, strong):
+            problems.add(where, "is the weak or the strong one itself", "Name a third one")
+        elif name in known:
+            problems.add(where, f"names {name[:64]!r} twice", "Name it once: its second answer is no other opinion")
+        known.add(name)
     if weak == strong:
         problems.add((*path, "cascade"), "weak and strong are the same deployment", "Name two")
 
@@ -75,6 +78,12 @@ def _check_usable(path: Path, name: str, workload: Workload, config: Config, pro
 def cascade_pair(workload: Workload) -> tuple[str | None, str | None]:
     """Names of the weak and the strong deployment: as stated, else the first two placements that are left."""
     return _pair(workload, workload.cascade)
+
+
+def cascade_helpers(workload: Workload) -> list[str]:
+    """Names of the deployments whose agreement counts, none without a cascade that asks for it."""
+    stated = workload.cascade.agrees_with if workload.cascade is not None else None
+    return [stated] if isinstance(stated, str) else stated or []
 
 
 def shadow_pair(workload: Workload) -> tuple[str | None, str | None]:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 Quality = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
+_Names = Annotated[list[_Name], Meta(min_length=1, max_length=4)]
 
 
 class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
@@ -52,10 +53,10 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
         Meta(ge=0, le=1, description="Share of questions, the hardest, that go to the strong one at once."),
     ] = 0.0
     agrees_with: Annotated[
-        _Name | None,
+        _Name | _Names | None,
         Meta(
-            description="Another cheap deployment that is asked at the same time, and whose agreement counts; it is "
-            "paid for as well. Only for calls without tools."
+            description="Another cheap deployment, or up to four, asked at the same time, whose agreement counts; "
+            "each is paid for as well. Only for calls without tools."
         ),
     ] = None
     streams: Annotated[
@@ -71,6 +72,6 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
             ge=0,
             le=1_000_000,
             description="The configuration is refused when the strong one is not so many times as dear as the weak "
-            "one: a cascade then costs more than it saves. 0 for no such check.",
+            "one and those of `agrees_with` together: a cascade then costs more than it saves. 0 for no such check.",
         ),
     ] = 10.0

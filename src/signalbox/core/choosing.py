@@ -66,8 +66,8 @@ class Cascade(msgspec.Struct, frozen=True):
     None for the one that the scorer's rows prove: with probability `confidence` at most `loss_share_max` of calls get a
     worse answer than the strong one's. holds_streams: a streamed weak answer is held until it is judged; else streams
     go to the strong one at once. easy_share, hard_share: of questions, by how hard they look, that are not judged: the
-    easiest are the weak one's, the hardest the strong one's. agrees_with: name of another cheap deployment, asked at
-    the same time, empty for none."""
+    easiest are the weak one's, the hardest the strong one's. agrees_with: indices of other cheap deployments,
+    asked at the same time."""
 
     weak: int
     strong: int
@@ -78,4 +78,4 @@ class Cascade(msgspec.Struct, frozen=True):
     scorer: Scorer | None = None
     easy_share: float = 0.0
     hard_share: float = 0.0
-    agrees_with: str = ""
+    agrees_with: tuple[int, ...] = ()

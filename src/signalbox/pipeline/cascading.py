@@ -61,16 +61,16 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
         take(call, Decision(decision.choices, f"{decision.reason} easy"))
         return await pursuing.pursue(call, reply, stages)
     first = _Held(call, reply, pair)
-    second = _second_opinion(call, pair, asked, stages)
+    opinions = _opinions(call, pair, asked, stages)
     try:
         await pursuing.pursue(call, first, stages)
         if not first.holding:
             return None
         asked = msgspec.structs.replace(asked, difficulty=rank)
-        others = await _told(second, call) if second is not None else ()
+        others = await _told(opinions, call) if opinions else ()
     finally:
-        if second is not None:
-            await _ended(second)
+        if opinions:
+            await _ended(opinions)
     if _is_trusted(judge, asked, first.answered(), others):
         _count(call, stages, "kept")
         return first.give("")
@@ -97,32 +97,39 @@ def _questions() -> Scorer:
     return Scorer(shipped())
 
 
-def _second_opinion(call: Call, pair: Cascade, asked: Asked, stages: Stages) -> asyncio.Future[Fetched] | None:
-    """Another cheap model is asked the same, at the same time; a call of our own with its own permit and records."""
+def _opinions(call: Call, pair: Cascade, asked: Asked, stages: Stages) -> list[asyncio.Future[Fetched]]:
+    """Other cheap models are asked the same, at the same time; calls of our own with their own permits and records."""
     if not pair.agrees_with or asked.tools:
-        return None
+        return []
     doc = {name: value for name, value in call.doc.items() if name not in ("model", "stream", "stream_options")}
-    errand = Errand("agreement", call.api, doc, pair.agrees_with, OPINION_S)
-    return asyncio.ensure_future(Dispatcher(stages).ask(call, errand))
+    dispatcher, deployments = Dispatcher(stages), call.snapshot.deployments
+    errands = [Errand("agreement", call.api, doc, deployments[one].name, OPINION_S) for one in pair.agrees_with]
+    return [asyncio.ensure_future(dispatcher.ask(call, errand)) for errand in errands]
 
 
-async def _told(second: asyncio.Future[Fetched], call: Call) -> tuple[str, ...]:
-    """What the other model answered, for as long as that is worth waiting for; nothing where it failed."""
-    try:
-        fetched = await second
-    except CallError:
-        return ()
-    answered = answered_whole(call, fetched.body)
-    return (answered.text,) if answered is not None else ()
+async def _told(opinions: list[asyncio.Future[Fetched]], call: Call) -> tuple[str, ...]:
+    """What the other models answered, for as long as that is worth waiting for; whoever failed has no opinion."""
+    told: list[str] = []
+    for opinion in opinions:
+        try:
+            fetched = await opinion
+        except CallError:
+            continue
+        answered = answered_whole(call, fetched.body)
+        if answered is not None:
+            told.append(answered.text)
+    return tuple(told)
 
 
-async def _ended(second: asyncio.Future[Fetched]) -> None:
+async def _ended(opinions: list[asyncio.Future[Fetched]]) -> None:
     """Nothing goes on when the answer is known; what is cancelled is booked before."""
-    if not second.done():
-        second.cancel("not_needed")
-    await asyncio.wait((second,))
-    if not second.cancelled():
-        second.exception()
+    for opinion in opinions:
+        if not opinion.done():
+            opinion.cancel("not_needed")
+    await asyncio.wait(opinions)
+    for opinion in opinions:
+        if not opinion.cancelled():
+            opinion.exception()
 
 
 def _has_both(choices: tuple[Deployment, ...], pair: Cascade, call: Call) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 
 from signalbox.config import schema_choosing, schema_tiering, schema_workloads
-from signalbox.config.choosing import cascade_pair, shadow_pair
+from signalbox.config.choosing import cascade_helpers, cascade_pair, shadow_pair
 from signalbox.config.declared import Declared
 from signalbox.core.choosing import Cascade, Choosing, Scorer
 from signalbox.core.errors import ConfigError
@@ -58,7 +58,7 @@ def cascade_of(
         scorer=scorer,
         easy_share=stated.easy_share,
         hard_share=stated.hard_share,
-        agrees_with=stated.agrees_with or "",
+        agrees_with=tuple(by_name[name].index for name in cascade_helpers(entry)),
     )
 
 
@@ -114,25 +114,28 @@ def _unworthy(
         stated = declared.config.workloads[name].cascade or schema_choosing.Cascade()
         if not stated.price_ratio_min:
             continue
-        weak, strong = deployments[pair.weak], deployments[pair.strong]
-        ratio = _ratio(weak, strong)
+        asked = [deployments[index] for index in (pair.weak, *pair.agrees_with)]
+        strong, names = deployments[pair.strong], " with ".join(repr(one.name) for one in asked)
+        ratio = _ratio(asked, strong)
         where = f"{declared.where(f'workloads.{name}')}: workloads.{name}"
         if ratio is None:
             yield (
-                f"{where}: it is not known what {weak.name!r} and {strong.name!r} cost, and so whether their cascade"
-                " saves anything. State both prices, or set cascade.price_ratio_min to 0."
+                f"{where}: it is not known what {names} and {strong.name!r} cost, and so whether their cascade"
+                " saves anything. State their prices, or set cascade.price_ratio_min to 0."
             )
         elif ratio < stated.price_ratio_min:
             yield (
-                f"{where}: {strong.name!r} is {ratio:.1f} times as dear as {weak.name!r}, and a cascade below"
+                f"{where}: {strong.name!r} is {ratio:.1f} times as dear as {names}, and a cascade below"
                 f" {stated.price_ratio_min:g} times costs more than it saves. Choose a cheaper weak model, another"
                 " strategy, or lower cascade.price_ratio_min."
             )
 
 
-def _ratio(weak: Deployment, strong: Deployment) -> float | None:
-    """How many times as dear the strong one is; None where one of the two has no price."""
-    low, high = cost(_MIX, weak.rates), cost(_MIX, strong.rates)
-    if low is None or high is None:
+def _ratio(asked: Sequence[Deployment], strong: Deployment) -> float | None:
+    """How many times as dear the strong one is as all that are asked before it; None where one of them has no price."""
+    lows, high = [cost(_MIX, one.rates) for one in asked], cost(_MIX, strong.rates)
+    known = [low for low in lows if low is not None]
+    if len(known) < len(lows) or high is None:
         return None
+    low = sum(known)
     return high / low if low else float("inf")

@@ -59,19 +59,28 @@ def read(lines: Iterable[bytes]) -> list[Row]:
 
 
 def learn(rows: Sequence[Row]) -> Scorer:
-    """Learns from one half of the rows and leaves the other one to prove thresholds on; the same question is never in
+    """Learns from one half of the rows (what: see `worth`) and leaves the other one to prove thresholds on; the same question is never in
     both. Raises ValueError where there is nothing to learn."""
     halves: tuple[list[Row], list[Row]] = ([], [])
     for row in rows:
         halves[blake2b(row.prompt.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1].append(row)
     learnt, kept = halves
-    head = fit([row.features() for row in learnt], [row.good for row in learnt])
+    head = fit([row.features() for row in learnt], worth(learnt))
     trusts = [head.trust(row.features()) for row in kept]
     judged = tuple(
         Judged(1.0 - trust, int(row.strong_good and not row.good)) for trust, row in zip(trusts, kept, strict=True)
     )
     made = {"rows_fitted": float(len(learnt)), "rows_judged": float(len(kept)), "auc": _auc(trusts, kept)}
     return _scorer(head, judged, made)
+
+
+def worth(rows: Sequence[Row]) -> list[float]:
+    """What the scorer learns of each answer: whether it was good. Where some of the strong model's were not, whether
+    the weak one's was as good as that: 1 for better, 0.5 for equal, 0 for worse, since only what the strong one would
+    gain is worth asking it for."""
+    if all(row.strong_good for row in rows):
+        return [float(row.good) for row in rows]
+    return [(1 + row.good - row.strong_good) / 2 for row in rows]
 
 
 def _scorer(head: Head, judged: tuple[Judged, ...], made: dict[str, float]) -> Scorer:

@@ -80,6 +80,8 @@ FEATURES = (
     "logprob_min",
     "others_given",
     "others_disagree",
+    "others_none",
+    "others_against",
 )
 
 # Before there is anything to learn from: what makes an answer doubtful anywhere, by feature. Not fitted; one failed
@@ -298,8 +300,12 @@ def _likelihood(logprobs: Sequence[float]) -> tuple[float, float, float]:
     return 1.0, max(-20.0, sum(logprobs) / len(logprobs)), max(-20.0, min(logprobs))
 
 
-def _agreement(text: str, others: Sequence[str]) -> tuple[float, float]:
+def _agreement(text: str, others: Sequence[str]) -> tuple[float, float, float, float]:
+    """Whether there are others, the share that concludes something else, whether all do, and the largest share, of
+    several, that agrees on something else."""
     if not others:
-        return 0.0, 0.0
+        return 0.0, 0.0, 0.0, 0.0
     mine = conclusion(text)
-    return 1.0, sum(conclusion(_ends(other)) != mine for other in others) / len(others)
+    apart = [told for told in (conclusion(_ends(other)) for other in others) if told != mine]
+    together = max((apart.count(told) for told in apart if told), default=0) if len(others) > 1 else 0
+    return 1.0, len(apart) / len(others), float(len(apart) == len(others)), together / len(others)
