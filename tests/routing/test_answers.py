@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.routing import answer_fit
+from signalbox.routing.answer_rows import Row, worth
 from signalbox.routing.answers import FEATURES, PRIOR, Answered, Asked, Head, conclusion, features
 from signalbox.routing.arithmetic import equations
 from signalbox.wire.answer_schema import faults
@@ -181,3 +182,30 @@ def test_a_head_of_other_features_is_noticed() -> None:
     assert not Head(("a",), (0.0,), (1.0,), (1.0,), 0.0).fits()
     assert not Head(FEATURES, PRIOR.mean, (0.0,) * len(FEATURES), PRIOR.weights, 0.0).fits()
     assert not Head(FEATURES, PRIOR.mean, PRIOR.scale, PRIOR.weights, math.nan).fits()
+
+
+def test_lists_are_compared_as_wholes() -> None:
+    assert conclusion("The answer is [(4, 1), (2, 3)].") != conclusion("The answer is [(9, 1), (2, 3)].")
+    assert conclusion("The answer is [4, 1].") == conclusion("**Answer:** [4,1]")
+    assert conclusion("Result: {4} apples") == conclusion("The answer is 4.")
+
+
+@pytest.mark.parametrize(
+    ("others", "found"),
+    [
+        ((), (0.0, 0.0, 0.0, 0.0)),
+        (("The answer is 7.",), (1.0, 1.0, 1.0, 0.0)),
+        (("The answer is 5.", "The answer is 7."), (1.0, 0.5, 0.0, 0.5)),
+        (("The answer is 7.", "The answer is 7."), (1.0, 1.0, 1.0, 1.0)),
+        (("The answer is 7.", "The answer is 8."), (1.0, 1.0, 1.0, 0.5)),
+    ],
+)
+def test_others_who_agree_with_each_other_count_more(others: tuple[str, ...], found: tuple[float, ...]) -> None:
+    told = features(Asked("How many?"), Answered("The answer is 5.", others=others))
+    assert told[-4:] == pytest.approx(found)
+
+
+def test_what_is_learnt_is_what_the_strong_model_would_gain() -> None:
+    rows = [Row("q", "a", good=good, strong_good=strong) for good in (False, True) for strong in (False, True)]
+    assert worth(rows) == [0.5, 0.0, 1.0, 0.5]
+    assert worth([row for row in rows if row.strong_good]) == [0.0, 1.0]

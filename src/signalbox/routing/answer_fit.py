@@ -18,8 +18,8 @@ ROWS_MIN = 30
 
 
 def fit(rows: Sequence[Sequence[float]], good: Sequence[float], ridge: float = RIDGE) -> Head:
-    """rows: `answers.features` of each answer. good: how good it was, 0 to 1. Raises ValueError where there is nothing to learn:
-    too few rows, or all of them alike."""
+    """rows: `answers.features` of each answer. good: how good it was, 0 to 1. Raises ValueError where there is
+    nothing to learn: too few rows, or all of them alike."""
     if len(rows) != len(good) or len(rows) < ROWS_MIN:
         raise ValueError(f"A scorer of answers needs at least {ROWS_MIN} judged answers; there are {len(rows)}.")
     if len(set(good)) < 2:

@@ -59,8 +59,8 @@ def read(lines: Iterable[bytes]) -> list[Row]:
 
 
 def learn(rows: Sequence[Row]) -> Scorer:
-    """Learns from one half of the rows (what: see `worth`) and leaves the other one to prove thresholds on; the same question is never in
-    both. Raises ValueError where there is nothing to learn."""
+    """Learns `worth` from one half of the rows and leaves the other one to prove thresholds on; the same question is
+    never in both. Raises ValueError where there is nothing to learn."""
     halves: tuple[list[Row], list[Row]] = ([], [])
     for row in rows:
         halves[blake2b(row.prompt.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1].append(row)

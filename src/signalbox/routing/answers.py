@@ -202,10 +202,11 @@ def features(asked: Asked, answered: Answered) -> tuple[float, ...]:
 
 def conclusion(text: str) -> str:
     """What an answer comes to, in a form that can be compared: the last stated result, else its last line; a number
-    without its unit, a choice without its bracket, everything else in lower case without punctuation."""
+    without its unit, a choice without its bracket, everything else in lower case without punctuation, lists of numbers
+    included."""
     found = _stated(text)
     values = numbers(found)
-    if values:
+    if values and not (len(values) > 1 and found.lstrip(" `$(").startswith(("[", "{"))):
         return f"{values[-1]:.6g}"
     choice = re.match(r"\W*([A-Za-z])(?:[).:\s]|\Z)", found)
     if choice is not None:
