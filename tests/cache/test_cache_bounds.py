@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 import random
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.cache.risk import Risk, wilson
+from signalbox.cache.risk import Risk, at_most, wilson
 from signalbox.cache.verify import OPPOSED, REWORDED, compare, read
 
 _PAIRS = Path(__file__).resolve().parents[2] / "benchmarks" / "caching_pairs.py"
@@ -38,6 +39,54 @@ def test_errors_among_hits_stay_within_the_bound(truth: str) -> None:
         above += given_ > 200 and wrong / given_ > 0.06
     assert above <= 4
     assert (hits > 0) is (truth != "flat")
+
+
+@pytest.mark.parametrize("limit", [0.02, 0.05])
+@pytest.mark.parametrize("truth", ["even", "good at the top"])
+def test_looking_often_opens_nothing_that_is_worse_than_the_limit(limit: float, truth: str) -> None:
+    """Sixty streams each, looked at after every one of thousands of trials. At most one in twenty may ever give answers
+    whose true share of errors is above the limit; four of sixty leaves room for chance."""
+    best = 0.6  # from this score on nothing is wrong in the second truth, and below it so much that not all may open
+
+    def error(score: float) -> float:
+        if truth == "even":
+            return 1.02 * limit
+        return 0.0 if score >= best else 3.6 * limit
+
+    def error_above(threshold: float) -> float:
+        if truth == "even":
+            return 1.02 * limit
+        return max(0.0, best - threshold) / (1 - threshold) * 3.6 * limit
+
+    opened = broken = 0
+    for seed in range(60):
+        chance, risk, ever = random.Random(seed), Risk(limit), False
+        for _ in range(round(60 / limit)):
+            score = chance.random()
+            risk.see(score)
+            if risk.trusts(score) and chance.random() >= 0.05:
+                continue
+            risk.observe(score, right=chance.random() >= error(score))
+            threshold = risk.state.threshold
+            ever = ever or (threshold is not None and error_above(threshold) > limit)
+        opened += risk.state.threshold is not None
+        broken += ever
+    assert broken <= 4
+    assert opened > 50 if truth != "even" else opened <= broken
+
+
+@given(st.floats(0, 200), st.floats(0.01, 400))
+def test_few_wrong_answers_are_less_likely_the_more_are_expected(wrong: float, expected: float) -> None:
+    likely = at_most(wrong, expected)
+    assert 0 <= likely <= 1
+    assert at_most(wrong, expected * 1.1) <= likely + 1e-9
+    assert at_most(wrong + 1, expected) >= likely - 1e-9
+
+
+def test_the_chance_of_few_is_poissons() -> None:
+    for wrong, expected in ((0, 3.0), (3, 14.0), (10, 40.0), (1, 0.2)):
+        exact = sum(math.exp(-expected) * expected**k / math.factorial(k) for k in range(wrong + 1))
+        assert at_most(wrong, expected) == pytest.approx(exact, rel=1e-9)
 
 
 def test_a_workload_that_turns_bad_is_closed() -> None:

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from signalbox.cli.main import main
 from signalbox.core.errors import ConfigError
-from signalbox.core.tiering import DENSE_COUNT, FEATURES_VERSION, Judged, read_head, write_head
+from signalbox.core.tiering import DENSE_COUNT, FEATURES_VERSION, Head, Judged, read_head, write_head
 from signalbox.routing.difficulty.bounds import ROWS_MIN, is_below, safe_score
 from signalbox.routing.difficulty.features import DENSE, Asked, features
 from signalbox.routing.difficulty.normalise import HEAD_CHARS, TAIL_CHARS, normalise
@@ -23,8 +23,8 @@ from signalbox.routing.difficulty.question import asked, goes_on
 from signalbox.routing.difficulty.rows import evenly, read
 from signalbox.routing.difficulty.scorer import Scorer, rank_of
 from signalbox.routing.difficulty.shipped import shipped
+from signalbox.routing.standing import CORRECTION_MAX, Recent
 from signalbox.routing.standing import ROWS_MIN as RECENT_MIN
-from signalbox.routing.standing import Recent
 
 SCORER = Scorer(shipped())
 QUESTION = "Which of 12 boxes holds 3/4 of the red marbles if each box but one is full?"
@@ -239,3 +239,35 @@ def test_rows_drawn_unevenly_prove_evenly(tmp_path: Path) -> None:
     rare = sum(row.propensity == 0.1 for row in kept)
     assert rare == 300
     assert 30 <= len(kept) - rare <= 90, "a fifth of those that were five times as likely"
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.9])
+def test_a_budget_is_kept_although_scores_are_not_what_they_were(share: float) -> None:
+    """The head says that scores are even; these are not, and there are too few to know yet."""
+    recent, chance = Recent(with_ranks(tuple(at / 100 for at in range(101)))), random.Random(5)
+    strong = 0
+    for _ in range(280):
+        (least,) = recent.thresholds((share,))
+        place = int(recent.rank(chance.random() ** 1.5) > least)
+        recent.book((share,), place)
+        strong += place
+    assert abs(strong / 280 - share) <= 0.05
+
+
+def test_each_step_of_a_budget_is_held_by_itself() -> None:
+    recent, chance, shares = Recent(with_ranks(tuple(at / 100 for at in range(101)))), random.Random(6), (0.6, 0.2)
+    above = [0, 0]
+    for _ in range(1000):
+        rank = recent.rank(chance.random() ** 2)
+        place = sum(rank > least for least in recent.thresholds(shares))
+        recent.book(shares, place)
+        above = [count + (place > step) for step, count in enumerate(above)]
+    assert [count / 1000 for count in above] == pytest.approx(shares, abs=0.03)
+    # Whatever happened, a threshold moves by so much and no further.
+    for _ in range(1000):
+        recent.book(shares, 0)
+    assert recent.thresholds(shares) == pytest.approx([0.4 - CORRECTION_MAX, 0.8 - CORRECTION_MAX])
+
+
+def with_ranks(ranks: tuple[float, ...]) -> Head:
+    return msgspec.structs.replace(shipped(), ranks=ranks)

@@ -3,30 +3,45 @@
 Every question that could have been answered and was asked all the same is a trial: was the answer that would have been
 given the right one? Questions below the threshold are always asked. Of those above it a share is, by lot, and each of
 these stands for the others. The threshold is the lowest score from which on, at 95 % confidence, the share of wrong
-answers among those given stays within the limit (Wilson's bound, the highest scores first). While no
-score can be trusted, nothing is given. Old trials fade, so that a workload that changes is noticed.
+answers among those given stays within the limit. While no score can be trusted, nothing is given. Old trials fade, so
+that a workload that changes is noticed.
+
+Whoever looks at a bound after every trial and acts on the first lucky moment is wrong far more often than 5 times in a
+hundred. So thresholds are opened at looks only, which come ever more rarely as trials grow, and the looks share the 5 %
+between them: their sum, over however long a time, is all that may go wrong (a union bound over epochs, as in Howard and
+others, Time-uniform, nonparametric, nonasymptotic confidence sequences, 2021). Within a look thresholds are tested in a
+fixed sequence, from the highest with trials enough to fail honestly, and the first that fails ends it (Angelopoulos and
+others, Learn then Test, 2021). What is open is watched after every trial and closed as soon as it looks bad: closing
+too early costs hits, and no promise.
 """
 
 from __future__ import annotations
 
-from math import sqrt
+from collections.abc import Iterator
+from math import exp, lgamma, log, sqrt
 
 import msgspec
 
 LEVELS = 50
-# One-sided 95 %.
+# What may go wrong, ever, and the one-sided 95 % by which an open threshold is watched and shown.
+DELTA = 0.05
 Z = 1.6449
+# The look number k may spend DELTA * SPREAD / ((SPREAD + k) * (SPREAD + k + 1)); all of them together DELTA.
+SPREAD = 6
+# Looks come when trials have grown by this factor.
+GROWTH = 1.25
+# The sequence begins where, without any error, the bound would be this share of the limit.
+ROOM = 0.3
 # After so many questions all counts are halved.
 FADE_AFTER = 20_000
-# From the highest score on, the search for the threshold goes on past levels that fail for want of trials, but not past
-# ones that fail by their errors.
-TRIALS_SEEN = 50.0
-BEYOND = 1.5
+SERIES_MAX = 100_000
+# Faded trials are worth no more than this, and looks come as often.
+TRIALS_BETWEEN_MAX = 5_000
 
 
 class Bound(msgspec.Struct, frozen=True):
     """What is known of answers above the threshold: the share of wrong ones as seen in so many trials, and at most with
-    95 % confidence. threshold, error and bound: None while nothing is given."""
+    95 % confidence at this moment. threshold, error and bound: None while nothing is given."""
 
     threshold: float | None
     trials: float
@@ -41,7 +56,7 @@ class Risk:
     """Trials by score, in LEVELS steps from 0 to 1. Within a step trials are a sample of all the questions that were
     seen there, so each step counts with its questions, however many of them were tried."""
 
-    __slots__ = ("_errors", "_seen", "_since", "_trials", "max_error", "state")
+    __slots__ = ("_errors", "_looks", "_next", "_proven", "_seen", "_since", "_trials", "_tried", "max_error", "state")
 
     def __init__(self, max_error: float) -> None:
         self.max_error = max_error
@@ -49,6 +64,12 @@ class Risk:
         self._trials = [0.0] * LEVELS
         self._errors = [0.0] * LEVELS
         self._since = 0
+        self._looks = 0
+        self._tried = 0
+        # Before that many trials nothing could be opened.
+        self._next = trials_to_begin(_spent(0), max_error)
+        # The lowest and the highest level from which on the limit was shown to hold.
+        self._proven: tuple[int, int] | None = None
         self.state = NOTHING
 
     def see(self, score: float) -> None:
@@ -64,7 +85,11 @@ class Risk:
         self._trials[level] += 1
         if not right:
             self._errors[level] += 1
-        self.state = self._bound()
+        self._tried += 1
+        if self._tried >= self._next:
+            self._look()
+        if self._proven is not None:
+            self._watch(*self._proven)
 
     def trusts(self, score: float) -> bool:
         threshold = self.state.threshold
@@ -75,31 +100,111 @@ class Risk:
         for counts in (self._seen, self._trials, self._errors):
             counts[:] = [count / 2 for count in counts]
 
-    def _bound(self) -> Bound:
-        seen = variance = wrong = trials = 0.0
+    def _look(self) -> None:
+        """Which levels can be shown to hold the limit, by what this look may spend."""
+        delta = _spent(self._looks)
+        self._looks += 1
+        self._next = self._tried + min(TRIALS_BETWEEN_MAX, max(1.0, self._tried * (GROWTH - 1)))
+        enough = trials_to_begin(delta, self.max_error)
+        highest = lowest = -1
+        for level, known in self._levels():
+            if known.trials < enough:
+                continue
+            if known.chance(self.max_error) > delta:
+                break
+            highest, lowest = max(highest, level), level
+        if lowest < 0:
+            return
+        before = self._proven or (lowest, highest)
+        self._proven = min(lowest, before[0]), max(highest, before[1])
+
+    def _watch(self, lowest: int, highest: int) -> None:
+        """Of the levels that were shown to hold it, the lowest that still looks as if it did."""
         best = NOTHING
+        for level, known in self._levels():
+            if level < lowest:
+                break
+            bound = wilson(known.share, known.trials)
+            if level <= highest and bound <= self.max_error:
+                best = Bound(level / LEVELS, known.trials, known.share, bound)
+        if best is NOTHING:
+            # It no longer is what it was: all of it is to be shown again.
+            self._proven = None
+        self.state = best
+
+    def _levels(self) -> Iterator[tuple[int, Known]]:
+        """What is known from each level on up, the highest first."""
+        seen = weights = wrong = spread = 0.0
         for level in range(LEVELS - 1, -1, -1):
             tried = self._trials[level]
             if not tried:
                 continue
             here = max(self._seen[level], tried)
+            weight = here / tried
             seen += here
-            trials += tried
-            variance += here * here / tried
-            wrong += here * self._errors[level] / tried
-            share = wrong / seen
-            bound = wilson(share, seen * seen / variance)
-            if bound <= self.max_error:
-                best = Bound(level / LEVELS, trials, share, bound)
-            elif trials > TRIALS_SEEN and share > BEYOND * self.max_error:
-                break
-        return best
+            weights += weight * here
+            wrong += weight * self._errors[level]
+            spread += weight * weight * self._errors[level]
+            yield level, Known(seen, weights / seen, wrong, spread)
 
 
-def wilson(share: float, trials: float) -> float:
-    """The upper end of the score interval (Wilson 1927) of a share seen in so many trials, one-sided 95 %."""
-    spread = Z * sqrt(share * (1 - share) / trials + Z * Z / (4 * trials * trials))
-    return (share + Z * Z / (2 * trials) + spread) / (1 + Z * Z / trials)
+class Known(msgspec.Struct, frozen=True, gc=False):
+    """Trials of several levels, each of which stands for as many questions as were seen for each trial. seen: the
+    questions. weight: how many of them a trial stands for on average. wrong: wrong ones among them, as far as trials
+    tell; spread: the variance of that."""
+
+    seen: float
+    weight: float
+    wrong: float
+    spread: float
+
+    @property
+    def share(self) -> float:
+        return self.wrong / self.seen
+
+    @property
+    def trials(self) -> float:
+        """How many of equal worth would tell as much."""
+        return self.seen / self.weight
+
+    def chance(self, share: float) -> float:
+        """The probability of so few wrong ones if their share were this, by the gamma approximation to a weighted sum
+        of counts (Fay and Feuer, Statistics in Medicine 16, 1997, with the average weight for the next error: Tiwari
+        and others, 2006); exact for equal weights."""
+        wrong, spread = self.wrong + self.weight, self.spread + self.weight * self.weight
+        return at_most(wrong * wrong / spread - 1, share * self.seen * wrong / spread)
+
+
+def trials_to_begin(delta: float, max_error: float) -> float:
+    """So many trials would show a limit of ROOM times as much, if none of them were wrong."""
+    return -log(delta) / (ROOM * max_error)
+
+
+def at_most(wrong: float, expected: float) -> float:
+    """The probability of so few wrong answers, or fewer, where so many are expected: Poisson's, which for few is above
+    the binomial's, and for parts of an answer the regularised upper incomplete gamma function."""
+    shape = wrong + 1
+    if expected <= 0:
+        return 1.0
+    # Its complement as a power series, all of whose terms are positive.
+    term = exp(shape * log(expected) - expected - lgamma(shape + 1))
+    total, number = term, shape
+    while term > 1e-12 * total and number < shape + SERIES_MAX:
+        number += 1
+        term *= expected / number
+        total += term
+    return max(0.0, 1.0 - total)
+
+
+def wilson(share: float, trials: float, z: float = Z) -> float:
+    """The upper end of the score interval (Wilson 1927) of a share seen in so many trials, one-sided."""
+    spread = z * sqrt(share * (1 - share) / trials + z * z / (4 * trials * trials))
+    return (share + z * z / (2 * trials) + spread) / (1 + z * z / trials)
+
+
+def _spent(look: int) -> float:
+    """What one look may get wrong."""
+    return DELTA * SPREAD / ((SPREAD + look) * (SPREAD + look + 1))
 
 
 def _level(score: float) -> int:

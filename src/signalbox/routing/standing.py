@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import deque
+from collections.abc import Sequence
 from math import log
 
 from signalbox.core.tiering import RANKS, Head
@@ -19,19 +20,24 @@ RECENTS_MAX = 4096
 # Population stability index above which two distributions are no longer the same, by the usual rule of thumb.
 DRIFT = 0.25
 _PARTS = 10
+# A threshold moves by so much for each call that the stronger tiers had too few or too many, and by so much at most:
+# a share that is missed by a few points because rows are few is made up for within some hundred calls.
+CORRECTION, CORRECTION_MAX = 0.01, 0.25
 
 
 class Recent:
     """The latest scores of one workload's calls for one tenant. drifted: they are not spread like those that the head's
     bound was proven on."""
 
-    __slots__ = ("_new", "_ranks", "_scores", "_sorted", "drifted")
+    __slots__ = ("_new", "_owed", "_ranks", "_scores", "_sorted", "drifted")
 
     def __init__(self, head: Head) -> None:
         self._ranks = head.ranks
         self._scores: deque[float] = deque(maxlen=KEPT)
         self._sorted: list[float] = []
         self._new = 0
+        # Calls that each stronger tier is still owed; below zero, that it had too many of.
+        self._owed: list[float] = []
         self.drifted = False
 
     def take(self, score: float) -> None:
@@ -51,6 +57,20 @@ class Recent:
             found = (bisect_left(recent, score) + bisect_right(recent, score)) / (2 * len(recent))
         self.take(score)
         return found
+
+    def thresholds(self, shares: Sequence[float]) -> list[float]:
+        """Ranks above which each stronger tier is taken, so that it gets its share of the calls in the long run too."""
+        if len(self._owed) != len(shares):
+            return [1.0 - share for share in shares]
+        return [1.0 - share - CORRECTION * owed for share, owed in zip(shares, self._owed, strict=True)]
+
+    def book(self, shares: Sequence[float], place: int) -> None:
+        """The tier that a call was given in the end, whatever the reason."""
+        if len(self._owed) != len(shares):
+            self._owed = [0.0] * len(shares)
+        most = CORRECTION_MAX / CORRECTION
+        for step, share in enumerate(shares):
+            self._owed[step] = max(-most, min(most, self._owed[step] + share - (place > step)))
 
     def _index(self) -> float:
         """Population stability index of the recent scores against the head's, over tenths of the latter."""

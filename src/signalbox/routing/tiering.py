@@ -89,6 +89,8 @@ class Tiering:
         explore = judge.settings.explore_share
         if explore and live:
             place, judged = self._explored(explore, tiers, place, judged)
+        if recent is not None and judge.settings.strong_shares:
+            recent.book(judge.wanted(len(tiers) - 1), place)
         rest = [one for one in ranked if one not in tiers]
         return msgspec.structs.replace(judged, ranked=[*_from(place, tiers), *rest], tier=tiers[place].name)
 
@@ -145,18 +147,27 @@ class _Judge:
         score = self.scorer.score(found)
         if self.settings.strong_shares:
             rank = recent.rank(score) if recent is not None else rank_of(score, self.scorer.head.ranks)
-            return self._by_budget(rank, top)
+            return self._by_budget(rank, top, recent)
         rank = rank_of(score, self.scorer.head.ranks)
         if recent is not None:
             recent.take(score)
         return self._by_bound(rank, tiers, what.unreadable, recent)
 
-    def _by_budget(self, rank: float, top: int) -> tuple[int, Judgement]:
+    def wanted(self, top: int) -> tuple[float, ...]:
+        """The share of calls for each tier above the first. One share is the strongest tier's; those between are spaced
+        evenly in proportion. Empty without a budget."""
         shares = self.settings.strong_shares
-        # One share is the strongest tier's; those between are spaced evenly in proportion.
-        wanted = shares if len(shares) == top else tuple(shares[-1] ** (step / top) for step in range(1, top + 1))
-        place = sum(1 for share in wanted if rank > 1.0 - share or share == 1.0)
-        threshold = 1.0 - wanted[min(place, top - 1)]
+        if len(shares) in (0, top):
+            return shares
+        return tuple(shares[-1] ** (step / top) for step in range(1, top + 1))
+
+    def _by_budget(self, rank: float, top: int, recent: Recent | None) -> tuple[int, Judgement]:
+        wanted = self.wanted(top)
+        thresholds = recent.thresholds(wanted) if recent is not None else [1.0 - share for share in wanted]
+        place = sum(
+            1 for share, least in zip(wanted, thresholds, strict=True) if share and (rank > least or share == 1.0)
+        )
+        threshold = min(1.0, max(0.0, thresholds[min(place, top - 1)]))
         return place, self._judgement("budget", rank, threshold)
 
     def _by_bound(
