@@ -57,7 +57,7 @@ def compile_declared(declared: Declared, generation: int) -> Compiled:
     tls = declared.config.server.tls
     if tls is None:
         return Compiled(declared, snapshot)
-    return Compiled(declared, snapshot, listening(tls, Path(declared.name).parent, declared.where("server.tls")))
+    return Compiled(declared, snapshot, listening(tls, declared.where("server.tls")))
 
 
 def explainer_for(declared: Declared, generation: int = 1) -> Explainer:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path as FilePath
-
 from signalbox.config.address import AddressProblem, origin_of
 from signalbox.config.jwks import public_keys
 from signalbox.config.problems import Path, Problems, did_you_mean
@@ -65,8 +63,7 @@ def check_granted(path: Path, workloads: list[str], data: list[str], config: Con
             problems.add((*path, "data", position), f"there is no data class {label[:64]!r}", there)
 
 
-def issuers_of(config: Config, folder: FilePath = FilePath()) -> tuple[Issuer, ...]:
-    """folder: the one that relative paths start from."""
+def issuers_of(config: Config) -> tuple[Issuer, ...]:
     return tuple(
         Issuer(
             name=name,
@@ -83,7 +80,7 @@ def issuers_of(config: Config, folder: FilePath = FilePath()) -> tuple[Issuer, .
             parties=frozenset(entry.authorized_parties),
             leeway_s=round(entry.leeway_s),
             lifetime_s_max=round(entry.lifetime_max_s),
-            address=_address(entry, folder),
+            address=_address(entry),
             refresh_s=round(entry.jwks_refresh_s),
             keys_age_s_max=round(entry.jwks_age_max_s),
         )
@@ -95,8 +92,7 @@ def _stated_keys(entry: Entry) -> tuple[PublicKey, ...]:
     return public_keys(entry.jwks.reveal()) if entry.jwks is not None else ()
 
 
-def _address(entry: Entry, folder: FilePath) -> Address | None:
+def _address(entry: Entry) -> Address | None:
     if entry.jwks_url is None:
         return None
-    ca_file = str(folder / entry.ca_file) if entry.ca_file is not None else None
-    return Address(entry.jwks_url, entry.allow_private, ca_file)
+    return Address(entry.jwks_url, entry.allow_private, entry.ca_file)

@@ -26,7 +26,6 @@ from signalbox.core.errors import ConfigError
 from signalbox.core.secret import Secret
 from signalbox.core.tiering import Head
 
-CA_BYTES_MAX = 4 * 1024 * 1024
 # Enough for nobody to meet two, short enough for a row of the ledger.
 VERSION_CHARS = 16
 
@@ -55,16 +54,16 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     shape = Shape(problems, references)
     config = shape.read(parse(raw, name), Config)
     check(config, problems)
-    authorities = _authorities(config, references, problems)
     heads = heads_of(config, references, problems)
     scorers = scorers_of(config, references, problems)
     shared_cache = shared_cache_of(config.caches, references, problems)
     targets = _targets(config, references, problems)
     problems.raise_if_any()
+    certificates = {dotted(path): digest for path, digest in shape.certificates.items()}
     texts = {dotted(path): text for path, text in shape.secret_texts.items()}
     return Declared(
         name=name,
-        version=_version(config, texts, authorities | _fitted(heads, scorers)),
+        version=_version(config, texts, certificates | _fitted(heads, scorers)),
         config=config,
         deployments=targets,
         lines={dotted(path): line for path, line in problems.lines.items() if 0 < len(path) <= 3},
@@ -102,56 +101,15 @@ def _targets(config: Config, references: References, problems: Problems) -> dict
     return targets
 
 
-def _authorities(config: Config, references: References, problems: Problems) -> dict[str, str]:
-    """A hash of each CA file, so that a replaced certificate is a changed configuration."""
-    digests: dict[str, str] = {}
-    for name, declared in config.deployments.items():
-        if declared.ca_file is None or declared.ca_file in digests:
-            continue
-        try:
-            digests[declared.ca_file] = _digest_of_pem(references, declared.ca_file)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.add(
-                ("deployments", name, "ca_file"), f"cannot be used: {reason}", "Name a PEM file of certificates"
-            )
-    return digests | _listening(config, references, problems)
-
-
-def _listening(config: Config, references: References, problems: Problems) -> dict[str, str]:
-    """A hash of the server's certificate and of whose clients it takes; its key is watched as well."""
-    tls = config.server.tls
-    if tls is None:
-        return {}
-    digests: dict[str, str] = {}
-    references.path(tls.key_file)
-    for name in ("certificate_file", "client_ca_file"):
-        file: str | None = getattr(tls, name)
-        try:
-            if file is not None:
-                digests[f"server.tls.{name}"] = _digest_of_pem(references, file)
-        except (OSError, ValueError) as error:
-            reason = error.strerror if isinstance(error, OSError) else str(error)
-            problems.add(("server", "tls", name), f"cannot be used: {reason}", "Name a PEM file of certificates")
-    return digests
-
-
 def _fitted(heads: Mapping[str, Head], scorers: Mapping[str, Scorer]) -> dict[str, str]:
     return {name: head.id for name, head in heads.items()} | {
         f"{name} answers": scorer.id for name, scorer in scorers.items()
     }
 
 
-def _digest_of_pem(references: References, path: str) -> str:
-    content = references.content(path, CA_BYTES_MAX)
-    if b"-----BEGIN CERTIFICATE-----" not in content:
-        raise ValueError("it holds no certificate")
-    return hashlib.sha256(content).hexdigest()
-
-
-def _version(config: Config, secret_texts: dict[str, str], authorities: dict[str, str]) -> str:
+def _version(config: Config, secret_texts: dict[str, str], read: dict[str, str]) -> str:
     """A hash of what the file means: comments and layout apart, secrets by their reference only."""
-    content = msgspec.to_builtins((config, secret_texts, authorities), enc_hook=_hide)
+    content = msgspec.to_builtins((config, secret_texts, read), enc_hook=_hide)
     return hashlib.sha256(msgspec.json.encode(content)).hexdigest()[:VERSION_CHARS]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path as FilePath
@@ -57,17 +58,26 @@ class References:
             raise ReferenceProblem(f"environment variable {name} is empty", f"Give {name} a value")
         return value
 
-    def secret(self, text: str) -> Secret:
-        """The secret that `text` names, or is."""
+    def secret(self, text: str, *, document: bool = False) -> Secret:
+        """The secret that `text` names, or is. document: it may have lines, and text of any script."""
         value = self._file(text.removeprefix(FILE_PREFIX)) if text.startswith(FILE_PREFIX) else self.text(text)
         if not value:
             raise ReferenceProblem("the secret is empty", "Give it a value")
+        if document:
+            return Secret(value)
         # A secret travels in a header: anything else would let its file write headers of its own.
         if not value.isascii() or not value.isprintable():
             raise ReferenceProblem(
                 "the secret holds a line break, a control character or text that is not ASCII", "Store the bare key"
             )
         return Secret(value)
+
+    def located(self, path: str, *, watched: bool) -> str:
+        """A path of the file as an absolute one. watched: its content is part of the configuration."""
+        full = os.path.abspath(self._directory / path)
+        if watched:
+            self.files.append(full)
+        return full
 
     def path(self, path: str) -> FilePath:
         """A path of the file, relative to the file's own folder; its content is part of the configuration."""

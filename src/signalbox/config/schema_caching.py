@@ -6,10 +6,10 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_words import PemName, PlaceName
 from signalbox.core.secret import Secret
 
 CacheTag = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$")]
-FolderName = Annotated[str, Meta(min_length=1, max_length=4096)]
 ToolName = Annotated[str, Meta(min_length=1, max_length=128)]
 DAY_S = 86_400
 
@@ -107,7 +107,7 @@ class Valkey(Struct, frozen=True, forbid_unknown_fields=True):
         Secret | None, Meta(description="Its password, where it does not stand in `url`: `${NAME}` or `file:/path`.")
     ] = None
     ca_file: Annotated[
-        FolderName | None,
+        PemName | None,
         Meta(description="PEM file of the authorities that its certificate must chain to; the system's when left out."),
     ] = None
     timeout_ms: Annotated[
@@ -131,7 +131,7 @@ class Caches(Struct, frozen=True, forbid_unknown_fields=True):
         Valkey | None, Meta(description="Where machines share exact answers; each has its own when left out.")
     ] = None
     encoder: Annotated[
-        FolderName | None,
+        PlaceName | None,
         Meta(
             description="Folder of the text encoder that scripts/build_encoder.py wrote; without it semantic caches "
             "compare spellings. Needs the extra `embed`.",

@@ -6,6 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_words import FileName
+
 Quality = Annotated[float, Meta(ge=0, le=1)]
 Weight = Annotated[float, Meta(ge=0, le=1_000_000)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
@@ -28,7 +30,7 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = None
     scorer: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1024)] | None,
+        FileName | None,
         Meta(
             description="File that `signalbox router fit-answers` wrote from judged answers of the weak deployment; "
             "checks of form alone when left out."

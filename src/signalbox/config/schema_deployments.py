@@ -9,7 +9,16 @@ from msgspec import Meta, Struct, field
 from signalbox.config.schema_choosing import Quality
 from signalbox.config.schema_prices import Price
 from signalbox.config.schema_shares import SlotShare
-from signalbox.config.schema_words import Api, HeaderName, HeaderValue, Name, Seconds, Share, Text, Url
+from signalbox.config.schema_words import (
+    Api,
+    HeaderName,
+    HeaderValue,
+    Name,
+    PemName,
+    Seconds,
+    Share,
+    Url,
+)
 from signalbox.core.secret import Secret
 
 Protocol = Literal["openai", "anthropic", "presidio", "llm-guard"]
@@ -218,7 +227,7 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
         ScaleFromZero | None, Meta(description="That it may be scaled to zero; when left out, it never is.")
     ] = None
     ca_file: Annotated[
-        Text | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
+        PemName | None, Meta(description="PEM file of the authorities to trust instead of the system's.")
     ] = None
     proxy: Annotated[Url | None, Meta(description="HTTP proxy to connect through, such as http://10.0.0.9:3128.")] = (
         None

@@ -6,6 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_words import PemName
 from signalbox.core.secret import Secret
 
 _Text = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -22,7 +23,10 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
     audience: Annotated[_Text, Meta(description="What `aud` must be, or hold.")]
     jwks: Annotated[
         Secret | None,
-        Meta(description="The issuer's public keys as a JSON Web Key Set: `file:/path`, read anew when it changes."),
+        Meta(
+            description="The issuer's public keys as a JSON Web Key Set: `file:/path`, read anew when it changes.",
+            extra={"document": True},
+        ),
     ] = None
     jwks_url: Annotated[
         _Url | None,
@@ -48,7 +52,7 @@ class Issuer(Struct, frozen=True, forbid_unknown_fields=True):
         ),
     ] = 86_400.0
     ca_file: Annotated[
-        _Text | None,
+        PemName | None,
         Meta(description="CA bundle that the certificate there must chain to."),
     ] = None
     allow_private: Annotated[

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_words import PemName, PlaceName
 from signalbox.core.secret import Secret
 
 _Days = Annotated[int, Meta(ge=1, le=36_500)]
@@ -45,7 +46,7 @@ class Anchor(Struct, frozen=True, forbid_unknown_fields=True):
     allow_private: Annotated[
         bool | None, Meta(description="Whether it may be at a private address; only where written as such, left out.")
     ] = None
-    ca_file: Annotated[_Text | None, Meta(description="Certificates to trust instead of the system's.")] = None
+    ca_file: Annotated[PemName | None, Meta(description="Certificates to trust instead of the system's.")] = None
 
 
 class Capture(Struct, frozen=True, forbid_unknown_fields=True):
@@ -78,7 +79,7 @@ class Ledger(Struct, frozen=True, forbid_unknown_fields=True):
             "`retention_days`: they stay, go into `archive`, or are removed. A signed checkpoint says so before."
         ),
     ] = "keep"
-    archive: Annotated[_Text | None, Meta(description="The directory for `old_journals: archive`.")] = None
+    archive: Annotated[PlaceName | None, Meta(description="The directory for `old_journals: archive`.")] = None
     anchor: Annotated[
         Anchor | None,
         Meta(description="Where checkpoints are kept besides, so that a rollback or a fork can be told."),

@@ -7,13 +7,23 @@ from typing import Annotated, Literal
 from msgspec import Meta, Struct
 
 from signalbox.config.schema_tls import Tls
-from signalbox.config.schema_words import Seconds, Text
+from signalbox.config.schema_words import PlaceName, Seconds
 
 
 class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the data plane's listening side, and its TLS."""
 
     tls: Annotated[Tls | None, Meta(description="TLS on the data plane's port; plain HTTP without it.")] = None
+    trusted_proxies: Annotated[
+        list[Annotated[str, Meta(min_length=1, max_length=64)]],
+        Meta(
+            max_length=100,
+            description="Addresses or networks of proxies that end mutual TLS in front, and whose "
+            "`x-forwarded-client-cert` is taken for the client's certificate. They have to throw away what clients "
+            "send of that header themselves (Envoy: `SANITIZE_SET`, with URI or DNS set). From anywhere else it counts "
+            "for nothing.",
+        ),
+    ] = []
     body_bytes_max: Annotated[
         int, Meta(ge=1024, le=1 << 30, description="Largest request body in bytes, after decompression.")
     ] = 32 * 1024 * 1024
@@ -93,7 +103,7 @@ class Journal(Struct, frozen=True, forbid_unknown_fields=True):
         Seconds, Meta(description="Time between two signed checkpoints of what the journals hold; read at the start.")
     ] = 60.0
     checkpoint_anchor: Annotated[
-        Text | None,
+        PlaceName | None,
         Meta(
             description="A file on other storage to which every checkpoint is appended too, so that `ledger verify "
             "--anchor` can tell a rollback or a fork; read at the start."

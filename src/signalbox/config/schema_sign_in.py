@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from signalbox.config.schema_words import PemName
 from signalbox.core.secret import Secret
 
 _Text = Annotated[str, Meta(min_length=1, max_length=512)]
@@ -69,7 +70,7 @@ class Oidc(Struct, frozen=True, forbid_unknown_fields=True):
     label: Annotated[
         str, Meta(min_length=1, max_length=64, description="What the button says behind `Sign in with`.")
     ] = "single sign-on"
-    ca_file: Annotated[_Text | None, Meta(description="CA bundle that its certificate must chain to.")] = None
+    ca_file: Annotated[PemName | None, Meta(description="CA bundle that its certificate must chain to.")] = None
     allow_private: Annotated[
         bool | None,
         Meta(description="Whether its name may resolve to a private address; by default only if it is written as one."),

@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field
 
+from signalbox.config.schema_words import PemName
 from signalbox.core.secret import Secret
 
 _Address = Annotated[str, Meta(min_length=1, max_length=2048, extra={"reference": True})]
@@ -78,7 +79,7 @@ class Otlp(Struct, frozen=True, forbid_unknown_fields=True):
         bool | None,
         Meta(description="Whether its name may resolve to a private address; by default only if it is written as one."),
     ] = None
-    ca_file: Annotated[_Text | None, Meta(description="CA bundle that its certificate must chain to.")] = None
+    ca_file: Annotated[PemName | None, Meta(description="CA bundle that its certificate must chain to.")] = None
 
 
 class Telemetry(Struct, frozen=True, forbid_unknown_fields=True):
@@ -106,7 +107,7 @@ class Webhook(Struct, frozen=True, forbid_unknown_fields=True):
         bool | None,
         Meta(description="Whether its name may resolve to a private address; by default only if it is written as one."),
     ] = None
-    ca_file: Annotated[_Text | None, Meta(description="CA bundle that its certificate must chain to.")] = None
+    ca_file: Annotated[PemName | None, Meta(description="CA bundle that its certificate must chain to.")] = None
 
 
 class Alerts(Struct, frozen=True, forbid_unknown_fields=True):

@@ -6,6 +6,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from signalbox.config.schema_words import FileName
+
 _Share = Annotated[float, Meta(ge=0, le=1)]
 _Easy = Annotated[str, Meta(min_length=1, max_length=1024)]
 
@@ -33,7 +35,7 @@ class Tiered(Struct, frozen=True, forbid_unknown_fields=True):
         float, Meta(ge=0.5, lt=1, description="Probability with which the proof of `loss_share_max` holds.")
     ] = 0.9
     head: Annotated[
-        Annotated[str, Meta(min_length=1, max_length=1024)] | None,
+        FileName | None,
         Meta(
             description="File that `signalbox router fit` wrote for this workload; the weights that ship with "
             "signalbox when left out."

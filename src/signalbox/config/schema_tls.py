@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 
 from msgspec import Meta, Struct
 
-_Path = Annotated[str, Meta(min_length=1, max_length=1024)]
+from signalbox.config.schema_words import FileName, PemName
+
 _Text = Annotated[str, Meta(min_length=1, max_length=512)]
 _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 
@@ -14,10 +15,10 @@ _Name = Annotated[str, Meta(min_length=1, max_length=128)]
 class Tls(Struct, frozen=True, forbid_unknown_fields=True):
     """TLS 1.2 and 1.3 on the data plane's port. The files are read anew when they change; what is open goes on."""
 
-    certificate_file: Annotated[_Path, Meta(description="The server's certificate and what it chains to, PEM.")]
-    key_file: Annotated[_Path, Meta(description="Its private key, PEM, not encrypted.")]
+    certificate_file: Annotated[PemName, Meta(description="The server's certificate and what it chains to, PEM.")]
+    key_file: Annotated[FileName, Meta(description="Its private key, PEM, not encrypted.")]
     client_ca_file: Annotated[
-        _Path | None,
+        PemName | None,
         Meta(
             description="Authorities whose client certificates are taken, PEM; with revocation lists among them, every "
             "client certificate is held against those. None are asked for without it."

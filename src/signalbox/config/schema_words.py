@@ -14,7 +14,9 @@ NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._:/-]{0,127}$"
 RESERVED_NAMES = frozenset(("auto", "infra"))
 Api = Literal["chat", "responses", "messages", "completions", "embeddings", "count_tokens", "scan"]
 Level = Literal["public", "internal", "confidential", "restricted"]
-# `extra` of a type: `hint` says its pattern in words; `reference` lets `${NAME}` stand in the text.
+# `extra` of a type: `hint` says its pattern in words; `reference` lets `${NAME}` stand in the text; `place` is for a
+# path, relative to the folder of the configuration: `named` is only resolved, `watched` is read, so that its change is
+# one of the configuration, and `certificates` has to hold some, in PEM; `document` lets a secret have lines.
 Name = Annotated[
     str,
     Meta(pattern=NAME_PATTERN, extra={"hint": "a letter or digit, then letters, digits and . _ : / -; 128 at most"}),
@@ -38,6 +40,9 @@ Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra={"hint": "a dat
 TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", extra={"hint": "a time such as 16:30"})]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", extra={"hint": "three capital letters such as EUR"})]
 Text = Annotated[str, Meta(min_length=1, max_length=1024)]
+PlaceName = Annotated[str, Meta(min_length=1, max_length=1024, extra={"place": "named"})]
+FileName = Annotated[str, Meta(min_length=1, max_length=1024, extra={"place": "watched"})]
+PemName = Annotated[str, Meta(min_length=1, max_length=1024, extra={"place": "certificates"})]
 Url = Annotated[str, Meta(min_length=1, max_length=2048, extra={"reference": True})]
 HeaderName = Annotated[
     str,

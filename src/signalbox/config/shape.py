@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
 import re
 from decimal import Decimal, InvalidOperation
 from functools import lru_cache
@@ -15,6 +16,8 @@ from msgspec import inspect
 from signalbox.config.problems import Path, Problems, did_you_mean
 from signalbox.config.references import ReferenceProblem, References, is_reference
 from signalbox.config.yaml12 import Mapping, Node, Scalar, Sequence, shown
+
+CERTIFICATES_BYTES_MAX = 4 * 1024 * 1024
 
 _T = TypeVar("_T", bound=msgspec.Struct)
 
@@ -35,6 +38,8 @@ class Shape:
         self.inline_secrets: list[Path] = []
         # The text of each secret as written, so that the version can tell references apart without any secret.
         self.secret_texts: dict[Path, str] = {}
+        # A hash of each file of certificates, so that a replaced one is a changed configuration.
+        self.certificates: dict[Path, str] = {}
 
     def read(self, node: Node, kind: type[_T]) -> _T:
         """An instance of `kind` without the parts that were wrong. Raises ConfigError when nothing is left."""
@@ -156,7 +161,7 @@ class Shape:
         if not isinstance(node, Scalar):
             return self._wrong(path, f"must be {_wanted(info)}, not {_seen(node)}", "Write a single value")
         if isinstance(info, inspect.CustomType):
-            return self._secret(node, path)
+            return self._secret(node, path, document=bool(extra.get("document")))
         value = node.value
         if value is None:
             return self._wrong(path, "is empty", f"Write {_wanted(info)}, or leave the key out")
@@ -209,9 +214,21 @@ class Shape:
                 datetime.date.fromisoformat(text)
             except ValueError:
                 return self._wrong(path, f"{shown(text)} is no day of the calendar", "Write a date such as 2027-03-31")
-        return text
+        return self._located(text, extra["place"], path) if "place" in extra else text
 
-    def _secret(self, node: Scalar, path: Path) -> Any:
+    def _located(self, text: str, place: str, path: Path) -> Any:
+        """A path as every user of the configuration finds it, whatever folder a process was started in."""
+        full = self._references.located(text, watched=place != "named")
+        if place != "certificates":
+            return full
+        try:
+            self.certificates[path] = _digest_of_pem(self._references.content(full, CERTIFICATES_BYTES_MAX))
+        except (OSError, ValueError) as error:
+            reason = error.strerror if isinstance(error, OSError) else str(error)
+            return self._wrong(path, f"cannot be used: {reason}", "Name a PEM file of certificates")
+        return full
+
+    def _secret(self, node: Scalar, path: Path, *, document: bool) -> Any:
         if not node.text or node.value is None:
             return self._wrong(path, "is empty", "Write ${NAME} or file:/path, or leave the key out")
         if is_reference(node.text):
@@ -219,7 +236,7 @@ class Shape:
         else:
             self.inline_secrets.append(path)
         try:
-            return self._references.secret(node.text)
+            return self._references.secret(node.text, document=document)
         except ReferenceProblem as problem:
             return self._wrong(path, problem.what, problem.fix)
 
@@ -243,6 +260,12 @@ class Shape:
         if not isfinite(value) or _outside(value, info):
             return self._wrong(path, f"{shown(node.text)} is out of range", f"Write {_range(info)}")
         return value if whole else float(value)
+
+
+def _digest_of_pem(content: bytes) -> str:
+    if b"-----BEGIN CERTIFICATE-----" not in content:
+        raise ValueError("it holds no certificate")
+    return hashlib.sha256(content).hexdigest()
 
 
 def _outside(value: float, info: inspect.IntType | inspect.FloatType) -> bool:

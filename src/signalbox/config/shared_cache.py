@@ -67,7 +67,7 @@ def _read(declared: Valkey, url: SplitResult, references: References) -> SharedC
         port=_port(url),
         path=socket,
         tls=tls,
-        ca_file=str(references.path(declared.ca_file)) if declared.ca_file is not None else "",
+        ca_file=declared.ca_file or "",
         user=unquote(url.username or ""),
         password=given,
         database=_database(parse_qs(url.query).get("db", [""])[0] if socket else url.path.removeprefix("/")),

@@ -116,11 +116,10 @@ def _replicas(
         urls = [((*path, "base_url"), usual)]
     proxy = _proxy(declared, problems, path)
     private = _private(declared, environment, preset)
-    ca_file = str(references.path(declared.ca_file)) if declared.ca_file else None
     origins: list[Origin] = []
     for at, url in urls:
         try:
-            origin = origin_of(url, private=private, ca_file=ca_file, proxy=proxy)
+            origin = origin_of(url, private=private, ca_file=declared.ca_file, proxy=proxy)
         except AddressProblem as problem:
             problems.add(at, problem.what, problem.fix)
             continue

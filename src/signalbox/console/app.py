@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-from pathlib import Path
 from typing import Annotated, Literal
 
 import msgspec
@@ -86,7 +85,7 @@ class Console:
         self._house = HousePages(self._desk)
         self._playground = Playground(self._desk, gateway)
         self._sessions = Sessions(time.monotonic)
-        self._providers = Providers(lambda: (supervisor.checked.sign_in.oidc, Path(supervisor.config_name).parent))
+        self._providers = Providers(lambda: supervisor.checked.sign_in.oidc)
         self._doors = Doors(office, self._sessions, self._desk.excuse, log)
 
     async def close(self) -> None:

@@ -12,7 +12,6 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 from urllib.parse import quote_plus, urlencode
 
@@ -81,9 +80,8 @@ class Returned(msgspec.Struct, frozen=True):
 class Provider:
     """One provider under one configuration. now_s: Unix seconds."""
 
-    def __init__(self, settings: Oidc, ca_file: str | None, now_s: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: Oidc, now_s: Callable[[], float] = time.time) -> None:
         self.settings = settings
-        self._ca_file = ca_file
         self._now_s = now_s
         self._seal = AESGCM(AESGCM.generate_key(256))
         self._used: dict[str, None] = {}
@@ -178,7 +176,7 @@ class Provider:
     # --- what the provider says ---
 
     def _address(self, url: str) -> Address:
-        return Address(url, self.settings.allow_private, self._ca_file)
+        return Address(url, self.settings.allow_private, self.settings.ca_file)
 
     async def _discovered(self) -> Metadata:
         now_s = self._now_s()
@@ -300,19 +298,18 @@ class Provider:
 
 
 class Providers:
-    """The provider of the configuration in force, made anew when that says otherwise. found: its settings, and the
-    folder that relative paths start from."""
+    """The provider of the configuration in force, made anew when that says otherwise. found: its settings."""
 
-    def __init__(self, found: Callable[[], tuple[Oidc | None, Path]]) -> None:
+    def __init__(self, found: Callable[[], Oidc | None]) -> None:
         self._found = found
         self._made: Provider | None = None
 
     def now(self) -> Provider | None:
-        settings, folder = self._found()
+        settings = self._found()
         if settings is None:
             self._made = None
         elif self._made is None or self._made.settings != settings:
-            self._made = Provider(settings, str(folder / settings.ca_file) if settings.ca_file else None)
+            self._made = Provider(settings)
         return self._made
 
 

@@ -285,6 +285,7 @@ class Snapshot(msgspec.Struct, frozen=True):
     share_provider_state: bool = False
     issuers: tuple[Issuer, ...] = ()
     certificates: tuple[Holder, ...] = ()
+    trusted_proxies: tuple[str, ...] = ()
     teams: dict[str, frozenset[str]] = msgspec.field(default_factory=dict)
     budgets: tuple[Budget, ...] = ()
     stale_on: str | None = None

@@ -8,6 +8,7 @@ from typing import cast
 from signalbox.core.call import Principal
 from signalbox.core.errors import CallError, Forbidden, TooManyGuesses
 from signalbox.gateway.auth import Keyring, credential
+from signalbox.gateway.forwarded import certificate_in, trusted
 from signalbox.gateway.http import Connection, Headers
 
 # Wrong credentials of one source in a minute, beyond which it is told to stop. Right ones are never held up.
@@ -21,6 +22,8 @@ def authenticated(
 ) -> Principal:
     """The caller, when its key may be used from there for this API. Raises Unauthenticated and Forbidden."""
     certificate = connection.certificate
+    if keyring.proxies and trusted(_address(peer(connection)), keyring.proxies):
+        certificate = certificate_in(headers) or certificate
     if certificate is None:
         principal = keyring.principal(credential(headers), now_s)
     else:

@@ -160,7 +160,8 @@ class Gateway:
 
     def swap_keys(self, keyring: Keyring) -> None:
         self.keyring = keyring
-        keyring.adopt(self.stages.snapshot.issuers, self.stages.snapshot.certificates)
+        snapshot = self.stages.snapshot
+        keyring.adopt(snapshot.issuers, snapshot.certificates, snapshot.trusted_proxies)
         self.stages.owners.shared = keyring.several_tenants
 
     def end_certified(self) -> None:

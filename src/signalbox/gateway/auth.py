@@ -5,12 +5,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Callable, Mapping
 from hashlib import sha256
+from ipaddress import ip_network
 
 from signalbox.core import keys
 from signalbox.core.call import Principal
 from signalbox.core.errors import Unauthenticated
 from signalbox.core.issuers import Certificate, Holder, Issuer, KeySet
 from signalbox.gateway.certificates import Holders
+from signalbox.gateway.forwarded import Networks
 from signalbox.gateway.http import Headers
 from signalbox.gateway.tokens import Tokens
 
@@ -38,12 +40,14 @@ class Keyring:
     Keys that were found good are remembered, by their hash and not as they are, until the next replacement.
     """
 
-    __slots__ = ("_digester", "_entries", "_good", "_holders", "_known", "_sets", "_tokens")
+    __slots__ = ("_digester", "_entries", "_good", "_holders", "_known", "_sets", "_tokens", "proxies")
 
     def __init__(
         self, pepper: bytes, entries: Mapping[str, tuple[bytes, Principal]], known: Known | None = None
     ) -> None:
         self._known = known
+        # Whose word on client certificates is taken.
+        self.proxies: Networks = ()
         self._holders = Holders(())
         self._sets: dict[str, KeySet] = {}
         self._digester = keys.Digester(pepper)
@@ -51,8 +55,12 @@ class Keyring:
         self._good: dict[bytes, Principal] = {}
         self._tokens: Tokens | None = None
 
-    def adopt(self, issuers: tuple[Issuer, ...], holders: tuple[Holder, ...] = ()) -> None:
-        """From now on tokens of these issuers are taken too, and certificates of these holders, and no others."""
+    def adopt(
+        self, issuers: tuple[Issuer, ...], holders: tuple[Holder, ...] = (), proxies: tuple[str, ...] = ()
+    ) -> None:
+        """From now on tokens of these issuers are taken too, and certificates of these holders, and no others. proxies:
+        networks whose word on a client's certificate is taken."""
+        self.proxies = tuple(map(ip_network, proxies))
         if holders != self._holders.holders:
             self._holders = Holders(holders)
             self._good.clear()
@@ -93,7 +101,7 @@ class Keyring:
             return self.principal(credential(headers), now_s)
         credential(headers, certified=True)
         self._remember(certificate.fingerprint, principal)
-        if now_s >= principal.expires_s:
+        if principal.expires_s and now_s >= principal.expires_s:
             raise Unauthenticated("The client certificate has expired.")
         return principal
 

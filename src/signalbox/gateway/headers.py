@@ -36,6 +36,13 @@ HEADERS: tuple[Header, ...] = (
         "The virtual key, as Azure's clients send it. Two different credentials in one request are a 401.",
     ),
     Header(
+        "x-forwarded-client-cert",
+        "read",
+        "every call",
+        "From an address in `server.trusted_proxies`: the client's certificate, as the proxy checked it. From anywhere "
+        "else it counts for nothing.",
+    ),
+    Header(
         "x-signalbox-workload",
         "read",
         "calls",

@@ -26,22 +26,21 @@ class Listening(msgspec.Struct, frozen=True):
     trust: bytes
 
 
-def listening(settings: Tls, folder: Path, where: str) -> Listening:
-    """folder: the one that relative paths start from. where: how messages name the settings. Raises ConfigError."""
+def listening(settings: Tls, where: str) -> Listening:
+    """where: how messages name the settings. Raises ConfigError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.options |= ssl.OP_NO_RENEGOTIATION | ssl.OP_CIPHER_SERVER_PREFERENCE
     context.set_alpn_protocols(["http/1.1"])
     trust = b""
     try:
-        certificate, key = folder / settings.certificate_file, folder / settings.key_file
         # Without a password of ours an encrypted key would have the terminal asked for one.
-        context.load_cert_chain(certificate, key, password=lambda: "")
+        context.load_cert_chain(settings.certificate_file, settings.key_file, password=lambda: "")
     except (OSError, ValueError) as error:
         raise ConfigError([f"{where}: the certificate or its key cannot be used: {_why(error)}."]) from None
     if settings.client_ca_file is not None:
         try:
-            trust = _trust(context, folder / settings.client_ca_file)
+            trust = _trust(context, settings.client_ca_file)
         except (OSError, ValueError) as error:
             raise ConfigError([f"{where}: client_ca_file cannot be used: {_why(error)}."]) from None
         required = settings.client_certificates == "required"
@@ -50,8 +49,8 @@ def listening(settings: Tls, folder: Path, where: str) -> Listening:
     return Listening(context, trust)
 
 
-def _trust(context: ssl.SSLContext, file: Path) -> bytes:
-    content = file.read_bytes()
+def _trust(context: ssl.SSLContext, file: str) -> bytes:
+    content = Path(file).read_bytes()
     context.load_verify_locations(cafile=file)
     if b"-----BEGIN X509 CRL-----" in content:
         context.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF

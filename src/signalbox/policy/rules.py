@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import date
-from pathlib import Path
 
 import msgspec
 
@@ -218,8 +217,9 @@ def compile_snapshot(
         heartbeat_after_s=config.server.heartbeat_after_s,
         aliases=dict(config.aliases),
         conversation_lifetime_s=max(1, round(config.conversations.lifetime_s)),
-        issuers=issuers_of(config, Path(declared.name).parent),
+        issuers=issuers_of(config),
         certificates=holders_of(config),
+        trusted_proxies=tuple(config.server.trusted_proxies),
         share_provider_state=config.conversations.share_provider_state,
         teams={name: frozenset(team.workloads) for name, team in config.teams.items()},
         budgets=declared_budgets(config),
