@@ -92,13 +92,14 @@ def test_what_sends_takes_a_permit_first() -> None:
 OPENERS = {"open_connection", "create_connection", "sock_connect", "connect", "connect_ex", "open_unix_connection"}
 OPENERS |= {"create_unix_connection"}
 # Besides the transport: what probes for local servers before there is any call, and the pipes between our processes,
-# which are given an existing socket; the database; the shared cache, which gets sealed answers only; and what calls our
-# own gateway as its clients do.
+# which are given an existing socket; the database; the shared cache, which gets sealed answers only; the bell of our
+# own supervisor, which carries nothing; and what calls our own gateway as its clients do.
 MAY_OPEN = {
     "config/discover.py",
     "store/postgres.py",
     "cache/shared_server.py",
     "control/deployment_bench.py",
+    "control/doorbell.py",
     "control/playground.py",
 }
 

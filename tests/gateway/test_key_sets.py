@@ -45,6 +45,11 @@ class Sup:
         self._sets: list[KeySet] = []
 
     @property
+    def keys(self) -> Sup:
+        """Who delivers them."""
+        return self
+
+    @property
     def checked(self) -> Checked:
         gateway = self.box.worker.gateway
         assert gateway is not None

@@ -62,9 +62,18 @@ def _sql(url: str) -> Any:
 
 @contextlib.contextmanager
 def locked_postgres(url: str) -> Generator[None]:
-    with _sql(url) as other, other.transaction():
-        other.execute("LOCK TABLE attempts, attempt_days, shipped IN ACCESS EXCLUSIVE MODE")
+    from psycopg.errors import DeadlockDetected
+
+    with _sql(url) as other:
+        while True:
+            other.execute("BEGIN")
+            try:
+                other.execute("LOCK TABLE attempts, attempt_days, shipped IN ACCESS EXCLUSIVE MODE")
+                break
+            except DeadlockDetected:  # somebody held one and waited for another, and the server ended this one
+                other.execute("ROLLBACK")
         yield
+        other.execute("ROLLBACK")
 
 
 @contextlib.contextmanager
