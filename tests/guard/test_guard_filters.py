@@ -186,3 +186,20 @@ def test_answers_that_are_not_the_json_that_was_asked_for_are_told(api: str, tex
         assert out == text
         assert record.counts == wanted
     assert screened("valid-json", ["no JSON at all"])[1].counts == {}
+
+
+@pytest.mark.parametrize(
+    ("pieces", "at_once"),
+    [
+        (["Sure", ", here"], "Sure"),  # words that say nothing about anybody
+        (["The", " minutes"], "The"),
+        (["Please ", "summarise"], "Please "),  # a word with a capital is no name
+        (["Jane ", "Roe said"], ""),  # this one is
+        (["Patient: Xeno ", "Roe said"], "Patient: "),  # and this one was announced as one
+        (["jane.roe", "@example.org"], ""),
+    ],
+)
+def test_the_first_word_waits_only_where_it_may_tell_of_somebody(pieces: list[str], at_once: str) -> None:
+    snapshot = snapshot_of("no-personal-data")
+    screen = Screen(GuardRoom(snapshot).of("g"), called(snapshot, "g", "chat"), Guarded())
+    assert screen.feed(Channel("text"), pieces[0]) == at_once

@@ -8,6 +8,7 @@ from signalbox.config.schema_guards import NoPersonalData
 from signalbox.core.call import Call
 from signalbox.core.guards import Channel, GuardUse
 from signalbox.detectors import bank, cards, email_addresses, ip_addresses, national_ids, persons, phones
+from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.input_text import InputText
 from signalbox.guard.spans import Spans
@@ -37,8 +38,25 @@ _WORD_CHARS_MAX = 34
 _NUMBER = re.compile(r"(?<![\w])(?:[A-Z]{1,3}[ -]?)?[+(]{0,2}\d(?:[\d A-Z().,:/-]{0,63})\Z")
 _NUMBER_CHARS_MAX = 72
 _NAMES_BEFORE = 3
-# What a name may stand in.
+# What a name may stand in, and what may stand behind it.
 _QUOTES = "'\"`([{<«“„‘>"
+_SIGNS_AFTER = "'\"`)]},;:.!?»”’"
+_BLANKS_AND_QUOTES = f" \t{_QUOTES}"
+# Words that a name may follow.
+_ANNOUNCING = persons.DETECTOR.words | frozenset("is ist est es è é är er on by se się".split())
+# Words that answers are made of, which say nothing about anybody where an address or a name begins with them: shown at once.
+ORDINARY = frozenset(
+    (  # noqa: SIM905 (as a list it would be four times as long)
+        "a about above absolutely actually after all alright also although an and any are as at based be because been "
+        "before being below both but by can certainly could depending did do does each either every finally first for "
+        "from generally given good great had has have he hello her here hi his how however i if in indeed into is it "
+        "its just let like me more most my next no not now of okay on once one only or other our out over overall "
+        "perfect please possibly right second several she should since so some sometimes sorry such sure than thank "
+        "thanks that the their them then there therefore these they this those though thus to typically under "
+        "unfortunately until up us usually very was we well were what when where whether which while who why with "
+        "would yes yet you your"
+    ).split()
+)
 
 
 def _may_hold(text: str) -> bool:
@@ -65,26 +83,48 @@ def _opens(text: str, begin: int) -> int:
         at -= 1
     found = at
     if at == len(text) or text[at].isupper() or not text[at].isalpha():
-        for _ in range(_NAMES_BEFORE):
-            before = text[begin:at].rstrip(" \t")
-            start = max(before.rfind(" "), before.rfind("\n"), before.rfind("\t")) + 1
-            word = before[start:].lstrip(_QUOTES)
-            if not word[:1].isupper() or len(before) == at - begin:
-                break
-            at = found = begin + start
+        found = _named_from(text, begin, at)
+    if found == at and text[at:].lower() in ORDINARY:
+        found = len(text)
     tail = max(begin, len(text) - _NUMBER_CHARS_MAX)
     number = _NUMBER.search(text, tail) if _SIGNS.search(text, tail) is not None else None
     return min(found, number.start()) if number is not None else found
 
 
+def _named_from(text: str, begin: int, at: int) -> int:
+    """Where the words with capitals begin that stand before `at`, if they may be a name that goes on there: one of them
+    is a given name, or something announces a name."""
+    start, known = at, False
+    for _ in range(_NAMES_BEFORE):
+        before = text[begin:start].rstrip(" \t")
+        first = _word(before, len(before))
+        word = before[first:].lstrip(_QUOTES)
+        if not word[:1].isupper() or len(before) == start - begin:
+            break
+        start = begin + first
+        known = known or word.rstrip(_SIGNS_AFTER).lower() in FIRST_NAMES
+    if start == at or known or _announces(text[begin:start]):
+        return start
+    return at
+
+
+def _announces(before: str) -> bool:
+    before = before.rstrip(_BLANKS_AND_QUOTES)
+    word = before[_word(before, len(before)) :].lower().lstrip(_QUOTES)
+    return word.endswith((":", "=", "'s", "’s")) or word.rstrip(".") in _ANNOUNCING
+
+
 def _opens_plain(text: str) -> int:
     """The same where there is no number, and no name in words that stand beside each other: mostly the last word."""
-    at = _word(text, len(text))
-    if text[at : at + 1].islower():
-        return at
+    end = len(text)
+    at = _word(text, end)
+    last = text[at:]
+    if last[:1].islower():
+        return end if last in ORDINARY else at
     before = text[:at].rstrip(" \t")
-    last = before[_word(before, len(before)) :]
-    return _opens(text, 0) if last.lstrip(_QUOTES)[:1].isupper() else at
+    if before[_word(before, len(before)) :].lstrip(_QUOTES)[:1].isupper():
+        return _opens(text, 0)
+    return end if last.lower() in ORDINARY else at
 
 
 def _word(text: str, end: int) -> int:
