@@ -215,7 +215,7 @@ class Call:
 class AnswerHead(msgspec.Struct, gc=False):
     """What the edge needs to write the head of an answer. headers: upstream headers that may pass, lower-case.
     lowered: the output limit that was written because no more is affordable, 0 for none. cache: what the caller is told
-    of a cache, empty where there is none."""
+    of a cache, empty where there is none. doubted: nobody vouches for the answer, so it is given and not kept."""
 
     status: int
     deployment: Deployment
@@ -224,6 +224,7 @@ class AnswerHead(msgspec.Struct, gc=False):
     dropped: tuple[str, ...] = ()
     lowered: int = 0
     cache: str = ""
+    doubted: bool = False
 
 
 class Reply(Protocol):

@@ -53,14 +53,22 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 class Guarded:
     """What guards keep of one call while it runs. counts: verdicts by name. memory: by guard, what it keeps to itself
-    between request and answer. skipped: one that fails open has failed."""
+    between request and answer. skipped: one that fails open has failed. heard: the answer that is being told was looked
+    at while it was held, and what guards said of it is on record."""
 
-    __slots__ = ("counts", "memory", "skipped")
+    __slots__ = ("counts", "heard", "memory", "skipped")
 
     def __init__(self) -> None:
+        self.heard = False
         self.counts: dict[str, int] = {}
         self.memory: dict[str, object] = {}
         self.skipped = False
+
+    def quiet(self) -> Guarded:
+        """For an answer that was heard: with what guards remember, and apart from the record."""
+        other = Guarded()
+        other.memory = self.memory
+        return other
 
     def note(self, verdicts: Iterable[Verdict]) -> None:
         counts = self.counts

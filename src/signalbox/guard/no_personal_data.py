@@ -8,7 +8,6 @@ from signalbox.config.schema_guards import NoPersonalData
 from signalbox.core.call import Call
 from signalbox.core.guards import Channel, GuardUse
 from signalbox.detectors import bank, cards, email_addresses, ip_addresses, national_ids, persons, phones
-from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.input_text import InputText
 from signalbox.guard.spans import Spans
@@ -44,7 +43,7 @@ _SIGNS_AFTER = "'\"`)]},;:.!?»”’"
 _BLANKS_AND_QUOTES = f" \t{_QUOTES}"
 # Words that a name may follow.
 _ANNOUNCING = persons.DETECTOR.words | frozenset("is ist est es è é är er on by se się".split())
-# Words that answers are made of, which say nothing about anybody where an address or a name begins with them: shown at once.
+# Words that answers are made of. They tell nothing of anybody, even where an address begins with one: shown at once.
 ORDINARY = frozenset(
     (  # noqa: SIM905 (as a list it would be four times as long)
         "a about above absolutely actually after all alright also although an and any are as at based be because been "
@@ -93,7 +92,7 @@ def _opens(text: str, begin: int) -> int:
 
 def _named_from(text: str, begin: int, at: int) -> int:
     """Where the words with capitals begin that stand before `at`, if they may be a name that goes on there: one of them
-    is a given name, or something announces a name."""
+    is a given name or a title, or something announces a name."""
     start, known = at, False
     for _ in range(_NAMES_BEFORE):
         before = text[begin:start].rstrip(" \t")
@@ -101,8 +100,10 @@ def _named_from(text: str, begin: int, at: int) -> int:
         word = before[first:].lstrip(_QUOTES)
         if not word[:1].isupper() or len(before) == start - begin:
             break
+        if word.endswith((":", "=")):
+            break
         start = begin + first
-        known = known or word.rstrip(_SIGNS_AFTER).lower() in FIRST_NAMES
+        known = known or word.rstrip(_SIGNS_AFTER).lower() in persons.DETECTOR.words
     if start == at or known or _announces(text[begin:start]):
         return start
     return at

@@ -161,7 +161,7 @@ def _keep(
 def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> Entry | None:
     """What is kept of an answer that has ended well; None when it is for whoever asked only."""
     head = recorder.head
-    if head is None or not recorder.keepable(call.api, caching.safe_tools):
+    if head is None or head.doubted or not recorder.keepable(call.api, caching.safe_tools):
         return None
     if call.guarded is not None and call.guarded.skipped:
         return None  # a guard that failed has not seen it

@@ -21,6 +21,7 @@ from signalbox.core.records import DOUBTED
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
+from signalbox.pipeline import guarding
 from signalbox.pipeline import pursue as pursuing
 from signalbox.pipeline.deciding import take
 from signalbox.pipeline.dispatch import Dispatcher
@@ -60,7 +61,7 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
         _count(call, stages, "easy")
         take(call, Decision(decision.choices, f"{decision.reason} easy"))
         return await pursuing.pursue(call, reply, stages)
-    first = _Held(call, reply, pair)
+    first = _Held(call, reply, pair, stages)
     opinions = _opinions(call, pair, asked, stages)
     try:
         await pursuing.pursue(call, first, stages)
@@ -182,11 +183,14 @@ class _Held(PassingReply):
     holding: the weak answer is here, to be judged. whole: all of it is, so that it can be given.
     """
 
-    __slots__ = ("_call", "_ending", "_frames", "_head", "_held_bytes", "_pair", "_unary", "holding", "whole")
+    __slots__ = (
+        "_call", "_ending", "_frames", "_head", "_held_bytes", "_pair", "_stages", "_unary", "holding", "whole",
+    )  # fmt: skip
 
-    def __init__(self, call: Call, inner: Reply, pair: Cascade) -> None:
+    def __init__(self, call: Call, inner: Reply, pair: Cascade, stages: Stages) -> None:
         super().__init__(inner)
         self._call = call
+        self._stages = stages
         self._pair = pair
         self._anew()
 
@@ -204,6 +208,7 @@ class _Held(PassingReply):
         self._anew()
         if head.deployment.index == self._pair.weak:
             self._unary, self.holding = (head, body, cost_pico), True
+            guarding.look(self._call, self._stages, self._tell)
         else:
             self._inner.unary(head, body, cost_pico)
 
@@ -232,6 +237,8 @@ class _Held(PassingReply):
             self._inner.end(usage, complete)
             return
         self._ending, self.holding = (usage, complete), True
+        if self.whole:
+            guarding.look(self._call, self._stages, self._tell)
 
     def answered(self) -> Answered | None:
         """The weak answer, as far as it can be read."""
@@ -243,17 +250,22 @@ class _Held(PassingReply):
 
     def give(self, why: str) -> None:
         """The client gets the weak answer. why: that it is doubtful and is given all the same, in a word."""
+        held = self._unary or self._head
+        if held is not None and why:
+            held[0].reason = f"{held[0].reason} {why}"
+            held[0].doubted = True
+        with guarding.heard(self._call):
+            self._tell(self._inner)
+
+    def _tell(self, reply: Reply) -> None:
         if self._unary is not None:
             head, body, cost_pico = self._unary
-            head.reason = f"{head.reason} {why}".rstrip()
-            self._inner.unary(head, body, None if cost_pico is None else self._call.spent_pico)
+            reply.unary(head, body, None if cost_pico is None else self._call.spent_pico)
         elif self._head is not None and self._ending is not None:
-            head, request = self._head
-            head.reason = f"{head.reason} {why}".rstrip()
-            self._inner.start(head, request)
+            reply.start(*self._head)
             if self._frames:
-                self._inner.send(self._frames)
-            self._inner.end(*self._ending)
+                reply.send(self._frames)
+            reply.end(*self._ending)
 
 
 class _Second(PassingReply):

@@ -74,7 +74,8 @@ class GuardedReply(PassingReply):
     def _whole_begins(self) -> None:
         assert self._call.guarded is not None
         self._begun = False
-        self._screen = Screen(self._guards, self._call, self._call.guarded)
+        record = self._call.guarded if not self._call.guarded.heard else self._call.guarded.quiet()
+        self._screen = Screen(self._guards, self._call, record)
 
     def _begin(self) -> None:
         self._whole_begins()

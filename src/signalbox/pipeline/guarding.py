@@ -6,13 +6,18 @@ A workload without guards pays one look at an empty tuple on either side.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Callable, Generator
 from typing import Any
 
 import msgspec
 
-from signalbox.core.call import Call, Reply
-from signalbox.core.errors import CallError, GuardBlocked, GuardFailed
+from signalbox.core.call import AnswerHead, Call, Reply
+from signalbox.core.errors import AnswerCut, CallError, GuardBlocked, GuardFailed
 from signalbox.core.guards import BLOCK, FLAG, SKIPPED, Guarded, Verdict
+from signalbox.core.hub import Event, Request
+from signalbox.core.stream import Frame
+from signalbox.core.usage import Usage
 from signalbox.guard.contract import UNTOUCHED, Guard, Outgoing, RequestGuard, Screened
 from signalbox.pipeline.affinity import conversation_scope
 from signalbox.pipeline.ending import put_on_record
@@ -32,6 +37,64 @@ def through(call: Call, reply: Reply, stages: Stages) -> Reply:
         return reply
     call.guarded = call.guarded or Guarded()
     return GuardedReply(call, reply, guards)
+
+
+def look(call: Call, stages: Stages, tell: Callable[[Reply], None]) -> None:
+    """Has guards look at an answer that is held, while its attempt is under way: what they say of it stands in that
+    attempt's row, whether the client gets the answer or not. What they do about it they do when it is told."""
+    if not call.workload.guards:
+        return
+    reply = through(call, _Nowhere(), stages)
+    if isinstance(reply, GuardedReply):
+        with contextlib.suppress(AnswerCut, GuardFailed):
+            tell(reply)
+
+
+@contextlib.contextmanager
+def heard(call: Call) -> Generator[None]:
+    """While an answer is told that guards have looked at before."""
+    record = call.guarded
+    before = record.heard if record is not None else False
+    if record is not None:
+        record.heard = True
+    try:
+        yield
+    finally:
+        if record is not None:
+            record.heard = before
+
+
+class _Nowhere:
+    """A reply that nobody hears."""
+
+    started = content_sent = slow = False
+
+    def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
+        return None
+
+    def error(self, head: AnswerHead, body: bytes) -> None:
+        return None
+
+    def own(self, body: bytes, reason: str) -> None:
+        return None
+
+    def start(self, head: AnswerHead, request: Request | None) -> None:
+        return None
+
+    def send(self, frames: list[Frame]) -> None:
+        return None
+
+    async def drain(self) -> None:
+        return None
+
+    def resume(self, request: Request, told: list[Frame]) -> list[Event]:
+        return []
+
+    def comment(self, text: str) -> None:
+        return None
+
+    def end(self, usage: Usage | None, complete: bool) -> None:
+        return None
 
 
 async def outgoing(this: Attempt, body: bytes, stages: Stages) -> bytes:

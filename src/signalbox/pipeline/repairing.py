@@ -7,17 +7,18 @@ judged by the rules, routed, journalled and paid for like any attempt. Streams a
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, cast
 
 from signalbox.config.schema_guards import ValidJson
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.errors import AnswerCut, AnswerUnfit, CallError
-from signalbox.core.guards import BLOCK, FLAG, Verdict
+from signalbox.core.guards import BLOCK, Verdict
 from signalbox.core.hub import Request
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.guard.valid_json import ARGUMENTS, NAME, NOT_JSON, Wanted, wanted
-from signalbox.pipeline import deciding
+from signalbox.pipeline import deciding, guarding
 from signalbox.pipeline import pursue as pursuing
 from signalbox.pipeline.judging import APIS, answered_in, answered_whole
 from signalbox.pipeline.passing_reply import PassingReply
@@ -61,12 +62,13 @@ async def _answered(call: Call, reply: Reply, stages: Stages, onward: Onward) ->
         await onward(call, reply, stages)
         return
     may_repair = settings.repair and not call.envelope.stateful
-    first = _Judged(call, reply, asks, keeps=may_repair, refuses=settings.unfit == "refuse")
+    look = partial(guarding.look, call, stages)
+    first = _Judged(call, reply, asks, look, keeps=may_repair, refuses=settings.unfit == "refuse")
     await onward(call, first, stages)
     if first.kept and not (_may_go_on(call, stages) and await _repaired(call, first, reply, stages)):
         if settings.unfit == "refuse":
             raise AnswerUnfit("The answer does not fit the schema that was asked for.")
-        first.give()
+        first.give_unfit()
     elif first.refused:
         raise AnswerUnfit("The answer does not fit the schema that was asked for.")
 
@@ -93,7 +95,9 @@ def _may_go_on(call: Call, stages: Stages) -> bool:
 async def _repaired(call: Call, first: _Judged, reply: Reply, stages: Stages) -> bool:
     """Asks once more; whether that answered the call."""
     own = _longer(call, _turns(first.answer, first.wrong))
-    second = _Judged(call, reply, first.asks, keeps=False, refuses=first.refuses, spent_pico=call.spent_pico)
+    second = _Judged(
+        call, reply, first.asks, first.look, keeps=False, refuses=first.refuses, spent_pico=call.spent_pico
+    )
     second.instead = True
     given = first.head.deployment if first.head is not None else None
     try:
@@ -166,8 +170,8 @@ class _Judged(PassingReply):
     kept from the client, to be asked for again; refuses: else it is refused, on record.
 
     kept, refused: that happened. answered: the client got something. answer, wrong: what was kept, and what is wrong
-    with it. instead: a provider's own error is not passed on, because there is something to give. spent_pico: what the
-    tries before cost, told with the rest.
+    with it. look: has guards look at what is kept. instead: a provider's own error is not passed on, because there is
+    something to give. spent_pico: what the tries before cost, told with the rest.
     """
 
     __slots__ = (
@@ -186,13 +190,22 @@ class _Judged(PassingReply):
         "head",
         "instead",
         "kept",
+        "look",
         "refused",
         "refuses",
         "wrong",
     )
 
     def __init__(
-        self, call: Call, inner: Reply, asks: Wanted, *, keeps: bool, refuses: bool, spent_pico: int = 0
+        self,
+        call: Call,
+        inner: Reply,
+        asks: Wanted,
+        look: Callable[[Callable[[Reply], None]], None],
+        *,
+        keeps: bool,
+        refuses: bool,
+        spent_pico: int = 0,
     ) -> None:
         super().__init__(inner)
         self._call = call
@@ -200,6 +213,7 @@ class _Judged(PassingReply):
         self._spent_pico = spent_pico
         self._cost_pico: int | None = None
         self.asks = asks
+        self.look = look
         self.refuses = refuses
         self.instead = self.answered = self.kept = self.refused = False
         self.answer = Answered("")
@@ -248,33 +262,50 @@ class _Judged(PassingReply):
 
     def give(self) -> None:
         """The client gets what is here."""
-        assert self.head is not None
         self.answered = True
+        self._tell(self._inner)
+
+    def give_unfit(self) -> None:
+        """The same for what does not fit and is all there is."""
+        assert self.head is not None
+        self.head.doubted = True
+        with guarding.heard(self._call):
+            self.give()
+
+    def _tell(self, reply: Reply) -> None:
+        assert self.head is not None
         if self._unary:
-            self._inner.unary(self.head, self._unary, self._cost_pico)
+            reply.unary(self.head, self._unary, self._cost_pico)
         elif self._frames is not None:
-            self._release()
-            self._inner.end(*self._ending)
+            self._begin(reply, self._frames)
+            reply.end(*self._ending)
 
     def _release(self) -> None:
         frames, self._frames = self._frames, None
-        assert self.head is not None
         self.answered = True
-        self._inner.start(self.head, self._request)
+        self._begin(self._inner, frames or [])
+
+    def _begin(self, reply: Reply, frames: list[Frame]) -> None:
+        assert self.head is not None
+        reply.start(self.head, self._request)
         if frames:
-            self._inner.send(frames)
+            reply.send(frames)
 
     def _fits(self, answer: Answered | None) -> bool:
         """Whether the client may have this answer now. On record is what is wrong with one that it may not."""
         wrong = _wrong(self.asks, answer)
         if answer is None or not wrong or not (self._keeps or self.refuses):
+            if wrong and self.head is not None:
+                self.head.doubted = True
             return True
         self.answer, self.wrong = answer, wrong
         self.kept, self.refused = self._keeps, not self._keeps
+        if self._keeps:
+            self.look(self._tell)
+            return False
         record = self._call.guarded
         assert record is not None
-        where = "tool" if wrong == ARGUMENTS else "text"
-        record.note([Verdict(NAME, wrong, FLAG if self._keeps else BLOCK, where)])
+        record.note([Verdict(NAME, wrong, BLOCK, "tool" if wrong == ARGUMENTS else "text")])
         return False
 
 
