@@ -13,7 +13,7 @@ from typing import Any, cast
 from signalbox.config.schema_guards import ValidJson
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.errors import AnswerCut, AnswerUnfit, CallError
-from signalbox.core.guards import BLOCK, Verdict
+from signalbox.core.guards import BLOCK, FLAG, Verdict
 from signalbox.core.hub import Request
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
@@ -302,10 +302,13 @@ class _Judged(PassingReply):
         self.kept, self.refused = self._keeps, not self._keeps
         if self._keeps:
             self.look(self._tell)
-            return False
         record = self._call.guarded
         assert record is not None
-        record.note([Verdict(NAME, wrong, BLOCK, "tool" if wrong == ARGUMENTS else "text")])
+        where = "tool" if wrong == ARGUMENTS else "text"
+        verdict = Verdict(NAME, wrong, FLAG if self._keeps else BLOCK, where)
+        # Where arguments come as an object, the guard that was just asked has seen no text to judge.
+        if verdict.name not in record.counts:
+            record.note([verdict])
         return False
 
 
