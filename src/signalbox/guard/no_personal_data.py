@@ -42,7 +42,9 @@ _QUOTES = "'\"`([{<«“„‘>"
 _SIGNS_AFTER = "'\"`)]},;:.!?»”’"
 _BLANKS_AND_QUOTES = f" \t{_QUOTES}"
 # Words that a name may follow.
-_ANNOUNCING = persons.DETECTOR.words | frozenset("is ist est es è é är er on by se się".split())
+_ANNOUNCING = persons.DETECTOR.words | frozenset(
+    ("is", "ist", "est", "es", "è", "é", "är", "er", "on", "by", "se", "się")
+)
 # Words that answers are made of. They tell nothing of anybody, even where an address begins with one: shown at once.
 ORDINARY = frozenset(
     (  # noqa: SIM905 (as a list it would be four times as long)
