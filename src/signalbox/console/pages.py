@@ -75,8 +75,8 @@ class Pages:
         """The live tail: the rows alone, and nothing at all while they are the same."""
 
         def read(store: Store, in_force: InForce) -> str:
-            page = calls.requests(store, asked, scope)
-            if page.seen == seen:
+            page = calls.news(store, asked, scope, seen)
+            if page is None:
                 return ""
             return render("requests_rows.html", page=page, asked=asked, query_values=query, now_ms=self._desk.now_ms())
 

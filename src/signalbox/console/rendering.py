@@ -13,6 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from signalbox.console import words
+from signalbox.console.attempt_row import attempt_row
 
 ROOM = Path(__file__).parent
 _TYPES = {".css": "text/css; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".svg": "image/svg+xml"}
@@ -32,7 +33,7 @@ def _environment() -> Environment:
     filters, names = cast("dict[str, object]", made.filters), cast("dict[str, object]", made.globals)
     for function in (
         words.money, words.dollars, words.rate, words.exact, words.count, words.moment, words.ago, words.day_of,
-        words.share, words.took, words.pace,
+        words.share, words.took, words.pace, words.short, attempt_row,
     ):  # fmt: skip
         filters[function.__name__] = function
     names |= {"query": query, "asset": asset}

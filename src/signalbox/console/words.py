@@ -17,15 +17,27 @@ _UNSEEN = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]"
 )
 _CENT, _TEN_MICRO = Decimal("0.01"), Decimal("0.00001")
+# Marks that stack up on one letter: more than anybody writes cover the lines above, and take browsers minutes.
+_STACKED = re.compile("([\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]{8})"
+                      "[\u0300-\u036f\u0483-\u0489\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]+")  # fmt: skip
+SHORT = 120
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def plain(value: object) -> object:
     """Text with everything unseen spelled out; other values as they are. Applied to all that templates print."""
     # What is printable has none of them, and nearly everything is.
-    if isinstance(value, str) and not isinstance(value, Markup) and not value.isprintable():
-        return _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
-    return value
+    if not isinstance(value, str) or isinstance(value, Markup) or (value.isascii() and value.isprintable()):
+        return value
+    if not value.isprintable():
+        value = _UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", value)
+    return _STACKED.sub(r"\1…", value)
+
+
+def short(text: object) -> str:
+    """A name in a list: what is longer than any name ends in an ellipsis; where it is told alone it is whole."""
+    said = str(plain(str(text)))
+    return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"
 
 
 def cell(value: object) -> str:
@@ -112,9 +124,7 @@ def pace(values: Sequence[float] | None) -> str:
     """Milliseconds, median and 95th, in one unit: 210 / 821 ms, 1.64 / 5.00 s, 9.1 / 9.2 ms."""
     if not values:
         return "–"
-    size, unit = (1000, "s") if max(values) >= 1000 else (1, "ms")
-    return f"{' / '.join(_three_digits(value / size) for value in values)} {unit}"
-
-
-def _three_digits(number: float) -> str:
-    return f"{number:.2f}" if number < 1 else f"{number:.1f}" if number < 10 else f"{number:,.0f}"
+    most = max(values)
+    if most < 1000:
+        return f"{' / '.join(f'{value:.1f}' if most < 10 else f'{value:.0f}' for value in values)} ms"
+    return f"{' / '.join(f'{value / 1000:,.2f}' for value in values)} s"

@@ -4,12 +4,18 @@
   const TAIL_MS = 1000;
   const drawer = document.getElementById("drawer");
   let tailing = true;
+  let known = new Set();
+  let rests = 0;
   let opener = null;
 
   const reveal = (root) => root.querySelectorAll(".script-only").forEach((one) => { one.hidden = false; });
 
-  // --- live tail: asks for the rows while somebody looks; the answer is empty while nothing changed.
+  // --- live tail: asks for the rows while somebody looks; the answer is empty while nothing changed. When calls come
+  // faster than anybody reads, so that every row is another one, it leaves out every second look.
+  const rowsNow = () => [...document.querySelectorAll("#rows a[data-drawer]")].map((one) => one.getAttribute("href"));
+  known = new Set(rowsNow());
   setInterval(() => {
+    if (rests > 0) { rests -= 1; return; }
     if (tailing && !document.hidden && document.getElementById("rows")) {
       document.body.dispatchEvent(new CustomEvent("tail"));
     }
@@ -41,6 +47,11 @@
   document.body.addEventListener("htmx:afterSwap", (event) => {
     reveal(document);
     if (event.detail.target === drawer) openDrawer();
+    if (event.detail.target.id === "rows") {
+      const rows = rowsNow();
+      rests = rows.length > 1 && !rows.some((one) => known.has(one)) ? 1 : 0;
+      known = new Set(rows);
+    }
     const tail = document.querySelector("[data-tail]");
     if (tail) tail.checked = tailing;
   });

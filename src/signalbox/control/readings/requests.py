@@ -22,6 +22,7 @@ from signalbox.pricing.cost import cost
 
 PAGE_ROWS = 50
 PAGE_ROWS_MAX = 500
+MARKS_MAX = 200
 # Refusals are found by their time; without one, so many are looked through.
 REFUSALS_SEARCHED = 20_000
 ASKED = ("tenant", "team", "key", "workload", "deployment", "environment", "label", "state", "since", "until")
@@ -70,8 +71,8 @@ def _mark(text: str) -> Mark | None:
 
 
 class Requests(msgspec.Struct, frozen=True):
-    """One page. older: `before` of the next one, None at the end. searched: as in AttemptPage. seen: a fingerprint of
-    the rows, which changes when any of them does."""
+    """One page. older: `before` of the next one, None at the end. searched: as in AttemptPage. seen: how far the
+    ledger was, and a fingerprint of the rows, which changes when any of them does."""
 
     attempts: list[AttemptRow]
     refused: list[Refused]
@@ -80,8 +81,18 @@ class Requests(msgspec.Struct, frozen=True):
     seen: str
 
 
+def version(store: Store) -> str:
+    """How far the ledger is; it changes with every record. Empty where telling costs more than it saves: an old
+    installation has a mark of every process that it ever ran."""
+    marks = store.shipped_all()
+    if len(marks) > MARKS_MAX:
+        return ""
+    return hashlib.sha256(msgspec.msgpack.encode([(one.chain, one.seq) for one in marks])).hexdigest()[:16]
+
+
 def requests(store: Store, asked: Asked, scope: Scope) -> Requests:
     """Raises ConfigError and StoreError."""
+    ledger = version(store)
     where = asked.where(scope)
     if asked.refused:
         page = store.refused_page(where, asked.before, asked.rows)
@@ -90,7 +101,16 @@ def requests(store: Store, asked: Asked, scope: Scope) -> Requests:
         page = store.attempts_page(where, asked.before, asked.rows)
         found = Requests(page.rows, [], _text(page.older), page.searched, "")
     seen = hashlib.sha256(msgspec.msgpack.encode((found.attempts, found.refused))).hexdigest()[:16]
-    return msgspec.structs.replace(found, seen=seen)
+    return msgspec.structs.replace(found, seen=f"{ledger}.{seen}")
+
+
+def news(store: Store, asked: Asked, scope: Scope, seen: str) -> Requests | None:
+    """The page, None while it is the one that was `seen`."""
+    ledger = seen.partition(".")[0]
+    if ledger and ledger == version(store):
+        return None
+    found = requests(store, asked, scope)
+    return None if found.seen.partition(".")[2] == seen.partition(".")[2] else found
 
 
 def _text(mark: Mark | None) -> str | None:
