@@ -13,8 +13,8 @@ from signalbox.cache.shelf import invalidate, secret_from
 
 pytest.importorskip("numpy")
 CHAT = "/v1/chat/completions"
-# Little evidence is enough for a bound of 30 %.
-SEMANTIC = {"error_share_max": 0.3, "audit_share": 0.01}
+# Little evidence is enough for a bound of 45 %.
+SEMANTIC = {"error_share_max": 0.45, "audit_share": 0.01}
 WORKLOADS: dict[str, Any] = {
     "meant": {"placements": ["chat"], "cache": {"semantic": SEMANTIC}},
     "deployed": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "embedding": "embed"}}},
@@ -25,7 +25,7 @@ WORKLOADS: dict[str, Any] = {
 SAY = " [[text:Ten working days.]]"
 WORDINGS = [
     f"{greeting}how long may {article} be {way} until {verdict}?{SAY}"
-    for greeting in ("", "Hello, ", "Please, ")
+    for greeting in ("", "Hello, ", "Please, ", "Hi, ", "Hello! ", "Please: ")
     for article in ("a parcel", "the parcel", "my parcel")
     for way in ("on its way", "on the way")
     for verdict in ("it counts as lost", "it is counted as lost")

@@ -19,11 +19,11 @@ GUARD = {"name": "no-personal-data", "action": "redact"}
 # Whose answers show their reasoning.
 PLACES = ("local", "messages", "responses")
 EXACT = {"exact_ttl_s": 600, "safe_tools": ["look"]}
-SEMANTIC = {**EXACT, "semantic": {"error_share_max": 0.3, "audit_share": 0.01}}
+SEMANTIC = {**EXACT, "semantic": {"error_share_max": 0.5, "audit_share": 0.01}}
 SCHEMA = {"type": "object", "properties": {"d": {"type": "string"}}}
 WORDINGS = [
     f"{greeting}how long may {article} be {way} until {verdict}?"
-    for greeting in ("", "Hello, ", "Please, ")
+    for greeting in ("", "Hello, ", "Please, ", "Hi, ", "Hello! ", "Please: ", "Hi! ", "Hey, ")
     for article in ("a parcel", "the parcel", "my parcel")
     for way in ("on its way", "on the way")
     for verdict in ("it counts as lost", "it is counted as lost")

@@ -22,9 +22,11 @@ NEAREST = 8
 # How fast a vote falls with distance (per unit of cosine), and the cosine at which "none of these" votes.
 SHARPNESS = 20.0
 NONE_OF_THESE = 0.62
-# From so many questions on, short sketches of the vectors (random directions, the same for everybody) choose so many of
-# them to be compared in full: a fifth of the work.
-SKETCH_FROM, SKETCH_DIMENSIONS, SKETCHED_MIN = 8192, 64, 1024
+# From so many questions on, sketches of the vectors choose some to be compared in full: on which side of so many
+# random planes (the same for everybody) a vector lies, a bit for each (Charikar, STOC 2002). Those with the fewest bits
+# apart are compared, at least so many and, where many are equally far, at most so many.
+SKETCH_FROM, SKETCH_BITS, SKETCHED_MIN, SKETCHED_MAX = 8192, 256, 512, 4096
+_WORDS = SKETCH_BITS // 64
 # Vectors are kept in one block that is doubled when it is full; most scopes have one question only.
 ROWS_FIRST = 1
 
@@ -97,24 +99,39 @@ class Neighbours:
         if count < SKETCH_FROM:
             similar = self._vectors[:count] @ vector
         else:
-            rough = self._sketches_of(count) @ (vector @ _directions(self.dimensions))
-            places = self._numpy.argpartition(rough, count - SKETCHED_MIN)[count - SKETCHED_MIN :]
+            places = self._sketched_near(vector, count)
             similar = self._vectors[places] @ vector
         last = len(similar) - min(NEAREST, count)
         best: Any = self._numpy.argpartition(similar, last)[last:]
         rows = best if places is None else places[best]
         return sorted(((float(similar[at]), int(row)) for at, row in zip(best, rows, strict=True)), reverse=True)
 
+    def _sketched_near(self, vector: Any, count: int) -> Any:
+        """The rows whose sketches are nearest."""
+        np, sketches = self._numpy, self._sketches_of(count)
+        own = self._sketch(vector[None])[:, 0]
+        apart = np.bitwise_count(sketches[0] ^ own[0]).astype("uint16")
+        for word in range(1, _WORDS):
+            apart += np.bitwise_count(sketches[word] ^ own[word])
+        # Counting them by their few possible values is several times as fast as putting them in order.
+        upto = np.searchsorted(np.cumsum(np.bincount(apart, minlength=SKETCH_BITS + 1)), SKETCHED_MIN)
+        return np.flatnonzero(apart <= upto)[:SKETCHED_MAX]
+
+    def _sketch(self, vectors: Any) -> Any:
+        """Words in rows, one column for each vector."""
+        bits = self._numpy.packbits(vectors @ _directions(self.dimensions) > 0, axis=-1)
+        return bits.view("uint64").T
+
     def _sketches_of(self, count: int) -> Any:
         """The sketches of all questions; those that came since the last look are made now."""
-        if self._sketches is None or len(self._sketches) < count:
-            grown = self._numpy.zeros((len(self._vectors), SKETCH_DIMENSIONS), dtype="float32")
-            grown[: self._sketched] = 0 if self._sketches is None else self._sketches[: self._sketched]
+        if self._sketches is None or self._sketches.shape[1] < count:
+            grown = self._numpy.zeros((_WORDS, len(self._vectors)), dtype="uint64")
+            grown[:, : self._sketched] = 0 if self._sketches is None else self._sketches[:, : self._sketched]
             self._sketches = grown
-        new = self._vectors[self._sketched : count]
-        self._sketches[self._sketched : count] = new @ _directions(self.dimensions)
-        self._sketched = count
-        return self._sketches[:count]
+        if self._sketched < count:
+            self._sketches[:, self._sketched : count] = self._sketch(self._vectors[self._sketched : count])
+            self._sketched = count
+        return self._sketches[:, :count]
 
     def add(self, vector: Any, known: Known) -> None:
         count = len(self._known)
@@ -146,7 +163,7 @@ class Neighbours:
 
 @cache
 def _directions(dimensions: int) -> Any:
-    """Orthogonal directions, drawn once and for all."""
+    """What the planes stand on, drawn once and for all; at right angles to each other where there is room for it."""
     np = numpy()
-    drawn = np.random.default_rng(64).standard_normal((dimensions, SKETCH_DIMENSIONS))
-    return np.linalg.qr(drawn)[0].astype("float32")
+    drawn = np.random.default_rng(64).standard_normal((dimensions, SKETCH_BITS))
+    return (np.linalg.qr(drawn)[0] if dimensions >= SKETCH_BITS else drawn).astype("float32")
