@@ -106,6 +106,7 @@ OPEN = frozenset(
         ("POST", "/sign-in"),
         ("GET", "/sign-in/provider"),
         ("GET", "/sign-in/callback"),
+        ("POST", "/sign-in/logout"),
     }
 )
 

@@ -16,6 +16,7 @@ from starlette.routing import Route
 
 from signalbox import __version__
 from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
+from signalbox.console.back_channel import BackChannel
 from signalbox.console.bill_pages import BillPages
 from signalbox.console.caches import CachePages
 from signalbox.console.desk import Desk
@@ -95,6 +96,7 @@ class Console:
     def app(self) -> Starlette:
         entrance = SignIn(self._office, self._sessions, self._providers)
         through = ThroughProvider(self._office, self._sessions, self._providers, entrance)
+        back_channel = BackChannel(self._office, self._sessions, self._providers)
         return Starlette(
             routes=[
                 Route("/healthz", self.healthz, methods=["GET"]),
@@ -103,6 +105,7 @@ class Console:
                 Route("/sign-in", entrance.enter, methods=["POST"]),
                 Route("/sign-in/provider", through.go, methods=["GET"]),
                 Route("/sign-in/callback", through.come_back, methods=["GET"]),
+                Route("/sign-in/logout", back_channel.hear, methods=["POST"]),
                 self._page("POST", "/sign-out", entrance.leave),
                 *self._api(),
                 *self._shown(),

@@ -11,6 +11,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
+from signalbox.control.logout_tokens import Ended
 from signalbox.control.people import Person
 
 COOKIE = "signalbox_session"
@@ -70,6 +71,14 @@ class Sessions:
     def end_all_of(self, actor_id: str) -> None:
         self._sessions = {key: one for key, one in self._sessions.items() if one.actor_id != actor_id}
 
+    def end_of(self, ended: Ended) -> int:
+        """Ends what an identity provider has ended; how many those were. A session that it names is one, a subject
+        without one has all of theirs ended."""
+        found = [key for key, one in self._sessions.items() if one.person is not None and _is(one.person, ended)]
+        for key in found:
+            del self._sessions[key]
+        return len(found)
+
     def may_try(self, address: str) -> bool:
         """Whether this address has not been wrong too often of late."""
         late = self._now_s() - FAILURE_S
@@ -79,6 +88,13 @@ class Sessions:
         if address not in self._failures and len(self._failures) >= ADDRESSES_MAX:
             del self._failures[next(iter(self._failures))]
         self._failures[address] = [*self._failures.get(address, [])[-FAILURES_MAX:], self._now_s()]
+
+
+def _is(person: Person, ended: Ended) -> bool:
+    if person.issuer != ended.issuer or (ended.subject and person.subject != ended.subject):
+        return False
+    # A provider that named no session when somebody signed in means all of theirs.
+    return not ended.sid or person.sid == ended.sid or (not person.sid and bool(ended.subject))
 
 
 def _key(token: str) -> bytes:

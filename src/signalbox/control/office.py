@@ -14,6 +14,7 @@ from signalbox.cache.shelf import secret_from
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.contents import Contents, Erasure, KeptContent
 from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
+from signalbox.control.logout_tokens import Ended
 from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
 from signalbox.control.state import CACHE, AdminSecret
@@ -29,6 +30,7 @@ ADMIN, DEVELOPER = "admin", "developer"
 GRACE_S_MAX = 30 * 86_400
 ACTIONS_MAX = 1000
 SIGN_IN = "console.sign-in"
+SIGN_OUT = "console.sign-out"
 # Sign-ins that failed and are put on record, in a minute.
 TURNED_AWAY_MAX = 60
 
@@ -198,6 +200,12 @@ class KeyOffice:
         if self._turned_away <= TURNED_AWAY_MAX:
             nobody = VirtualKey(person_id or "nobody", "", b"", "", "", 0)
             await self.record(Actor(nobody.id, "", nobody), SIGN_IN, "", {"by": by, "why": why[:500]}, refused=True)
+
+    async def record_signed_out(self, ended: Ended, action: str, sessions: int) -> None:
+        """An identity provider has ended somebody's sessions."""
+        person = Person(ended.issuer, ended.subject, "", ())
+        key = VirtualKey(person.id, "", b"", "", "", 0)
+        await self.record(Actor(key.id, "", key), action, "", {"by": "back-channel", "sessions": str(sessions)})
 
     async def record(
         self,

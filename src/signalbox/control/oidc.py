@@ -21,6 +21,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from signalbox.config.address import AddressProblem, origin_of
 from signalbox.config.schema_sign_in import Oidc
+from signalbox.control import logout_tokens
+from signalbox.control.logout_tokens import Ended, ended_by
 from signalbox.control.people import SUBJECT_CHARS_MAX, Person, shown_name, values_of
 from signalbox.control.published_keys import FETCH_S, PublishedKeys, Unavailable, asker_for, fetched, json_object
 from signalbox.core import jwt
@@ -85,6 +87,7 @@ class Provider:
         self._now_s = now_s
         self._seal = AESGCM(AESGCM.generate_key(256))
         self._used: dict[str, None] = {}
+        self._logouts: dict[str, None] = {}
         self._metadata: Metadata | None = None
         self._metadata_s = 0.0
         self._failed: tuple[float, str] | None = None
@@ -149,6 +152,27 @@ class Provider:
         )
         joint = "&" if "?" in metadata.end_session_endpoint else "?"
         return f"{metadata.end_session_endpoint}{joint}{query}"
+
+    async def logged_out(self, token: str) -> Ended:
+        """Whose sessions a logout token ends. Raises Refusal, and Unavailable while keys cannot be had."""
+        await self._discovered()
+        settings, keys = self.settings, self._keys
+        assert keys is not None
+        try:
+            signed = jwt.taken_apart(token)
+            await self._check_signature(keys, signed, logout_tokens.TYPES)
+            ended = ended_by(signed.claims, settings.issuer, settings.client_id, self._now_s(), settings.leeway_s)
+        except jwt.BadToken as error:
+            raise Refusal(f"logout token: {error}") from None
+        if ended.jti in self._logouts:
+            raise Refusal("logout token: it was used before")
+        return ended
+
+    def took(self, ended: Ended) -> None:
+        """A logout token that was carried out does not count again."""
+        if len(self._logouts) >= USED_MAX:
+            del self._logouts[next(iter(self._logouts))]
+        self._logouts[ended.jti] = None
 
     # --- what the browser carries ---
 
@@ -274,7 +298,9 @@ class Provider:
             raise Refusal("ID token: its nonce is not the one that this browser was sent with")
         return claims
 
-    async def _check_signature(self, keys: PublishedKeys, signed: jwt.Signed) -> None:
+    async def _check_signature(
+        self, keys: PublishedKeys, signed: jwt.Signed, types: tuple[str, ...] = ("jwt",)
+    ) -> None:
         """With a key that nobody knows the set is fetched again, if that may be, and once."""
         if keys.age_s() > KEYS_S:
             await keys.refresh()
@@ -282,7 +308,7 @@ class Provider:
             raise Unavailable(keys.problem or "its keys were fetched a moment ago")
         for last in (False, True):
             try:
-                jwt.VerifyingKeys(keys.keys).check(signed, ("jwt",), self.settings.algorithms)
+                jwt.VerifyingKeys(keys.keys).check(signed, types, self.settings.algorithms)
             except jwt.UnknownKeyId:
                 if last or not await keys.refresh():
                     raise
@@ -294,7 +320,9 @@ class Provider:
         if not isinstance(subject, str) or not 0 < len(subject) <= SUBJECT_CHARS_MAX or not subject.isprintable():
             raise Refusal("ID token: it does not say who it is")
         values = values_of(claims, self.settings.roles_claim)
-        return Person(self.settings.issuer, subject, shown_name(claims, self.settings.name_claim, subject), values)
+        name = shown_name(claims, self.settings.name_claim, subject)
+        sid: object = claims.get("sid")
+        return Person(self.settings.issuer, subject, name, values, sid if isinstance(sid, str) else "")
 
 
 class Providers:

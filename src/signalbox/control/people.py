@@ -16,12 +16,14 @@ NAME_CHARS_MAX = 128
 
 
 class Person(msgspec.Struct, frozen=True):
-    """Somebody as the provider vouched for them. values: of the claim that roles go by."""
+    """Somebody as the provider vouched for them. values: of the claim that roles go by. sid: what the provider calls
+    their session there, empty where it does not say."""
 
     issuer: str
     subject: str
     name: str
     values: tuple[str, ...]
+    sid: str = ""
 
     @property
     def id(self) -> str:
