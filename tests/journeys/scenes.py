@@ -267,19 +267,31 @@ async def hostile(root: Path) -> Desk:
 
 
 def free_text(number: int, said: str) -> list[Record]:
-    """A row with the text wherever a caller or a model may have a word, and a refused call with it."""
+    """A row with the text in every column of words that the ledger has, and a refused call and an action with it."""
     time_ms, call = now_ms() - number * 1000, f"row_{number:04d}"
-    opened = Opened(
-        f"{call}-1", call, time_ms, said, said, said, said, said, said, said, said, ("public", said), said, said,
-        user=said, session=said, tags=(said, said), found={said: 3},
-    )  # fmt: skip
+    ids = {"attempt_id": f"{call}-1", "call_id": call}
+    opened = Opened(**{**_worded(Opened, said), **ids, "time_ms": time_ms, "labels": ("public", said)})
+    usage = Usage(10**15, tokens_out=10**12, unknown=(said,), tier=said)
     settled = Settled(
-        opened.attempt_id, time_ms + 400, "settled", Usage(10**15, tokens_out=10**12, unknown=(said,), tier=said),
-        "provider", 10**22, 200, said, 10**9, 10**9, guards={said: 1},
+        **{**_worded(Settled, said), "attempt_id": opened.attempt_id, "time_ms": time_ms + 400, "state": "settled"},
+        usage=usage, cost_pico=10**22, status=200, ttft_ms=10**9, duration_ms=10**9,
     )  # fmt: skip
-    refused = Refused(f"no_{number}", time_ms, said, said, said, said, ("public", said), said, said, {said: 1})
-    action = Action(time_ms, said, "admin", said, said, {said[:64]: said})
+    refused = Refused(
+        **{**_worded(Refused, said), "call_id": f"no_{number}", "time_ms": time_ms, "labels": ("public", said)}
+    )
+    action = Action(**{**_worded(Action, said), "time_ms": time_ms})
     return [opened, settled, refused, action]
+
+
+def _worded(kind: type[msgspec.Struct], said: str) -> dict[str, Any]:
+    """Every field of the record that holds words, as msgspec knows them: a new one is a new canary."""
+    words: dict[Any, Any] = {
+        str: said,
+        tuple[str, ...]: (said, said),
+        dict[str, int]: {said: 3},
+        dict[str, str]: {said: said},
+    }
+    return {field.name: words[field.type] for field in msgspec.structs.fields(kind) if field.type in words}
 
 
 async def empty(root: Path) -> Desk:

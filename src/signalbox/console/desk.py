@@ -91,7 +91,8 @@ class Desk:
 
     def excuse(self, request: Request, visit: Visit | None, status: int, title: str, said: str) -> Response:
         """A page that says why the wanted one is not there."""
-        html = render("excuse.html", **self.around(request, visit), title=title, said=said, status=status)
+        again = request.url.path if status == 503 and request.method == "GET" else ""
+        html = render("excuse.html", **self.around(request, visit), title=title, said=said, status=status, again=again)
         return Response(html, status, media_type="text/html")
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 from signalbox.console.access import Visit, refused
 from signalbox.console.desk import Desk, json
 from signalbox.console.rendering import render
-from signalbox.console.track import diagram
+from signalbox.console.track import NARROW, diagram
 from signalbox.control.in_force import InForce
 from signalbox.control.office import Actor
 from signalbox.control.readings import requests as calls
@@ -40,7 +40,14 @@ class Pages:
 
         def read(store: Store, in_force: InForce) -> dict[str, Any]:
             found = overview(store, in_force, scope, desk.now_ms())
-            return {"view": found, "track": diagram(found), "alerts": told, "changes": changes, "whole": scope.whole}
+            return {
+                "view": found,
+                "track": diagram(found),
+                "narrow": diagram(found, NARROW),
+                "alerts": told,
+                "changes": changes,
+                "whole": scope.whole,
+            }
 
         return await desk.page(request, visit, "overview.html", read)
 

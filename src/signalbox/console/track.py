@@ -9,12 +9,24 @@ import msgspec
 
 from signalbox.control.readings.overview import Overview, Place
 
-WIDTH = 960
-LEFT_X, RIGHT_X = 236, 716
 TOP, ROW = 40, 52
 WIDTH_MIN, WIDTH_MAX = 2.0, 16.0
 # Where along its track the signal of a closed route stands: soon after the workload, each next one of it farther on.
 SIGNAL_AT, SIGNAL_STEP, SIGNAL_AT_MAX = 0.24, 0.09, 0.7
+
+
+class Ground(msgspec.Struct, frozen=True):
+    """Where on a drawing of this width the stations and the platforms stand. Where it is narrow, names stand above
+    them instead of beside."""
+
+    width: int
+    left: int
+    right: int
+    narrow: bool = False
+
+
+WIDE = Ground(960, 236, 716)
+NARROW = Ground(340, 12, 326, narrow=True)
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -52,6 +64,7 @@ class Signal(msgspec.Struct, frozen=True):
 
 
 class Diagram(msgspec.Struct, frozen=True):
+    ground: Ground
     height: int
     workloads: list[Stop]
     environments: list[Stop]
@@ -59,7 +72,7 @@ class Diagram(msgspec.Struct, frozen=True):
     signals: list[Signal]
 
 
-def diagram(overview: Overview) -> Diagram:
+def diagram(overview: Overview, ground: Ground = WIDE) -> Diagram:
     rows = max(len(overview.workloads), len(overview.places), 1)
     left = _ys(len(overview.workloads), rows)
     right = _ys(len(overview.places), rows)
@@ -68,7 +81,7 @@ def diagram(overview: Overview) -> Diagram:
     most = max((flow.attempts for flow in overview.flows), default=1)
     tracks = [
         Track(
-            _path(from_y[flow.workload], to_y[flow.environment]),
+            _path(ground, from_y[flow.workload], to_y[flow.environment]),
             round(WIDTH_MIN + (WIDTH_MAX - WIDTH_MIN) * sqrt(flow.attempts / most), 1),
             flow.workload,
             flow.environment,
@@ -84,13 +97,13 @@ def diagram(overview: Overview) -> Diagram:
         if one.workload in from_y and one.environment in to_y:
             ends = from_y[one.workload], to_y[one.environment]
             earlier = sum(other.workload == one.workload for other in signals)
-            x, y = _along(*ends, min(SIGNAL_AT + SIGNAL_STEP * earlier, SIGNAL_AT_MAX))
-            signals.append(Signal(_path(*ends), x, y, one.workload, one.environment, one.rules))
+            x, y = _along(ground, *ends, min(SIGNAL_AT + SIGNAL_STEP * earlier, SIGNAL_AT_MAX))
+            signals.append(Signal(_path(ground, *ends), x, y, one.workload, one.environment, one.rules))
     used = {name: sum(flow.attempts for flow in overview.flows if flow.workload == name) for name in from_y}
     came = {name: sum(flow.attempts for flow in overview.flows if flow.environment == name) for name in to_y}
     workloads = [Stop(name, y, used[name], overview.refused.get(name, 0)) for name, y in from_y.items()]
     environments = [_platform(place, to_y[place.name], came[place.name]) for place in overview.places]
-    return Diagram(TOP + rows * ROW, workloads, environments, tracks, signals)
+    return Diagram(ground, TOP + rows * ROW, workloads, environments, tracks, signals)
 
 
 def _platform(place: Place, y: float, attempts: int) -> Stop:
@@ -103,14 +116,14 @@ def _ys(count: int, rows: int) -> list[float]:
     return [round(TOP + gap * (place + 0.5), 1) for place in range(count)]
 
 
-def _path(from_y: float, to_y: float) -> str:
-    middle = (LEFT_X + RIGHT_X) / 2
-    return f"M{LEFT_X} {from_y} C{middle:g} {from_y} {middle:g} {to_y} {RIGHT_X} {to_y}"
+def _path(ground: Ground, from_y: float, to_y: float) -> str:
+    middle = (ground.left + ground.right) / 2
+    return f"M{ground.left} {from_y} C{middle:g} {from_y} {middle:g} {to_y} {ground.right} {to_y}"
 
 
-def _along(from_y: float, to_y: float, t: float) -> tuple[float, float]:
+def _along(ground: Ground, from_y: float, to_y: float, t: float) -> tuple[float, float]:
     """The point of that curve at a share of it."""
-    middle = (LEFT_X + RIGHT_X) / 2
+    middle = (ground.left + ground.right) / 2
     a, b, c, d = (1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3
-    x = a * LEFT_X + b * middle + c * middle + d * RIGHT_X
+    x = a * ground.left + b * middle + c * middle + d * ground.right
     return round(x, 1), round((a + b) * from_y + (c + d) * to_y, 1)

@@ -1,0 +1,92 @@
+"""Every route of the router when the store is gone: a designed page or a plain error, at once, and nothing of a
+traceback; and names longer than anybody reads are cut short wherever they stand in a list."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from test_pages import CONFIG, _attempt
+
+from console_desk import SECRET, Desk
+from signalbox.console.access import MAY, OPEN
+from signalbox.console.words import SHORT
+
+FILLED = {"{id}": "req_0001", "{name:path}": "support", "{name}": "console.css"}
+# What answers without the store: it shows what the supervisor knows by itself, or only how to begin.
+ALONE = {"/healthz", "/static/{name}", "/sign-in"}
+
+
+@pytest.fixture
+async def desk(tmp_path: Path) -> AsyncIterator[Desk]:
+    made = await Desk(tmp_path / "state", CONFIG).loaded()
+    made.ship(*_attempt(1))
+    yield made
+    made.close()
+
+
+def filled(path: str) -> str:
+    for name, value in FILLED.items():
+        path = path.replace(name, value)
+    return path
+
+
+async def test_every_page_says_it_and_comes_back(desk: Desk) -> None:
+    browser = await desk.browser()
+    pages = [path for method, path in desk.routes() if method == "GET" and not path.startswith(("/api/", "/metrics"))]
+    assert len(pages) > 20
+    desk.cut = True
+    told: dict[str, int] = {}
+    for path in pages:
+        answer = await browser.get(filled(path))
+        told[path] = answer.status
+        assert answer.status in (200, 303, 404, 503), (path, answer.status)
+        text = answer.body.decode("utf-8", "replace")
+        assert "disk is gone" not in text, path
+        assert "Traceback" not in text, path
+        if answer.status == 503:
+            assert "The ledger does not answer" in text, path
+            assert "Try again" in text, path
+    assert {"/", "/requests", "/spend", "/compliance"} <= {path for path, status in told.items() if status == 503}
+    assert all(told[path] in (200, 404) for path in ALONE & told.keys())
+    desk.cut = False
+    for path in pages:
+        assert (await browser.get(filled(path))).status < 500, path
+
+
+async def test_no_form_does_half_of_it(desk: Desk) -> None:
+    browser = await desk.browser()
+    desk.cut = True
+    for method, path in MAY:
+        if method == "POST" and not path.startswith("/api/") and path != "/sign-out":
+            answer = await browser.post(filled(path), {"name": "n", "text": "x: 1", "scope": "all", "for_s": "0"})
+            assert answer.status in (200, 303, 400, 403, 404, 409, 503), (path, answer.status)
+            assert "disk is gone" not in answer.text, path
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_programs_get_an_error_that_they_can_read(desk: Desk, method: str) -> None:
+    desk.cut = True
+    for verb, path in desk.routes():
+        if verb != method or not path.startswith("/api/") or (verb, path) in OPEN:
+            continue
+        answer = await desk.send(method, filled(path), {"authorization": f"Bearer {SECRET}"}, b"{}")
+        assert answer.status in (200, 202, 400, 404, 409, 503), (path, answer.status)
+        assert b"disk is gone" not in answer.body, path
+        if answer.status >= 400:
+            assert answer.json["error"]["message"], path
+
+
+async def test_long_names_are_short_in_lists_and_whole_where_they_are_told(desk: Desk) -> None:
+    long = "W" * 10_000
+    desk.ship(*_attempt(2, workload=long, deployment=long, environment=long, team=long))
+    desk.ship(*_attempt(3, workload="a" + "\u0301" * 10_000))
+    browser = await desk.browser()
+    for path in ("/", "/requests", "/spend", "/spend?by=deployment", "/spend?by=environment", "/spend?by=team"):
+        text = re.sub(r'(href|hx-get|value)="[^"]*"', "", (await browser.get(path)).text)
+        assert "W" * (SHORT - 1) + "…" in text, path
+        assert "W" * (SHORT + 1) not in text, path
+        assert "\u0301" * 9 not in text, f"{path}: marks that stack up hide what is above them"
+    assert long in (await browser.get("/requests/req_0002")).text
