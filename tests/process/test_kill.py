@@ -7,7 +7,7 @@ import os
 import subprocess
 from typing import Any
 
-from installation import ADMIN, COMMAND, Served, body_of
+from installation import ADMIN, COMMAND, Served, body_of, until
 
 
 def kill(served: Served, *words: str, secret: str = ADMIN, url: str = "") -> subprocess.CompletedProcess[bytes]:
@@ -44,6 +44,33 @@ async def test_the_kill_switch_reaches_every_worker(served: Served) -> None:
     assert [(one["action"], one["target"]) for one in actions if one["action"] == "calls.stop"] == [
         ("calls.stop", f"key:{first}")
     ]
+
+
+async def test_streams_of_a_revoked_key_end_where_the_configuration_says_so(served: Served) -> None:
+    body: dict[str, Any] = body_of("chat", "w-chat", "[[tokens:4000]][[delay_ms:20]]", max_tokens=8000, stream=True)
+    served.config["server"] = {"revoked_keys": "end"}
+    await served.start(2)
+    made = served.cli("keys", "create", "--name", "ends")[0]
+    doomed = [await served.stream("/v1/chat/completions", body, key=made["key"]) for _ in range(4)]
+    spared = await served.stream("/v1/chat/completions", body)
+    for stream in (*doomed, spared):
+        await stream.until(b"data: ")
+    served.cli("keys", "revoke", made["id"])
+    for said in await asyncio.gather(*(stream.rest() for stream in doomed)):
+        assert b"stopped_by_operator" in said
+        assert b"[DONE]" not in said
+    assert (await served.request("/v1/chat/completions", body, key=made["key"])).status == 401
+    # And where it does not, they go on.
+    served.config["server"] = {"revoked_keys": "finish"}
+    served.write()
+    await until(lambda: "configuration in force" in served.stderr(), "the configuration is in force")
+    made = served.cli("keys", "create", "--name", "finishes")[0]
+    short: dict[str, Any] = body_of("chat", "w-chat", "[[tokens:40]][[delay_ms:50]]", stream=True)
+    stream = await served.stream("/v1/chat/completions", short, key=made["key"])
+    await stream.until(b'"content"')
+    assert (await served.admin(f"/api/keys/{made['id']}/revoke", {})).status == 200
+    assert b"[DONE]" in await stream.rest()
+    spared.hang_up()
 
 
 async def test_what_cannot_be_done_is_said(served: Served) -> None:

@@ -35,6 +35,8 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "gateway/test_client_certificates.py::test_a_certificate_and_a_key_are_two_credentials",
             "gateway/test_client_certificates.py::test_whom_a_certificate_names",
             "gateway/test_client_certificates.py::test_only_our_authoritys_certificates_count_while_they_hold",
+            "gateway/test_forwarded_certificates.py::test_a_trusted_proxy_says_whose_call_it_is",
+            "gateway/test_forwarded_certificates.py::test_from_anywhere_else_the_header_counts_for_nothing",
         ),
     ),
     4: (
@@ -66,6 +68,8 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             "gateway/test_auth_credentials.py::test_expired_and_revoked_keys_are_refused_at_once",
             "console/test_admin_access.py::test_a_revoked_or_expired_role_key_ends_at_once",
+            "process/test_workers.py::test_a_key_works_and_ends_on_every_worker_at_once",
+            "process/test_kill.py::test_streams_of_a_revoked_key_end_where_the_configuration_says_so",
         ),
     ),
     9: (
@@ -93,6 +97,7 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "gateway/test_key_sets.py::test_a_new_key_works_without_a_restart_and_an_old_one_ends",
             "gateway/test_key_sets.py::test_unknown_keys_make_no_storm",
             "gateway/test_key_sets.py::test_what_is_no_key_set_changes_nothing",
+            "console/test_back_channel.py::test_an_id_token_is_none_and_a_token_counts_once",
         ),
     ),
     13: (
@@ -105,6 +110,8 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "console/test_oidc.py::test_nobody_has_a_role_by_default",
             "console/test_oidc.py::test_the_way_there_asks_for_what_it_must",
             "console/test_oidc.py::test_a_provider_that_is_none_has_a_page_that_says_so",
+            "console/test_back_channel.py::test_no_other_claims_end_anything",
+            "console/test_back_channel.py::test_no_other_signature_ends_anything",
         ),
     ),
     14: (
@@ -159,6 +166,7 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
         (
             "budgets/test_money_abuse.py::test_two_hundred_at_once_on_money_for_few",
             "budgets/test_hard_budgets.py::test_parallel_calls_share_what_is_left",
+            "pricing/test_input_bounds.py::test_no_tokenizer_counts_more_than_what_a_hard_budget_reserves",
         ),
     ),
     28: (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
 import msgspec
 
@@ -88,5 +87,6 @@ def checked(text: Text, generation: int) -> Checked:
             if (steps := held_gpus(name, target, declared.config))
         },
         sign_in=declared.config.sign_in,
-        certificate_file=str(Path(declared.name).parent / tls.certificate_file) if tls is not None else "",
+        certificate_file=tls.certificate_file if tls is not None else "",
+        ends_revoked=declared.config.server.revoked_keys == "end",
     )

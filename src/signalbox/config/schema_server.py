@@ -14,6 +14,13 @@ class Server(Struct, frozen=True, forbid_unknown_fields=True):
     """Limits of the data plane's listening side, and its TLS."""
 
     tls: Annotated[Tls | None, Meta(description="TLS on the data plane's port; plain HTTP without it.")] = None
+    revoked_keys: Annotated[
+        Literal["finish", "end"],
+        Meta(
+            description="What becomes of calls under way when their key is revoked. finish: they come to their end. "
+            "end: they are ended on every worker at once, as `signalbox kill` does."
+        ),
+    ] = "finish"
     trusted_proxies: Annotated[
         list[Annotated[str, Meta(min_length=1, max_length=64)]],
         Meta(

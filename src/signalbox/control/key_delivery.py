@@ -4,6 +4,7 @@ store, often, for what others changed."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 from signalbox.control.keys import usable
 from signalbox.control.links import Link, LinkLost
@@ -19,7 +20,9 @@ DELIVERED_S = 5.0
 class KeyDelivery:
     """Every worker that is admitted gets what there is, and then every change, in order and never an older one last."""
 
-    def __init__(self, store: StoreThread, pepper: bytes) -> None:
+    def __init__(self, store: StoreThread, pepper: bytes, ended: Callable[[list[str]], Awaitable[None]]) -> None:
+        """ended: told of keys that were revoked, once no worker takes them any more."""
+        self._ended = ended
         self._store = store
         self._pepper = pepper
         self._keys: list[VirtualKey] = []
@@ -37,14 +40,20 @@ class KeyDelivery:
         """Gives every worker the keys if they changed, and returns when they have them, or after DELIVERED_S.
 
         Raises StoreError; workers then keep those that they have."""
+        gone: list[str] = []
         async with self._reading:  # what is read later is never overtaken by what was read before
             version = await self._store.run(lambda store: store.keys_version())
             if version != self._version:
+                before = self._keys
                 self._keys = usable(await self._store.run(lambda store: store.list_keys()))
                 self._version = version
+                kept = {row.id for row in self._keys}
+                gone = [row.id for row in before if row.id not in kept]
         behind = [link for link, given in self._given.items() if given != self._version and link.alive]
         if behind:
             await asyncio.wait([self._give(link) for link in behind], timeout=DELIVERED_S)
+        if gone:
+            await self._ended(gone)
 
     async def give_key_sets(self, sets: list[KeySet]) -> None:
         """Gives every worker what issuers publish, when it changed."""

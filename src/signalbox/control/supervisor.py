@@ -35,6 +35,8 @@ WATCH_S = 0.25
 STOPS_MAX = 1000
 # A worker that dies at once again and again is started again ever more slowly, up to this.
 RESTART_S_MAX = 10.0
+# Within so long after it was revoked a worker that starts hears of a key whose calls end.
+REVOKED_MS = 10_000
 # How often it is told how many of the first workers do not serve yet.
 STARTING_TOLD_S = 10.0
 # What is due is told in at most so many lines of the log.
@@ -47,7 +49,8 @@ class Checked(msgspec.Struct, frozen=True):
     stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
     runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
     issuers, sign_in: what goes on beside it needs. certificate_file: the data plane's, empty for plain HTTP. gpus: what
-    is held of GPUs, by deployment: its environment, its model, and since when how many.
+    is held of GPUs, by deployment: its environment, its model, and since when how many. ends_revoked: calls under way
+    end with their key.
     """
 
     version: str
@@ -63,6 +66,7 @@ class Checked(msgspec.Struct, frozen=True):
     gpus: dict[str, tuple[str, str, tuple[Step, ...]]] = {}
     sign_in: SignIn = SignIn()
     certificate_file: str = ""
+    ends_revoked: bool = False
 
 
 class Shipping(Protocol):
@@ -104,7 +108,7 @@ class Supervisor:
         self._today = today
         self._source = source
         self._store = store
-        self.keys = KeyDelivery(store, pepper)
+        self.keys = KeyDelivery(store, pepper, self._keys_ended)
         self._workers_wanted = workers
         self._spawn = spawn
         self._recover = recover
@@ -349,6 +353,13 @@ class Supervisor:
         self._stops = [*running[-STOPS_MAX:], order]
         self._log.warning("calls are stopped", scope=order.scope, until_ms=order.until_ms)
         await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+
+    async def _keys_ended(self, ids: list[str]) -> None:
+        """What still runs for keys that were revoked ends too, where the configuration in force says so."""
+        if self.checked.ends_revoked:
+            now_ms = time.time_ns() // 1_000_000
+            for key_id in ids:
+                await self.stop_calls(Stop("key", key_id, now_ms + REVOKED_MS), now_ms)
 
     def recall(self, accounts: list[str]) -> None:
         """Every worker gives back what it does not use of these budgets."""
