@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 ARGS ?=
 
-.PHONY: serve test journeys check tidy bench soak crash budget abuse rates crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
+.PHONY: serve test journeys pictures check tidy bench soak crash budget abuse rates crosstalk proof soak-proof conformance docs engine scenarios soak-faults wheel test-wheel sbom audit bundle bundle-check image clean
 
 # Development tools are a superset, so one environment serves both commands.
 $(VENV)/.installed: pyproject.toml requirements-dev.lock
@@ -82,6 +82,13 @@ $(JOURNEYS)/.installed: requirements-journeys.lock
 
 journeys: $(VENV)/.installed $(JOURNEYS)/.installed
 	SIGNALBOX_PYTHON=$(abspath $(BIN)/python) $(JOURNEYS)/bin/python -m pytest -c tests/journeys/pytest.ini tests/journeys $(ARGS)
+
+# Every page in every condition, at three widths, in light and dark, to be looked at.
+PICTURES := build/pictures
+pictures: $(VENV)/.installed $(JOURNEYS)/.installed
+	mkdir -p $(PICTURES)
+	SCREENSHOTS=$(abspath $(PICTURES)) SIGNALBOX_PYTHON=$(abspath $(BIN)/python) $(JOURNEYS)/bin/python -m pytest \
+	  -c tests/journeys/pytest.ini tests/journeys/test_scenes.py -k every_condition $(ARGS)
 
 # A million mixed calls on one process; `make test` runs a slice of it.
 REQUESTS ?= 1000000

@@ -24,6 +24,8 @@ from conftest import PYTHON, ROOT, Watched, context_of, sign_in
 SECRET = "an admin secret of some length"  # of tests/console_desk.py
 WIDTHS = (360, 768, 1440)
 PICTURES = os.environ.get("SCREENSHOTS")
+# Of what is taller a picture shows the top.
+TALL_PX = 5000
 # What is of another width than its frame, and may be: it scrolls within, or is drawn for screen readers only.
 TOO_WIDE = """() => {
   const over = document.scrollingElement.scrollWidth - document.scrollingElement.clientWidth;
@@ -71,7 +73,8 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scenes]:
 def _picture(page: Page, scene: str, path: str, width: int, scheme: str) -> None:
     if PICTURES:
         name = re.sub(r"\W+", "-", re.sub(r"[a-z]{3}_[0-9a-f]+|x{9,}", "x", path)).strip("-") or "overview"
-        page.screenshot(path=Path(PICTURES) / f"{scene}-{name[:60]}-{width}-{scheme}.png", full_page=True)
+        whole = page.evaluate("document.scrollingElement.scrollHeight") < TALL_PX
+        page.screenshot(path=Path(PICTURES) / f"{scene}-{name[:60]}-{width}-{scheme}.png", full_page=whole)
 
 
 def _look(page: Page, where: str, found: list[str]) -> None:
