@@ -26,7 +26,7 @@ from signalbox.ledger.chain import (
 )
 from signalbox.ledger.walk import FINDINGS_MAX, START, Finding, Findings, Line, Place, Walk
 
-BATCH_RECORDS = 1000
+BATCH_RECORDS = 2000
 BATCH_BYTES = 4 << 20
 _BACKOFF_S_MAX = 30.0
 

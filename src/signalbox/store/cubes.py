@@ -12,14 +12,12 @@ from operator import itemgetter
 from typing import NamedTuple
 
 from signalbox.core.ports import HOUR, AttemptFilter
+from signalbox.store import rows
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind, Named, Naming
 from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, split
 from signalbox.store.rows import ATTEMPT_COLUMNS, conditions, names_of
 from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO
-
-# How attempts are marked that are summed up here.
-HERE = "cubes"
 
 
 class Cube(NamedTuple):
@@ -55,10 +53,11 @@ _rest = itemgetter(
                      "cache_write_1h", "tokens_out", "reasoning", "audio_out", "cost_pico")
     )
 )  # fmt: skip
-# Hour, who, what, whom, session; what was summed: attempts, input, read, written, output, unpriced, pico-dollars.
-_Place = tuple[int, Named, Named, Named, str]
+_time_ms = itemgetter(ATTEMPT_COLUMNS.index("time_ms"))
+_session_of = itemgetter(ATTEMPT_COLUMNS.index("session"))
+_named_whom = itemgetter(ATTEMPT_COLUMNS.index("end_user"), ATTEMPT_COLUMNS.index("tags"))
 _NO_TAGS = "[]"
-_NOBODY_NAMED: Named = ("", "")
+_NOBODY_NAMED = ("", _NO_TAGS)
 
 
 def _onto(cube: Cube) -> str:
@@ -74,74 +73,64 @@ def _onto(cube: Cube) -> str:
 _ONTO = {cube: _onto(cube) for cube in CUBES}
 
 
-def add(connection: Statements, rows: Sequence[Sequence[object]], naming: Naming) -> None:
+def add(connection: Statements, attempts: Sequence[Sequence[object]], naming: Naming) -> None:
     """Adds attempts that have just got their end, each in the order of ATTEMPT_COLUMNS."""
-    places = _summed(rows)
-    who: dict[Named, int] = {}
-    what: dict[Named, int] = {}
-    whom: dict[Named, int] = {}
-    session: dict[Named, int] = {}
-    for hour_ms, one, other, third, fourth in places:
-        day_ms = hour_ms // DAY_MS * DAY_MS
-        if who.get(one, -1) < day_ms:
-            who[one] = day_ms
-        if what.get(other, -1) < day_ms:
-            what[other] = day_ms
-        if third != _NOBODY_NAMED and whom.get(third, -1) < day_ms:
-            whom[third] = day_ms
-        if fourth and session.get((fourth,), -1) < day_ms:
-            session[fourth,] = day_ms
-    whos, whats = naming.of(connection, WHO, who), naming.of(connection, WHAT, what)
-    whoms, sessions = naming.of(connection, WHOM, whom), naming.of(connection, SESSION, session)
-    whoms[_NOBODY_NAMED] = NOBODY
+    if not attempts:
+        return
+    # The last of them all, so that no name is forgotten before its sums.
+    day_ms = max(map(_time_ms, attempts)) // DAY_MS * DAY_MS
+    named = [row for row in map(_named_whom, attempts) if row != _NOBODY_NAMED]
+    sessions = [(each,) for each in {*map(_session_of, attempts)} if each]
+    who, fresh_who = naming.of(connection, WHO, map(_named_who, attempts), day_ms)
+    what, fresh_what = naming.of(connection, WHAT, map(_named_what, attempts), day_ms)
+    whom, fresh_whom = naming.of(connection, WHOM, map(_whom, named), day_ms)
+    session, fresh_session = naming.of(connection, SESSION, sessions, day_ms)
     cells: dict[Cube, dict[tuple[int, ...], list[int]]] = {cube: {} for cube in CUBES}
     hours, days, whom_days, session_days = (cells[cube] for cube in CUBES)
-    for (hour_ms, one, other, third, fourth), sums in places.items():
-        by, of, person = whos[one], whats[other], whoms[third]
-        day_ms = hour_ms // DAY_MS * DAY_MS
-        _onto_cell(hours, (hour_ms, by, of, person), sums)
-        _onto_cell(days, (day_ms, by, of), sums)
-        if person:
+    for row in attempts:
+        time_ms, user, tags, said, *counts = _rest(row)
+        sums = _sums(*counts)
+        one, other, person = _named_who(row), _named_what(row), NOBODY
+        by, of = who.get(one) or fresh_who[one], what.get(other) or fresh_what[other]
+        day_ms = time_ms // DAY_MS * DAY_MS
+        if user or tags != _NO_TAGS:
+            third = _whom((user, tags))
+            person = whom.get(third) or fresh_whom[third]
             _onto_cell(whom_days, (day_ms, person, by, of), sums)
-        if fourth:
-            _onto_cell(session_days, (day_ms, sessions[fourth,], by, of), sums)
+        if said:
+            _onto_cell(session_days, (day_ms, session.get((said,)) or fresh_session[said,], by, of), sums)
+        _onto_cell(hours, (time_ms // HOUR_MS * HOUR_MS, by, of, person), sums)
+        _onto_cell(days, (day_ms, by, of), sums)
     for cube, cell in cells.items():
         # In order, so that two processes that add to the same rows do so in one order.
-        rows_of = sorted((*key, *sums[:5], *divmod(sums[6], MICRO), sums[5]) for key, sums in cell.items())
-        connection.executemany(_ONTO[cube], rows_of)
+        connection.executemany(_ONTO[cube], [(*key, *_spread(cell[key])) for key in sorted(cell)])
 
 
-def _summed(rows: Sequence[Sequence[object]]) -> dict[_Place, list[int]]:
-    places: dict[_Place, list[int]] = {}
-    for row in rows:
-        (time_ms, user, tags, session, tokens_in, audio_in, read, write_5m, write_1h, tokens_out, reasoning, audio_out,
-         cost) = _rest(row)  # fmt: skip
-        whom = _NOBODY_NAMED
-        if user or tags != _NO_TAGS:
-            whom = (user, "" if tags == _NO_TAGS else (names_of(tags) or ("",))[0])
-        key = (time_ms // HOUR_MS * HOUR_MS, _named_who(row), _named_what(row), whom, session)
-        sums = places.get(key)
-        if sums is None:
-            sums = places[key] = [0] * 7
-        sums[0] += 1
-        sums[1] += tokens_in + audio_in
-        sums[2] += read
-        sums[3] += write_5m + write_1h
-        sums[4] += tokens_out + reasoning + audio_out
-        if cost is None:
-            sums[5] += 1
-        else:
-            sums[6] += cost
-    return places
+def _whom(named: tuple[str, str]) -> Named:
+    """User and the first of the tags, from the user and the list of them."""
+    user, tags = named
+    return user, "" if tags == _NO_TAGS else (names_of(tags) or ("",))[0]
+
+
+def _sums(
+    tokens_in: int, audio_in: int, read: int, write_5m: int, write_1h: int, tokens_out: int, reasoning: int,
+    audio_out: int, cost: int | None,
+) -> list[int]:  # fmt: skip
+    """Attempts, input, read, written, output, unpriced, pico-dollars."""
+    written, said = write_5m + write_1h, tokens_out + reasoning + audio_out
+    return [1, tokens_in + audio_in, read, written, said, cost is None, cost or 0]
+
+
+def _spread(sums: list[int]) -> tuple[int, ...]:
+    """In the order of SUMS."""
+    count, tokens_in, read, written, tokens_out, unpriced, cost = sums
+    return (count, tokens_in, read, written, tokens_out, cost // MICRO, cost % MICRO, unpriced)
 
 
 def _onto_cell(cells: dict[tuple[int, ...], list[int]], key: tuple[int, ...], sums: list[int]) -> None:
+    """The list itself where it is the first: it is added to by making another."""
     cell = cells.get(key)
-    if cell is None:
-        cells[key] = sums.copy()
-    else:
-        for place, value in enumerate(sums):
-            cell[place] += value
+    cells[key] = sums if cell is None else [one + other for one, other in zip(cell, sums, strict=True)]
 
 
 def forget(connection: Statements, before_ms: int) -> bool:
@@ -212,7 +201,7 @@ def _of_attempts(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
     bounds, times = _bounds(piece)
     named = [f"{expression} AS g{place}" for place, expression in enumerate(asked.raw)]
     totals = [f"{total} AS {name}" for name, total in SUMS.items()]
-    condition = " AND ".join([f"summed = '{HERE}'", *which, *bounds])
+    condition = " AND ".join([f"summed = '{rows.CUBES}'", *which, *bounds])
     groups = ", ".join(f"g{place}" for place in range(len(named)))
     sql = f"SELECT {', '.join((*named, *totals))} FROM attempt_days WHERE {condition} GROUP BY {groups}"  # noqa: S608
     return [sql], [*values, *times]

@@ -6,7 +6,7 @@ the last sums that speak of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -42,12 +42,22 @@ SESSION = Kind("sum_session", "session", ("session",))
 KINDS = (WHO, WHAT, WHOM, SESSION)
 
 
+Known = dict[Kind, dict[Named, int]]
+
+
 class Numbers:
-    """What one process remembers: of each kind, names to their number and the last day on which they are known to have
-    been met, in Unix milliseconds. Any thread may use it; at worst two ask for the same."""
+    """The numbers of names that one process remembers, of names that were met on a day or later. Any thread may use
+    it; at worst two ask for the same."""
 
     def __init__(self) -> None:
-        self.known: dict[Kind, dict[Named, tuple[int, int]]] = {kind: {} for kind in KINDS}
+        self._held: tuple[int, Known] = (0, {kind: {} for kind in KINDS})
+
+    def known(self, day_ms: int) -> Known:
+        """Those of names that need not be told that they were met on this day. It is asked for all of them once a
+        day."""
+        if self._held[0] < day_ms:
+            self._held = (day_ms, {kind: {} for kind in KINDS})
+        return self._held[1]
 
 
 class Naming:
@@ -56,36 +66,35 @@ class Naming:
 
     def __init__(self, numbers: Numbers) -> None:
         self._numbers = numbers
-        self._fresh: dict[Kind, dict[Named, tuple[int, int]]] = {}
+        self._known: Known = {}
+        self._fresh: Known = {}
 
-    def of(self, connection: Statements, kind: Kind, wanted: Mapping[Named, int]) -> dict[Named, int]:
-        """The number of each of the names. wanted: names to the last day on which they were met here."""
-        known = self._numbers.known[kind]
-        found: dict[Named, int] = {}
+    def of(
+        self, connection: Statements, kind: Kind, wanted: Iterable[Named], day_ms: int
+    ) -> tuple[dict[Named, int], dict[Named, int]]:
+        """Numbers of names: what was remembered, and besides what was asked of those that are wanted. day_ms: the last
+        day on which any of them was met here."""
+        remembered = self._known[kind] = self._numbers.known(day_ms)[kind]
         missing: dict[Named, list[Named]] = {}
-        for named, day_ms in wanted.items():
-            entry = known.get(named)
-            if entry is not None and entry[1] >= day_ms:
-                found[named] = entry[0]
-            else:
-                missing.setdefault(_clean(named), []).append(named)
-        fresh = self._fresh.setdefault(kind, {})
-        asked = sorted((clean, max(wanted[named] for named in same)) for clean, same in missing.items())
+        for named in {named for named in wanted if named not in remembered}:
+            missing.setdefault(_clean(named), []).append(named)
+        fresh = self._fresh[kind] = {}
+        asked = sorted(missing)
         for start in range(0, len(asked), _AT_ONCE):
             part = asked[start : start + _AT_ONCE]
-            values = [value for clean, day_ms in part for value in (*clean, day_ms)]
+            values = [value for clean in part for value in (*clean, day_ms)]
             for row in connection.execute(_met(kind, len(part)), values).fetchall():
-                for named in missing[row[1:-1]]:
-                    found[named] = int(row[0])
-                    fresh[named] = (int(row[0]), int(row[-1]))
-        return found
+                for named in missing[row[1:]]:
+                    fresh[named] = int(row[0])
+        return remembered, fresh
 
     def keep(self) -> None:
         for kind, fresh in self._fresh.items():
-            known = self._numbers.known[kind]
+            known = self._known[kind]
             if len(known) + len(fresh) > REMEMBERED_MAX:
                 known.clear()
-            known.update(list(fresh.items())[:REMEMBERED_MAX])
+            if len(fresh) <= REMEMBERED_MAX:
+                known.update(fresh)
         self._fresh = {}
 
 
@@ -107,7 +116,7 @@ def _met(kind: Kind, count: int) -> str:
     later = f"CASE WHEN excluded.last_ms > {kind.table}.last_ms THEN excluded.last_ms ELSE {kind.table}.last_ms END"
     return (
         f"INSERT INTO {kind.table} ({columns}, last_ms) VALUES {marks}"  # noqa: S608
-        f" ON CONFLICT ({columns}) DO UPDATE SET last_ms = {later} RETURNING id, {columns}, last_ms"
+        f" ON CONFLICT ({columns}) DO UPDATE SET last_ms = {later} RETURNING id, {columns}"
     )
 
 

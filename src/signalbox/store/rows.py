@@ -18,6 +18,11 @@ OPEN = "open"
 INT64_MAX = 2**63 - 1
 TOKENS_MAX = 10**12
 OUT_OF_RANGE = "out_of_range"
+# How attempts are marked that are summed up in store/cubes.py.
+CUBES = "cubes"
+_INT32_MAX = 2**31 - 1
+# Counts of at most so many bits are within TOKENS_MAX.
+_SMALL = 2**39 - 1
 
 ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
 KEY_COLUMNS = VirtualKey.__struct_fields__
@@ -36,7 +41,8 @@ INSERT_OPENED = (
 )
 INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
 INSERT_SUMMED = (
-    f"INSERT INTO attempt_days (summed, {', '.join(ATTEMPT_COLUMNS)}) VALUES (?, {_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+    f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}, summed)"  # noqa: S608
+    f" VALUES ({_marks(len(ATTEMPT_COLUMNS))}, '{CUBES}')"
 )
 INSERT_REFUSED = (
     f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
@@ -88,10 +94,10 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
         opened.config,
         opened.attempt,
         opened.stream,
-        counts_json(opened.found),
+        counts_json(opened.found) if opened.found else "{}",
         opened.user,
         opened.session,
-        names_json(opened.tags),
+        names_json(opened.tags) if opened.tags else "[]",
         *(_OPEN_END if settled is None else _end_values(settled)),
     )
 
@@ -108,43 +114,49 @@ def ended_values(row: Sequence[object], settled: Settled) -> tuple[object, ...]:
 
 
 def _end_values(settled: Settled) -> tuple[object, ...]:
+    usage, cost = settled.usage, settled.cost_pico
+    counts = (
+        usage.tokens_in, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h, usage.tokens_out,
+        usage.reasoning, usage.audio_in, usage.audio_out,
+    )  # fmt: skip
+    one, two, three, four, five, six, seven, eight = counts
+    unknown, rare = usage.unknown, "{}"
+    # Of nearly all: no count is negative, since all of them together are not, and none is beyond what is told.
+    small = 0 <= (one | two | three | four | five | six | seven | eight) <= _SMALL
+    if not small or usage.rare or (cost is not None and not 0 <= cost <= INT64_MAX):
+        counts, rare, cost, unknown = _within_range(settled)
+    ttft_ms, duration_ms, saved_pico = settled.ttft_ms, settled.duration_ms, settled.saved_pico
+    return (
+        settled.state,
+        *counts,
+        names_json(unknown) if unknown else "[]",
+        rare,
+        usage.tier,
+        settled.source,
+        cost,
+        settled.status,
+        settled.error,
+        ttft_ms if 0 <= ttft_ms <= _INT32_MAX else min(max(ttft_ms, 0), _INT32_MAX),
+        duration_ms if 0 <= duration_ms <= _INT32_MAX else min(max(duration_ms, 0), _INT32_MAX),
+        saved_pico if 0 <= saved_pico <= INT64_MAX else min(max(saved_pico, 0), INT64_MAX),
+        counts_json(settled.guards) if settled.guards else "{}",
+    )
+
+
+def _within_range(settled: Settled) -> tuple[tuple[int, ...], str, int | None, tuple[str, ...]]:
+    """Counts, rare counts, cost and unknown fields as a database can hold them: what is beyond has no price."""
     usage, cost, unknown = settled.usage, settled.cost_pico, settled.usage.unknown
     counts = (
-        usage.tokens_in,
-        usage.cache_read,
-        usage.cache_write_5m,
-        usage.cache_write_1h,
-        usage.tokens_out,
-        usage.reasoning,
-        usage.audio_in,
-        usage.audio_out,
-        *(count for _, count in usage.rare),
-    )
+        usage.tokens_in, usage.cache_read, usage.cache_write_5m, usage.cache_write_1h, usage.tokens_out,
+        usage.reasoning, usage.audio_in, usage.audio_out, *(count for _, count in usage.rare),
+    )  # fmt: skip
     rare = dict(usage.rare)
     least = -INT64_MAX if settled.state == TRUE_UP else 0
     if max(counts) > TOKENS_MAX or min(counts) < 0 or (cost is not None and not least <= cost <= INT64_MAX):
         counts = tuple(min(max(count, 0), TOKENS_MAX) for count in counts)
         rare = {name: min(max(count, 0), TOKENS_MAX) for name, count in usage.rare}
         cost, unknown = None, (*unknown, OUT_OF_RANGE)
-    return (
-        settled.state,
-        *counts[:_PLAIN_CLASSES],
-        names_json(unknown),
-        counts_json(rare),
-        usage.tier,
-        settled.source,
-        cost,
-        settled.status,
-        settled.error,
-        _int32(settled.ttft_ms),
-        _int32(settled.duration_ms),
-        min(max(settled.saved_pico, 0), INT64_MAX),
-        counts_json(settled.guards),
-    )
-
-
-def _int32(value: int) -> int:
-    return min(max(value, 0), 2**31 - 1)
+    return counts[:_PLAIN_CLASSES], counts_json(rare), cost, unknown
 
 
 def attempt_row(values: tuple[Any, ...]) -> AttemptRow:
