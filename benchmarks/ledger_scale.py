@@ -147,7 +147,8 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     day = AttemptFilter(since_ms=now_ms - DAY_MS, until_ms=now_ms)
     for span, where in (("all", month), ("7 days to the minute", week), ("24 hours to the minute", day)):
         for dimension in DIMENSIONS:
-            yield f"spend by {dimension}, {span}", lambda w=where, d=dimension: store.sum_attempts(w, d)
+            yield f"spend by {dimension}, {span}", lambda w=where, d=dimension: store.sum_top(w, d, 500)
+    yield "every group of spend by user, all", lambda: store.sum_attempts(month, "user")
     labelled = AttemptFilter(label="phi", workload="workload-2")
     yield "spend by user, restricted of one workload", lambda: store.sum_attempts(labelled, "user")
     yield "spend by day and team", lambda: store.sum_grid(month, ("day", "team"))
@@ -158,7 +159,7 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     yield "page of refusals, deep", lambda: store.refused_page(month, deep, 50)
     yield "attempts of one call", lambda: store.attempts_of("req_6912ab34c0ffee11d2900000040")
     in_force = _in_force()
-    facts = Facts(now_ms, "v", 1, 1, 1, 0, "", (), Metrics(), (), "signalbox.yaml", ())
+    facts = Facts(now_ms, "v", 1, 1, 1, 0, "", (), Metrics(), (), "signalbox.yaml", (), ())
     scope, team = Scope(), Scope("default", tuple(f"k{number:011d}" for number in range(20)))
     page = requests.read_asked({"workload": "workload-3", "label": "phi"})
     yield "console: overview", lambda: overview.overview(store, in_force, scope, now_ms)
@@ -174,7 +175,7 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     )
     yield "console: compliance", lambda: compliance.compliance(store, in_force, scope, "restricted", 30, now_ms)
     today = time.strftime("%Y-%m-%d", time.gmtime(now_ms / 1000))
-    for by in ("workload", "key_id"):
+    for by in ("workload", "key_id", "user", "tag", "session"):
         asked = spend.read_asked({"by": by, "until": today}, spend.date.fromisoformat(today))
         yield f"console: spend by {by}", lambda a=asked: spend.spend(store, a, scope, now_ms)
 

@@ -212,6 +212,13 @@ class AttemptSum(msgspec.Struct, frozen=True):
     unpriced: int
 
 
+class TopSums(msgspec.Struct, frozen=True):
+    """The costliest groups, and what all groups come to: exact, however many there are."""
+
+    top: list[AttemptSum]
+    total: AttemptSum
+
+
 # What grids of sums may have besides DIMENSIONS: the UTC hour, as the Unix time of its beginning in milliseconds.
 HOUR = "hour"
 
@@ -251,6 +258,10 @@ class Store(Protocol):
 
     def sum_attempts(self, where: AttemptFilter, dimension: str | None) -> list[AttemptSum]:
         """Sums by one of DIMENSIONS, in order of the group's name; with None one sum over everything."""
+        ...
+
+    def sum_top(self, where: AttemptFilter, dimension: str, limit: int) -> TopSums:
+        """The costliest groups of one of DIMENSIONS, at most `limit`, the costliest first, and the sum of all."""
         ...
 
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:

@@ -196,6 +196,31 @@ def arms(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
     return selects, parameters
 
 
+def numbered(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
+    """As `arms` for sessions alone, but by their numbers: n, g0 and SUMS. Names are long and many, and of them only
+    those are looked up that are shown. g0: the name, where it has no number, or nothing."""
+    if piece.cube is None:
+        selects, parameters = _of_attempts(piece, asked)
+        return [by_number(select) for select in selects], parameters
+    bounds, values = _bounds(piece)
+    narrowed, more = narrowing(asked.where, asked.has_label)
+    which = f" WHERE {' AND '.join([*bounds, *narrowed])}" if bounds or narrowed else ""
+    totals = {sign: ", ".join(f"{sign}SUM({name})" for name in SUMS) for sign in ("", "-")}
+    each = f"SELECT session AS n, '' AS g0, {', '.join(SUMS)} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
+    everybody = f"SELECT {NOBODY}, '', {totals['']} FROM {DAYS.table}{which}"  # noqa: S608
+    named = f"SELECT {NOBODY}, '', {totals['-']} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
+    return [each, everybody, named], [*values, *more] * 3
+
+
+def by_number(select: str) -> str:
+    """A statement that gives g0, the name of a session, and SUMS, with numbers for those that have one."""
+    return (
+        f"SELECT COALESCE({SESSION.table}.id, {NOBODY}) AS n,"  # noqa: S608
+        f" CASE WHEN {SESSION.table}.id IS NULL THEN g0 ELSE '' END AS g0, {', '.join(SUMS)}"
+        f" FROM ({select}) AS named LEFT JOIN {SESSION.table} ON {SESSION.table}.session = g0"
+    )
+
+
 def _of_attempts(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
     which, values = conditions(asked.where, asked.has_label)
     bounds, times = _bounds(piece)

@@ -24,11 +24,12 @@ from signalbox.core.ports import (
     Retention,
     SealedEntry,
     ShipMark,
+    TopSums,
     VirtualKey,
 )
 from signalbox.core.records import Record, Refused
-from signalbox.store import budget_rows, contents, cubes, ended, label_days, map_rows, names, pages, rollups
-from signalbox.store.names import Naming, Numbers
+from signalbox.store import budget_rows, contents, cubes, ended, label_days, map_rows, names, pages, ranked, rollups
+from signalbox.store.names import SESSION, Naming, Numbers
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
@@ -141,6 +142,20 @@ class SqlStore(ABC):
         rows = self._sums(where, () if dimension is None else (dimension,))
         return [_sum(str(row[0]) if dimension is not None else "", row[-len(rollups.SUMS) :]) for row in rows]
 
+    def sum_top(self, where: AttemptFilter, dimension: str, limit: int) -> TopSums:
+        if dimension not in DIMENSIONS:
+            raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
+        groups, parameters = self._summing(where, (dimension,), numbered=dimension == SESSION.column)
+        total, more = self._summing(where, ())
+        if not groups:
+            return TopSums([], _NOTHING)
+        sql = ranked.statement(groups, total, dimension, limit)
+        with self._guard():
+            rows = self._connection().execute(sql, [*parameters, *more]).fetchall()
+        top = [_sum(str(row[1]), row[2:]) for row in rows if row[0] == ranked.OF_ONE]
+        of_all = [_sum("", row[2:]) for row in rows if row[0] == ranked.OF_ALL]
+        return TopSums(sorted(top, key=ranked.order), of_all[0] if of_all else _NOTHING)
+
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
         unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
         if unknown or not dimensions:
@@ -159,25 +174,28 @@ class SqlStore(ABC):
             groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
             return self._connection().execute(f"{sql} ORDER BY {groups}", parameters).fetchall()
 
-    def _summing(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[str, list[object]]:
-        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is."""
+    def _summing(
+        self, where: AttemptFilter, dimensions: Sequence[str], *, numbered: bool = False
+    ) -> tuple[str, list[object]]:
+        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is.
+        numbered: of sessions, with their numbers before their names."""
         named = [self._expressions(name) for name in dimensions] or [("''", "''")]
         narrowed, values = conditions(where, self.has_label)
         include_open = where.include_open or where.state == OPEN
         selects: list[str] = []
         parameters: list[object] = []
         for piece in rollups.pieces(where, dimensions):
-            more = rollups.arm(piece, named, narrowed, values, include_open=include_open)
-            selects += more[0]
-            parameters += more[1]
+            more, told = rollups.arm(piece, named, narrowed, values, include_open=include_open)
+            selects += [cubes.by_number(select) for select in more] if numbered else more
+            parameters += told
         asked = cubes.Asked(where, tuple(dimensions), tuple(raw for raw, _ in named), self.day, self.has_label)
         for piece in cubes.pieces(where, dimensions):
-            more = cubes.arms(piece, asked)
-            selects += more[0]
-            parameters += more[1]
+            more, told = cubes.numbered(piece, asked) if numbered else cubes.arms(piece, asked)
+            selects += more
+            parameters += told
         if not selects:
             return "", []
-        groups = ", ".join(f"g{place}" for place in range(len(named)))
+        groups = ", ".join([*(["n"] if numbered else []), *(f"g{place}" for place in range(len(named)))])
         totals = ", ".join(f"SUM({name}) AS {name}" for name in rollups.SUMS)
         source = " UNION ALL ".join(selects)
         # Where nobody is left after those who are named, there is no group of nobody.
@@ -368,6 +386,9 @@ class SqlStore(ABC):
     def forget_balances(self, before_ms: int) -> None:
         with self._transaction() as connection:
             budget_rows.forget(connection, before_ms)
+
+
+_NOTHING = AttemptSum("", 0, 0, 0, 0, 0, 0, 0)
 
 
 def _sum(group: str, sums: Sequence[Any]) -> AttemptSum:
