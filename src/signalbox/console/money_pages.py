@@ -20,6 +20,7 @@ from signalbox.control.keys import NewKey, TooBroad
 from signalbox.control.office import Actor
 from signalbox.control.readings import spend as money
 from signalbox.control.readings.budgets import uses
+from signalbox.control.readings.scope import Scope
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
 
@@ -43,6 +44,7 @@ class MoneyPages:
                 "view": found,
                 "stack": stack(found),
                 "by": money.BY,
+                "many": money.MANY,
                 "query_values": query,
                 "rows_of": money.ROWS_OF,
                 "stack_looks": LOOKS,
@@ -60,7 +62,7 @@ class MoneyPages:
         def read(store: Store, now: InForce) -> str:
             out = io.StringIO()
             writer = csv.writer(out)
-            for row in money.csv_rows(money.spend(store, asked, scope, self._desk.now_ms())):
+            for row in money.csv_rows(self._every_group(store, asked, scope)):
                 writer.writerow([words.cell(value) for value in row])
             return out.getvalue()
 
@@ -72,6 +74,9 @@ class MoneyPages:
             headers={"content-disposition": f'attachment; filename="{name}"'},
         )
 
+    def _every_group(self, store: Store, asked: money.Asked, scope: Scope) -> money.Spend:
+        return money.spend(store, asked, scope, self._desk.now_ms(), every_group=True)
+
     async def spend_parquet(self, request: Request, visit: Visit) -> Response:
         return await self._parquet(request, visit.actor)
 
@@ -80,9 +85,7 @@ class MoneyPages:
 
     async def _parquet(self, request: Request, actor: Actor) -> Response:
         scope, asked = await self._desk.office.scope(actor), self._asked(dict(request.query_params))
-        content = await self._desk.read(
-            lambda store, now: money.as_parquet(money.spend(store, asked, scope, self._desk.now_ms()))
-        )
+        content = await self._desk.read(lambda store, now: money.as_parquet(self._every_group(store, asked, scope)))
         name = f"spend-{asked.by}-{asked.since}-{asked.until}.parquet"
         return Response(
             content,

@@ -22,7 +22,7 @@ def statement(groups: str, total: str, dimension: str, limit: int) -> str:
     top = f"SELECT {keys}, {sums} FROM ({groups}) AS found ORDER BY {costliest} LIMIT {limit:d}"  # noqa: S608
     if dimension == SESSION.column:
         top = (
-            f"SELECT COALESCE({SESSION.table}.session, g0) AS g0, {sums} FROM ({top}) AS some"  # noqa: S608
+            f"SELECT COALESCE({SESSION.table}.session, g0) AS g0, {sums} FROM ({top}) AS shown"  # noqa: S608
             f" LEFT JOIN {SESSION.table} ON {SESSION.table}.id = n"
         )
     return (

@@ -16,11 +16,15 @@ from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
 from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import sums
 
-# What rollups know; users, sessions and tags are asked of attempts, by `signalbox ledger query`.
-BY = ("workload", "deployment", "environment", "team", "tenant", "key_id", "model", "api", "state", "usage_source")
+# Of these there may be hundreds of thousands: the costliest are shown, and the rest as one.
+MANY = ("user", "tag", "session")
+BY = (
+    "workload", "deployment", "environment", "team", "tenant", "key_id", *MANY, "model", "api", "state", "usage_source",
+)  # fmt: skip
+SHOWN_MAX = 199
 DAYS, DAYS_MAX = 30, 400
 DRAWN_MAX = 7
-OTHERS = "(others)"
+OTHERS, ALL = "(others)", "(all)"
 # Dimension -> the filter of requests that shows its rows.
 ROWS_OF = {"key_id": "key"}
 _FILTERED = ("workload", "deployment", "environment", "team", "tenant")
@@ -42,7 +46,7 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Group(msgspec.Struct):
-    """sums over all days; days: cost of each, in pico-dollars."""
+    """sums over all days; days: cost of each, in pico-dollars, or none of one of MANY."""
 
     name: str
     attempts: int
@@ -54,7 +58,8 @@ class Group(msgspec.Struct):
 
 
 class Spend(msgspec.Struct, frozen=True):
-    """groups: the costliest first. drawn: the first of them, and the rest as one. days: ISO. gpus: GPUs of one's own,
+    """groups: the costliest first; by one of MANY at most SHOWN_MAX of them and OTHERS, so that they always come to the
+    total. drawn: the first of them, and the rest as one, or all of MANY as one. days: ISO. gpus: GPUs of one's own,
     each day of each deployment, the latest first; only for who sees everything, unfiltered."""
 
     asked: Asked
@@ -89,31 +94,69 @@ def _date(name: str, text: str | None, otherwise: date) -> date:
         raise ConfigError([f"{name}: is no date. Write 2026-11-20."]) from None
 
 
-def spend(store: Store, asked: Asked, scope: Scope, now_ms: int) -> Spend:
-    """Raises ConfigError and StoreError."""
-    where = scope.narrow(asked.where)
-    count = (asked.until - asked.since).days + 1
-    days = [(asked.since + timedelta(days=number)).isoformat() for number in range(count)]
-    place = {day: number for number, day in enumerate(days)}
-    groups: dict[str, Group] = {}
-    for cell in store.sum_grid(where, ("day", asked.by)):
-        day, name = cell.groups
-        group = groups.setdefault(name, Group(name, 0, 0, 0, 0, 0, [0] * count))
-        _add(group, cell.sum)
-        group.days[place[day]] += cell.sum.cost_pico
-    ranked = sorted(groups.values(), key=lambda group: (-group.cost_pico, -group.attempts, group.name))
+def spend(store: Store, asked: Asked, scope: Scope, now_ms: int, *, every_group: bool = False) -> Spend:
+    """every_group: of MANY too, with their days, however long that takes. Raises ConfigError and StoreError."""
+    days = [(asked.since + timedelta(days=number)).isoformat() for number in range(_count(asked))]
+    if asked.by in MANY and not every_group:
+        groups, drawn = _costliest(store, asked, scope, days)
+    else:
+        groups = _by_day(store, asked, scope, days)
+        drawn = _drawn(groups, len(days))
     return Spend(
         asked,
         days,
-        ranked,
-        _drawn(ranked, count),
-        sum(group.cost_pico for group in ranked),
-        sum(group.unpriced for group in ranked),
+        groups,
+        drawn,
+        sum(group.cost_pico for group in groups),
+        sum(group.unpriced for group in groups),
         _forecast(store, scope, now_ms),
         [gpu_day(day) for day in owned_days(store, asked.since, asked.until)]
         if scope.whole and not asked.filters
         else [],
     )
+
+
+def _count(asked: Asked) -> int:
+    return (asked.until - asked.since).days + 1
+
+
+def _by_day(store: Store, asked: Asked, scope: Scope, days: list[str]) -> list[Group]:
+    place = {day: number for number, day in enumerate(days)}
+    groups: dict[str, Group] = {}
+    for cell in store.sum_grid(scope.narrow(asked.where), ("day", asked.by)):
+        day, name = cell.groups
+        group = groups.setdefault(name, Group(name, 0, 0, 0, 0, 0, [0] * len(days)))
+        _add(group, cell.sum)
+        group.days[place[day]] += cell.sum.cost_pico
+    return sorted(groups.values(), key=lambda group: (-group.cost_pico, -group.attempts, group.name))
+
+
+def _costliest(store: Store, asked: Asked, scope: Scope, days: list[str]) -> tuple[list[Group], list[Group]]:
+    """(groups, what is drawn)."""
+    where = scope.narrow(asked.where)
+    found = store.sum_top(where, asked.by, SHOWN_MAX)
+    groups = [Group(one.group, 0, 0, 0, 0, 0, []) for one in found.top]
+    rest = Group(OTHERS, 0, 0, 0, 0, 0, [])
+    _add(rest, found.total)
+    for group, one in zip(groups, found.top, strict=True):
+        _add(group, one)
+        _take(rest, group)
+    if rest.attempts:
+        groups.append(rest)
+    everybody = Group(ALL, 0, 0, 0, 0, 0, [0] * len(days))
+    place = {day: number for number, day in enumerate(days)}
+    for one in store.sum_attempts(where, "day"):
+        _add(everybody, one)
+        everybody.days[place[one.group]] += one.cost_pico
+    return groups, [everybody] if everybody.attempts else []
+
+
+def _take(rest: Group, group: Group) -> None:
+    rest.attempts -= group.attempts
+    rest.tokens_in -= group.tokens_in
+    rest.tokens_out -= group.tokens_out
+    rest.cost_pico -= group.cost_pico
+    rest.unpriced -= group.unpriced
 
 
 def _add(group: Group, found: AttemptSum) -> None:
@@ -146,7 +189,7 @@ def _forecast(store: Store, scope: Scope, now_ms: int) -> Forecast | None:
 
 
 def csv_rows(found: Spend) -> list[list[object]]:
-    """Heading and one row a day and group that cost anything."""
+    """Heading and one row a day and group that cost anything, of every group."""
     return [["day", found.asked.by, "cost_usd"], *([day, name, usd(pico)] for day, name, pico in _cells(found))]
 
 
