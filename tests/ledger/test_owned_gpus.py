@@ -18,17 +18,18 @@ from hypothesis import strategies as st
 import postgres
 from signalbox.config.load import load_text
 from signalbox.control.true_up import CHAIN, CLOSE_AFTER_MS, TAKE_OVER_MS, Closing
+from signalbox.core.errors import ConfigError
 from signalbox.core.ports import AttemptFilter, Store
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import PICO, Usage
 from signalbox.ledger import apart
-from signalbox.ledger.owned import DAY_MS, OwnedDay, ms_of, note, owned_days
+from signalbox.ledger.owned import DAY_MS, OwnedDay, busy, ms_of, note, owned_days
 from signalbox.ledger.provider_export import Charge
 from signalbox.ledger.reconcile import reconcile
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 from signalbox.policy.prices import held_gpus
-from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, owed_pico
+from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, merged, owed_pico
 from signalbox.store import STORES, open_store
 
 DAY = date(2026, 10, 25)  # clocks in Europe go back: a day of 25 hours there, of 24 in the ledger
@@ -164,6 +165,71 @@ def test_a_day_of_other_deployments_is_left_alone(store: Store, tmp_path: Path) 
     )
     assert Closing(journals).close(store, CLOSES_MS) == 0
     assert not (journals / CHAIN).exists()
+
+
+def test_replicas_that_go_when_nobody_calls_are_owed_while_they_are_there(store: Store, tmp_path: Path) -> None:
+    """To the pico-dollar: from the beginning of each call to five minutes after its end, over midnight too."""
+    books = Books(store, tmp_path / "journal")
+    minute = 60_000
+    goes = Step(0, 16, 2_750_000_000_001, idle_ms=5 * minute)
+    note(store, {"llama": ("dc", "llama-70b", (goes,))}, START_MS - DAY_MS)
+
+    def ran(name: str, at_ms: int, duration_ms: int) -> None:
+        opened = Opened(name, name, at_ms, "acme", "t", "k", "w", "llama", "dc", "llama-70b", "chat", (), "first", "v")
+        end = Settled(name, at_ms + duration_ms, "settled", Usage(7), "provider", 1000, duration_ms=duration_ms)
+        apart.write(books.journals, "w0", [opened, end])
+
+    def owed(held_ms: int) -> int:
+        return -(-16 * 2_750_000_000_001 * held_ms // HOUR_MS)
+
+    assert books.close() == 0, "nobody called, so that nothing was there"
+    assert (books.day().owed_pico, books.day().gpu_hours) == (0, 0)
+    ran("before", START_MS - 2 * minute, 1 * minute)  # there until four minutes after midnight
+    ran("a", START_MS + 60 * minute, 30_001)
+    ran("b", START_MS + 63 * minute, 10_000)  # the same time there
+    ran("c", START_MS + 600 * minute, 0)
+    ran("over", START_MS + DAY_MS - minute, 10 * minute)  # the next day pays for the rest
+    held_ms = 4 * minute + (3 * minute + 10_000 + 5 * minute) + 5 * minute + minute
+    assert books.close() == 2
+    assert books.total() == owed(held_ms)
+    assert books.close() == 0
+    ran("late", START_MS + 700 * minute, 1)
+    assert books.close() == 1
+    assert books.total() == owed(held_ms + 5 * minute + 1)
+    # The attempts are dropped after a while; what was there stays known.
+    assert busy(store, "llama", DAY, 0) == busy(store, "llama", DAY, 5)
+    assert len(busy(store, "llama", DAY, 5)) >= 4
+    books.close(CLOSES_MS + DAY_MS)
+    (after,) = owned_days(store, DAY + timedelta(days=1), DAY + timedelta(days=1))
+    assert after.owed_pico == owed(9 * minute + 5 * minute)
+    assert after.rest_pico == 0
+    assert verify(books.journals, store.shipped_all()).ok
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 40)), max_size=8), st.integers(1, 60), st.data())
+def test_time_there_is_what_counting_gives(calls: list[tuple[int, int]], idle: int, data: st.DataObject) -> None:
+    start, middle, end = sorted(data.draw(st.lists(st.integers(0, 400), min_size=3, max_size=3)))
+    ran = merged(sorted((begun, begun + took) for begun, took in calls), idle)
+    there = {at for begun, took in calls for at in range(begun, begun + took + idle)}
+    holdings = (Holding(0, (Step(0, 2, 10**13, idle_ms=idle),)),)
+    assert gpu_ms(holdings, start, end, ran) == 2 * len(there & set(range(start, end)))
+    parts = gpu_ms(holdings, start, middle, ran) + gpu_ms(holdings, middle, end, ran)
+    assert gpu_ms(holdings, start, end, ran) == parts
+    assert owed_pico(holdings, start, end, ran) == -(-(10**13) * gpu_ms(holdings, start, end, ran) // HOUR_MS)
+
+
+def test_only_gpus_by_the_hour_come_and_go() -> None:
+    text = """
+environments: {e: {kind: on-prem}}
+deployments: {d: {environment: e, protocol: openai, model: m, base_url: 'http://127.0.0.1:1/v1', price: {%s}}}
+"""
+    declared = load_text(text % "gpu_hour_usd: 2, scales_to_zero_after_s: 300", "f")
+    (step,) = held_gpus("d", declared.deployments["d"], declared.config)
+    assert step.idle_ms == 300_000
+    with pytest.raises(ConfigError, match="scales_to_zero_after_s"):
+        load_text(text % "input_mtok: 1, output_mtok: 1, scales_to_zero_after_s: 300", "f")
+    with pytest.raises(ConfigError, match="scales_to_zero_after_s"):
+        load_text(text % "gpu_hour_usd: 2, scales_to_zero_after_s: 5", "f")
 
 
 Steps = st.lists(

@@ -22,6 +22,8 @@ def rates_of(price: Price, protocol: str) -> Rates:
     """Rates of a stated price in its own currency. Raises ValueError with a sentence when it states none, or two kinds
     at once."""
     mtok = _stated(price)
+    if price.gpu_hour_usd is None and price.scales_to_zero_after_s is not None:
+        raise ValueError("scales_to_zero_after_s is for GPUs by the hour: add gpu_hour_usd, or leave it out")
     if price.gpu_hour_usd is None:
         rates = from_mtok(mtok, protocol=protocol)
         return _with_long(rates, price, mtok, protocol)

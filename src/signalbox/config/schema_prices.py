@@ -110,6 +110,14 @@ class Price(TokenPrice, frozen=True, forbid_unknown_fields=True):
     gpu_hour_usd: Annotated[
         Decimal | None, Meta(description="USD per GPU-hour of a self-hosted model; not together with token prices.")
     ] = None
+    scales_to_zero_after_s: Annotated[
+        Annotated[float, Meta(ge=60, le=43_200)] | None,
+        Meta(
+            description="With `gpu_hour_usd`: all replicas are taken away when nobody has called for so long, and come "
+            "back with the next call. Only the time from the beginning of a call to so long after its end is owed "
+            "then; left out, they are paid for around the clock.",
+        ),
+    ] = None
     gpus_per_replica: Annotated[int, Meta(ge=1, le=100_000, description="GPUs that one replica holds.")] = 1
     tokens_per_s: Annotated[
         float,

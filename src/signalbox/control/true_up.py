@@ -103,7 +103,7 @@ class Closing:
         """Writes what is missing of the days that are over; returns how many rows. What was written before counts once
         the shipper has brought it to the store. Raises StoreError, LedgerError."""
         today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
-        days = owned_days(store, today - timedelta(days=DAYS_BACK), today - timedelta(days=1))
+        days = owned_days(store, today - timedelta(days=DAYS_BACK), today - timedelta(days=1), keep=True)
         over = [day for day in days if day.start_ms + DAY_MS + CLOSE_AFTER_MS <= now_ms and day.rest_pico]
         return sum(self._settle(store, day, now_ms) for day in over)
 

@@ -6,7 +6,7 @@ after the configuration has changed, and GPUs cost while nothing of ours runs. D
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 
 import msgspec
@@ -14,7 +14,7 @@ import msgspec
 from signalbox.core.ports import AttemptFilter, AttemptSum, Store
 from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import usd
-from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, owed_pico
+from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, merged, owed_pico
 
 FACT = "gpus"
 DAY_MS = 24 * HOUR_MS
@@ -23,6 +23,8 @@ HOLDINGS_MAX = 500
 KEPT_MS = 120 * DAY_MS
 # How far back rows may come late and still be met by a correction.
 DAYS_BACK = 35
+# No replica is taken away sooner, so that calls with less between them are one piece of time.
+GAP_MS = 60_000
 
 
 class Owned(msgspec.Struct, frozen=True):
@@ -31,6 +33,11 @@ class Owned(msgspec.Struct, frozen=True):
     environment: str
     model: str
     holdings: tuple[Holding, ...]
+
+    @property
+    def comes_and_goes(self) -> bool:
+        """Whether its replicas are, or were, taken away while nobody calls."""
+        return any(step.idle_ms for holding in self.holdings for step in holding.steps)
 
 
 class OwnedDay(msgspec.Struct, frozen=True):
@@ -96,13 +103,39 @@ def _recent(holdings: tuple[Holding, ...], now_ms: int) -> tuple[Holding, ...]:
     return holdings[first:][-HOLDINGS_MAX:]
 
 
-def owned_days(store: Store, since: date, until: date) -> list[OwnedDay]:
+class _Busy(msgspec.Struct, frozen=True):
+    """When calls of a day ran, as far as they were in the ledger. attempts: how many those were."""
+
+    attempts: int
+    calls: tuple[tuple[int, int], ...]
+
+
+def busy(store: Store, name: str, day: date, attempts: int, *, keep: bool = False) -> list[tuple[int, int]]:
+    """When calls that began on a day ran, pieces of a minute and more apart. attempts: how many the ledger has of that
+    day; while it has as many as were seen before, they are not read again. keep: remembers what was found, so that it
+    outlives the retention of attempts, and never says less than before. Raises StoreError."""
+    fact = f"{FACT}-busy/{name}/{day}"
+    kept = store.fact(fact)
+    known = msgspec.json.decode(kept, type=_Busy) if kept is not None else _Busy(0, ())
+    if known.attempts == attempts:
+        return list(known.calls)
+    asked = AttemptFilter(since_ms=ms_of(day), until_ms=ms_of(day) + DAY_MS, deployment=name)
+    rows = (row for row in store.attempts(asked) if row.state not in (IDLE, TRUE_UP))
+    calls = merged(((row.time_ms, row.time_ms + row.duration_ms) for row in rows), GAP_MS)
+    found = merged(sorted((*known.calls, *calls)), GAP_MS)
+    if keep:
+        store.replace_fact(fact, msgspec.json.encode(_Busy(max(attempts, known.attempts), tuple(found))))
+    return found
+
+
+def owned_days(store: Store, since: date, until: date, *, keep: bool = False) -> list[OwnedDay]:
     """Every deployment on every day (both included) on which GPUs were held for it or rows were booked for them; the
-    latest first. Raises StoreError."""
+    latest first. keep: whoever closes days remembers when calls ran. Raises StoreError."""
     known = held(store)
     if not known:
         return []
-    start_ms, end_ms = ms_of(since), ms_of(until) + DAY_MS
+    # Of replicas that go when nobody calls, those that a call of the day before had brought may still be there.
+    start_ms, end_ms = ms_of(since) - DAY_MS, ms_of(until) + DAY_MS
     asked = AttemptFilter(since_ms=start_ms, until_ms=end_ms)
     cells: dict[tuple[str, str], dict[str, AttemptSum]] = {}
     for cell in store.sum_grid(asked, ("day", "deployment", "state")):
@@ -113,12 +146,30 @@ def owned_days(store: Store, since: date, until: date) -> list[OwnedDay]:
         day = since + timedelta(days=number)
         for name in sorted(known):
             sums = cells.get((day.isoformat(), name), {})
-            if gpu_ms(known[name].holdings, ms_of(day), ms_of(day) + DAY_MS) or IDLE in sums or TRUE_UP in sums:
-                found.append(_day(day, name, known[name], sums))
+            ran: list[tuple[int, int]] = []
+            if known[name].comes_and_goes:
+                for each in (day - timedelta(days=1), day):
+                    counts = cells.get((each.isoformat(), name), {})
+                    ran += busy(store, name, each, _made(counts), keep=keep)
+            if _held(known[name], day) or IDLE in sums or TRUE_UP in sums:
+                found.append(_day(day, name, known[name], sums, ran))
     return found
 
 
-def _day(day: date, name: str, owned: Owned, sums: Mapping[str, AttemptSum]) -> OwnedDay:
+def _held(owned: Owned, day: date) -> bool:
+    """Whether anything is to be said of a day, be it that nothing was there on it."""
+    end_ms = ms_of(day) + DAY_MS
+    return gpu_ms(owned.holdings, ms_of(day), end_ms, ((0, end_ms),)) > 0
+
+
+def _made(sums: Mapping[str, AttemptSum]) -> int:
+    """Attempts of calls, without the rows that close a day."""
+    return sum(found.attempts for state, found in sums.items() if state not in (IDLE, TRUE_UP))
+
+
+def _day(
+    day: date, name: str, owned: Owned, sums: Mapping[str, AttemptSum], ran: Sequence[tuple[int, int]]
+) -> OwnedDay:
     start_ms = ms_of(day)
     calls = [found for state, found in sums.items() if state not in (IDLE, TRUE_UP)]
     made = [sums[state] for state in (IDLE, TRUE_UP) if state in sums]
@@ -127,12 +178,12 @@ def _day(day: date, name: str, owned: Owned, sums: Mapping[str, AttemptSum]) -> 
         deployment=name,
         environment=owned.environment,
         model=owned.model,
-        gpu_hours=gpu_ms(owned.holdings, start_ms, start_ms + DAY_MS) / HOUR_MS,
-        owed_pico=owed_pico(owned.holdings, start_ms, start_ms + DAY_MS),
+        gpu_hours=gpu_ms(owned.holdings, start_ms, start_ms + DAY_MS, ran) / HOUR_MS,
+        owed_pico=owed_pico(owned.holdings, start_ms, start_ms + DAY_MS, ran),
         calls_pico=sum(found.cost_pico for found in calls),
         idle_pico=sums[IDLE].cost_pico if IDLE in sums else 0,
         true_up_pico=sums[TRUE_UP].cost_pico if TRUE_UP in sums else 0,
-        attempts=sum(found.attempts for found in calls),
+        attempts=_made(sums),
         tokens=sum(found.tokens_in + found.cache_read + found.cache_write + found.tokens_out for found in calls),
         rows=sum(found.attempts for found in made),
     )

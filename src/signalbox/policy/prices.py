@@ -73,7 +73,9 @@ def held_gpus(name: str, target: Target, config: schema.Config) -> tuple[Step, .
         step = Step(from_ms, 0, 0)
         if price is not None and price.gpu_hour_usd is not None:
             gpus = price.gpus_per_replica * max(1, len(target.replicas))
-            step = Step(from_ms, gpus, int(price.gpu_hour_usd * PICO), discount(config, name, day or date.min))
+            share = discount(config, name, day or date.min)
+            idle_ms = round(1000 * (price.scales_to_zero_after_s or 0))
+            step = Step(from_ms, gpus, int(price.gpu_hour_usd * PICO), share, idle_ms)
         if not steps or msgspec.structs.replace(steps[-1], from_ms=from_ms) != step:
             steps.append(step)
     return tuple(steps)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from fractions import Fraction
 from itertools import pairwise
 
@@ -13,12 +13,14 @@ HOUR_MS = 3_600_000
 
 class Step(msgspec.Struct, frozen=True):
     """What is held from a moment on (Unix milliseconds): GPUs, over all replicas, at pico-dollars an hour each, times a
-    fraction that contracts leave. No GPUs: nothing is."""
+    fraction that contracts leave. No GPUs: nothing is. idle_ms: how long after its last call the replicas are taken
+    away; 0 for never, and then they are held whether anybody calls or not."""
 
     from_ms: int
     gpus: int
     hour_pico: int
     share: tuple[int, int] = (1, 1)
+    idle_ms: int = 0
 
 
 class Holding(msgspec.Struct, frozen=True):
@@ -28,17 +30,47 @@ class Holding(msgspec.Struct, frozen=True):
     steps: tuple[Step, ...]
 
 
-def gpu_ms(holdings: Sequence[Holding], start_ms: int, end_ms: int) -> int:
-    """How many milliseconds of GPUs were held between two moments."""
-    return sum(step.gpus * (until - since) for step, since, until in _pieces(holdings, start_ms, end_ms))
+# Since when and until when calls ran, in order and without overlap.
+Busy = Sequence[tuple[int, int]]
 
 
-def owed_pico(holdings: Sequence[Holding], start_ms: int, end_ms: int) -> int:
+def gpu_ms(holdings: Sequence[Holding], start_ms: int, end_ms: int, busy: Busy = ()) -> int:
+    """How many milliseconds of GPUs were held between two moments. busy: calls in that time and before it."""
+    pieces = _pieces(holdings, start_ms, end_ms)
+    return sum(step.gpus * _up_ms(step, since, until, busy) for step, since, until in pieces)
+
+
+def owed_pico(holdings: Sequence[Holding], start_ms: int, end_ms: int, busy: Busy = ()) -> int:
     """What they cost: GPU-hours × price. A fraction of a pico-dollar is rounded up, once, at the end."""
     total = Fraction(0)
     for step, since, until in _pieces(holdings, start_ms, end_ms):
-        total += Fraction(step.gpus * step.hour_pico * (until - since), HOUR_MS) * Fraction(*step.share)
+        held_ms = _up_ms(step, since, until, busy)
+        total += Fraction(step.gpus * step.hour_pico * held_ms, HOUR_MS) * Fraction(*step.share)
     return -(-total.numerator // total.denominator)
+
+
+def _up_ms(step: Step, since: int, until: int, busy: Busy) -> int:
+    """For how long of a time replicas are there: from the beginning of each call to `idle_ms` after its end."""
+    if not step.idle_ms:
+        return until - since
+    total, reached = 0, since
+    for begun, ended in busy:
+        up, down = max(reached, begun), min(until, ended + step.idle_ms)
+        if up < down:
+            total += down - up
+            reached = down
+    return total
+
+
+def merged(calls: Iterable[tuple[int, int]], gap_ms: int) -> list[tuple[int, int]]:
+    """The same time with fewer pieces: calls with no more than a gap between them are one. In order of beginnings."""
+    found: list[tuple[int, int]] = []
+    for begun, ended in calls:
+        if found and begun <= found[-1][1] + gap_ms:
+            found[-1] = (found[-1][0], max(found[-1][1], ended))
+        else:
+            found.append((begun, ended))
+    return found
 
 
 def _pieces(holdings: Sequence[Holding], start_ms: int, end_ms: int) -> list[tuple[Step, int, int]]:
