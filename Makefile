@@ -145,7 +145,9 @@ sbom:
 audit: $(VENV)/.installed
 	$(BIN)/python scripts/audit.py $(if $(OSV),--osv $(OSV))
 
-# One archive for machines without a network; bundle-check installs and asks it with the network taken away.
+# One archive for machines without a network; bundle-check installs, migrates and asks it with the network taken away,
+# and runs tests against the wheel in it: a slice, or with SUITE=tests all of them.
+SUITE ?=
 bundle: $(VENV)/.installed
 	$(BIN)/python scripts/bundle.py dist
 
@@ -154,7 +156,8 @@ bundle-check: bundle
 	rm -rf $(BUNDLE_CHECK) && mkdir -p $(BUNDLE_CHECK)
 	tar -xzf "$$(ls -t dist/signalbox-*.tar.gz | head -1)" -C $(BUNDLE_CHECK)
 	sh scripts/offline.sh sh -c 'sh $(BUNDLE_CHECK)/signalbox-bundle/install.sh $(BUNDLE_CHECK)/opt $(BUNDLE_CHECK)/state \
-	  && sh $(BUNDLE_CHECK)/signalbox-bundle/smoke.sh $(BUNDLE_CHECK)/opt'
+	  && sh $(BUNDLE_CHECK)/signalbox-bundle/smoke.sh $(BUNDLE_CHECK)/opt \
+	  && $(BIN)/python scripts/try_wheel.py $(BUNDLE_CHECK)/signalbox-bundle/wheels/signalbox-*.whl $(SUITE)'
 
 IMAGE ?= signalbox:0.1.0
 image:

@@ -308,7 +308,7 @@ def calls_of(desk: Desk) -> list[str]:
     kinds: dict[tuple[str, bool], str] = {(row.state, row.attempt > 1): row.call_id for row in rows}
     odd = [row.call_id for row in rows if row.call_id.startswith("row_")]
     refused = desk.store.run_now(lambda store: list(store.refused(AttemptFilter())))
-    return [*(odd or dict.fromkeys(kinds.values())), *(f"{one.call_id}?at={one.time_ms}" for one in refused[-1:])]
+    return [*(odd[:6] or dict.fromkeys(kinds.values())), *(f"{one.call_id}?at={one.time_ms}" for one in refused[-1:])]
 
 
 def pages_of(desk: Desk) -> list[str]:

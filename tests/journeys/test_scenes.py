@@ -165,21 +165,24 @@ def test_what_is_typed_into_any_form_stays_text(chromium: Browser, scenes: Scene
     sign_in(page, told["url"], SECRET)
     found: list[str] = []
     tried: dict[str, None] = {}
-    for path in told["pages"]:
+    pages = [path for path in told["pages"] if "?" not in path]
+    for path in pages:
         page.goto(f"{told['url']}{path}")
-        for number in range(page.locator("main form").count()):
-            page.goto(f"{told['url']}{path}")
-            form = page.evaluate(FORMS, CANARY)[number]
+        for number, form in enumerate(page.evaluate(FORMS, CANARY)):
             kind = re.sub(r"[0-9a-z]{12}", "ID", form)
-            if kind in tried or "/evidence" in form:
+            if kind in tried:
                 continue
+            if page.url != f"{told['url']}{path}":
+                page.goto(f"{told['url']}{path}")
+                page.evaluate(FORMS, CANARY)
             tried[kind] = None
-            with page.expect_navigation():
+            with page.expect_navigation(wait_until="load"):
                 page.locator("main form").nth(number).evaluate("(form) => HTMLFormElement.prototype.submit.call(form)")
             _look(page, f"{form} from {path}", found)
-    for path in told["pages"]:
-        page.goto(f"{told['url']}{path}")
-        _look(page, path, found)
+    for path in pages:
+        if path.count("/") == 1:
+            page.goto(f"{told['url']}{path}")
+            _look(page, path, found)
     assert found == []
     assert len(tried) >= 10, tried
     watched.check()
