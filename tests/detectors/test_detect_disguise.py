@@ -132,3 +132,15 @@ def test_few_words_are_made_plain_as_many_are(text: str) -> None:
     """A text with many foreign letters is read word by word; with few, only where they are."""
     many = " ж" * 600
     assert normal(text + " pа")[0] == normal(text + " pа" + many)[0][: -len(many)]
+
+
+def test_so_many_invisible_characters_hide_no_place() -> None:
+    text = "\u200b" * 5000 + "write to jo\u200bhn@example.org" + "\u2060" * 5000
+    found = next(one for one in scan(text) if one.detector == "email")
+    assert text[found.start : found.end] == "jo\u200bhn@example.org"
+
+
+def test_a_long_word_of_mixed_scripts_is_read_as_a_short_one() -> None:
+    for word in ("раsswоrd", "АКІА" + "X"):
+        short, long = normal(f"a {word} b")[0], normal("a " + word * 200 + " b")[0]
+        assert long == short.replace(short[2:-2], short[2:-2] * 200)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalbox.detectors.numbers import numbers
 from signalbox.detectors.view import View
 
 pieces = st.sampled_from(
@@ -13,6 +12,7 @@ pieces = st.sampled_from(
      "DE89", " 3704 0044 0532 0130 00", "4111 1111 1111 1111", "2026-11-21 06:30:45", "192.168.10.1", "44051401359",
      "0a1b2c3d-1111-2222-3333-123456789012", "+49 30 1234567", "T", "12345678Z", "00 000 000"]
 )  # fmt: skip
+NEXT = "\n\n"
 texts = st.lists(pieces, max_size=25).map("".join)
 
 
@@ -21,9 +21,11 @@ texts = st.lists(pieces, max_size=25).map("".join)
 @example("ABC 12345678 and AB 12 34 56 C", "\n")
 @example("X-1234567-L", " ")
 def test_the_length_of_a_text_changes_no_number_of_it(text: str, joint: str) -> None:
-    alone = numbers(View(text + joint + joint).shape)
-    among = View(text + joint + joint + "a word, " * 400).shape
-    assert numbers(among) == alone
+    alone = View(text + joint + NEXT)
+    among = View(text + joint + NEXT + "a word, " * 400)
+    logged = View(text + joint + NEXT + "12:34:56,789\n" * 400)
+    assert alone.numbers == among.numbers == logged.numbers
+    assert alone.kinds == among.kinds == logged.kinds
 
 
 @settings(max_examples=300, deadline=None)

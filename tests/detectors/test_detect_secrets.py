@@ -152,3 +152,9 @@ def test_the_value_alone_is_marked() -> None:
 def test_reports_never_hold_the_value() -> None:
     token = TOKENS["github-token"][0]
     assert token not in repr(scan(f"key {token}"))
+
+
+@pytest.mark.parametrize("filler", ["secret//", "password:", "1-", "a_"])
+def test_keys_that_say_what_they_are_are_found_in_any_filler(filler: str) -> None:
+    token = "ghp_" + "A1b2C3d4E5f6G7h8I9j0K1l2M3n4O5p6Q7r8"
+    assert any(one.kind == "github-token" for one in scan(f"{filler * 6000} {token} {filler * 6000}"))

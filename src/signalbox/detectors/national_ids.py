@@ -13,7 +13,7 @@ from signalbox.detectors.shapes import ID
 from signalbox.detectors.view import View, Words
 
 _WORDS = {entry.kind: Words(entry.words) for entry in NATIONAL}
-_SEPARATORS = str.maketrans("", "", " \t.-/()+")
+_SEPARATORS, _JOINING = str.maketrans("", "", " \t.-/()+"), b" .-/()+"
 
 
 class _Readings(msgspec.Struct, frozen=True):
@@ -24,13 +24,13 @@ class _Readings(msgspec.Struct, frozen=True):
     alone: tuple[NationalId, ...]
 
 
-def _readings() -> dict[str, _Readings]:
+def _readings() -> dict[bytes, _Readings]:
     by_shape: dict[str, list[NationalId]] = {}
     for entry in NATIONAL:
         for written in entry.shapes:
             by_shape.setdefault(written, []).append(entry)
     return {
-        shape: _Readings(
+        shape.encode("ascii"): _Readings(
             tuple(entries),
             Words(word for entry in entries for word in entry.words),
             tuple(entry for entry in entries if entry.alone >= RAISES),
@@ -46,15 +46,16 @@ def find(view: View) -> Iterator[Found]:
     for start, end, kinds in view.numbers:
         if not kinds & ID:
             continue
-        readings = _BY_SHAPE.get(view.shape[start:end].decode("latin-1"))
-        bare = view.text[start:end].translate(_SEPARATORS)
-        if readings is None:
-            readings = _BY_SHAPE.get("".join("0" if char.isdigit() else "A" for char in bare))
+        shape = view.shape[start:end]
+        readings = _BY_SHAPE.get(shape) or _BY_SHAPE.get(shape.translate(None, _JOINING))
         if readings is None:
             continue
         around = view.window(start, end, 56, 24)
         # Checks cost, and files full of numbers have many: without a word near, only what is sure alone is checked.
         entries = readings.entries if view.says(around, readings.words) else readings.alone
+        if not entries:
+            continue
+        bare = view.text[start:end].translate(_SEPARATORS)
         kind, most = "", 0.0
         for entry in entries:
             confidence = _confidence(view, entry, bare, around)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from bisect import bisect_right
+from collections.abc import Iterable
 
 _ASCII = bytes(range(128))
 
@@ -44,6 +45,8 @@ _LOOKALIKES = str.maketrans(
     "АВЕКМНОРСТХУІЈЅЗаеорсухіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαινρτυкмнтԛԝցհոսӀ",
     "ABEKMHOPCTXYIJS3aeopcyxijsdhABEZHIKMNOPTYXoaivptukmhtqwghnul",
 )
+# A longer word is changed letter by letter of the alphabet, not of its own.
+_LONG_WORD = 256
 _WORD = re.compile(r"[A-Za-z0-9\u0370-\u058f_@.+-]+")
 _CONFUSED = re.compile(r"(?:[A-Z]{2})?[0-9OolI]{9,30}+")
 # Digits and what passes for them as `0`, other letters of ASCII as `a`; so many in a row are worth a look.
@@ -77,24 +80,42 @@ def _table() -> dict[int, str | None]:
 
 _TABLE = _table()
 _CHANGED = {chr(code): plain or "" for code, plain in _TABLE.items()}
+_GONE = [char for char, plain in _CHANGED.items() if not plain]
 # With more different characters that change, one pass over all is cheaper.
 _SPARSE_MAX = 8
 # Letters that pass for digits as `x`, digits as `0`: is one of them beside digits on both sides?
 _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
 
-def normal(text: str) -> tuple[str, list[int] | None]:
+class Dropped:
+    """Where characters of a text are gone from its plain form; worked out when first asked."""
+
+    __slots__ = ("_chars", "_places", "_text")
+
+    def __init__(self, text: str, chars: Iterable[str]) -> None:
+        self._text, self._chars = text, "".join(chars)
+        self._places: list[int] | None = None
+
+    def places(self) -> list[int]:
+        """For each, how many characters of the plain form stand before it."""
+        if self._places is None:
+            gone = re.finditer(f"[{re.escape(self._chars)}]", self._text)
+            self._places = [match.start() - before for before, match in enumerate(gone)]
+        return self._places
+
+
+def normal(text: str) -> tuple[str, Dropped | None]:
     """The plain form, and where in it characters were dropped (see `given`); None when none was."""
     return plain(text)[:2]
 
 
-def plain(text: str) -> tuple[str, list[int] | None, bytes]:
+def plain(text: str) -> tuple[str, Dropped | None, bytes]:
     """The same, and the plain form in UTF-8; empty for ASCII."""
     if text.isascii():
         return text, None, b""
     encoded = text.encode("utf-8", "surrogatepass")
     rest = encoded.translate(None, _ASCII)
-    dropped: list[int] | None = None
+    dropped: Dropped | None = None
     if _ODD.search(rest) is not None:
         odd = _CHANGED.keys() & set(rest.decode("utf-8", "surrogatepass"))
         text, dropped = _sparse(text, odd) if len(odd) <= _SPARSE_MAX else _dense(text)
@@ -131,38 +152,30 @@ def _refolded(encoded: bytes) -> bytes:
     return _WORD.sub(_folded, encoded.decode("utf-8", "surrogatepass")).encode("utf-8", "surrogatepass")
 
 
-def given(dropped: list[int], at: int) -> int:
+def given(dropped: Dropped, at: int) -> int:
     """The offset in the text as given of a character of the plain form."""
-    return at + bisect_right(dropped, at)
+    return at + bisect_right(dropped.places(), at)
 
 
-def _sparse(text: str, odd: set[str]) -> tuple[str, list[int] | None]:
+def _sparse(text: str, odd: set[str]) -> tuple[str, Dropped | None]:
     """The plain form of a text in which these characters change: one pass for each."""
-    gone: list[int] = []
+    gone = [char for char in odd if not _CHANGED[char]]
+    dropped = Dropped(text, gone) if gone else None
     for char in odd:
-        plain = _CHANGED[char]
-        if plain:
-            text = text.replace(char, plain)
-        else:
-            gone += (match.start() for match in re.finditer(re.escape(char), text))
-    if not gone:
-        return text, None
-    gone.sort()
-    for char in odd:
-        text = text.replace(char, "") if not _CHANGED[char] else text
-    return text, [place - before for before, place in enumerate(gone)]
+        text = text.replace(char, _CHANGED[char])
+    return text, dropped
 
 
-def _dense(text: str) -> tuple[str, list[int] | None]:
+def _dense(text: str) -> tuple[str, Dropped | None]:
     plain = text.translate(_TABLE)
-    if len(plain) == len(text):
-        return plain, None
-    at = [place for place, char in enumerate(text) if _CHANGED.get(char) == ""]
-    return plain, [place - before for before, place in enumerate(at)]
+    return plain, Dropped(text, _GONE) if len(plain) < len(text) else None
 
 
 def may_confuse(flat: bytes) -> bool:
-    """Whether a letter that looks like a digit stands between digits; a cheap test before `digits_mended`."""
+    """Whether a letter that looks like a digit stands between digits, in a text with something as long as a number of
+    such; a cheap test before `digits_mended`."""
+    if flat.translate(_PASSING).find(_PASSING_MIN) < 0:
+        return False
     marks = flat.translate(_CONFUSABLE)
     return marks.find(b"0x0") >= 0 or marks.find(b"0xx0") >= 0
 
@@ -199,5 +212,8 @@ def _folded(match: re.Match[str]) -> str:
     if word.isascii():
         return word
     if _LATIN.search(word) is not None or _ONLY_LOOKALIKES.fullmatch(word):
-        return word.translate(_LOOKALIKES)
+        if len(word) < _LONG_WORD:
+            return word.translate(_LOOKALIKES)
+        for code in _LOOKALIKES.keys() & set(map(ord, word)):
+            word = word.replace(chr(code), chr(_LOOKALIKES[code]))
     return word

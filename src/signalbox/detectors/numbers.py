@@ -13,7 +13,8 @@ _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _RUN_MAX = 64
 # No number has fewer digits: an IPv4 address may have one in each group.
 _DIGITS_MIN = 4
-# Up to so many characters each run is looked at; in longer texts the different ones are told apart first.
+# Where more than one character in so many is a digit, as in logs, runs are told apart before any is looked at.
+_DENSE = 10
 _SHORT = 2048
 # So many characters are searched in the time that one run is looked at.
 _SEARCH = 600
@@ -29,17 +30,23 @@ _LETTERS = frozenset(b"aA0")
 _ATTACHED = b"A0 -"
 _ATTACHED_MAX = 28
 
-Numbers = list[tuple[int, int, int]]
+Number = tuple[int, int, int]
 
 
-def numbers(shape: bytes) -> Numbers:
-    """(start, end, kinds) of the numbers of a shape (View.shape), by the place of their runs."""
-    if shape.count(b"0") < _DIGITS_MIN:
-        return []
+def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
+    """All kinds of number in a shape (View.shape); and by the place of their runs what each run holds, as an offset and
+    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place."""
+    digits = shape.count(b"0")
+    if digits < _DIGITS_MIN:
+        return 0, []
     # A line end on both sides, so that every run has a neighbour.
     lined = b"\n%b\n" % shape
-    found: Numbers = []
-    for start, end in _spans(lined):
+    every, found = 0, list[tuple[int, tuple[Number, ...]]]()
+    if len(shape) < _SHORT or digits * _DENSE < len(shape):
+        spans = [match.span() for match in _RUN.finditer(lined)]
+    else:
+        spans = _spans(lined)
+    for start, end in spans:
         before = lined[start - 1]
         at = start - 1
         if before in _ATTACHED:
@@ -47,16 +54,16 @@ def numbers(shape: bytes) -> Numbers:
                 continue  # the tail of a UUID
             if before in _BEFORE or lined[start - 2] == 65:
                 at = start - _attached(lined[max(0, start - _ATTACHED_MAX) : start])
-        for low, high, kinds in _of_run(lined[at : end + 1], start - at):
-            found.append((at - 1 + low, at - 1 + high, kinds))
-    return found
+        kinds, parts = _of_run(lined[at : end + 1], start - at)
+        if kinds:
+            every |= kinds
+            found.append((at - 1, parts))
+    return every, found
 
 
 def _spans(shape: bytes) -> Iterable[tuple[int, int]]:
-    """Where runs stand that may hold a number."""
-    if len(shape) < _SHORT:
-        return [match.span() for match in _RUN.finditer(shape)]
-    # Few of the different runs of a text can be any, and where none can, nothing more is asked.
+    """Where runs stand that may hold a number: few of the different runs of a text can be any, and where none can,
+    nothing more is asked."""
     runs: list[bytes] = _RUN.findall(shape)
     if not runs:
         return ()
@@ -78,13 +85,13 @@ def _attached(before: bytes) -> int:
 
 
 @lru_cache(maxsize=8192)
-def _of_run(around: bytes, start: int) -> tuple[tuple[int, int, int], ...]:
-    """The numbers of a run that begins at `start` and ends one before the last character; offsets are those of
+def _of_run(around: bytes, start: int) -> tuple[int, tuple[Number, ...]]:
+    """The kinds and the numbers of a run that begins at `start` and ends one before the last character, by offsets into
     `around`. Texts repeat few runs with few surroundings, so each is thought about once."""
     end = len(around) - 1
     run = around[start:end]
     if not around[max(0, start - 2) : start].endswith(_LETTERED) and is_dull(run):
-        return ()
+        return 0, ()
     if around[end] == 97:
         end -= len(run) - len(run.rstrip(b"A"))
     left = start
@@ -95,11 +102,12 @@ def _of_run(around: bytes, start: int) -> tuple[tuple[int, int, int], ...]:
         wide = _with_letters(around, left)
         inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
         parts, left = (*candidates(around[wide:end]), *inner), wide
-    return tuple(
-        (left + low, left + high, kinds)
-        for low, high, kinds in parts
-        if around[left + high] not in _LETTERS and around[left + low - 1] not in _LETTERS
-    )
+    found, every = list[Number](), 0
+    for low, high, kinds in parts:
+        if around[left + high] not in _LETTERS and around[left + low - 1] not in _LETTERS:
+            found.append((left + low, left + high, kinds))
+            every |= kinds
+    return every, tuple(found)
 
 
 def _with_letters(shape: bytes, left: int) -> int:

@@ -152,7 +152,7 @@ class Scanner:
     def _found(self, text: str, look: _Look) -> list[Found]:
         normal, dropped, utf8 = plain(text)
         found = self._plain(normal, utf8, 0, look)
-        if dropped is not None:
+        if dropped is not None and found:
             found = [
                 replace(one, start=given(dropped, one.start), end=given(dropped, one.end - 1) + 1) for one in found
             ]

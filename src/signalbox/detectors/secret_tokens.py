@@ -116,6 +116,8 @@ _GLUED = re.compile(
     ("[_-](?=" + "|".join(re.escape(prefix) for prefix, *_ in _FORMS if len(prefix) >= 4) + ")").encode()
 )
 
+# Joints inside long words that are looked at in one text, which bounds time: no identifier has so many.
+_JOINTS_PER_KB, _JOINTS_MIN = 64, 1024
 _JOINTS = re.compile(rb"[_-](?=(....))", re.DOTALL)
 _GLUED_STARTS = frozenset(prefix[:4].encode() for prefix, *_ in _FORMS if len(prefix) >= 4)
 
@@ -136,6 +138,7 @@ _FILLER = re.compile(
 def find(view: View) -> Iterator[Found]:
     flat = view.flat
     shape = view.shape
+    joints = max(_JOINTS_MIN, len(flat) * _JOINTS_PER_KB // 1024)
     for start, end in view.tokens:
         forms = _BY_START.get(flat[start : start + _PREFIX_MIN])
         found = _token(flat, start, forms) if forms is not None else None
@@ -147,7 +150,9 @@ def find(view: View) -> Iterator[Found]:
         elif shape.find(b"0", start, end) >= 0 and not (
             end - start == 36 and flat[start + 8 : start + 24 : 5] == b"----"
         ):
-            yield from _inner(flat, start, end)
+            joints -= flat.count(b"-", start, end) + flat.count(b"_", start, end)
+            if joints >= 0:
+                yield from _inner(flat, start, end)
     if view.marks.find(b"-----") >= 0 and flat.find(b"-----BEGIN") >= 0:
         for match in _PEM.finditer(flat):
             body = len(match[0]) > 120 and match[0].find(b"...") < 0

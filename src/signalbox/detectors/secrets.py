@@ -30,6 +30,8 @@ _RARE = {
 # Scored candidates per text: two for every KB and never fewer than 40. Beyond it only tokens that say what they are
 # are looked for; the cap bounds time, and a text with that many assignments has long been labelled.
 _SCORED_PER_KB, _SCORED_MIN = 2, 40
+# The same for places where a name stands and nothing that it announces, which cost less.
+_TRIED_PER_KB, _TRIED_MIN = 16, 400
 
 
 _ASSIGN = re.compile(
@@ -75,10 +77,12 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
     if view.marks.find(b"=") < 0 and view.marks.find(b":") < 0 and PROSE_WORDS.isdisjoint(view.hits):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
+    tries = max(_TRIED_MIN, len(flat) * _TRIED_PER_KB // 1024)
     seen: set[int] = set()
     for needle in (*_present(view), *(rare for rare, words in _RARE.items() if not words.isdisjoint(view.hits))):
         at = lower.find(needle)
-        while at >= 0:
+        while at >= 0 and tries:
+            tries -= 1
             after = at + len(needle)
             one = _candidate(flat, at, after)
             if one is not None and one[0] not in seen:

@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 from signalbox.detectors.found import Found
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
-from signalbox.detectors.numbers import numbers
+from signalbox.detectors.numbers import Number, numbers
 
 _LATIN_UPPER = frozenset((*range(65, 91), *(c for c in range(0xC0, 0xDF) if c != 0xD7)))
 _LATIN_LOWER = frozenset((*range(97, 123), *(c for c in range(0xDF, 0x100) if c != 0xF7)))
@@ -82,7 +82,8 @@ class View:
     leads = b""
     _utf8 = b""
     _padded: bytes | None = None
-    _numbers: list[tuple[int, int, int]] | None = None
+    _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
+    _numbers: list[Number] | None = None
     _tokens: list[tuple[int, int]] | None = None
     _places: dict[bytes, list[int]] | None = None
     # None where the whole text is one.
@@ -110,19 +111,19 @@ class View:
         return bool(self.leads)
 
     @property
-    def numbers(self) -> list[tuple[int, int, int]]:
+    def numbers(self) -> list[Number]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            self._numbers = numbers(self.shape)
+            _, runs = self._runs or numbers(self.shape)
+            self._numbers = [(at + low, at + high, kinds) for at, parts in runs for low, high, kinds in parts]
         return self._numbers
 
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        kinds = 0
-        for _, _, one in self.numbers:
-            kinds |= one
-        return kinds
+        if self._runs is None:
+            self._runs = numbers(self.shape)
+        return self._runs[0]
 
     @property
     def tokens(self) -> list[tuple[int, int]]:
