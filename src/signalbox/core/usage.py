@@ -64,6 +64,18 @@ class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     tier: str = ""
 
     @property
+    def has_seldom(self) -> bool:
+        """Whether it has anything besides plain input and visible output, what is rare aside."""
+        return bool(
+            self.cache_read
+            or self.reasoning
+            or self.cache_write_5m
+            or self.cache_write_1h
+            or self.audio_in
+            or self.audio_out
+        )
+
+    @property
     def input_total(self) -> int:
         total = self.tokens_in + self.cache_read + self.cache_write_5m + self.cache_write_1h + self.audio_in
         return total + self._rare("input") if self.rare else total

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable
 from typing import Protocol
 from urllib.parse import unquote
 
@@ -61,7 +62,9 @@ CREATED_S = 1_767_225_600
 CREATED_AT = "2026-01-01T00:00:00Z"
 
 
-async def generate(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
+def generate(
+    plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str
+) -> Awaitable[None]:
     """POST endpoints that talk to a model."""
     stages = plane.stages
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
@@ -71,9 +74,8 @@ async def generate(plane: Plane, request: Request, connection: Connection, diale
     if plane.stops.any:
         plane.stops.check(call, plane.now_s() * 1000)
     if call.idempotency_key is not None:
-        await _once(plane, call, call.idempotency_key, dialect, connection)
-        return
-    await _answer(plane, call, HttpReply(call, dialect, connection, plane.now_ns), dialect)
+        return _once(plane, call, call.idempotency_key, dialect, connection)
+    return _answer(plane, call, HttpReply(call, dialect, connection, plane.now_ns), dialect)
 
 
 async def _once(plane: Plane, call: Call, key: str, dialect: Dialect, connection: Connection) -> None:

@@ -20,9 +20,9 @@ from signalbox.wire.resume import read_told, resumed_writer
 
 JSON = b"application/json"
 OK = STATUS_LINES[200]
-TIMING = (
-    "server-timing: auth;dur=%.3f, policy;dur=%.3f, queue;dur=%.3f, connect;dur=%.3f, ttfb;dur=%.3f, total;dur=%.3f\r\n"
-)
+TIMING = "server-timing: auth;dur=%.3f, policy;dur=%.3f, %s, ttfb;dur=%.3f, total;dur=%.3f\r\n"
+# A connection was at hand, as it mostly is.
+AT_HAND = "queue;dur=0.000, connect;dur=0.000"
 MESSAGES_APIS = frozenset({"messages", "count_tokens"})
 EVENTS = b"text/event-stream; charset=utf-8"
 
@@ -209,8 +209,9 @@ class HttpReply:
         timing = TIMING % (
             (call.auth_ns - received_ns) / 1e6,
             (call.decided_ns - call.auth_ns) / 1e6,
-            call.queue_us / 1e3,
-            call.connect_us / 1e3,
+            AT_HAND
+            if not (call.queue_us or call.connect_us)
+            else f"queue;dur={call.queue_us / 1e3:.3f}, connect;dur={call.connect_us / 1e3:.3f}",
             call.ttfb_us / 1e3,
             (self._now_ns() - received_ns) / 1e6,
         )

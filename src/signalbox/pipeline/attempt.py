@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
+from typing import Any
 
 import msgspec
 
@@ -32,14 +34,24 @@ ERROR_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
-async def attempt(call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages) -> None:
+def attempt(
+    call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages
+) -> Coroutine[Any, Any, None]:
     """Answer `call` from `deployment` at `replica`. Raises UpstreamAnswer or UpstreamFault when it failed to; the
     caller decides whether another attempt may be made. Whatever happens, this one is settled in the journal exactly
-    once."""
+    once. (A plain function: it goes straight to the exchange where nothing has to be awaited before.)"""
     api = target_api(call.api, deployment)
     if api is None:
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
     this = Attempt(call, deployment, api, stages.now_ns())
+    if call.workload.guards or stages.budgets.any or call.principal.budget_pico is not None:
+        return _prepared(this, replica, reply, stages)
+    return _judged(this, _body(this, stages), replica, reply, stages)
+
+
+async def _prepared(this: Attempt, replica: Replica, reply: Reply, stages: Stages) -> None:
+    """An attempt whose bytes go past guards, or that has to be paid for."""
+    call = this.call
     body = _body(this, stages)
     if call.workload.guards:
         body = await guarding.outgoing(this, body, stages)
@@ -83,7 +95,7 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         if call.envelope.stream:
             await stream.relay(this, upstream, reply, stages)
         else:
-            await _unary(this, upstream, reply, stages)
+            _unary(this, upstream, upstream.whole() or await upstream.body(ANSWER_BYTES_MAX), reply, stages)
         state, error = SETTLED, "budget" if this.cut else ""
         now_ns = stages.now_ns()
         if api == call.api == "responses":
@@ -126,7 +138,11 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     call, deployment = this.call, this.deployment
     if this.api == call.api:
         edits = _edits(this, stages)
-        return wire_body.splice(call.body, call.doc, edits) if edits else call.body
+        if edits:
+            if call.model != deployment.model:
+                edits.append(wire_body.Edit("model", deployment.model))
+            return wire_body.splice(call.body, call.doc, edits)
+        return call.body if call.model == deployment.model else wire_body.rename(call.body, call.doc, deployment.model)
     if call.hub is None:
         call.hub = DIALECTS[call.api].read_request(call.doc)
     hub = this.hub = msgspec.structs.replace(call.hub, dropped=list(call.hub.dropped))
@@ -148,11 +164,9 @@ def _body(this: Attempt, stages: Stages) -> bytes:
 
 
 def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
-    """The licensed edits of a pass-through body, each one splice."""
+    """The licensed edits of a pass-through body besides the model's name, each one splice."""
     call, deployment = this.call, this.deployment
     edits: list[wire_body.Edit] = []
-    if call.model != deployment.model:
-        edits.append(wire_body.Edit("model", deployment.model))
     wants_usage = call.envelope.stream and not call.envelope.include_usage and deployment.stream_usage
     if wants_usage and this.api in ("chat", "completions"):
         edits.append(wire_body.Edit("stream_options.include_usage", True))
@@ -199,9 +213,8 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     stages.open.opened(this.id)
 
 
-async def _unary(this: Attempt, upstream: UpstreamResponse, reply: Reply, stages: Stages) -> None:
+def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply, stages: Stages) -> None:
     call, deployment = this.call, this.deployment
-    body = await upstream.body(ANSWER_BYTES_MAX)
     dialect = DIALECTS[this.api]
     seen = dialect.seen(body)
     if not seen.ok:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
 from signalbox.core.call import Call, Reply
 from signalbox.pipeline import (
     caching,
@@ -29,7 +31,7 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
     with stages.limits:  # 1 admit
         if call.workload.loops is not None:
             stages.repeats.check(call, call.workload.loops)
-        classified = await stages.classifier.classify(call)  # 2 data class
+        classified = stages.classifier.at_once(call) or await stages.classifier.classify(call)  # 2 data class
         call.labels, call.found = classified.labels, classified.found
         if call.envelope.stateful:
             stages.owners.check(call)
@@ -53,12 +55,11 @@ async def twice(call: Call, reply: Reply, stages: Stages) -> None:
     await shadowing.beside(call, reply, stages, ask)
 
 
-async def ask(call: Call, reply: Reply, stages: Stages) -> None:
+def ask(call: Call, reply: Reply, stages: Stages) -> Awaitable[None]:
     """What comes between a client and the attempts, from the client inwards, where a workload asks for it."""
     reply = guarding.through(call, reply, stages)
     reply = rescue.through(call, reply, stages)
     onward = pursue if call.workload.cascade is None else cascading.pursue
     if call.workload.guards:
-        await repairing.through(call, reply, stages, onward)
-    else:
-        await onward(call, reply, stages)  # 6 and 7
+        return repairing.through(call, reply, stages, onward)
+    return onward(call, reply, stages)  # 6 and 7

@@ -41,6 +41,8 @@ from signalbox.policy.sticky import Conversations
 LARGE_BYTES = 64 * 1024
 MEMO_MAX = 32_768
 
+_INSTRUCTING = frozenset(("system", "developer"))
+
 MemoKey = tuple[int, int, int, int, int]
 
 
@@ -91,6 +93,14 @@ class Classifier:
 
     # --- one call ---
 
+    def at_once(self, call: Call) -> Classified | None:
+        """The labels of a call that is small enough to hold nobody up, as `classify` tells them; None for others."""
+        if len(call.body) > LARGE_BYTES:
+            return None
+        if self._has_nothing_to_read(call):
+            return Classified(call.workload.labels, {})
+        return self._classified(call, self._read(call, call.doc))
+
     async def classify(self, call: Call) -> Classified:
         """The labels of a call. What its conversation did not carry yet is on record when this returns. Raises
         Overloaded when that cannot be done."""
@@ -101,6 +111,28 @@ class Classifier:
     def classify_now(self, call: Call) -> Classified:
         """The same in one go, however large the call is."""
         return self._classified(call, self._read(call, call.doc))
+
+    def _has_nothing_to_read(self, call: Call) -> bool:
+        """Whether the labels are the workload's whatever the text says: its detectors are off, nobody declared more,
+        and the call can be no turn of a conversation that has raised them before."""
+        if (
+            call.api != "chat"
+            or self.profile(call.workload.classify).scanners
+            or call.principal.labels != NONE
+            or call.data_header != NONE
+            or call.envelope.opaque
+            or sticky.named(call)
+        ):
+            return False
+        doc = call.doc
+        if "prompt" in doc or "input" in doc:
+            return False
+        turns = 0
+        for message in doc["messages"]:
+            role = message.get("role")
+            if role.__class__ is not str or role not in _INSTRUCTING:
+                turns += 1
+        return turns < 2
 
     def _classified(self, call: Call, read: Read) -> Classified:
         content = read.found()

@@ -65,13 +65,8 @@ def cost(usage: Usage, rates: Rates) -> int | None:
     total = rates.request
     for tokens, rate in (
         (usage.tokens_in, rates.tokens_in),
-        (usage.cache_read, rates.cache_read),
-        (usage.cache_write_5m, rates.cache_write_5m),
-        (usage.cache_write_1h, rates.cache_write_1h),
         (usage.tokens_out, rates.tokens_out),
-        (usage.reasoning, rates.reasoning),
-        (usage.audio_in, rates.audio_in),
-        (usage.audio_out, rates.audio_out),
+        *(_seldom(usage, rates) if usage.has_seldom else ()),
     ):
         if tokens:
             if tokens < 0 or rate < 0:
@@ -86,6 +81,18 @@ def cost(usage: Usage, rates: Rates) -> int | None:
         top, bottom = rates.share
         total = _ceil_div(total * top, bottom)
     return total
+
+
+def _seldom(usage: Usage, rates: Rates) -> tuple[tuple[int, int], ...]:
+    """(tokens, rate) of the classes that many answers do not have."""
+    return (
+        (usage.cache_read, rates.cache_read),
+        (usage.cache_write_5m, rates.cache_write_5m),
+        (usage.cache_write_1h, rates.cache_write_1h),
+        (usage.reasoning, rates.reasoning),
+        (usage.audio_in, rates.audio_in),
+        (usage.audio_out, rates.audio_out),
+    )
 
 
 def _rare_rate(name: str, rates: Rates) -> int:

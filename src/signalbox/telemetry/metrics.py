@@ -178,25 +178,30 @@ class Metrics:
             names = ("signalbox_workload_attempts_total", "signalbox_workload_cost_usd_total")
             of_workload = (self._slot((names[0], workload)), self._slot((names[1], workload)))
             self._workloads[workload] = of_workload
-        self._count(slots.state[state], 1)
-        self._count(of_workload[0], 1)
+        values = self._values
+        if slots.state[state] >= 0:
+            values[slots.state[state]] += 1
+        if of_workload[0] >= 0:
+            values[of_workload[0]] += 1
         if duration_ns:
             self._observe(slots.seconds, duration_ns / 1e9)
         if first_ns:
             self._observe(slots.first, first_ns / 1e9)
             if state == SETTLED and usage.output_total > 1:
                 self._observe(slots.pace, (duration_ns - first_ns) / 1e9 / (usage.output_total - 1))
-        if usage.tokens_in:
-            self._count(slots.input, usage.tokens_in)
-        if usage.tokens_out:
-            self._count(slots.output, usage.tokens_out)
+        if usage.tokens_in and slots.input >= 0:
+            values[slots.input] += usage.tokens_in
+        if usage.tokens_out and slots.output >= 0:
+            values[slots.output] += usage.tokens_out
         if cost_pico:
-            self._count(slots.cost, cost_pico / PICO)
-            self._count(of_workload[1], cost_pico / PICO)
+            cost_usd = cost_pico / PICO
+            if slots.cost >= 0:
+                values[slots.cost] += cost_usd
+            if of_workload[1] >= 0:
+                values[of_workload[1]] += cost_usd
         elif cost_pico is None:
             self.add(("signalbox_unpriced_attempts_total", deployment))
-        rare = usage.output_total + usage.input_total - usage.tokens_in - usage.tokens_out
-        if rare or usage.unknown or usage.rare:
+        if usage.unknown or usage.rare or usage.has_seldom:
             self._rare(deployment, usage)
 
     def _count(self, slot: int, value: float) -> None:

@@ -6,10 +6,12 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from signalbox.core.snapshot import Deployment
-from signalbox.upstream.head import RequestHead, extend, request_head
+from signalbox.upstream.head import RequestHead, extend, identified, request_head
 
 TEMPLATES_MAX = 4096
 
+# What the provider's log knows an attempt by.
+_OWN_ID = b"x-client-request-id"
 _ANTHROPIC_APIS = frozenset(("messages", "count_tokens"))
 # Never the caller's to say, whatever the rest of the name: they would choose whose account answers.
 _ACCOUNT_WORDS = (b"auth", b"key", b"token", b"secret", b"organization", b"workspace")
@@ -63,7 +65,6 @@ class Adapter:
         template = self._templates.get((id(deployment), api))
         if template is None or template.deployment is not deployment:
             template = self._template(deployment, api)
-        own = (b"x-client-request-id", attempt_id.encode("latin-1", "replace"))
         anthropic = api in _ANTHROPIC_APIS
         interesting = self._interesting
         said = [
@@ -72,8 +73,8 @@ class Adapter:
             if header[0] in interesting or (anthropic and header[0][:10] == b"anthropic-")
         ]
         if not (said or template.defaults or anthropic):
-            return extend(template.head, (own,))
-        extra: list[tuple[bytes, bytes]] = [own]
+            return identified(template.head, _OWN_ID, attempt_id)
+        extra: list[tuple[bytes, bytes]] = [(_OWN_ID, attempt_id.encode("latin-1", "replace"))]
         taken = template.fixed
         for name, value in said:
             if name == b"idempotency-key":

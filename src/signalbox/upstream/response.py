@@ -174,11 +174,15 @@ class UpstreamResponse:
         """The whole body was received and taken."""
         return self._done and not self._chunks and self.fault is None
 
+    def whole(self) -> bytes:
+        """The whole body where it is all here in one piece, as it usually is; else empty: `body` is to be asked."""
+        if self._done and len(self._chunks) == 1 and self._decoder is None:
+            self.unread = 0
+            return self._chunks.pop()
+        return b""
+
     async def body(self, bytes_max: int) -> bytes:
         """The whole body. Raises UpstreamFault, of kind protocol when it is longer than bytes_max."""
-        if self._done and len(self._chunks) == 1 and self._decoder is None and self.unread <= bytes_max:
-            self.unread = 0
-            return self._chunks.pop()  # the usual case: it is all here, in one piece
         pieces: list[bytes] = []
         size = 0
         while size <= bytes_max:
