@@ -49,7 +49,7 @@ class _Relay:
 
     __slots__ = (
         "_cut",
-        "_decode",
+        "_decoder",
         "_held",
         "_held_bytes",
         "_hidden",
@@ -57,6 +57,7 @@ class _Relay:
         "_margin",
         "_meter",
         "_observer",
+        "_passing",
         "_reader",
         "_reply",
         "_stages",
@@ -71,11 +72,13 @@ class _Relay:
         self._upstream = upstream
         self._reply = reply
         self._stages = stages
-        self._decode = SseDecoder().feed
+        self._decoder = SseDecoder()
         self._meter = stages.metering.of(this.deployment.name, this.api)
         dialect = DIALECTS[this.api]
         same = this.api == this.call.api
         self._observer: Observer | None = dialect.observer(this.call.envelope.n) if same else None
+        # The observer, once the answer has started: then most events are nothing but more text.
+        self._passing: Observer | None = None
         self._reader: StreamReader | None = None if same else dialect.reader()
         self._withhold_usage = not this.call.envelope.include_usage
         self._held: list[Frame] | None = []
@@ -107,8 +110,15 @@ class _Relay:
 
     def _take(self, data: bytes) -> bool:
         """Sends on what these bytes complete. False: the answer is finished, or its client cannot keep up."""
+        if self._passing is not None:
+            text = self._decoder.single(data)
+            if text is not None:
+                chars = self._passing.text(text)
+                if chars:
+                    self._pass(data, text, chars)
+                    return not (self._cut or self._reply.slow)
         try:
-            frames = self._frames(self._decode(data))
+            frames = self._frames(self._decoder.feed(data))
         except ValueError as error:
             raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
         if frames:
@@ -186,12 +196,26 @@ class _Relay:
                 this.ttft_ns = self._stages.now_ns()
                 self._upstream.content_seen()
                 self._hidden = self._meter.tokens_hidden((this.ttft_ns - this.started_ns) / 1e9)
-            shown = self._meter.tokens_out(this.out_chars, this.out_events)
-            self._stages.open.progress(this.id, shown + self._hidden)
-            hold = this.hold
-            if hold is not None and hold.metered and not hold.covers(shown + self._hidden, self._margin):
-                self._cut = True
+            self._metered()
         return frames
+
+    def _pass(self, data: bytes, text: bytes, chars: int) -> None:
+        """One event that is nothing but more text, as it came."""
+        this = self._this
+        this.out_events += 1
+        this.out_chars += chars
+        self._last = text
+        self._metered()
+        self._reply.send([Frame(data, None, Seen(content=True, content_chars=chars))])
+
+    def _metered(self) -> None:
+        """What was shown so far is on its way into the journal, and paid for as long as there is money."""
+        this = self._this
+        shown = self._meter.tokens_out(this.out_chars, this.out_events) + self._hidden
+        self._stages.open.progress(this.id, shown)
+        hold = this.hold
+        if hold is not None and hold.metered and not hold.covers(shown, self._margin):
+            self._cut = True
 
     def _translated(self, event: SseEvent) -> Frame:
         assert self._reader is not None
@@ -231,6 +255,7 @@ class _Relay:
         held, self._held = self._held, None
         if held is None:
             return
+        self._passing = self._observer
         self._reply.start(self._this.head(self._upstream), self._this.hub)
         if held:
             self._this.opening = held[0].raw

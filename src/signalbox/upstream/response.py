@@ -324,8 +324,15 @@ class UpstreamResponse:
     def _took(self) -> bool:
         """Gives the sink what arrived; False when its task must wake: it wants no more, or failed."""
         waiter = self._waiter
+        sink, chunks, carrier = self._sink, self._chunks, self._carrier
         try:
-            return self._push()
+            if sink is None or self._decoder is not None or len(chunks) != 1 or carrier is None or carrier.paused:
+                return self._push()
+            self.unread = 0  # the usual case: one piece, and nobody was made to wait
+            if sink(chunks.pop()):
+                return True
+            self._sink = None
+            return False
         except Exception as error:
             if waiter is not None and not waiter.done():
                 self._waiter = None

@@ -80,6 +80,9 @@ class MessagesObserver:
         self._meter = UsageMeter()
         self._thinking_chars = 0
 
+    def text(self, data: bytes) -> int:
+        return 0  # every event of this protocol has a name
+
     def observe(self, event: SseEvent) -> Seen:
         if not event.data:
             return Seen()

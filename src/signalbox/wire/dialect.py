@@ -30,6 +30,11 @@ class Observer(Protocol):
 
     def observe(self, event: SseEvent) -> Seen: ...
 
+    def text(self, data: bytes) -> int:
+        """The number of characters of an event that is nothing but more text of an answer under way, without an event's
+        name; 0 for every other event, which nothing has taken note of then: `observe` is to be asked."""
+        ...
+
 
 class StreamReader(Protocol):
     """Turns one upstream stream into hub events, for a client of another dialect. One reader per attempt."""

@@ -7,16 +7,16 @@ from typing import Any
 import msgspec
 
 
-class Function(msgspec.Struct):
+class Function(msgspec.Struct, gc=False):
     name: str | None = None
     arguments: str | None = None
 
 
-class Custom(msgspec.Struct):
+class Custom(msgspec.Struct, gc=False):
     input: str | None = None
 
 
-class Called(msgspec.Struct):
+class Called(msgspec.Struct, gc=False):
     """A tool call, or a piece of one: only the first piece is sure to have id and name."""
 
     index: int | None = None
@@ -25,7 +25,7 @@ class Called(msgspec.Struct):
     custom: Custom | None = None
 
 
-class Answered(msgspec.Struct):
+class Answered(msgspec.Struct, gc=False):
     """A delta of a stream or the message of a whole answer. Mistral writes content as a list when it thinks."""
 
     content: str | list[Any] | None = None
@@ -37,7 +37,7 @@ class Answered(msgspec.Struct):
     audio: dict[str, Any] | None = None
 
 
-class Choice(msgspec.Struct):
+class Choice(msgspec.Struct, gc=False):
     """stop_reason: vLLM's word for the stop sequence that was met, among other things."""
 
     index: int = 0
@@ -52,7 +52,7 @@ class Choice(msgspec.Struct):
 NO_USAGE = msgspec.Raw(b"null")
 
 
-class Answer(msgspec.Struct):
+class Answer(msgspec.Struct, gc=False):
     """A chunk or a whole answer. usage stays undecoded: it is null in most chunks of a stream. Groq tells its usage,
     and why it stopped early, in x_groq."""
 

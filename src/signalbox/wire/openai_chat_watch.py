@@ -52,6 +52,34 @@ class ChatObserver:
             return Seen(ok=False)
         return self.note(answer, event)
 
+    def text(self, data: bytes) -> int:
+        try:
+            answer = decode_answer(data)
+        except BAD_JSON:
+            return 0
+        choices = answer.choices
+        if not choices or len(choices) > 1 or answer.usage != NO_USAGE or answer.object == "error":
+            return 0
+        choice = choices[0]
+        delta = choice.delta
+        if delta is None or choice.finish_reason or choice.text or choice.index not in self._open:
+            return 0
+        content = delta.content
+        if (
+            content.__class__ is not str
+            or delta.refusal
+            or delta.reasoning_content
+            or delta.reasoning
+            or delta.tool_calls
+            or delta.function_call is not None
+            or delta.audio is not None
+            or answer.error is not None
+            or answer.x_groq is not None
+            or not (data.isascii() or is_utf8(data))
+        ):
+            return 0
+        return len(cast(str, content))
+
     def note(self, answer: Answer, event: SseEvent) -> Seen:
         """Takes note of an event that is already decoded."""
         seen = Seen(model=answer.model)

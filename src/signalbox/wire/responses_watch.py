@@ -82,6 +82,9 @@ class ResponsesObserver:
         self._chars_open = 0
         self._ended = False
 
+    def text(self, data: bytes) -> int:
+        return 0  # every event of this protocol has a name
+
     def observe(self, event: SseEvent) -> Seen:
         data = event.data
         if not data:

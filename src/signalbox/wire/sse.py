@@ -57,6 +57,24 @@ class SseDecoder:
                 at = end + 2
         return events
 
+    def single(self, data: bytes) -> bytes | None:
+        """The data of these bytes where they are one whole event of the plainest shape and nothing waits, as a delta
+        usually comes; else None, and `feed` is to be asked."""
+        end = len(data) - 2
+        if (
+            data[:6] != b"data: "
+            or data.find(b"\n") != end
+            or data[-1] != 10
+            or data.find(b"\r") >= 0
+            or end > self._line_bytes_max
+            or self._line
+            or self._raw
+            or self._first
+            or self._cr_only
+        ):
+            return None
+        return data[6:end]
+
     def close(self) -> tuple[list[SseEvent], bytes]:
         """At the end of the bytes: an event that was only waiting for its last CR, and what was left unfinished."""
         events: list[SseEvent] = []
