@@ -34,6 +34,14 @@ MODEL_CHARS_MAX = 256
 # What clients name their conversations with.
 SESSION_HEADERS = frozenset((b"x-signalbox-session", b"x-claude-code-session-id", b"session-id", b"thread-id"))
 TOLD_HEADERS = SESSION_HEADERS | TIMEOUT_HEADERS
+# All that say something about a call, its credential apart.
+MEANT_HEADERS = TOLD_HEADERS | {
+    b"x-signalbox-workload",
+    b"x-signalbox-data",
+    b"x-signalbox-tags",
+    b"idempotency-key",
+    b"content-type",
+}
 
 
 class Plane(Protocol):
@@ -138,6 +146,8 @@ def _call(
     tags = b""
     idempotency_key: str | None = None
     for name, value in request.headers:
+        if name not in MEANT_HEADERS:
+            continue
         if name == b"x-signalbox-workload":
             said = value.decode("latin-1").strip()
             if workload_header is not None and said != workload_header:

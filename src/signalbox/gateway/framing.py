@@ -8,6 +8,7 @@ from typing import Any
 from signalbox.core.errors import BadRequest, BodyTooLarge
 
 Headers = list[tuple[bytes, bytes]]
+_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"))
 _NOT_IN_HOST = frozenset(b"/?#@\\ \t,")
 
 
@@ -20,6 +21,8 @@ def check_head(headers: Headers, body_bytes_max: int, *, http11: bool) -> tuple[
     inflate: Any = None
     continues = False
     for name, value in headers:
+        if name not in _FRAMING:
+            continue
         if name == b"host":
             hosts += 1
             if not _NOT_IN_HOST.isdisjoint(value):

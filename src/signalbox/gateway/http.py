@@ -112,7 +112,7 @@ class Connection(asyncio.Protocol):
         "_body",
         "_body_bytes",
         "_drained",
-        "_header_bytes",
+        "_feeding_bytes",
         "_headers",
         "_inflate",
         "_keep_alive",
@@ -143,6 +143,7 @@ class Connection(asyncio.Protocol):
         self.write_paused_at = 0.0
         self._drained: asyncio.Future[None] | None = None
         self._pending = bytearray()
+        self._feeding_bytes = 0
         self._refused = False
         self._keep_alive = True
         self.chunked = True
@@ -155,7 +156,6 @@ class Connection(asyncio.Protocol):
     def _reset(self) -> None:
         self._target = b""
         self._headers: Headers = []
-        self._header_bytes = 0
         self._body: bytes | bytearray = b""
         self._body_bytes = 0
         self._wire_bytes = 0
@@ -217,6 +217,7 @@ class Connection(asyncio.Protocol):
             self.abort()
 
     def _feed(self, data: bytes) -> None:
+        self._feeding_bytes = len(data)
         try:
             self._parser.feed_data(data)
             if self.phase in ("head", "body"):
@@ -236,10 +237,20 @@ class Connection(asyncio.Protocol):
         limits = self._server.limits
         self._wire_bytes += received
         if self.phase == "head":
-            if self._wire_bytes > 2 * (limits.header_bytes_max + limits.target_bytes_max):
+            wire_bytes_max = 2 * (limits.header_bytes_max + limits.target_bytes_max)
+            if self._wire_bytes > wire_bytes_max or self._has_too_many_headers():
                 raise HeadersTooLarge("The request headers are too large.", close=True)
         elif self._wire_bytes > 2 * (limits.header_bytes_max + limits.body_bytes_max):
             raise BodyTooLarge("The body's framing is larger than any body may be.", close=True)
+
+    def _has_too_many_headers(self) -> bool:
+        """Of a head, whole or not. What came in few bytes need not be counted."""
+        limits, headers = self._server.limits, self._headers
+        if len(headers) > limits.headers_max:
+            return True
+        if self._wire_bytes + self._feeding_bytes <= limits.header_bytes_max:
+            return False
+        return sum([len(name) + len(value) + 4 for name, value in headers]) > limits.header_bytes_max
 
     def _decline_upgrade(self, rest: bytes) -> None:
         """An offer to switch protocols may be ignored, and is: JVM clients make it with every first request. The
@@ -279,17 +290,14 @@ class Connection(asyncio.Protocol):
             raise HeadersTooLarge("The request target is too long.", close=True)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        if self.phase != "head":
-            return  # a trailer: it must not say afterwards who calls or what the body is
-        limits = self._server.limits
-        self._header_bytes += len(name) + len(value) + 4
-        if self._header_bytes > limits.header_bytes_max or len(self._headers) >= limits.headers_max:
-            raise HeadersTooLarge("The request headers are too large.", close=True)
-        self._headers.append((name.lower(), value))
+        if self.phase == "head":  # a trailer must not say afterwards who calls or what the body is
+            self._headers.append((name.lower(), value))
 
     def on_headers_complete(self) -> None:
         limits = self._server.limits
         parser = self._parser
+        if self._has_too_many_headers():
+            raise HeadersTooLarge("The request headers are too large.", close=True)
         version = parser.get_http_version()
         if version not in VERSIONS:
             raise BadRequest("Only HTTP/1.1 and HTTP/1.0 are spoken here.", close=True)

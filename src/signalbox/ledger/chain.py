@@ -77,8 +77,8 @@ def hash_of(prev: bytes, json: bytes) -> bytes:
 
 def seal_line(prev: bytes, json: bytes) -> tuple[bytes, bytes]:
     """(the whole line, its hash) for a record's JSON that follows the line whose hash is `prev`."""
-    digest = hash_of(prev, json)
-    return b"".join((json, b"\t", digest, b"\n")), digest
+    digest = hexlify(sha256(prev + json).digest())
+    return b"%b\t%b\n" % (json, digest), digest
 
 
 def split_line(line: bytes) -> tuple[bytes, bytes] | None:

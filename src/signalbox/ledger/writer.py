@@ -23,7 +23,6 @@ from signalbox.ledger.chain import (
     Seal,
     Tail,
     check_chain_name,
-    hash_of,
     read_tail,
     seal_line,
     segment_numbers,
@@ -118,7 +117,7 @@ class ChainWriter:
         done, count = 0, len(items)
         while done < count:
             try:
-                done += self._put_chunk(items[done : done + _CHUNK_LINES])
+                done += self._put_chunk(items if count <= _CHUNK_LINES else items[done : done + _CHUNK_LINES])
             except PartlyWritten as error:
                 raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
@@ -129,27 +128,27 @@ class ChainWriter:
         """Writes as many of these as fit, at least one, and returns how many."""
         self._make_room(len(items[0][0]) + SEAL_BYTES)
         room = min(_CHUNK_BYTES, self._segment_bytes_max - self.size)
-        pieces: list[bytes] = []
+        lines: list[bytes] = []
         digest, length = self.digest, 0
         for json, _ in items:
             length += len(json) + SEAL_BYTES
-            if length > room and pieces:
+            if length > room and lines:
                 break
-            digest = hash_of(digest, json)
-            pieces += (json, b"\t", digest, b"\n")
-        block = b"".join(pieces)
-        count = len(pieces) // 4
+            line, digest = seal_line(digest, json)
+            lines.append(line)
+        block = b"".join(lines)
+        count = len(lines)
         written = self._write(block)
         if written != len(block):
-            self._keep_whole_lines(items, pieces, written)
+            self._keep_whole_lines(items, lines, written)
         self.size += written
         self.seq += count
         self.digest = digest
-        for at in range(count):
-            self._note(items[at][1])
+        for _, record in items if count == len(items) else items[:count]:
+            self._note(record)
         return count
 
-    def _keep_whole_lines(self, items: Sequence[tuple[bytes, Record]], pieces: list[bytes], written: int) -> NoReturn:
+    def _keep_whole_lines(self, items: Sequence[tuple[bytes, Record]], lines: list[bytes], written: int) -> NoReturn:
         """Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already."""
         done = 0
         for json, record in items:
@@ -158,7 +157,7 @@ class ChainWriter:
                 break
             self.size += len(json) + SEAL_BYTES
             self.seq += 1
-            self.digest = pieces[4 * done + 2]
+            self.digest = lines[done][1 - SEAL_BYTES : -1]
             self._note(record)
             done += 1
         self._fail(done)
