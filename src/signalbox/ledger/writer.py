@@ -117,7 +117,8 @@ class ChainWriter:
         done, count = 0, len(items)
         while done < count:
             try:
-                done += self._put_chunk(items if count <= _CHUNK_LINES else items[done : done + _CHUNK_LINES])
+                whole = not done and count <= _CHUNK_LINES  # nothing to cut off, as usual
+                done += self._put_chunk(items if whole else items[done : done + _CHUNK_LINES])
             except PartlyWritten as error:
                 raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
