@@ -212,3 +212,30 @@ def test_detection_that_is_off_is_a_warning(tmp_path: Path) -> None:
     assert any("'off' looks for nothing" in message for message in told)
     assert any("'some' looks with email only" in message for message in told)
     assert not any("'w' looks" in message or "'own' looks" in message for message in told)
+
+
+SYSTEM = {"role": "system", "content": f"Card {CARD}"}
+ONCE = [
+    ({"messages": [SYSTEM, {"role": "user", "content": f"Card {CARD}"}]}, {}),
+    ({"messages": [SYSTEM, {"role": ["user"], "content": "x"}]}, {}),
+    ({"messages": [{"content": "x"}]}, {}),
+    (says("one", "two", "three"), {}),
+    (says("one"), {"data_header": labels_of(["phi"])}),
+    (says("one"), {"sessions": ("raised",)}),
+    ({**says("one"), "conversation": "raised"}, {}),
+    ({**says("one"), "prompt": f"Card {CARD}"}, {}),
+]
+
+
+@pytest.mark.parametrize(("doc", "more"), ONCE)
+@pytest.mark.parametrize("workload", ["w", "off", "some"])
+async def test_at_once_is_what_the_long_way_says(
+    classifier: Classifier, snapshot: Snapshot, doc: dict[str, Any], more: dict[str, Any], workload: str
+) -> None:
+    """Whatever is not looked at, because nothing of it can count, is what a look would not have changed."""
+    raised = labels_of(["phi"])
+    classifier.classify_now(call(snapshot, says("raised"), workload, data_header=raised, sessions=("raised",)))
+    classifier.classify_now(call(snapshot, says("one"), workload, data_header=raised))
+    assert classifier.at_once(call(snapshot, doc, workload, **more)) == classifier.classify_now(
+        call(snapshot, doc, workload, **more)
+    )

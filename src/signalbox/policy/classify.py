@@ -21,6 +21,7 @@ from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.core.snapshot import Classify, Snapshot
+from signalbox.policy import sticky
 from signalbox.policy.carried import carried
 from signalbox.policy.contents import (
     NOTHING,
