@@ -57,6 +57,10 @@ CAUSES: dict[AlertName, Facts] = {
     "telemetry-lost": facts((("signalbox_spans_total", "lost"), 1)),
     "guard-skipped": facts((("signalbox_guard_verdicts_total", "w", "external", "skipped"), 1)),
     "prompt-leak": facts((("signalbox_guard_verdicts_total", "w", "no-system-prompt-leak", "cut"), 1)),
+    "guard-anomaly": facts(
+        (("signalbox_guard_verdicts_total", "w", "signals", "flag"), 60),
+        (("signalbox_workload_attempts_total", "w"), 90),
+    ),
     "anchor-failing": facts((("signalbox_anchor_failing",), 1)),
     "key-set-stale": facts((("signalbox_key_set_failing", "corp"), 1)),
 }
@@ -70,6 +74,25 @@ def test_every_alert_there_is_can_fire() -> None:
 def test_an_alert_fires_for_its_cause_alone(name: AlertName) -> None:
     assert [alert.name for alert in Judge().firing(CAUSES[name], 0)] == [name]
     assert Judge().firing(facts(), 0) == []
+
+
+def test_a_guard_that_finds_far_more_than_usual_is_told() -> None:
+    judge, calls, flags = Judge(), 0, 0
+
+    def look(minute: int, guard: str = "signals", action: str = "flag") -> list[str]:
+        counts = facts(
+            (("signalbox_guard_verdicts_total", "w", guard, action), flags),
+            (("signalbox_workload_attempts_total", "w"), calls),
+        )
+        return [alert.subject for alert in judge.firing(counts, minute * 60)]
+
+    for minute in range(60):  # two of a hundred, hour after hour
+        calls, flags = calls + 100, flags + 2
+        assert look(minute) == [], minute
+    calls, flags = calls + 100, flags + 40
+    assert look(61) == ["w signals"]
+    judge = Judge()  # and tokens for values in every call are no finding
+    assert look(0, "pseudonymise", "replace") == []
 
 
 def test_what_is_counted_holds_for_a_while_and_then_ends() -> None:

@@ -37,6 +37,7 @@ AlertName = Literal[
     "telemetry-lost",
     "guard-skipped",
     "prompt-leak",
+    "guard-anomaly",
     "key-set-stale",
     "anchor-failing",
 ]

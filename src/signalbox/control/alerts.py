@@ -35,6 +35,7 @@ SEVERITIES: dict[AlertName, Severity] = {
     "telemetry-lost": "warning",
     "guard-skipped": "critical",
     "prompt-leak": "warning",
+    "guard-anomaly": "warning",
     "anchor-failing": "warning",
     "key-set-stale": "critical",
 }
@@ -57,6 +58,16 @@ _VERDICTS: tuple[tuple[AlertName, str, tuple[str, ...], str], ...] = (
     ("guard-skipped", "", ("skipped",), "a guard failed and calls went on without it"),
     ("prompt-leak", "no-system-prompt-leak", ("cut", "flag"), "answers repeat the system prompt"),
 )
+# What guards do about what is out of the ordinary. Tokens for values are everyday work, not a finding.
+_FINDINGS = frozenset(("flag", "replace", "cut", "block"))
+_EVERYDAY = ("pseudonymise", "replace")
+# A share of findings is out of the ordinary when it is so many times the usual one, over a window in which there were
+# enough of both. Before so many calls nothing is usual yet, and only a share of at least so much is told.
+_TIMES, _WINDOW_S, _FINDINGS_MIN, _CALLS_MIN = 3.0, 300.0, 10, 20
+_KNOWN_CALLS, _UNKNOWN_SHARE = 200, 0.5
+# What is older counts less, by this with every window.
+_FADES = 0.9
+
 _DUE: tuple[tuple[str, AlertName, str], ...] = (
     ("expired", "attestation-expired", "attestations or contracts have ended: what they allowed is refused now"),
     ("expiring", "attestation-expiring", "attestations or contracts end soon"),
@@ -94,16 +105,44 @@ class Facts(msgspec.Struct, frozen=True):
     ledger_lag_s: float
 
 
+class _Share:
+    """How often one guard finds something in one workload's calls. calls, findings: counted when the window began, at
+    at_s; of what was before it: usual_calls, usual_findings."""
+
+    __slots__ = ("at_s", "calls", "findings", "fired_s", "usual_calls", "usual_findings")
+
+    def __init__(self, now_s: float) -> None:
+        self.at_s = now_s
+        self.fired_s = -HOLD_S
+        self.calls = self.findings = self.usual_calls = self.usual_findings = 0.0
+
+    def fires(self, calls: float, findings: float, now_s: float) -> bool:
+        new_calls, new_findings = max(0.0, calls - self.calls), max(0.0, findings - self.findings)
+        if new_findings >= _FINDINGS_MIN and new_calls >= _CALLS_MIN:
+            limit = _UNKNOWN_SHARE
+            if self.usual_calls >= _KNOWN_CALLS:
+                limit = _TIMES * (self.usual_findings + 1) / self.usual_calls
+            if new_findings / new_calls >= limit:
+                self.fired_s = now_s
+        if now_s - self.at_s >= _WINDOW_S:
+            self.usual_calls = self.usual_calls * _FADES + new_calls
+            self.usual_findings = self.usual_findings * _FADES + new_findings
+            self.calls, self.findings, self.at_s = calls, findings, now_s
+        return now_s - self.fired_s < HOLD_S
+
+
 class Judge:
     """Says what fires now."""
 
     def __init__(self) -> None:
+        self._shares: dict[tuple[str, str], _Share] = {}
         # A counter's series to its last value and when it last rose; the first look is no rise.
         self._seen: dict[tuple[str, ...], tuple[float, float]] = {}
 
     def firing(self, facts: Facts, now_s: float) -> list[Alert]:
         """In order of severity. now_s: any clock that only goes forward."""
-        found = [*self._counters(facts.metrics, now_s), *_states(facts), *_budgets(facts)]
+        counted = [*self._counters(facts.metrics, now_s), *self._anomalies(facts.metrics, now_s)]
+        found = [*counted, *_states(facts), *_budgets(facts)]
         return sorted(found, key=lambda alert: (alert.severity, alert.key))[:FIRING_MAX]
 
     def _counters(self, metrics: Metrics, now_s: float) -> Iterator[Alert]:
@@ -123,6 +162,20 @@ class Judge:
                 series = ("signalbox_guard_verdicts_total", workload, guard, action)
                 if action in actions and whose in ("", guard) and self._rose(series, values[0], now_s):
                     yield Alert(name, f"{workload} {guard}", f"{what}: {values[0]:g} since the start")
+
+    def _anomalies(self, metrics: Metrics, now_s: float) -> Iterator[Alert]:
+        rows = metrics.by_name()
+        calls = {labels[0]: values[0] for labels, values in rows.get("signalbox_workload_attempts_total", [])}
+        findings: dict[tuple[str, str], float] = {}
+        for (workload, guard, action), values in rows.get("signalbox_guard_verdicts_total", []):
+            if action in _FINDINGS and (guard, action) != _EVERYDAY:
+                findings[workload, guard] = findings.get((workload, guard), 0.0) + values[0]
+        for (workload, guard), count in findings.items():
+            share = self._shares.get((workload, guard)) or _Share(now_s)
+            if (workload, guard) in self._shares or len(self._shares) < FIRING_MAX:
+                self._shares[workload, guard] = share
+            if share.fires(calls.get(workload, 0.0), count, now_s):
+                yield Alert("guard-anomaly", f"{workload} {guard}", "it finds far more than usual in this workload")
 
     def _rose(self, series: tuple[str, ...], value: float, now_s: float) -> bool:
         last, at_s = self._seen.get(series, (0.0, -HOLD_S))

@@ -1,4 +1,5 @@
-"""Guard `signals`: records answers that refuse, and answers that are empty. It changes nothing."""
+"""Guard `signals`: records answers that refuse, are empty, are far longer than usual, or call a tool that is new to
+their workload. It changes nothing."""
 
 from __future__ import annotations
 
@@ -7,6 +8,7 @@ import re
 from signalbox.core.call import Call
 from signalbox.core.guards import FLAG, Channel, GuardUse, Verdict
 from signalbox.guard.contract import Guard, Means
+from signalbox.guard.usual import Usual
 
 NAME = "signals"
 # A refusal says so at once.
@@ -36,6 +38,7 @@ class _Opening:
 
     def feed(self, text: str) -> tuple[str, Verdict | None]:
         answer = self._answer
+        answer.chars += len(text)
         if not answer.spoke and text.strip():
             answer.spoke = True
         if self._where == "refusal":
@@ -54,14 +57,33 @@ class _Opening:
         return self._answer.refuse() if _REFUSES.match(said) and _DECLINES.search(said) else None
 
 
+class _NewTool:
+    """The name of a tool that this workload does not usually call."""
+
+    __slots__ = ("held",)
+
+    def __init__(self) -> None:
+        self.held = ""
+
+    def feed(self, text: str) -> tuple[str, Verdict | None]:
+        return text, Verdict(NAME, "new-tool", FLAG, "call")
+
+    def end(self) -> tuple[str, Verdict | None]:
+        return "", None
+
+
 class _Watch:
     hold_chars_max = 0
 
-    def __init__(self) -> None:
+    def __init__(self, usual: Usual) -> None:
         self.spoke = False
+        self.chars = 0
+        self._usual = usual
         self._refused = False
 
-    def window(self, channel: Channel) -> _Opening | None:
+    def window(self, channel: Channel) -> _Opening | _NewTool | None:
+        if channel.kind == "call":
+            return _NewTool()  # one that did not pass
         if channel.kind == "tool":
             self.spoke = True
             return None
@@ -75,20 +97,30 @@ class _Watch:
         return Verdict(NAME, "refused", FLAG, "text")
 
     def passes(self, channel: Channel, text: str) -> bool:
+        if channel.kind == "call":
+            return not self._usual.is_new_tool(text)
         if channel.kind != "text":
             self.spoke = self.spoke or channel.kind == "tool"
             return channel.kind != "refusal"
         if not self.spoke and not text.isspace():
             self.spoke = True
-        return _REFUSES.match(text[:OPENING_CHARS]) is None
+        if _REFUSES.match(text[:OPENING_CHARS]) is not None:
+            return False  # its window counts it
+        self.chars += len(text)
+        return True
 
     def over(self) -> Verdict | None:
-        return None if self.spoke else Verdict(NAME, "empty", FLAG, "text")
+        if not self.spoke:
+            return Verdict(NAME, "empty", FLAG, "text")
+        return Verdict(NAME, "long", FLAG, "text") if self._usual.is_long(self.chars) else None
 
 
 class _Signals:
+    def __init__(self) -> None:
+        self._usual = Usual()
+
     def watch(self, call: Call) -> _Watch:
-        return _Watch()
+        return _Watch(self._usual)
 
 
 def make(use: GuardUse, means: Means) -> Guard:
