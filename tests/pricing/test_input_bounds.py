@@ -45,11 +45,11 @@ def test_no_tokenizer_counts_more_than_what_a_hard_budget_reserves(
     most = max(counts.values())
     for times in (1, 3, 40):
         for escaped in (False, True):
-            assert body_bound(body(text, times, escaped=escaped)) >= truth(most, times)
+            assert body_bound(body(text, times, escaped=escaped), tools=False) >= truth(most, times)
             told = body(text, times, escaped=escaped, tools=[TOOL] * 3)
-            assert body_bound(told) >= truth(most, times) + PREAMBLE + 3 * TOOL_TOKENS
+            assert body_bound(told, tools=True) >= truth(most, times) + PREAMBLE + 3 * TOOL_TOKENS
         spaced = json.dumps(json.loads(body(text, times)), indent=4).encode()
-        assert body_bound(spaced) >= truth(most, times)
+        assert body_bound(spaced, tools=False) >= truth(most, times)
 
 
 @settings(max_examples=200)
@@ -59,7 +59,10 @@ def test_any_mixture_is_bounded(parts: list[tuple[str, str, dict[str, int]]], ti
     messages = [{"role": "user", "content": text} for _, text, _ in parts] * times
     for tokenizer in parts[0][2]:
         count = sum(counts[tokenizer] + MESSAGE for *_, counts in parts) * times + ANSWER
-        assert body_bound(json.dumps({"model": "m", "messages": messages}, ensure_ascii=escaped).encode()) >= count
+        assert (
+            body_bound(json.dumps({"model": "m", "messages": messages}, ensure_ascii=escaped).encode(), tools=False)
+            >= count
+        )
 
 
 TEXT = st.text(max_size=400)
@@ -73,9 +76,9 @@ DOCS = st.fixed_dictionaries(
 @given(DOCS, st.booleans())
 def test_bytes_bound_what_the_parsed_body_is_bounded_by(doc: dict[str, Any], escaped: bool) -> None:
     """Longer bodies are weighed as the parsed ones are, and never lighter."""
-    doc["padding"] = "and so on " * 120
+    doc["padding"] = "and so on " * 420
     raw = json.dumps(doc, ensure_ascii=escaped).encode("utf-8", "surrogatepass")
-    assert body_bound(raw) >= bound(doc, 0)
+    assert body_bound(raw, tools=bool(doc.get("tools"))) >= bound(doc, 0)
 
 
 def gross(name: str) -> str:
@@ -116,7 +119,7 @@ def test_what_was_learnt_of_one_kind_says_nothing_of_another(tokenizer: str) -> 
                 sent = body(other, times)
                 kind = kind_of(sent)
                 known = meter.knows(len(sent), kind)
-                found = meter.tokens_in(len(sent), kind) if known else body_bound(sent)
+                found = meter.tokens_in(len(sent), kind) if known else body_bound(sent, tools=False)
                 assert found >= truth(told[tokenizer], times), (learnt, asked, times)
                 crossed += 1
     assert crossed > 500
@@ -135,7 +138,7 @@ def test_a_line_holds_for_what_it_was_learnt_from(name: str, text: str, counts: 
         assert count <= meter.tokens_in(len(sent), kind_of(sent)) <= 1.05 * count + 4
     else:
         assert gross(name) != "prose"
-        assert body_bound(sent) >= count
+        assert body_bound(sent, tools=False) >= count
 
 
 def test_kinds_are_bounded() -> None:

@@ -124,7 +124,7 @@ def _content_bound(this: Attempt, body: bytes) -> int:
     """The most that the input is counted for, by what is in it."""
     call = this.call
     if not call.envelope.opaque:
-        return body_bound(body)
+        return body_bound(body, tools=bool(call.doc.get("tools") or call.doc.get("functions")))
     doc = call.doc if this.api == call.api else wire_body.parse(body)
     return bound(doc, image_tokens(this.deployment.model))
 
