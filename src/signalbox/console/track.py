@@ -11,22 +11,23 @@ from signalbox.control.readings.overview import Overview, Place
 
 TOP, ROW = 40, 52
 WIDTH_MIN, WIDTH_MAX = 2.0, 16.0
-# Where along its track the signal of a closed route stands: soon after the workload, each next one of it farther on.
-SIGNAL_AT, SIGNAL_STEP, SIGNAL_AT_MAX = 0.24, 0.09, 0.7
+# Where along its track the signal of a closed route stands: each next one of a workload farther on.
+SIGNAL_STEP, SIGNAL_AT_MAX = 0.09, 0.7
 
 
 class Ground(msgspec.Struct, frozen=True):
     """Where on a drawing of this width the stations and the platforms stand. Where it is narrow, names stand above
-    them instead of beside."""
+    them instead of beside. signal_at: where along its track the first signal of a workload stands, clear of names."""
 
     width: int
     left: int
     right: int
+    signal_at: float
     narrow: bool = False
 
 
-WIDE = Ground(960, 236, 716)
-NARROW = Ground(340, 12, 326, narrow=True)
+WIDE = Ground(960, 236, 716, 0.24)
+NARROW = Ground(340, 12, 326, 0.47, narrow=True)
 
 
 class Stop(msgspec.Struct, frozen=True):
@@ -97,7 +98,7 @@ def diagram(overview: Overview, ground: Ground = WIDE) -> Diagram:
         if one.workload in from_y and one.environment in to_y:
             ends = from_y[one.workload], to_y[one.environment]
             earlier = sum(other.workload == one.workload for other in signals)
-            x, y = _along(ground, *ends, min(SIGNAL_AT + SIGNAL_STEP * earlier, SIGNAL_AT_MAX))
+            x, y = _along(ground, *ends, min(ground.signal_at + SIGNAL_STEP * earlier, SIGNAL_AT_MAX))
             signals.append(Signal(_path(ground, *ends), x, y, one.workload, one.environment, one.rules))
     used = {name: sum(flow.attempts for flow in overview.flows if flow.workload == name) for name in from_y}
     came = {name: sum(flow.attempts for flow in overview.flows if flow.environment == name) for name in to_y}
