@@ -1,0 +1,77 @@
+"""The difficulty router beside the 40 nearest rows by a sentence encoder, and what both together would be worth.
+
+Run: python -m benchmarks.routing_encoder DIR --encoder FOLDER [--set NAME …] [--keep FOLDER]. DIR is as in
+benchmarks/routing.py, FOLDER what scripts/build_encoder.py wrote; needs the extras plan and embed. --keep: where
+vectors are kept from one run to the next.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import routing
+from signalbox.embedding.encoder import Encoder, built_in
+from signalbox.routing.difficulty.measure import Floats
+
+SETS: dict[str, tuple[str, str, str]] = {
+    "MMLU": ("routellm_mmlu", "weak", "strong"),
+    "GSM8K": ("routellm_gsm8k", "weak", "strong"),
+    "Mixed traffic": ("llmrouter_mixed", *routing.MIXED_PAIR),
+    "MMLU-Pro": ("mmlupro_multimodel", *routing.PRO_PAIR),
+}
+
+
+def beside_encoder(folder: Path, sets: list[str], encoder: Encoder, keep: Path | None) -> Iterator[str]:
+    """The own head, the neighbours, and what both together would be worth, which takes the encoder for every call."""
+    yield from ["", f"### Beside kNN-40 by {encoder.id}", ""]
+    yield "| set, judged rows | router | APGR | CPT50 | CPT80 | beside kNN-40 | |"
+    yield "| --- | --- | --- | --- | --- | --- | --- |"
+    for name in sets:
+        file, weak_name, strong_name = SETS[name]
+        task = routing.Task(folder, file, weak_name, strong_name)
+        near = by_meaning(task, encoder, keep)
+        both = routing.standard(task.score) + routing.standard(near)
+        for router, score in (("kNN-40", near), ("**own head**", task.score), ("both, half and half", both)):
+            versus = None if score is near else near
+            yield routing.line(f"{name}, {len(score)} | {router}", score, task.weak, task.strong, versus)
+
+
+def by_meaning(task: routing.Task, encoder: Encoder, keep: Path | None) -> Floats:
+    """Mean gain of the 40 rows that are nearest in meaning."""
+    known, asked = (vectors(task, part, encoder, keep) for part in ("fit", "judged"))
+    near = asked @ known.T
+    nearest = np.argpartition(-near, routing.NEIGHBOURS, axis=1)[:, : routing.NEIGHBOURS]
+    return task.gain[nearest].mean(axis=1) + 1e-6 * np.take_along_axis(near, nearest, axis=1).mean(axis=1)
+
+
+def vectors(task: routing.Task, part: str, encoder: Encoder, keep: Path | None) -> Floats:
+    rows = task.fit if part == "fit" else task.judged
+    path = None if keep is None else keep / f"{task.name}-{part}-{len(rows)}-{encoder.id}.npy"
+    if path is not None and path.exists():
+        return np.load(path)
+    made = np.array([encoder.encode(routing.prompt(row)) for row in rows])
+    if path is not None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        np.save(path, made)
+    return made
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--set", nargs="+", choices=tuple(SETS), default=list(SETS))
+    parser.add_argument("--keep", type=Path)
+    options = parser.parse_args()
+    for told in beside_encoder(options.data, options.set, built_in(options.encoder), options.keep):
+        sys.stdout.write(told + "\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
