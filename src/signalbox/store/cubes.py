@@ -205,10 +205,10 @@ def numbered(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
     bounds, values = _bounds(piece)
     narrowed, more = narrowing(asked.where, asked.has_label)
     which = f" WHERE {' AND '.join([*bounds, *narrowed])}" if bounds or narrowed else ""
-    totals = {sign: ", ".join(f"{sign}SUM({name})" for name in SUMS) for sign in ("", "-")}
+    totals = {sign: ", ".join(f"{sign}SUM({name}) AS {name}" for name in SUMS) for sign in ("", "-")}
     each = f"SELECT session AS n, '' AS g0, {', '.join(SUMS)} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
-    everybody = f"SELECT {NOBODY}, '', {totals['']} FROM {DAYS.table}{which}"  # noqa: S608
-    named = f"SELECT {NOBODY}, '', {totals['-']} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
+    everybody = f"SELECT {NOBODY} AS n, '' AS g0, {totals['']} FROM {DAYS.table}{which}"  # noqa: S608
+    named = f"SELECT {NOBODY} AS n, '' AS g0, {totals['-']} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
     return [each, everybody, named], [*values, *more] * 3
 
 

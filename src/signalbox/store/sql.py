@@ -145,16 +145,21 @@ class SqlStore(ABC):
     def sum_top(self, where: AttemptFilter, dimension: str, limit: int) -> TopSums:
         if dimension not in DIMENSIONS:
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
-        groups, parameters = self._summing(where, (dimension,), numbered=dimension == SESSION.column)
-        total, more = self._summing(where, ())
-        if not groups:
+        if dimension == SESSION.column:
+            selects, parameters = self._selects(where, (dimension,), numbered=True)
+            total, more = self._summing(where, ())
+            sql = ranked.of_sessions(selects, total, limit) if selects else ""
+            parameters = [*parameters, *parameters, *more]
+        else:
+            groups, parameters = self._summing(where, (dimension,))
+            sql = ranked.of_groups(groups, limit) if groups else ""
+        if not sql:
             return TopSums([], _NOTHING)
-        sql = ranked.statement(groups, total, dimension, limit)
         with self._guard():
-            rows = self._connection().execute(sql, [*parameters, *more]).fetchall()
-        top = [_sum(str(row[1]), row[2:]) for row in rows if row[0] == ranked.OF_ONE]
-        of_all = [_sum("", row[2:]) for row in rows if row[0] == ranked.OF_ALL]
-        return TopSums(sorted(top, key=ranked.order), of_all[0] if of_all else _NOTHING)
+            rows = self._connection().execute(sql, parameters).fetchall()
+        told = [_sum(str(row[1]), row[2:]) for row in rows if row[0] == ranked.OF_ONE]
+        of_all = [_sum("", row[2:]) for row in rows if row[0] == ranked.OF_ALL and row[2]]
+        return TopSums(sorted((one for one in told if one.attempts), key=ranked.order)[:limit], *of_all or [_NOTHING])
 
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
         unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
@@ -174,11 +179,25 @@ class SqlStore(ABC):
             groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
             return self._connection().execute(f"{sql} ORDER BY {groups}", parameters).fetchall()
 
-    def _summing(
+    def _summing(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[str, list[object]]:
+        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is."""
+        selects, parameters = self._selects(where, dimensions)
+        if not selects:
+            return "", []
+        groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
+        totals = ", ".join(f"SUM({name}) AS {name}" for name in rollups.SUMS)
+        source = " UNION ALL ".join(selects)
+        # Where nobody is left after those who are named, there is no group of nobody.
+        return (
+            f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} HAVING SUM(attempts) > 0",  # noqa: S608
+            parameters,
+        )
+
+    def _selects(
         self, where: AttemptFilter, dimensions: Sequence[str], *, numbered: bool = False
-    ) -> tuple[str, list[object]]:
-        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is.
-        numbered: of sessions, with their numbers before their names."""
+    ) -> tuple[list[str], list[object]]:
+        """The parts that together give groups and SUMS, with their parameters. numbered: of sessions, with their
+        numbers before their names."""
         named = [self._expressions(name) for name in dimensions] or [("''", "''")]
         narrowed, values = conditions(where, self.has_label)
         include_open = where.include_open or where.state == OPEN
@@ -193,16 +212,7 @@ class SqlStore(ABC):
             more, told = cubes.numbered(piece, asked) if numbered else cubes.arms(piece, asked)
             selects += more
             parameters += told
-        if not selects:
-            return "", []
-        groups = ", ".join([*(["n"] if numbered else []), *(f"g{place}" for place in range(len(named)))])
-        totals = ", ".join(f"SUM({name}) AS {name}" for name in rollups.SUMS)
-        source = " UNION ALL ".join(selects)
-        # Where nobody is left after those who are named, there is no group of nobody.
-        return (
-            f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} HAVING SUM(attempts) > 0",  # noqa: S608
-            parameters,
-        )
+        return selects, parameters
 
     def _expressions(self, dimension: str) -> tuple[str, str]:
         """What a dimension is in SQL, over attempts and over rollups, where it is not the column of its own name."""
