@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.abuse import Database
 from signalbox.bootstrap.compiling import compile_declared
 from signalbox.config.load import load_text
+from signalbox.control.breakers import Breakers
 from signalbox.control.explain import Explainer
 from signalbox.control.in_force import InForce
 from signalbox.control.readings import compliance, deployments, overview, recent, requests, spend, workloads
@@ -159,7 +160,7 @@ def questions(store: Store, now_ms: int) -> Iterator[tuple[str, Callable[[], Any
     yield "page of refusals, deep", lambda: store.refused_page(month, deep, 50)
     yield "attempts of one call", lambda: store.attempts_of("req_6912ab34c0ffee11d2900000040")
     in_force = _in_force()
-    facts = Facts(now_ms, "v", 1, 1, 1, 0, "", (), Metrics(), (), "signalbox.yaml", (), ())
+    facts = Facts(now_ms, "v", 1, 1, 1, 0, "", (), Metrics(), (), "signalbox.yaml", (), Breakers(lambda: now_ms))
     scope, team = Scope(), Scope("default", tuple(f"k{number:011d}" for number in range(20)))
     page = requests.read_asked({"workload": "workload-3", "label": "phi"})
     yield "console: overview", lambda: overview.overview(store, in_force, scope, now_ms)
