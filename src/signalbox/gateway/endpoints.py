@@ -70,9 +70,7 @@ CREATED_S = 1_767_225_600
 CREATED_AT = "2026-01-01T00:00:00Z"
 
 
-def generate(
-    plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str
-) -> Awaitable[None]:
+def generate(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> Awaitable[None]:
     """POST endpoints that talk to a model."""
     stages = plane.stages
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)

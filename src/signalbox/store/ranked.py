@@ -45,6 +45,7 @@ def of_sessions(selects: Sequence[str], total: str, limit: int) -> str:
     whole = (
         f"SELECT n, g0, {_TOTALS} FROM ({' UNION ALL '.join(selects)}) AS pieces"  # noqa: S608
         f" WHERE n IN (SELECT n FROM top) AND g0 IN (SELECT g0 FROM top) GROUP BY n, g0"
+        " HAVING SUM(attempts) > 0"
     )
     return (
         f"WITH top AS MATERIALIZED ({top}) SELECT {OF_ONE:d}, COALESCE({SESSION.table}.session, g0), {_SUMS}"  # noqa: S608

@@ -159,7 +159,7 @@ class SqlStore(ABC):
             rows = self._connection().execute(sql, parameters).fetchall()
         told = [_sum(str(row[1]), row[2:]) for row in rows if row[0] == ranked.OF_ONE]
         of_all = [_sum("", row[2:]) for row in rows if row[0] == ranked.OF_ALL and row[2]]
-        return TopSums(sorted((one for one in told if one.attempts), key=ranked.order)[:limit], *of_all or [_NOTHING])
+        return TopSums(sorted(told, key=ranked.order)[:limit], *of_all or [_NOTHING])
 
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
         unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
