@@ -12,7 +12,8 @@ from test_pages import CONFIG, _attempt
 
 from console_desk import SECRET, Desk
 from signalbox.console.access import MAY, OPEN
-from signalbox.console.words import SHORT
+from signalbox.console.words import SHORT, fitted
+from signalbox.control.alerts import Alert
 
 FILLED = {"{id}": "req_0001", "{name:path}": "support", "{name}": "console.css"}
 # What answers without the store: it shows what the supervisor knows by itself, or only how to begin.
@@ -90,3 +91,33 @@ async def test_long_names_are_short_in_lists_and_whole_where_they_are_told(desk:
         assert "W" * (SHORT + 1) not in text, path
         assert "\u0301" * 9 not in text, f"{path}: marks that stack up hide what is above them"
     assert long in (await browser.get("/requests/req_0002")).text
+
+
+async def test_the_light_of_every_page_and_the_list_of_alerts_say_the_same(tmp_path: Path) -> None:
+    desk = await Desk(tmp_path / "state", CONFIG, workers=0).loaded()
+    browser = await desk.browser()
+    assert "All clear" in (page := (await browser.get("/alerts")).text)
+    assert "In service" in page
+    desk.supervisor.firing = [(Alert("breaker-open", "d", "1 replica"), 1.0)]
+    assert "In service" in (await browser.get("/alerts")).text, "a warning"
+    desk.supervisor.firing = [(Alert("chain-broken", "", "a journal is damaged"), 1.0)]
+    assert "Needs attention" in (await browser.get("/alerts")).text
+    desk.close()
+
+
+async def test_nothing_is_clear_while_a_worker_is_down(desk: Desk) -> None:
+    page = (await (await desk.browser()).get("/alerts")).text
+    assert "Needs attention" in page
+    assert "All clear" not in page
+    assert "not every worker is up" in page
+
+
+@pytest.mark.parametrize("room", [11.0, 15.5])
+@pytest.mark.parametrize("letter", ["W", "x", "i", "\u4e2d", "\u0301", "<"])
+def test_names_in_drawings_end_where_their_room_does(letter: str, room: float) -> None:
+    assert fitted("support-chat", room) == "support-chat"
+    said = fitted(letter * 10_000, room)
+    assert said.endswith("…")
+    # In the widest bold face a W takes 1.1 em.
+    assert said.count("W") * 1.1 + 1 <= room
+    assert said.count("\u4e2d") * 1.1 + 1 <= room

@@ -76,3 +76,23 @@ async def test_real_answers_carry_nothing_that_the_table_does_not_name(box: Box)
     assert {answer.status for answer in answers} >= {200, 400, 401, 404}
     for answer in answers:
         assert [name for name in answer.headers if not known(name, "written", "passed")] == []
+
+
+TIMES = ["auth", "policy", "queue", "connect", "ttfb", "total"]
+
+
+async def test_times_are_told_as_the_table_says(box: Box) -> None:
+    """A first call, for which a connection was opened; a streamed one; and one that no provider answered."""
+    told = next(header.meaning for header in HEADERS if header.name == "server-timing")
+    assert re.findall(r"`(\w+)`", told) == TIMES
+    chat = {"model": "w-chat", "messages": [{"role": "user", "content": "hi"}]}
+    for number, more in enumerate(({}, {"stream": True})):
+        answer = await box.request("/v1/chat/completions", {**chat, **more})
+        parts = [part.split(";dur=") for part in answer.headers["server-timing"].split(", ")]
+        assert [name for name, _ in parts] == TIMES
+        ms = {name: float(value) for name, value in parts}
+        assert all(value >= 0 for value in ms.values())
+        assert ms["total"] >= ms["auth"] + ms["policy"] + ms["ttfb"]
+        assert ms["ttfb"] > 0
+        assert (ms["connect"] > 0) == (number == 0), "the second finds it open"
+    assert "server-timing" not in (await box.request("/v1/chat/completions", {**chat, "model": "nowhere"})).headers

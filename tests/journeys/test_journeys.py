@@ -142,7 +142,8 @@ def test_a_text_with_a_mistake_comes_back_with_its_place(page: Page, installatio
 
 
 def test_a_budget_runs_out_and_is_seen(page: Page, installation: Installation) -> None:
-    statuses = [installation.call("poor", "word " * 400) for _ in range(12)]
+    statuses = [installation.call("poor", "word " * 40) for _ in range(20)]
+    assert statuses[0] == 200, statuses
     assert statuses[-1] == 429, statuses
     page.goto(f"{installation.url}/keys")
     row = page.locator("#budgets tr", has_text="poor")
@@ -303,13 +304,18 @@ def test_a_question_is_tried_in_two_places(page: Page, installation: Installatio
     expect(page.locator("main")).to_contain_text("The decision for the first")
 
 
+# What words and panels look like; the page's own background counts as the canvas's, and some browsers say so.
+LOOK = """() => [".panel", "h1"].map((one) => getComputedStyle(document.querySelector(one)))
+  .map((style) => style.backgroundColor + style.color).join()"""
+
+
 def test_light_and_dark_are_a_choice_that_lasts(page: Page, installation: Installation) -> None:
     page.goto(f"{installation.url}/")
-    paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+    light = page.evaluate(LOOK)
     page.get_by_role("button", name="Light or dark").click()
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+    assert (dark := page.evaluate(LOOK)) != light
     page.goto(f"{installation.url}/spend")
-    assert page.evaluate("getComputedStyle(document.body).backgroundColor") != paper
+    assert page.evaluate(LOOK) == dark
 
 
 def test_everything_can_be_read_without_scripts(chromium: Browser, installation: Installation) -> None:

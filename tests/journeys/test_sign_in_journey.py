@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -15,12 +16,26 @@ from playwright.sync_api import Browser, expect
 from conftest import PYTHON, WAIT_S, Installation, Watched, context_of, free_port
 
 
+def _until_it_listens(port: int) -> None:
+    """Its certificate is there by then: a configuration that names one that is not is refused."""
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 5).close()
+        except OSError:
+            assert time.monotonic() < deadline
+            time.sleep(0.1)
+        else:
+            return
+
+
 @pytest.fixture
 def with_provider(installation: Installation, tmp_path: Path) -> Iterator[Installation]:
     """The installation, whose people come from a provider for as long as this lasts."""
     port = free_port()
     script = Path(__file__).parents[1] / "identity_provider.py"
     process = subprocess.Popen([PYTHON, str(script), str(tmp_path), str(port)])
+    _until_it_listens(port)
     before = installation.config.read_text()
     oidc = {
         "issuer": f"https://localhost:{port}", "client_id": "console", "client_secret": "a client's secret: 100%",

@@ -26,12 +26,22 @@ from signalbox.simulator.server import Simulator
 
 COMMAND = (sys.executable, "-m", "signalbox")
 ADMIN = "an-admin-secret-for-tests"
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "messages": "/v1/messages",
+    "responses": "/v1/responses",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+}
 
 
 def body_of(api: str, workload: str, text: str, max_tokens: int = 800, **more: Any) -> dict[str, Any]:
     if api == "responses":
         return {"model": workload, "input": text, "max_output_tokens": max_tokens, **more}
+    if api == "embeddings":
+        return {"model": workload, "input": text, **more}
+    if api == "completions":
+        return {"model": workload, "prompt": text, "max_tokens": max_tokens, **more}
     return {"model": workload, "messages": [{"role": "user", "content": text}], "max_tokens": max_tokens, **more}
 
 

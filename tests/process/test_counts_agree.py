@@ -49,7 +49,7 @@ def with_faults(config: dict[str, Any]) -> dict[str, Any]:
 
 
 async def a_mix(served: Served) -> Counter[str]:
-    """Calls of every kind at once; how many requests there were by endpoint."""
+    """Calls of every endpoint and kind at once; how many requests there were by endpoint."""
     calls = [
         (api, body_of(api, workload, f"Call {index} [[tokens:12]]", stream=stream))
         for index in range(3)
@@ -58,10 +58,13 @@ async def a_mix(served: Served) -> Counter[str]:
             ("chat", "w-chat"),
             ("messages", "w-messages"),
             ("responses", "w-responses"),
+            ("completions", "w-chat"),
+            ("completions", "w-broken"),
             ("chat", "w-broken"),
             ("chat", "w-torn"),
         )
     ]
+    calls += [("embeddings", body_of("embeddings", "w-embed", f"Text {index}")) for index in range(3)]
     await asyncio.gather(*(served.request(PATHS[api], body) for api, body in calls))
     return Counter(api for api, _ in calls)
 
@@ -105,7 +108,7 @@ async def test_metrics_ledger_and_bill_agree_over_two_workers(served: Served) ->
         ("input", lambda row: row["tokens_in"]),
         ("output", lambda row: row["tokens_out"]),
     ):
-        for deployment in ("chat", "messages", "responses", "local", "torn"):
+        for deployment in ("chat", "messages", "responses", "embed", "local", "torn"):
             total = sum(mine(row) for row in rows if row["deployment"] == deployment)
             assert seen["signalbox_tokens_total"][deployment, name] == total, (deployment, name)
     for series, field in (

@@ -87,6 +87,11 @@ async def test_a_request_is_one_trace_with_all_its_attempts(served: Served, coll
         assert root["startTimeUnixNano"] <= span["startTimeUnixNano"] <= span["endTimeUnixNano"]
         assert span["endTimeUnixNano"] <= root["endTimeUnixNano"]
         assert (span["status"]["code"] == 2) == (row["state"] == "failed")
+    for root in roots.values():
+        below = [span for span in attempts.values() if span["parentSpanId"] == root["spanId"]]
+        assert root["attributes"]["signalbox.attempts"] == len(below)
+        costs = [Decimal(span["attributes"]["signalbox.cost_usd"]) for span in below]
+        assert Decimal(root["attributes"]["signalbox.cost_usd"]) == sum(costs) > 0
     broken = [root for root in roots.values() if root["attributes"]["signalbox.workload"] == "w-broken"]
     assert all(root["attributes"]["signalbox.decision.choices"] == ["broken", "local"] for root in broken)
     assert all(root["attributes"]["signalbox.attempts"] > 1 for root in broken)
@@ -100,6 +105,26 @@ async def test_a_request_is_one_trace_with_all_its_attempts(served: Served, coll
     lines = [json.loads(line) for line in served.stderr().splitlines()]
     logged = {line["request"] for line in lines if line["event"] == "request"}
     assert logged == {answer.headers["x-request-id"] for answer in answers}
+
+
+async def test_a_refused_call_is_a_trace_that_says_which_and_why(served: Served, collector: Collector) -> None:
+    config = configured(served, collector, metrics=False)
+    config["workloads"]["w-refused"] = {"placements": ["chat"], "data": ["phi"]}
+    config["rules"] = [{"id": "phi-stays", "when": {"data": ["phi"]}, "allow": {"kind": ["on-prem"]}}]
+    served.write(config)
+    await served.start()
+    answer = await served.request(PATHS["chat"], body_of("chat", "w-refused", PROMPT))
+    assert answer.status == 400
+    await until(lambda: collector.spans(), "the trace arrives", 20)
+    (span,) = collector.spans()
+    told = span["attributes"]
+    assert told["signalbox.request_id"] == answer.headers["x-request-id"]
+    assert told["signalbox.decision.refused"] == ["chat"]
+    assert told["error.type"] == "no_permitted_placement"
+    assert told["http.response.status_code"] == 400
+    assert "phi" in told["signalbox.labels"]
+    assert told["signalbox.attempts"] == 0
+    assert PROMPT.encode() not in b"".join(body for *_, body in collector.requests)
 
 
 async def test_a_trace_that_comes_in_goes_on_to_the_provider(served: Served, collector: Collector) -> None:

@@ -83,11 +83,16 @@ class Desk:
             "who": visit.actor.key.name or visit.actor.id if visit is not None else "",
             "csrf": visit.session.csrf if visit is not None else "",
             "generation": self.supervisor.generation,
-            "trouble": bool(self.supervisor.last_error) or self.supervisor.workers_alive < self.supervisor.workers,
+            "trouble": self._trouble(),
             "version": __version__,
             "now_ms": self.now_ms(),
             "may": visit.may if visit is not None else _nothing,
         }
+
+    def _trouble(self) -> bool:
+        house = self.supervisor
+        critical = any(alert.severity == "critical" for alert, _ in house.firing)
+        return critical or bool(house.last_error) or house.workers_alive < house.workers
 
     def excuse(self, request: Request, visit: Visit | None, status: int, title: str, said: str) -> Response:
         """A page that says why the wanted one is not there."""

@@ -33,7 +33,7 @@ def _environment() -> Environment:
     filters, names = cast("dict[str, object]", made.filters), cast("dict[str, object]", made.globals)
     for function in (
         words.money, words.dollars, words.rate, words.exact, words.count, words.moment, words.ago, words.day_of,
-        words.share, words.took, words.pace, words.short, attempt_row,
+        words.share, words.took, words.pace, words.short, words.fitted, attempt_row,
     ):  # fmt: skip
         filters[function.__name__] = function
     names |= {"query": query, "asset": asset}

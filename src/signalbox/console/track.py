@@ -17,17 +17,19 @@ SIGNAL_STEP, SIGNAL_AT_MAX = 0.09, 0.7
 
 class Ground(msgspec.Struct, frozen=True):
     """Where on a drawing of this width the stations and the platforms stand. Where it is narrow, names stand above
-    them instead of beside. signal_at: where along its track the first signal of a workload stands, clear of names."""
+    them instead of beside. signal_at: where along its track the first signal of a workload stands, clear of names.
+    name_em: room for a name, in widths of an em."""
 
     width: int
     left: int
     right: int
     signal_at: float
+    name_em: float
     narrow: bool = False
 
 
-WIDE = Ground(960, 236, 716, 0.24)
-NARROW = Ground(340, 12, 326, 0.47, narrow=True)
+WIDE = Ground(960, 236, 716, 0.24, 15.5)
+NARROW = Ground(340, 12, 326, 0.47, 11.0, narrow=True)
 
 
 class Stop(msgspec.Struct, frozen=True):

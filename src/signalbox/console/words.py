@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unicodedata import combining, east_asian_width
 
 from markupsafe import Markup
 
@@ -38,6 +39,28 @@ def short(text: object) -> str:
     """A name in a list: what is longer than any name ends in an ellipsis; where it is told alone it is whole."""
     said = str(plain(str(text)))
     return said if len(said) <= SHORT else f"{said[: SHORT - 1]}…"
+
+
+def fitted(text: object, room_em: float) -> str:
+    """A name in a drawing, where nothing wraps: cut to the room by what its letters take in the widest bold face."""
+    said, taken, kept = str(plain(str(text))), 0.0, 0
+    for place, letter in enumerate(said):
+        taken += _width_em(letter)
+        if taken <= room_em - 1:
+            kept = place + 1
+        elif taken > room_em:
+            return f"{said[:kept]}…"
+    return said
+
+
+def _width_em(letter: str) -> float:
+    if combining(letter):
+        return 0.0
+    if letter in "mwMW@%" or east_asian_width(letter) in "WF":
+        return 1.1
+    if letter in "ijlrtfI .,:;'|!-()[]":
+        return 0.45
+    return 0.84 if letter.isupper() or letter in "<>=+_~#&" else 0.69
 
 
 def cell(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 from signalbox.core.records import CANCELLED, SETTLED
 from signalbox.core.tracing import SeenAttempt, SeenCall
-from signalbox.core.usage import PICO, usd
+from signalbox.core.usage import usd
 from signalbox.telemetry.metric_table import BY_NAME, METRICS, SECONDS_BUCKETS
 from signalbox.telemetry.metrics import Export, Key, merge
 
@@ -98,7 +98,7 @@ def _of_call(call: SeenCall) -> dict[str, Value | None]:
         "signalbox.decision.refused": call.refused,
         "signalbox.config": call.config,
         "signalbox.attempts": len(call.attempts),
-        "signalbox.cost_usd": call.spent_pico / PICO,
+        "signalbox.cost_usd": usd(call.spent_pico),
         "signalbox.auth_ms": call.auth_ns / 1e6,
         "signalbox.policy_ms": (call.decided_ns - call.auth_ns) / 1e6 if call.decided_ns else None,
     }
