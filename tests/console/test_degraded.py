@@ -121,3 +121,17 @@ def test_names_in_drawings_end_where_their_room_does(letter: str, room: float) -
     # In the widest bold face a W takes 1.1 em.
     assert said.count("W") * 1.1 + 1 <= room
     assert said.count("\u4e2d") * 1.1 + 1 <= room
+
+
+async def test_a_call_that_still_runs_is_looked_at_again_until_it_ends(desk: Desk) -> None:
+    opened, settled = _attempt(7)
+    desk.ship(opened)
+    browser = await desk.browser()
+    page = (await browser.get("/requests/req_0007")).text
+    assert "still running" in page
+    assert "unpriced" not in page
+    assert f'hx-get="/requests/req_0007?at={opened.time_ms}" hx-trigger="load delay:1s"' in page
+    desk.ship(settled)
+    page = (await browser.get("/requests/req_0007")).text
+    assert "still running" not in page
+    assert 'hx-trigger="load' not in page

@@ -7,6 +7,7 @@ import os
 import re
 import time
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,19 @@ def test_a_call_is_explained_in_a_drawer_and_escape_closes_it(page: Page, instal
     expect(drawer).to_contain_text("Explained again")
     page.keyboard.press("Escape")
     expect(drawer).to_be_hidden()
+
+
+def test_a_call_that_is_looked_at_while_it_runs_ends_before_ones_eyes(page: Page, installation: Installation) -> None:
+    text = "Talk on [[tokens:45]][[delay_ms:120]]"
+    with ThreadPoolExecutor(1) as beside:
+        asked = beside.submit(installation.call, "claims", text, stream=True)
+        page.goto(f"{installation.url}/requests?workload=claims&state=open")
+        page.locator("[data-drawer]").first.click(timeout=20_000)
+        drawer = page.get_by_role("dialog")
+        expect(drawer).to_contain_text("still running")
+        expect(drawer).to_contain_text("Booked", timeout=20_000)
+        expect(drawer).not_to_contain_text("still running")
+        assert asked.result() == 200
 
 
 def test_rows_are_walked_with_the_keyboard(page: Page, installation: Installation) -> None:
