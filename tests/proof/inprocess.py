@@ -114,6 +114,9 @@ class Upstream:
         self._pieces = pieces
         self._fault = fault
 
+    def whole(self) -> bytes:
+        return self._pieces[0] if self._fault is None and len(self._pieces) == 1 else b""
+
     async def body(self, bytes_max: int) -> bytes:
         if self._fault is not None:
             raise self._fault
