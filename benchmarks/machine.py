@@ -43,6 +43,11 @@ def cpu_by_process(session: int) -> dict[int, tuple[float, float]]:
     }
 
 
+def stolen_s() -> float:
+    """Seconds that the host gave to other guests while this machine wanted to run, over all cores; see proc(5)."""
+    return int(Path("/proc/stat").read_text().split("\n", 1)[0].split()[8]) / TICKS_PER_S
+
+
 def memory_mib(session: int) -> list[float]:
     """The proportional set size of each process of a session: pages that forked workers share count once."""
     sizes: list[float] = []

@@ -46,6 +46,8 @@ def write(text: str, target: Path) -> None:
 def _about(results: dict[str, Any]) -> str:
     about = ", ".join(f"{key.replace('_', ' ')} {value}" for key, value in results["machine"].items())
     lines = [f"Measured: {about}. {len(results['rounds'])} interleaved rounds, medians; took {results['took_s']} s."]
+    stolen = ", ".join(f"{one['stolen_share']:.1%}" for one in results["rounds"])
+    lines[0] += f" The host gave to other guests, of what all cores could do, by round: {stolen}."
     if results["quick"]:
         lines.append("**A quick run: a smoke test of the harness, not a measurement.**")
     lines += [

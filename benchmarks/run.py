@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import time
@@ -62,6 +63,7 @@ class Bench:
     def round(self, ladder: dict[str, tuple[int, ...]]) -> None:
         result: dict[str, Any] = {"unary": {}, "latency": {}, "streams": {}}
         self.rounds.append(result)
+        stolen_s, began = machine.stolen_s(), time.perf_counter()
         for name, subject in self.turns():
             result["unary"][name] = self.unary(subject)
             say(f"  unary   {name:10} {result['unary'][name]}")
@@ -76,6 +78,8 @@ class Bench:
         for name, steps in result["streams"].items():
             for step in steps:
                 say(f"  streams {name:10} {summary(step)}")
+        of_all_s = (time.perf_counter() - began) * (os.cpu_count() or 1)
+        result["stolen_share"] = (machine.stolen_s() - stolen_s) / of_all_s
 
     def turns(self) -> Iterator[tuple[str, Subject]]:
         """One subject after another, the others standing still."""
