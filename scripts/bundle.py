@@ -37,7 +37,7 @@ if [ "${2:-}" ]; then "$PREFIX/bin/signalbox" migrate --state-dir "$2"; fi
 SMOKE = """#!/bin/sh
 # Starts what install.sh installed with the built-in simulator, and asks it once: sh smoke.sh PREFIX
 set -eu
-PREFIX=${1:?"usage: sh smoke.sh PREFIX"}
+PREFIX=$(cd "${1:?"usage: sh smoke.sh PREFIX"}" && pwd)
 exec "$PREFIX/bin/python" "$(dirname "$0")/smoke.py" "$PREFIX/bin/signalbox"
 """
 
