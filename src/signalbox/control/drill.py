@@ -176,8 +176,7 @@ class _Drill:
     async def run(self, progress: Progress) -> Result:
         await self._install()
         watch = Watch(self._installation.obey, lambda: (self._made, len(self.result.findings)), progress)
-        beside = asyncio.gather(self._trouble(), watch.run())
-        try:
+        async with watch.beside(self._trouble()):
             while self.result.calls < self._plan.calls:
                 self._sim.log.clear()
                 since_ms = time.time_ns() // 1_000_000
@@ -185,13 +184,7 @@ class _Drill:
                 ended = await self._round(made)
                 await asyncio.to_thread(self._judge_round, ended, self._sim.log.entries, since_ms)
             await watch.look()
-        finally:
-            beside.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await beside
-        sight = watch.sight()
-        progress(sight)
-        self.result.watched_ms, self.result.breakers = sight.at_ms, sight.breakers
+        watch.over(self.result)
         return self.result
 
     async def _install(self) -> None:

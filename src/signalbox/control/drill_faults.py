@@ -7,7 +7,6 @@ none. What was shown must be the answer that all simulated providers give, or th
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from random import Random
 
 import msgspec
@@ -111,17 +110,10 @@ class _FaultDrill:
                 await self._play(waiting.pop())
 
         watch = Watch(self._installation.obey, lambda: (self.result.calls, len(self.result.findings)), progress)
-        watching = asyncio.get_running_loop().create_task(watch.run())
-        try:
+        async with watch.beside():
             await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
             await watch.look()
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-        sight = watch.sight()
-        progress(sight)
-        self.result.watched_ms, self.result.breakers = sight.at_ms, sight.breakers
+        watch.over(self.result)
         return self.result
 
     async def _find_first(self, workload: str, api: str) -> None:

@@ -4,7 +4,6 @@ calls, with the breakers as the file has them. Judged is whether it is taken out
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 
 import msgspec
@@ -100,19 +99,12 @@ class _OutageDrill:
     async def run(self, workloads: list[str], progress: Progress) -> OutageResult:
         result = self.result
         watch = Watch(self._installation.obey, lambda: (result.calls, len(result.findings)), progress)
-        watching = asyncio.get_running_loop().create_task(watch.run())
-        try:
+        async with watch.beside():
             firsts = await self._firsts(workloads)
             for name, workload in firsts.items():
                 if result.calls < self._plan.calls:
                     await self._outage(name, workload, watch)
-        finally:
-            watching.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await watching
-        sight = watch.sight()
-        progress(sight)
-        result.watched_ms, result.breakers = sight.at_ms, sight.breakers
+        watch.over(result)
         return result
 
     async def _firsts(self, workloads: list[str]) -> dict[str, str]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine
+from typing import Protocol
 
 import msgspec
 
@@ -28,6 +30,13 @@ class Sight(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     breakers: dict[str, list[Change]] = {}
 
 
+class Watched(Protocol):
+    """What a drill found, as far as it was watched: for how long, and which breakers opened and closed."""
+
+    watched_ms: int
+    breakers: dict[str, list[Change]]
+
+
 Progress = Callable[[Sight], None]
 Obey = Callable[[Order], Awaitable[Report]]
 
@@ -43,7 +52,24 @@ class Watch:
         self._breakers = Breakers(self.now_ms, CHANGES_MAX)
         self._names: dict[str, None] = {}
 
-    async def run(self) -> None:
+    @contextlib.asynccontextmanager
+    async def beside(self, *others: Coroutine[None, None, None]) -> AsyncGenerator[None]:
+        """Looks, and does what else has no end, while the drill calls."""
+        running = asyncio.gather(*others, self._run())
+        try:
+            yield
+        finally:
+            running.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await running
+
+    def over(self, result: Watched) -> None:
+        """Tells how it ended, and puts what was seen into the result."""
+        sight = self.sight()
+        self._progress(sight)
+        result.watched_ms, result.breakers = sight.at_ms, sight.breakers
+
+    async def _run(self) -> None:
         """Until cancelled."""
         told_at = 0.0
         while True:
