@@ -27,8 +27,8 @@ class GuardUse(msgspec.Struct, frozen=True, gc=False):
 
 class Channel(msgspec.Struct, frozen=True, gc=False):
     """Where in an answer a text stands. kind: text, tool (a call's arguments, JSON), reasoning, refusal, call (the name
-    of a tool that is called), or whole (any other string); the last two come all at once. choice, part: which one, as
-    the dialect numbers them."""
+    of a tool that is called), echo (the caller's instructions, repeated by the protocol), or whole (any other string);
+    the last three come all at once. choice, part: which one, as the dialect numbers them."""
 
     kind: str
     choice: int = 0

@@ -29,9 +29,10 @@ class Screen:
     """After a cut (`cut` is true) nothing more of the answer may be shown. Raises GuardFailed when a guard that is
     declared to fail closed does."""
 
-    __slots__ = ("_open", "_record", "_told", "_watches", "cut")
+    __slots__ = ("_call", "_open", "_record", "_told", "_watches", "cut")
 
     def __init__(self, guards: GuardSet, call: Call, record: Guarded) -> None:
+        self._call = call
         self._record = record
         self._open: dict[Channel, _Open] = {}
         # Channels whose deltas were looked at, so that the same text told whole afterwards is not counted again.
@@ -79,6 +80,8 @@ class Screen:
             json = JsonText()
             text = json.feed(text) + json.end()
         for guard, watch in self._watches:
+            if channel.kind == "echo" and text == self._call.doc.get("instructions"):
+                return text  # the protocol's, not the model's: the caller's own words, once they are restored
             before = text
             try:
                 if watch.passes(channel, text):

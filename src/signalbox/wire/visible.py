@@ -16,6 +16,8 @@ from signalbox.core.guards import Channel
 TEXT, TOOL, REASONING, REFUSAL, WHOLE = "text", "tool", "reasoning", "refusal", "whole"
 # The name of a tool that the model calls, or the type of a call that has no name.
 CALL = "call"
+# What a Responses object says its instructions were.
+ECHO = "echo"
 
 # Channels of one item are numbered apart from those of the next.
 _SECTIONS = 4096
@@ -150,6 +152,8 @@ def _kind(holder: Any, key: Any) -> str:
         return WHOLE
     if key in ("text", "content") and isinstance(holder, dict):
         return REASONING if "summary" in str(cast("dict[str, Any]", holder).get("type", "")) else TEXT
+    if key == "instructions" and cast("dict[str, Any]", holder).get("object") == "response":
+        return ECHO
     return _KINDS.get(key, WHOLE) if isinstance(key, str) else WHOLE
 
 
