@@ -230,5 +230,7 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
             raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
         if this.hub is not None:
             answer.freeform = frozenset(tool.name for tool in this.hub.tools if tool.freeform)
+        # Not every API tells when; a client that shows it would show 1970.
+        answer.created_s = answer.created_s or this.opened_ms // 1000
         body = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
     reply.unary(this.head(upstream), body, this.cost_pico)

@@ -89,7 +89,8 @@ def read_stop(doc: Fields) -> tuple[str, ...]:
 
 def _refuse_contract(doc: Fields) -> None:
     for name in _CONTRACT:
-        if doc.get(name):
+        # An empty object switches a feature on with its defaults, as in `web_search_options: {}`.
+        if (value := doc.get(name)) or value == {}:
             raise Unsupported(f"'{name}' is not available on the deployments this call may use.", param=name)
     modalities = array(doc, "modalities")
     if modalities and modalities != ["text"]:

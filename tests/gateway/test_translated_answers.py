@@ -1,0 +1,49 @@
+"""What a client sees of an answer that another protocol gave: a time it can show, nothing left out quietly."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import Box, running
+
+CALLS: dict[str, dict[str, Any]] = {
+    "/v1/chat/completions": {"messages": [{"role": "user", "content": "x"}]},
+    "/v1/responses": {"input": "x"},
+    "/v1/completions": {"prompt": "x"},
+}
+
+
+@pytest.fixture
+async def box(tmp_path: Path) -> AsyncIterator[Box]:
+    async with running(tmp_path / "state") as made:
+        yield made
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", CALLS)
+async def test_a_translated_answer_says_when_it_was_made(box: Box, path: str, stream: bool) -> None:
+    before_s = int(time.time())
+    for model in ("w-chat", "w-responses", "w-messages"):
+        answer = await box.request(path, {**CALLS[path], "model": model, "stream": stream})
+        told = re.findall(rb'"created(?:_at)?":(\d+)', answer.body)
+        assert answer.status == 200
+        assert told, model
+        assert all(before_s - 1 <= int(value) <= time.time() + 1 for value in told), model
+
+
+@pytest.mark.parametrize("model", ["w-responses", "w-messages"])
+@pytest.mark.parametrize("options", [{}, {"search_context_size": "low"}])
+async def test_a_search_that_another_protocol_cannot_carry_is_refused(
+    box: Box, model: str, options: dict[str, Any]
+) -> None:
+    body = {**CALLS["/v1/chat/completions"], "model": model, "web_search_options": options}
+    answer = await box.request("/v1/chat/completions", body)
+    assert answer.status == 400
+    assert answer.json["error"]["param"] == "web_search_options"
+    assert not box.bill()
