@@ -331,6 +331,31 @@ async def test_progress_is_one_record_for_all_and_only_when_something_moved(tmp_
     await journal.close()
 
 
+async def test_watched_attempts_are_asked_and_not_told_of(tmp_path: Path, opened) -> None:
+    journal = Journal(tmp_path, "w", fsync="off")
+    attempts = OpenAttempts(journal, lambda: 1234)
+    attempts.start()
+    shown = {"a": 0, "b": 7, "stranger": 9}
+    for name in ("a", "b"):
+        journal.append(opened(name, stream=True))
+        attempts.opened(name)
+    for name in shown:
+        attempts.watch(name, lambda name=name: shown[name])
+
+    def told() -> list[tuple[tuple[str, int], ...]]:
+        return [e.at for e in _entries(tmp_path) if isinstance(e, Progress) and e.at]
+
+    await asyncio.sleep(2.5 * PROGRESS_INTERVAL_S)
+    assert told() == [(("b", 7),)]
+    shown.update(a=3, b=8)
+    attempts.closed("b")
+    shown["b"] = 9
+    await asyncio.sleep(2.5 * PROGRESS_INTERVAL_S)
+    assert told() == [(("b", 7),), (("a", 3),)]
+    attempts.stop()
+    await journal.close()
+
+
 async def test_a_call_that_shows_nothing_is_priced_by_its_time(tmp_path: Path, opened) -> None:
     """Signs of life are all there is of it; how fast its deployment is, others have told."""
     journal = Journal(tmp_path, "a", fsync="off")

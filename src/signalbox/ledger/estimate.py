@@ -211,6 +211,10 @@ class Calibration:
             by_chars = min(by_chars, ceil(events * self._per_event))
         return max(events, by_chars)
 
+    def chars_within(self, tokens: int) -> int:
+        """How many characters are no more than so many tokens, however they come."""
+        return int(tokens / max(1.0, self._per_char))
+
     def tokens_hidden(self, elapsed_s: float) -> int:
         """Reasoning that may have gone before what was shown."""
         return min(ceil(self._hidden), self.tokens_by(elapsed_s)) if self._hidden else 0

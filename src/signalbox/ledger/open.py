@@ -30,13 +30,25 @@ class OpenAttempts:
     attempts progress is not kept, and recovery falls back to their stated maximum.
     """
 
-    __slots__ = ("_changed", "_due_s", "_journal", "_loop", "_quiet", "_time_ms", "_timer", "_written", "lag_s")
+    __slots__ = (
+        "_changed",
+        "_counts",
+        "_due_s",
+        "_journal",
+        "_loop",
+        "_quiet",
+        "_time_ms",
+        "_timer",
+        "_written",
+        "lag_s",
+    )
 
     def __init__(self, journal: Journal, time_ms: Callable[[], int]) -> None:
         self._journal = journal
         self._time_ms = time_ms
         self._written: dict[str, int] = {}
         self._changed: dict[str, int] = {}
+        self._counts: dict[str, Callable[[], int]] = {}
         self._loop: asyncio.AbstractEventLoop | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._quiet = 0
@@ -63,6 +75,12 @@ class OpenAttempts:
             if self._timer is None:
                 self._arm()
 
+    def watch(self, attempt_id: str, out_tokens: Callable[[], int]) -> None:
+        """From now on asks `out_tokens` by itself, until the attempt is closed: whoever is asked has to call `progress`
+        only when one attempt gains much in a moment."""
+        if attempt_id in self._written:
+            self._counts[attempt_id] = out_tokens
+
     def progress(self, attempt_id: str, out_tokens: int) -> None:
         """out_tokens: all seen so far, as an upper estimate; the last word counts."""
         written = self._written.get(attempt_id)
@@ -77,6 +95,7 @@ class OpenAttempts:
     def closed(self, attempt_id: str) -> None:
         self._written.pop(attempt_id, None)
         self._changed.pop(attempt_id, None)
+        self._counts.pop(attempt_id, None)
 
     def flush_progress(self) -> None:
         """Writes what moved. When the journal refuses, it is kept and written with the next turn."""
@@ -95,7 +114,12 @@ class OpenAttempts:
         self._timer = None
         if self._loop is not None:
             self.lag_s = max(self._loop.time() - self._due_s, self.lag_s * LAG_KEPT)
-        if self._changed:
+        written, changed = self._written, self._changed
+        for attempt_id, out_tokens in self._counts.items():
+            tokens = out_tokens()
+            if tokens != written[attempt_id]:
+                changed[attempt_id] = tokens
+        if changed:
             self._quiet = 0
             self.flush_progress()
         elif self._written:

@@ -13,6 +13,7 @@ from signalbox.core.errors import UpstreamFault
 from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
+from signalbox.ledger.open import GAIN_TOKENS_MAX
 from signalbox.pipeline.settlement import ROUND_TRIP_S
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -20,6 +21,7 @@ from signalbox.policy.budgets import MARGIN_TOKENS
 from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
 from signalbox.wire.limit import cut_short
+from signalbox.wire.repeat import around_text, plain_chars
 from signalbox.wire.sse import SseDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -29,6 +31,8 @@ HELD_BYTES_MAX = 1024 * 1024
 EVENT_STREAM = b"text/event-stream"
 # While a client does not take its answer, what the upstream may have added to it is estimated so often.
 SLOW_CHECK_S = 0.25
+# After so many forms of deltas that did not come again, no more are looked for.
+FORMS_MAX = 8
 CUT_COMMENT = b": signalbox: the budget is used up, so the answer ends here\n\n"
 
 
@@ -45,11 +49,16 @@ def _is_event_stream(upstream: UpstreamResponse) -> bool:
 
 class _Relay:
     """The loop's state. finished: every choice has its finish reason, and only usage or the terminator is missing.
-    held: frames from before the first content, None once the answer has started."""
+    held: frames from before the first content, None once the answer has started. before, behind: what stands around
+    the text of the delta that came last; empty when the next one has to be read in any case."""
 
     __slots__ = (
+        "_before",
+        "_behind",
+        "_burst",
         "_cut",
         "_decoder",
+        "_forms",
         "_held",
         "_held_bytes",
         "_hidden",
@@ -62,6 +71,7 @@ class _Relay:
         "_reply",
         "_stages",
         "_this",
+        "_told_chars",
         "_upstream",
         "_withhold_usage",
         "finished",
@@ -86,7 +96,14 @@ class _Relay:
         self._hidden = 0
         self._cut = False
         self._last = b""
-        self._margin = max(MARGIN_TOKENS, int(self._meter.tokens_per_s * ROUND_TRIP_S)) if this.hold is not None else 0
+        hold = this.hold
+        self._margin = max(MARGIN_TOKENS, int(self._meter.tokens_per_s * ROUND_TRIP_S)) if hold is not None else 0
+        # Characters after which the journal hears of them at once, and how many it was told of by itself. Whoever pays
+        # as the answer grows counts every event.
+        self._burst = 0 if hold is not None and hold.metered else self._meter.chars_within(GAIN_TOKENS_MAX)
+        self._told_chars = 0
+        self._before = self._behind = b""
+        self._forms = 0
         self.finished = False
 
     async def run(self) -> None:
@@ -110,20 +127,39 @@ class _Relay:
 
     def _take(self, data: bytes) -> bool:
         """Sends on what these bytes complete. False: the answer is finished, or its client cannot keep up."""
-        if self._passing is not None:
+        before = self._before
+        if before and data.startswith(before) and data.endswith(self._behind):
+            chars = plain_chars(data[len(before) : -len(self._behind)])
+            if chars:
+                self._forms = 0
+                return self._pass(data, chars)
+        passing = self._passing
+        if passing is not None:
             text = self._decoder.single(data)
             if text is not None:
-                chars = self._passing.text(text)
+                chars = passing.text(text)
                 if chars:
-                    self._pass(data, text, chars)
-                    return not (self._cut or self._reply.slow)
+                    self._learn(data, chars)
+                    return self._pass(data, chars)
+        self._before = b""
         try:
-            frames = self._frames(self._decoder.feed(data))
+            events = self._decoder.feed(data)
+            frames = self._frames(events)
         except ValueError as error:
             raise UpstreamFault("protocol", f"malformed event stream: {error}", sent=True) from None
         if frames:
             self._send(frames)
+        if passing is not None and len(events) == 1 and len(frames) == 1 and self._decoder.idle:
+            seen = frames[0].seen
+            if seen.content and not self.finished and events[0].raw == data:
+                self._learn(data, seen.content_chars)
         return not (self.finished or self._cut or self._reply.slow)
+
+    def _learn(self, data: bytes, chars: int) -> None:
+        """What stands around this delta's text is likely to stand around the next one's."""
+        if self._forms < FORMS_MAX and self._passing is not None:
+            self._forms += 1
+            self._before, self._behind = around_text(data, chars, self._passing.text) or (b"", b"")
 
     async def _drain(self) -> None:
         """Until the client has taken enough. The upstream goes on meanwhile as fast as it can, which costs."""
@@ -196,22 +232,26 @@ class _Relay:
                 this.ttft_ns = self._stages.now_ns()
                 self._upstream.content_seen()
                 self._hidden = self._meter.tokens_hidden((this.ttft_ns - this.started_ns) / 1e9)
+                self._stages.open.watch(this.id, self._shown)
             self._metered()
         return frames
 
-    def _pass(self, data: bytes, text: bytes, chars: int) -> None:
-        """One event that is nothing but more text, as it came."""
-        this = self._this
+    def _pass(self, data: bytes, chars: int) -> bool:
+        """Sends on one event that is nothing but more text, as it came. False as `_take` says."""
+        this, reply = self._this, self._reply
         this.out_events += 1
         this.out_chars += chars
-        self._last = text
-        self._metered()
-        self._reply.send([Frame(data, None, Seen(content=True, content_chars=chars))])
+        if this.out_chars - self._told_chars > self._burst:
+            self._last = data[data.find(b"data: ") + 6 :]
+            self._metered()
+        reply.send([Frame(data, None, Seen(content=True, content_chars=chars))])
+        return not (self._cut or reply.slow)
 
     def _metered(self) -> None:
         """What was shown so far is on its way into the journal, and paid for as long as there is money."""
         this = self._this
-        shown = self._meter.tokens_out(this.out_chars, this.out_events) + self._hidden
+        self._told_chars = this.out_chars
+        shown = self._shown()
         self._stages.open.progress(this.id, shown)
         hold = this.hold
         if hold is not None and hold.metered and not hold.covers(shown, self._margin):

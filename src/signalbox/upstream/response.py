@@ -64,6 +64,7 @@ class UpstreamResponse:
         "_chunks",
         "_decoder",
         "_done",
+        "_idle_s",
         "_loop",
         "_origin",
         "_phase",
@@ -106,6 +107,7 @@ class UpstreamResponse:
         self._loop = loop
         self._origin = origin
         self._timeouts = timeouts
+        self._idle_s = timeouts.idle_s
         self._active = active
         self._total_by = started_at + timeouts.total_s
         self._stream = stream
@@ -201,7 +203,7 @@ class UpstreamResponse:
         self._until_content = False
         if self._phase == _WAIT_FIRST:
             self._phase = _IN_BODY
-            self._arm(monotonic() + self._timeouts.idle_s)
+            self._arm(monotonic() + self._idle_s)
 
     def release(self, *, ended: bool = False) -> None:
         """The caller wants no more of this answer. Idempotent, never raises, never waits.
@@ -254,7 +256,7 @@ class UpstreamResponse:
         """The deadline has passed: a limit was reached, unless it is the reader who is slow and not the upstream."""
         kind, what = self._overdue(now)
         if not kind:
-            self._arm(now + self._timeouts.idle_s)
+            self._arm(now + self._idle_s)
             return
         carrier = self._carrier
         self._fail(kind, what)
@@ -279,7 +281,7 @@ class UpstreamResponse:
 
     def progressed(self, *, body: bool) -> None:
         """After a batch that ended the head or held some body: the idle limit starts anew, the reader wakes."""
-        by = monotonic() + self._timeouts.idle_s
+        by = monotonic() + self._idle_s
         if self._phase != _IN_BODY:
             if self._phase == _LINGER:
                 return
@@ -287,11 +289,7 @@ class UpstreamResponse:
         self.deadline = by if by < self._total_by else self._total_by
         if self._sink is not None and self._took():
             return
-        waiter = self._waiter
-        if waiter is not None:
-            self._waiter = None
-            if not waiter.done():
-                waiter.set_result(None)
+        self.wake()
 
     def finish(self) -> None:
         """The answer is complete; its connection is somebody else's from here."""
@@ -379,7 +377,7 @@ class UpstreamResponse:
         carrier = self._carrier
         if carrier is not None and carrier.paused:
             # While we did not read, the upstream could not be heard: its silence counts from now.
-            self._arm(monotonic() + self._timeouts.idle_s)
+            self._arm(monotonic() + self._idle_s)
             carrier.resume()
 
     def _arm(self, phase_by: float) -> None:

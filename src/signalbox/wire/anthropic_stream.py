@@ -81,7 +81,10 @@ class MessagesObserver:
         self._thinking_chars = 0
 
     def text(self, data: bytes) -> int:
-        return 0  # every event of this protocol has a name
+        event = parse_event(data)
+        if event is None or event.type != "content_block_delta" or event.delta is None:
+            return 0
+        return len(event.delta.text or "")
 
     def observe(self, event: SseEvent) -> Seen:
         if not event.data:

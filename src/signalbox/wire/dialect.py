@@ -31,8 +31,8 @@ class Observer(Protocol):
     def observe(self, event: SseEvent) -> Seen: ...
 
     def text(self, data: bytes) -> int:
-        """The number of characters of an event that is nothing but more text of an answer under way, without an event's
-        name; 0 for every other event, which nothing has taken note of then: `observe` is to be asked."""
+        """The number of characters of an event that is nothing but more text of an answer under way, by its data alone;
+        0 for every other event. Takes note of nothing: `observe` would count the same characters and change nothing."""
         ...
 
 

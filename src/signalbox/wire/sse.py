@@ -75,6 +75,11 @@ class SseDecoder:
             return None
         return data[6:end]
 
+    @property
+    def idle(self) -> bool:
+        """Nothing waits, so that what comes next is the beginning of an event."""
+        return not (self._line or self._raw or self._first or self._cr_only)
+
     def close(self) -> tuple[list[SseEvent], bytes]:
         """At the end of the bytes: an event that was only waiting for its last CR, and what was left unfinished."""
         events: list[SseEvent] = []
