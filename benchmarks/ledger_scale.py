@@ -31,7 +31,7 @@ from signalbox.core.ports import DIMENSIONS, AttemptFilter, Mark, Retention, Shi
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store
-from signalbox.store.cubes import CUBES, DAYS, HOURS, SESSION_DAYS, WHOM_DAYS
+from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS
 from signalbox.store.names import KINDS, SESSION
 from signalbox.store.postgres import PostgresStore
 from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
@@ -92,10 +92,10 @@ def fill(store: SqlStore, rows: int) -> float:
         spent_s += time.perf_counter() - began
         mark = after
     for hour in range(1, 24):
-        hourly = ("attempt_days", "refused", HOURS.table, SESSION_DAYS.table)
+        hourly = ("attempt_days", "refused", HOURS.table, SESSION_HOURS.table)
         copy(store, hourly, f"h{hour:02d}", hour * HOUR_MS)
     with store._transaction() as connection:
-        for cube in (DAYS, WHOM_DAYS):
+        for cube in (DAYS, WHOM_DAYS, IN_SESSION_DAYS):
             connection.execute(f"UPDATE {cube.table} SET {', '.join(f'{name} = {name} * 24' for name in SUMS)}")
     for day in range(1, DAY_COUNT):
         copy(store, tuple(COLUMNS), f"d{day:02d}", day * DAY_MS)
@@ -119,15 +119,15 @@ def copy(store: SqlStore, tables: tuple[str, ...], mark: str, later_ms: int) -> 
         store._room(connection, {(begin_ms + later_ms) // DAY_MS})
         others = "NOT LIKE '%-h__'" if span_ms == HOUR_MS else "NOT LIKE '%-d__'"
         connection.execute(
-            f"INSERT INTO {SESSION.table} (session, last_ms) SELECT session || '-{mark}', last_ms FROM {SESSION.table}"
+            f"INSERT INTO {SESSION.table} (session, last_ms)"
+            f" SELECT session || '-{mark}', last_ms + {later_ms // DAY_MS * DAY_MS} FROM {SESSION.table}"
             f" WHERE session {others}"
         )
         for table in tables:
             changed = {"session": f"session || '-{mark}'", "time_ms": f"time_ms + {later_ms}"}
             which = f"time_ms < {begin_ms + span_ms}"
-            if table == SESSION_DAYS.table:
+            if table == SESSION_HOURS.table:
                 which += f" AND session IN (SELECT id FROM {SESSION.table} WHERE session {others})"
-                changed["time_ms"] = f"time_ms + {later_ms // DAY_MS * DAY_MS}"
                 changed["session"] = (
                     f"(SELECT other.id FROM {SESSION.table} AS one JOIN {SESSION.table} AS other"
                     f" ON other.session = one.session || '-{mark}' WHERE one.id = {table}.session)"

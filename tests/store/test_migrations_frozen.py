@@ -22,6 +22,7 @@ STEPS = [
     ("what conversations keep sealed", "a6f660f1bb5110fa"),
     ("captured content, and the keys of whom it is about", "bdfdfd926e0c8d61"),
     ("sums by numbers of names", "2e83afd5d4754aa2"),
+    ("sums of sessions by hour, side by side", "7903c8148030067b"),
 ]
 
 

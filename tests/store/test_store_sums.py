@@ -19,7 +19,7 @@ from signalbox.core.errors import StoreError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Settled
 from signalbox.core.usage import Usage
-from signalbox.store import STORES, ended, names, open_store, rollups, rows, tally
+from signalbox.store import STORES, cubes, ended, names, open_store, rollups, rows, tally
 from signalbox.store.rollups import DAY_MS, HOUR_MS
 from signalbox.store.sql import SqlStore
 
@@ -102,7 +102,11 @@ WHERES = [
     AttemptFilter(),
     AttemptFilter(since_ms=BASE_MS - DAY_MS + 7, until_ms=BASE_MS + 5 * HOUR_MS + 1, workload="mail", label="phi"),
     AttemptFilter(since_ms=BASE_MS - DAY_MS, until_ms=BASE_MS + DAY_MS, key_ids=("k1", "k2")),
+    AttemptFilter(since_ms=BASE_MS + HOUR_MS - 3, until_ms=BASE_MS + 19 * HOUR_MS + 1),
+    AttemptFilter(since_ms=BASE_MS - DAY_MS + 20 * HOUR_MS, until_ms=BASE_MS + 5 * HOUR_MS, team="t1"),
 ]
+# former: what is there is as if version 16 of the schema had shipped it.
+STEPS = ("ship", "kill", "read", "restart", "former")
 LOOKED_AT = ("tenant", "key_id", "deployment", "user", "tag", "session", "day")
 
 
@@ -132,14 +136,17 @@ def test_any_order_of_ships_kills_and_readers_gives_the_same_sums(
         left: dict[str, list[Record]] = {"a": [], "b": []}
         for number in range(40):
             left["ab"[number % 2]] += _pair(number, chance)
-        for step in data.draw(st.lists(st.sampled_from(("ship", "kill", "read", "restart")), min_size=4, max_size=14)):
+        for step in data.draw(st.lists(st.sampled_from(STEPS), min_size=4, max_size=14)):
             at, chain = data.draw(st.integers(0, 1)), data.draw(st.sampled_from("ab"))
             store = stores[at]
             assert isinstance(store, SqlStore)
             if step == "restart":
                 store._numbers = names.Numbers()
             elif step == "read":
-                _agree(store, WHERES[data.draw(st.integers(0, 2))], LOOKED_AT)
+                _agree(store, data.draw(st.sampled_from(WHERES)), LOOKED_AT)
+            elif step == "former":
+                with store._transaction() as connection:
+                    _as_version_16(connection)
             else:
                 part = left[chain][: data.draw(st.integers(1, 14))]
                 if step == "ship":
@@ -172,6 +179,65 @@ def test_what_the_version_before_ships_meanwhile_is_counted_once(store: SqlStore
     for where in WHERES:
         _agree(store, where)
     assert sum(one.attempts for one in store.sum_labels(AttemptFilter())) == 130
+
+
+def _as_version_16(connection: Any) -> None:
+    """Sums of sessions by day, and nothing of what came in their place."""
+    new, old, of_all = (one.table for one in (cubes.SESSION_HOURS, cubes.SESSION_DAYS, cubes.IN_SESSION_DAYS))
+    keys = f"time_ms / {DAY_MS} * {DAY_MS}, session, who, what"
+    more = ", ".join(f"{name} = {old}.{name} + excluded.{name}" for name in rollups.SUMS)
+    connection.execute(
+        f"INSERT INTO {old} (time_ms, session, who, what, {', '.join(rollups.SUMS)})"
+        f" SELECT {keys}, {', '.join(f'SUM({name})' for name in rollups.SUMS)} FROM {new} WHERE 1 = 1 GROUP BY {keys}"
+        f" ON CONFLICT (time_ms, session, who, what) DO UPDATE SET {more}"
+    )
+    connection.execute(f"DELETE FROM {new}")
+    connection.execute(f"DELETE FROM {of_all}")
+
+
+@pytest.mark.parametrize("where", WHERES, ids=str)
+def test_sessions_that_version_16_and_this_one_summed_up_are_counted_once(
+    store: SqlStore, where: AttemptFilter
+) -> None:
+    chance = Random(7)
+    _ship(store, [one for number in range(50) for one in _pair(number, chance)])
+    with store._transaction() as connection:
+        _as_version_16(connection)
+    # Half of the days have both.
+    for number in range(50, 90):
+        _ship(store, list(_pair(number, chance, time_ms=BASE_MS + number * HOUR_MS // 2)))
+    _agree(store, where)
+    for grid in (("session", "tenant"), ("session", "day"), ("session", "hour")):
+        by_hand = sorted(one.attempts for one in store.sum_attempts(where, "session"))
+        told: dict[str, int] = {}
+        for one in store.sum_grid(where, grid):
+            told[one.groups[0]] = told.get(one.groups[0], 0) + one.sum.attempts
+        assert sorted(told.values()) == by_hand, grid
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 40), st.integers(0, 47)), min_size=1, max_size=60))
+@settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+def test_the_costliest_sessions_are_those_of_the_whole_ranking(
+    tmp_path_factory: pytest.TempPathFactory, calls: list[tuple[int, int, int]]
+) -> None:
+    """Many that cost the same, some in several hours, at the edges and beyond them."""
+    chance = Random(1)
+    with contextlib.closing(open_store(f"sqlite:{tmp_path_factory.mktemp('top')}/s.db")) as store:
+        records: list[Record] = []
+        for number, (session, cost, half_hours) in enumerate(calls):
+            at = BASE_MS + half_hours * HOUR_MS // 2
+            opened, settled = _pair(number, chance, session=f"s{session}" if session else "", time_ms=at)
+            records += [opened, msgspec.structs.replace(settled, time_ms=at + 5, cost_pico=cost * 333_333)]
+        _ship(store, records)
+        for since, until in ((None, None), (HOUR_MS, 20 * HOUR_MS), (1, 23 * HOUR_MS + 1), (HOUR_MS // 3, None)):
+            where = AttemptFilter(
+                since_ms=None if since is None else BASE_MS + since, until_ms=None if until is None else BASE_MS + until
+            )
+            every = sorted(store.sum_attempts(where, "session"), key=lambda one: -one.cost_pico)
+            for limit in (1, 3, 200):
+                top = store.sum_top(where, "session", limit).top
+                assert [one.cost_pico for one in top] == [one.cost_pico for one in every[:limit]]
+                assert all(one in every for one in top)
 
 
 def _as_before(store: SqlStore, connection: Any, old: list[tuple[object, ...]]) -> None:

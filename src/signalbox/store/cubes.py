@@ -14,7 +14,7 @@ from typing import NamedTuple
 from signalbox.core.ports import HOUR, AttemptFilter
 from signalbox.store import rows
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind, Named, Naming
-from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, split
+from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, begun, split
 from signalbox.store.rows import ATTEMPT_COLUMNS, conditions, names_of
 from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO
@@ -22,7 +22,7 @@ from signalbox.store.tally import MICRO
 
 class Cube(NamedTuple):
     """One table. span_ms: what one of its rows holds. kinds: by what, besides the time. only: of which kind it holds
-    only those attempts that name somebody; the others are what the days of everybody hold besides."""
+    only those attempts that name somebody; the others are what the table of everybody holds besides."""
 
     table: str
     span_ms: int
@@ -33,8 +33,13 @@ class Cube(NamedTuple):
 HOURS = Cube("sum_hours", HOUR_MS, (WHO, WHAT, WHOM))
 DAYS = Cube("sum_days", DAY_MS, (WHO, WHAT))
 WHOM_DAYS = Cube("sum_whom_days", DAY_MS, (WHOM, WHO, WHAT), WHOM)
+# Side by side for each session, so that what one cost is summed up and ranked in one pass without sorting.
+SESSION_HOURS = Cube("sum_session_hours", HOUR_MS, (SESSION, WHO, WHAT), SESSION)
+# What all sessions of a day come to: without it, who names none would be asked of every session.
+IN_SESSION_DAYS = Cube("sum_in_session_days", DAY_MS, (WHO, WHAT), SESSION)
+CUBES = (HOURS, DAYS, WHOM_DAYS, SESSION_HOURS, IN_SESSION_DAYS)
+# What version 16 of the schema summed up of sessions, and goes on doing beside this one, in place of the two above.
 SESSION_DAYS = Cube("sum_session_days", DAY_MS, (SESSION, WHO, WHAT), SESSION)
-CUBES = (HOURS, DAYS, WHOM_DAYS, SESSION_DAYS)
 
 # What a dimension is called in the tables, where it is not its own name.
 _COLUMN_OF = {"config_version": "config", "user": "end_user"}
@@ -86,20 +91,21 @@ def add(connection: Statements, attempts: Sequence[Sequence[object]], naming: Na
     whom, fresh_whom = naming.of(connection, WHOM, map(_whom, named), day_ms)
     session, fresh_session = naming.of(connection, SESSION, sessions, day_ms)
     cells: dict[Cube, dict[tuple[int, ...], list[int]]] = {cube: {} for cube in CUBES}
-    hours, days, whom_days, session_days = (cells[cube] for cube in CUBES)
+    hours, days, whom_days, session_hours, in_session_days = (cells[cube] for cube in CUBES)
     for row in attempts:
         time_ms, user, tags, said, *counts = _rest(row)
         sums = _sums(*counts)
         one, other, person = _named_who(row), _named_what(row), NOBODY
         by, of = who.get(one) or fresh_who[one], what.get(other) or fresh_what[other]
-        day_ms = time_ms // DAY_MS * DAY_MS
+        day_ms, hour_ms = time_ms // DAY_MS * DAY_MS, time_ms // HOUR_MS * HOUR_MS
         if user or tags != _NO_TAGS:
             third = _whom((user, tags))
             person = whom.get(third) or fresh_whom[third]
             _onto_cell(whom_days, (day_ms, person, by, of), sums)
         if said:
-            _onto_cell(session_days, (day_ms, session.get((said,)) or fresh_session[said,], by, of), sums)
-        _onto_cell(hours, (time_ms // HOUR_MS * HOUR_MS, by, of, person), sums)
+            _onto_cell(session_hours, (hour_ms, session.get((said,)) or fresh_session[said,], by, of), sums)
+            _onto_cell(in_session_days, (day_ms, by, of), sums)
+        _onto_cell(hours, (hour_ms, by, of, person), sums)
         _onto_cell(days, (day_ms, by, of), sums)
     for cube, cell in cells.items():
         # In order, so that two processes that add to the same rows do so in one order.
@@ -134,12 +140,16 @@ def _onto_cell(cells: dict[tuple[int, ...], list[int]], key: tuple[int, ...], su
 
 
 def forget(connection: Statements, before_ms: int) -> bool:
-    """Drops the oldest span of each table that ended before; True when there was one."""
+    """Drops the oldest span of each table that ended before; True when there was one. Hours of sessions, which do not
+    stand in the order of time, go with the day of everybody."""
     dropped = False
-    for cube in CUBES:
+    for cube in (HOURS, DAYS, WHOM_DAYS, IN_SESSION_DAYS, SESSION_DAYS):
         row = connection.execute(f"SELECT MIN(time_ms) FROM {cube.table}").fetchone()  # noqa: S608
         if row is not None and row[0] is not None and int(row[0]) + cube.span_ms <= before_ms:
-            connection.execute(f"DELETE FROM {cube.table} WHERE time_ms = ?", (int(row[0]),))  # noqa: S608
+            oldest = int(row[0])
+            connection.execute(f"DELETE FROM {cube.table} WHERE time_ms = ?", (oldest,))  # noqa: S608
+            if cube == DAYS:
+                connection.execute(f"DELETE FROM {SESSION_HOURS.table} WHERE time_ms < ?", (oldest + DAY_MS,))  # noqa: S608
             dropped = True
     return dropped
 
@@ -173,43 +183,113 @@ def pieces(where: AttemptFilter, dimensions: Iterable[str]) -> list[Piece]:
     if not (WHOM in wanted and SESSION in wanted):
         if HOUR not in dimensions:
             fit.append(SESSION_DAYS if SESSION in wanted else WHOM_DAYS if WHOM in wanted else DAYS)
-        if SESSION not in wanted:
-            fit.append(HOURS)
+        fit.append(SESSION_HOURS if SESSION in wanted else HOURS)
     return [Piece(*one) for one in split(where.since_ms, where.until_ms, fit)]
+
+
+class _Part(NamedTuple):
+    """What of a table makes up a piece. sign: `-` for what is taken away. nobody: the kind whose names are left out.
+    which: a condition."""
+
+    cube: Cube
+    sign: str = ""
+    nobody: Kind | None = None
+    which: str = ""
+
+
+# Of a day of which version 16 has summed up anything, what sessions cost by the hour is known from attempts only.
+_BY_HOURS, _BY_ATTEMPTS = (
+    f"time_ms / {DAY_MS:d} * {DAY_MS:d} {word} (SELECT former.time_ms FROM {SESSION_DAYS.table} AS former)"  # noqa: S608
+    for word in ("NOT IN", "IN")
+)
+# Who names nobody is everybody without those who name somebody.
+_PARTS: dict[Cube, tuple[_Part, ...]] = {
+    HOURS: (_Part(HOURS),),
+    DAYS: (_Part(DAYS),),
+    WHOM_DAYS: (_Part(WHOM_DAYS), _Part(DAYS, "", WHOM), _Part(WHOM_DAYS, "-", WHOM)),
+    SESSION_DAYS: (
+        _Part(SESSION_HOURS),
+        _Part(SESSION_DAYS),
+        _Part(DAYS, "", SESSION),
+        _Part(IN_SESSION_DAYS, "-", SESSION),
+        _Part(SESSION_DAYS, "-", SESSION),
+    ),
+    SESSION_HOURS: (
+        _Part(SESSION_HOURS, "", None, _BY_HOURS),
+        _Part(HOURS, "", SESSION, _BY_HOURS),
+        _Part(SESSION_HOURS, "-", SESSION, _BY_HOURS),
+    ),
+}
 
 
 def arms(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
     """The SELECTs that give a piece, g0 to gN and SUMS, with their parameters."""
-    cube = piece.cube
-    if cube is None:
+    if piece.cube is None:
         return _of_attempts(piece, asked)
-    signed = [(cube, "", None)]
-    if cube.only is not None:
-        # Who names nobody is everybody without those who name somebody.
-        signed += [(DAYS, "", cube.only), (cube, "-", cube.only)]
-    selects: list[str] = []
-    parameters: list[object] = []
-    for one, sign, nobody in signed:
-        select, values = _of_cube(one, piece, asked, sign, nobody)
+    selects, parameters = _of_former_days(piece, asked) if piece.cube == SESSION_HOURS else ([], [])
+    for part in _PARTS[piece.cube]:
+        select, values = _of_cube(part, piece, asked)
         selects.append(select)
         parameters += values
     return selects, parameters
 
 
-def numbered(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
-    """As `arms` for sessions alone, but by their numbers: n, g0 and SUMS. Names are long and many, and of them only
-    those are looked up that are shown. g0: the name, where it has no number, or nothing."""
-    if piece.cube is None:
-        selects, parameters = _of_attempts(piece, asked)
-        return [by_number(select) for select in selects], parameters
-    bounds, values = _bounds(piece)
-    narrowed, more = narrowing(asked.where, asked.has_label)
-    which = f" WHERE {' AND '.join([*bounds, *narrowed])}" if bounds or narrowed else ""
-    totals = {sign: ", ".join(f"{sign}SUM({name}) AS {name}" for name in SUMS) for sign in ("", "-")}
-    each = f"SELECT session AS n, '' AS g0, {', '.join(SUMS)} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
-    everybody = f"SELECT {NOBODY} AS n, '' AS g0, {totals['']} FROM {DAYS.table}{which}"  # noqa: S608
-    named = f"SELECT {NOBODY} AS n, '' AS g0, {totals['-']} FROM {SESSION_DAYS.table}{which}"  # noqa: S608
-    return [each, everybody, named], [*values, *more] * 3
+class Sessions(NamedTuple):
+    """What gives the sums of sessions alone, by their numbers, since names are long and many. hours: the condition of
+    hours of sessions that count. rest: the SELECTs of all else: n, g0 and SUMS. g0: the name,
+    where it has no number, or nothing."""
+
+    hours: str
+    hours_values: list[object]
+    rest: list[str]
+    rest_values: list[object]
+
+
+def sessions(where: AttemptFilter, asked: Asked) -> Sessions:
+    """As `pieces` and `arms` for sessions alone."""
+    narrowed, more = narrowing(where, asked.has_label)
+    met = _met_since(where)
+    spans: list[str] = []
+    times: list[object] = []
+    rest: list[str] = []
+    rest_values: list[object] = []
+    for piece in pieces(where, asked.dimensions):
+        if piece.cube is None or piece.cube == SESSION_HOURS:
+            raw, told = _of_former_days(piece, asked) if piece.cube else _of_attempts(piece, asked)
+            rest += map(by_number, raw)
+            rest_values += told
+        if piece.cube is None:
+            continue
+        bounds, values = _bounds(piece)
+        by_hours = [_BY_HOURS] if piece.cube == SESSION_HOURS else []
+        spans.append(f"({' AND '.join([*bounds, *by_hours]) or '1 = 1'})")
+        times += values
+        for part in _PARTS[piece.cube]:
+            if part.cube != SESSION_HOURS or part.nobody:
+                also = met if part.cube == SESSION_HOURS else []
+                rest.append(_by_number_of(part, [*by_hours, *also, *bounds, *narrowed]))
+                rest_values += [*values, *more]
+    hours = " AND ".join([*met, f"({' OR '.join(spans)})", *narrowed]) if spans else "1 = 0"
+    return Sessions(hours, [*times, *more] if spans else [], rest, rest_values)
+
+
+def _met_since(where: AttemptFilter) -> list[str]:
+    """Numbers are given as names are first met: what was met in a time of late has mostly high ones. `+ 0`: by the index
+    of days, and not one name after another until one of that time is met."""
+    if where.since_ms is None:
+        return []
+    day_ms = where.since_ms // DAY_MS * DAY_MS
+    return [f"session >= (SELECT MIN(id + 0) FROM {SESSION.table} WHERE last_ms >= {day_ms:d})"]  # noqa: S608
+
+
+def _by_number_of(part: _Part, which: Sequence[str]) -> str:
+    if part.nobody is None:
+        columns = [f"{SESSION.column} AS n", *SUMS]
+    else:
+        columns = [f"{NOBODY:d} AS n", *(f"{part.sign}SUM({name}) AS {name}" for name in SUMS)]
+    columns.insert(1, "'' AS g0")
+    condition = f" WHERE {' AND '.join(which)}" if which else ""
+    return f"SELECT {', '.join(columns)} FROM {part.cube.table}{condition}"  # noqa: S608
 
 
 def by_number(select: str) -> str:
@@ -221,29 +301,35 @@ def by_number(select: str) -> str:
     )
 
 
-def _of_attempts(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
+def _of_attempts(piece: Piece, asked: Asked, *more: str) -> tuple[list[str], list[object]]:
     which, values = conditions(asked.where, asked.has_label)
     bounds, times = _bounds(piece)
     named = [f"{expression} AS g{place}" for place, expression in enumerate(asked.raw)]
     totals = [f"{total} AS {name}" for name, total in SUMS.items()]
-    condition = " AND ".join([f"summed = '{rows.CUBES}'", *which, *bounds])
+    condition = " AND ".join([f"summed = '{rows.CUBES}'", *more, *which, *bounds])
     groups = ", ".join(f"g{place}" for place in range(len(named)))
     sql = f"SELECT {', '.join((*named, *totals))} FROM attempt_days WHERE {condition} GROUP BY {groups}"  # noqa: S608
     return [sql], [*values, *times]
 
 
-def _of_cube(cube: Cube, piece: Piece, asked: Asked, sign: str, nobody: Kind | None) -> tuple[str, list[object]]:
-    """nobody: the kind whose names are left empty."""
-    expressions, kinds, of_time = _named(asked, nobody)
+def _of_former_days(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
+    """Hours of days of which version 16 has summed up anything."""
+    some = begun(SESSION_DAYS.table, DAY_MS, piece.since_ms, piece.until_ms)
+    return _of_attempts(piece._replace(since_ms=None), asked, some, _BY_ATTEMPTS)
+
+
+def _of_cube(part: _Part, piece: Piece, asked: Asked) -> tuple[str, list[object]]:
+    expressions, kinds, of_time = _named(asked, part.nobody)
     keys = [*(["time_ms"] if of_time else []), *(kind.column for kind in kinds)]
     bounds, values = _bounds(piece)
     narrowed, more = narrowing(asked.where, asked.has_label)
-    which = " AND ".join([*bounds, *narrowed])
+    which = " AND ".join([*([part.which] if part.which else []), *bounds, *narrowed])
     totals = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
     grouped = f" GROUP BY {', '.join(keys)}" if keys else ""
-    summed = f"SELECT {', '.join([*keys, totals])} FROM {cube.table}{f' WHERE {which}' if which else ''}{grouped}"  # noqa: S608
+    source = f"{part.cube.table}{f' WHERE {which}' if which else ''}"
+    summed = f"SELECT {', '.join([*keys, totals])} FROM {source}{grouped}"  # noqa: S608
     columns = [f"{expression} AS g{place}" for place, expression in enumerate(expressions)]
-    columns += [f"{sign}{name} AS {name}" for name in SUMS]
+    columns += [f"{part.sign}{name} AS {name}" for name in SUMS]
     joined = "".join(f" LEFT JOIN {kind.table} ON {kind.table}.id = summed.{kind.column}" for kind in kinds)
     return f"SELECT {', '.join(columns)} FROM ({summed}) AS summed{joined}", [*values, *more]  # noqa: S608
 

@@ -369,6 +369,26 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             "CREATE INDEX sum_session_last ON sum_session (last_ms)",
         ),
     ),
+    (
+        "sums of sessions by hour, side by side",
+        (
+            """
+            CREATE TABLE sum_session_hours (session INTEGER NOT NULL, time_ms INTEGER NOT NULL,
+                tokens_in INTEGER NOT NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT
+                NULL, tokens_out INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest
+                INTEGER NOT NULL, who INT NOT NULL, what INT NOT NULL, attempts INT NOT NULL,
+                unpriced INT NOT NULL, PRIMARY KEY (session, time_ms, who, what)) STRICT,
+                WITHOUT ROWID
+            """,
+            """
+            CREATE TABLE sum_in_session_days (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT
+                NULL, cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                who INT NOT NULL, what INT NOT NULL, attempts INT NOT NULL, unpriced INT NOT
+                NULL, PRIMARY KEY (time_ms, who, what)) STRICT, WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

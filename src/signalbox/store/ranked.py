@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from signalbox.core.ports import AttemptSum
+from signalbox.store.cubes import SESSION_HOURS
 from signalbox.store.names import SESSION
 from signalbox.store.rollups import SUMS
 from signalbox.store.tally import MICRO
@@ -16,40 +17,47 @@ from signalbox.store.tally import MICRO
 OF_ONE, OF_ALL = 0, 1
 
 _SUMS = ", ".join(SUMS)
+_NOTHING = ", ".join(f"0 AS {name}" for name in SUMS)
+# Sums of millionths and of what is left of them, compared without adding them up to more than 63 bits.
+_COSTLIEST = f"cost_micro + cost_rest / {MICRO} DESC, cost_rest % {MICRO} DESC, attempts DESC, g0"
 _TOTALS = ", ".join(f"SUM({name}) AS {name}" for name in SUMS)
 
 
 def of_groups(groups: str, limit: int) -> str:
     """groups: the statement that gives groups and SUMS."""
-    # Sums of millionths and of what is left of them, compared without adding them up to more than 63 bits.
-    costliest = f"cost_micro + cost_rest / {MICRO} DESC, cost_rest % {MICRO} DESC, attempts DESC, g0"
     return (
         f"WITH found AS ({groups}) SELECT {OF_ONE:d}, g0, {_SUMS}"  # noqa: S608
-        f" FROM (SELECT * FROM found ORDER BY {costliest} LIMIT {limit:d}) AS top"
+        f" FROM (SELECT * FROM found ORDER BY {_COSTLIEST} LIMIT {limit:d}) AS top"
         f" UNION ALL SELECT {OF_ALL:d}, '', {_TOTALS} FROM found"
     )
 
 
-def of_sessions(selects: Sequence[str], total: str, limit: int) -> str:
-    """selects: the parts that give numbers, names and SUMS of sessions, whose parameters are needed twice. total: the
-    statement that gives the sum of all. There may be a million sessions: what they cost is summed up of all of them,
-    everything else of those that are shown."""
-    costs = " UNION ALL ".join(f"SELECT n, g0, cost_micro, cost_rest FROM ({one}) AS costs" for one in selects)  # noqa: S608
-    micro, rest = "SUM(cost_micro)", "SUM(cost_rest)"
-    # One more than is asked for: nobody may be among them, with nothing.
-    top = (
-        f"SELECT n, g0 FROM ({costs}) AS pieces GROUP BY n, g0"  # noqa: S608
-        f" ORDER BY {micro} + {rest} / {MICRO} DESC, {rest} % {MICRO} DESC, n, g0 LIMIT {limit + 1:d}"
+def of_sessions(hours: str, rest: Sequence[str], total: str, limit: int) -> str:
+    """hours: the condition of hours of sessions, whose parameters are needed twice, around those of the rest; rest:
+    the SELECTs of all else, numbers, names and SUMS. total: the statement that gives the sum of all.
+
+    There may be a million sessions. Of those that only have hours the costliest are found in one pass; only of them,
+    and of the few that also have something else, everything is summed up. Nothing that a session costs is negative,
+    so that none is missed."""
+    micro, rest_of = "SUM(cost_micro)", "SUM(cost_rest)"
+    table = SESSION_HOURS.table
+    costliest = (
+        f"SELECT session AS n FROM {table} WHERE {hours} GROUP BY session"  # noqa: S608
+        f" ORDER BY {micro} + {rest_of} / {MICRO} DESC, {rest_of} % {MICRO} DESC, session LIMIT {limit:d}"
     )
-    # What more than those is found by it is ranked behind them.
-    whole = (
-        f"SELECT n, g0, {_TOTALS} FROM ({' UNION ALL '.join(selects)}) AS pieces"  # noqa: S608
-        f" WHERE n IN (SELECT n FROM top) AND g0 IN (SELECT g0 FROM top) GROUP BY n, g0"
-        " HAVING SUM(attempts) > 0"
+    others = " UNION ALL ".join(rest) if rest else f"SELECT 0 AS n, '' AS g0, {_NOTHING}"
+    shown = (
+        f"SELECT n, g0, {_TOTALS} FROM (SELECT * FROM others UNION ALL"  # noqa: S608
+        f" SELECT session AS n, '' AS g0, {_SUMS} FROM {table}"
+        f" WHERE session IN (SELECT n FROM costliest UNION SELECT n FROM others) AND {hours}) AS pieces"
+        " GROUP BY n, g0 HAVING SUM(attempts) > 0"
     )
+    top = f"SELECT * FROM ({shown}) AS summed ORDER BY {_COSTLIEST} LIMIT {limit:d}"  # noqa: S608
     return (
-        f"WITH top AS MATERIALIZED ({top}) SELECT {OF_ONE:d}, COALESCE({SESSION.table}.session, g0), {_SUMS}"  # noqa: S608
-        f" FROM ({whole}) AS shown LEFT JOIN {SESSION.table} ON {SESSION.table}.id = n"
+        f"WITH costliest AS MATERIALIZED ({costliest}), others AS MATERIALIZED"  # noqa: S608
+        f" (SELECT n, g0, {_TOTALS} FROM ({others}) AS pieces GROUP BY n, g0)"
+        f" SELECT {OF_ONE:d}, COALESCE({SESSION.table}.session, g0), {_SUMS}"
+        f" FROM ({top}) AS top LEFT JOIN {SESSION.table} ON {SESSION.table}.id = n"
         f" UNION ALL SELECT {OF_ALL:d}, g0, {_SUMS} FROM ({total}) AS everything"
     )
 

@@ -168,38 +168,43 @@ def arm(
 ) -> tuple[list[str], list[object]]:
     """The SELECTs that give a piece, with their parameters. groups: (expression over attempts, over rollups) of each
     dimension. conditions: those besides time and state."""
-    bounds = [f"time_ms {sign} ?" for sign, at in ((">=", piece.since_ms), ("<", piece.until_ms)) if at is not None]
-    times = [at for at in (piece.since_ms, piece.until_ms) if at is not None]
+    since = [] if piece.since_ms is None else ["time_ms >= ?"]
+    until = [] if piece.until_ms is None else ["time_ms < ?"]
     rollup = piece.rollup
     selects: list[str] = []
     parameters: list[object] = []
 
-    def select(source: str, named: Sequence[str], sums: Iterable[str], more: str = "") -> None:
-        which = " AND ".join([*([more] if more else []), *conditions, *bounds])
+    def select(source: str, named: Sequence[str], sums: Iterable[str], *more: str, began: str = "") -> None:
+        """began: the condition in place of `since`."""
+        which = " AND ".join([*more, *conditions, *([began] if began else since), *until])
         columns = [f"{expression} AS g{place}" for place, expression in enumerate(named)]
         columns += [f"{total} AS {name}" for name, total in zip(SUMS, sums, strict=True)]
         grouped = f" GROUP BY {', '.join(f'g{place}' for place in range(len(named)))}"
         selects.append(f"SELECT {', '.join(columns)} FROM {source}{f' WHERE {which}' if which else ''}{grouped}")  # noqa: S608
-        parameters.extend([*values, *times])
+        ends = (None if began else piece.since_ms, piece.until_ms)
+        parameters.extend([*values, *(at for at in ends if at is not None)])
 
     raw = [one for one, _ in groups]
     if rollup is None:
-        select("attempt_days", raw, SUMS.values(), f"summed = '' AND {_any_hour(piece)}")
+        some = begun("spend_hours", HOUR_MS, piece.since_ms, piece.until_ms)
+        select("attempt_days", raw, SUMS.values(), "summed = ''", began=some)
     else:
         select(rollup.table, [other for _, other in groups], [f"SUM({name})" for name in SUMS])
     # What has not ended, and what a version before 13 ended and nobody has moved yet.
     late = rollup is None or rollup.late
     if include_open or late:
         state = "" if include_open and late else f"state {'=' if include_open else '<>'} '{OPEN}'"
-        select("attempts", raw, SUMS.values(), state)
+        select("attempts", raw, SUMS.values(), *([state] if state else []))
     return selects, parameters
 
 
-def _any_hour(piece: Piece) -> str:
-    """Whether an older version has summed up anything of that time. Asked once: where none has, no attempt is read."""
+def begun(table: str, span_ms: int, since_ms: int | None, until_ms: int | None) -> str:
+    """The condition that attempts are not older than `since_ms`, and that the table has sums of that time at all. As a
+    bound of the time it is asked once, before any attempt is read: where there are none, none is."""
     bounds = "".join(
-        f" AND time_ms {sign} {at // HOUR_MS * HOUR_MS:d}"
-        for sign, at in ((">=", piece.since_ms), ("<=", piece.until_ms))
+        f" AND former.time_ms {sign} {at // span_ms * span_ms:d}"
+        for sign, at in ((">=", since_ms), ("<=", until_ms))
         if at is not None
     )
-    return f"EXISTS (SELECT 1 FROM spend_hours WHERE 1 = 1{bounds})"  # noqa: S608
+    since = -(2**62) if since_ms is None else since_ms
+    return f"time_ms >= (SELECT {since:d} FROM {table} AS former WHERE 1 = 1{bounds} LIMIT 1)"  # noqa: S608

@@ -146,10 +146,7 @@ class SqlStore(ABC):
         if dimension not in DIMENSIONS:
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
         if dimension == SESSION.column:
-            selects, parameters = self._selects(where, (dimension,), numbered=True)
-            total, more = self._summing(where, ())
-            sql = ranked.of_sessions(selects, total, limit) if selects else ""
-            parameters = [*parameters, *parameters, *more]
+            sql, parameters = self._top_sessions(where, limit)
         else:
             groups, parameters = self._summing(where, (dimension,))
             sql = ranked.of_groups(groups, limit) if groups else ""
@@ -193,26 +190,44 @@ class SqlStore(ABC):
             parameters,
         )
 
-    def _selects(
-        self, where: AttemptFilter, dimensions: Sequence[str], *, numbered: bool = False
-    ) -> tuple[list[str], list[object]]:
-        """The parts that together give groups and SUMS, with their parameters. numbered: of sessions, with their
-        numbers before their names."""
-        named = [self._expressions(name) for name in dimensions] or [("''", "''")]
+    def _top_sessions(self, where: AttemptFilter, limit: int) -> tuple[str, list[object]]:
+        former, values = self._of_rollups(where, (SESSION.column,))
+        found = cubes.sessions(where, self._asked(where, (SESSION.column,)))
+        total, more = self._summing(where, ())
+        if not total:
+            return "", []
+        rest = [*map(cubes.by_number, former), *found.rest]
+        sql = ranked.of_sessions(found.hours, rest, total, limit)
+        return sql, [*found.hours_values, *values, *found.rest_values, *found.hours_values, *more]
+
+    def _selects(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[list[str], list[object]]:
+        """The parts that together give groups and SUMS, with their parameters."""
+        selects, parameters = self._of_rollups(where, dimensions)
+        asked = self._asked(where, dimensions)
+        for piece in cubes.pieces(where, dimensions):
+            more, told = cubes.arms(piece, asked)
+            selects += more
+            parameters += told
+        return selects, parameters
+
+    def _of_rollups(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[list[str], list[object]]:
+        """Those of what versions before 16 summed up, and of what has not ended."""
         narrowed, values = conditions(where, self.has_label)
         include_open = where.include_open or where.state == OPEN
         selects: list[str] = []
         parameters: list[object] = []
         for piece in rollups.pieces(where, dimensions):
-            more, told = rollups.arm(piece, named, narrowed, values, include_open=include_open)
-            selects += [cubes.by_number(select) for select in more] if numbered else more
-            parameters += told
-        asked = cubes.Asked(where, tuple(dimensions), tuple(raw for raw, _ in named), self.day, self.has_label)
-        for piece in cubes.pieces(where, dimensions):
-            more, told = cubes.numbered(piece, asked) if numbered else cubes.arms(piece, asked)
+            more, told = rollups.arm(piece, self._named(dimensions), narrowed, values, include_open=include_open)
             selects += more
             parameters += told
         return selects, parameters
+
+    def _asked(self, where: AttemptFilter, dimensions: Sequence[str]) -> cubes.Asked:
+        raw = tuple(one for one, _ in self._named(dimensions))
+        return cubes.Asked(where, tuple(dimensions), raw, self.day, self.has_label)
+
+    def _named(self, dimensions: Sequence[str]) -> list[tuple[str, str]]:
+        return [self._expressions(name) for name in dimensions] or [("''", "''")]
 
     def _expressions(self, dimension: str) -> tuple[str, str]:
         """What a dimension is in SQL, over attempts and over rollups, where it is not the column of its own name."""
