@@ -235,10 +235,11 @@ def arms(piece: Piece, asked: Asked) -> tuple[list[str], list[object]]:
 
 
 class Sessions(NamedTuple):
-    """What gives the sums of sessions alone, by their numbers, since names are long and many. hours: the condition of
-    hours of sessions that count. rest: the SELECTs of all else: n, g0 and SUMS. g0: the name,
-    where it has no number, or nothing."""
+    """What gives the sums of sessions alone, by their numbers, since names are long and many. met: the SELECT of the
+    least number, n, that anybody was met under in that time. hours: the condition of hours of sessions that count.
+    rest: the SELECTs of all else: n, g0 and SUMS. g0: the name, where it has no number, or nothing."""
 
+    met: str
     hours: str
     hours_values: list[object]
     rest: list[str]
@@ -248,7 +249,6 @@ class Sessions(NamedTuple):
 def sessions(where: AttemptFilter, asked: Asked) -> Sessions:
     """As `pieces` and `arms` for sessions alone."""
     narrowed, more = narrowing(where, asked.has_label)
-    met = _met_since(where)
     spans: list[str] = []
     times: list[object] = []
     rest: list[str] = []
@@ -266,20 +266,23 @@ def sessions(where: AttemptFilter, asked: Asked) -> Sessions:
         times += values
         for part in _PARTS[piece.cube]:
             if part.cube != SESSION_HOURS or part.nobody:
-                also = met if part.cube == SESSION_HOURS else []
+                also = [_MET] if part.cube == SESSION_HOURS else []
                 rest.append(_by_number_of(part, [*by_hours, *also, *bounds, *narrowed]))
                 rest_values += [*values, *more]
-    hours = " AND ".join([*met, f"({' OR '.join(spans)})", *narrowed]) if spans else "1 = 0"
-    return Sessions(hours, [*times, *more] if spans else [], rest, rest_values)
+    hours = " AND ".join([_MET, f"({' OR '.join(spans)})", *narrowed]) if spans else "1 = 0"
+    return Sessions(_met_since(where), hours, [*times, *more] if spans else [], rest, rest_values)
 
 
-def _met_since(where: AttemptFilter) -> list[str]:
-    """Numbers are given as names are first met: what was met in a time of late has mostly high ones. `+ 0`: by the index
-    of days, and not one name after another until one of that time is met."""
+# Numbers are given as names are first met: what was met in a time of late has mostly high ones.
+_MET = "session >= (SELECT n FROM met)"
+
+
+def _met_since(where: AttemptFilter) -> str:
     if where.since_ms is None:
-        return []
+        return f"SELECT {NOBODY} AS n"
     day_ms = where.since_ms // DAY_MS * DAY_MS
-    return [f"session >= (SELECT MIN(id + 0) FROM {SESSION.table} WHERE last_ms >= {day_ms:d})"]  # noqa: S608
+    # `+ 0`: by the index of days, and not one name after another until one of that time is met.
+    return f"SELECT MIN(id + 0) AS n FROM {SESSION.table} WHERE last_ms >= {day_ms:d}"  # noqa: S608
 
 
 def _by_number_of(part: _Part, which: Sequence[str]) -> str:
@@ -294,10 +297,11 @@ def _by_number_of(part: _Part, which: Sequence[str]) -> str:
 
 def by_number(select: str) -> str:
     """A statement that gives g0, the name of a session, and SUMS, with numbers for those that have one."""
+    # One by one: they are few, and whoever joins them may read all names for it.
+    number = f"(SELECT id FROM {SESSION.table} WHERE {SESSION.table}.session = g0)"  # noqa: S608
+    numbered = f"SELECT COALESCE({number}, {NOBODY}) AS n, g0, {', '.join(SUMS)} FROM ({select}) AS named"  # noqa: S608
     return (
-        f"SELECT COALESCE({SESSION.table}.id, {NOBODY}) AS n,"  # noqa: S608
-        f" CASE WHEN {SESSION.table}.id IS NULL THEN g0 ELSE '' END AS g0, {', '.join(SUMS)}"
-        f" FROM ({select}) AS named LEFT JOIN {SESSION.table} ON {SESSION.table}.session = g0"
+        f"SELECT n, CASE WHEN n = {NOBODY} THEN g0 ELSE '' END AS g0, {', '.join(SUMS)} FROM ({numbered}) AS numbered"  # noqa: S608
     )
 
 

@@ -196,8 +196,7 @@ class SqlStore(ABC):
         total, more = self._summing(where, ())
         if not total:
             return "", []
-        rest = [*map(cubes.by_number, former), *found.rest]
-        sql = ranked.of_sessions(found.hours, rest, total, limit)
+        sql = ranked.of_sessions(found, [*map(cubes.by_number, former)], total, limit)
         return sql, [*found.hours_values, *values, *found.rest_values, *found.hours_values, *more]
 
     def _selects(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[list[str], list[object]]:
