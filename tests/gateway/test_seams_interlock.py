@@ -14,6 +14,7 @@ from harness import PEPPER, Answer, Box, running, simulated_config
 from signalbox.bootstrap.storage import open_store
 from signalbox.core.link import ApplyKeys
 from signalbox.core.ports import AttemptFilter
+from signalbox.core.records import Refused
 from signalbox.ledger.ship import Shipping
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -159,15 +160,18 @@ async def test_when_the_permitted_one_is_down_the_call_fails_closed(tmp_path: Pa
         assert reached(box) == set()
 
 
-def refused(box: Box, answer: Answer) -> list[str]:
-    """The reasons on record for refusing this call."""
+def refusals(box: Box, answer: Answer) -> list[Refused]:
+    """What is on record about refusing this call."""
     store = open_store(box.state)
     try:
         Shipping(store, box.state.journal).ship_once()
-        found = [row for row in store.refused(AttemptFilter()) if row.call_id == answer.headers["x-request-id"]]
+        return [row for row in store.refused(AttemptFilter()) if row.call_id == answer.headers["x-request-id"]]
     finally:
         store.close()
-    return [row.reason for row in found]
+
+
+def refused(box: Box, answer: Answer) -> list[str]:
+    return [row.reason for row in refusals(box, answer)]
 
 
 ALL_PATHS = {
@@ -200,7 +204,11 @@ async def test_what_is_forbidden_everywhere_is_refused_with_a_record_and_no_retr
         assert answer.headers["x-should-retry"] == "false"
         assert answer.headers["x-signalbox-reason"] == "no_permitted_placement"
         assert "secret-canary" not in answer.body.decode()
-        assert refused(law, answer) == ["no_permitted_placement"]
+        (record,) = refusals(law, answer)
+        assert record.reason == "no_permitted_placement"
+        # A pinned or onward call cannot be explained from labels and configuration alone: the record names the rules.
+        assert record.rules
+        assert all(rule in answer.body.decode() for rule in record.rules)
         assert own_rows(law, answer) == []
     assert reached(law) == set()
     if labels:
@@ -351,6 +359,7 @@ async def test_what_carries_content_further_is_denied_where_a_rule_says_nothing_
         else:
             assert answer.status == 400, answer.body
             assert answer.headers["x-signalbox-reason"] == "no_permitted_placement"
+            assert "It would be permitted without" in answer.body.decode()
             assert refused(law, answer) == ["no_permitted_placement"]
             assert reached(law) == set()
 

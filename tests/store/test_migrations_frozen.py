@@ -23,6 +23,7 @@ STEPS = [
     ("captured content, and the keys of whom it is about", "bdfdfd926e0c8d61"),
     ("sums by numbers of names", "2e83afd5d4754aa2"),
     ("sums of sessions by hour, side by side", "7903c8148030067b"),
+    ("which rules refused", "362822a4d99794d5"),
 ]
 
 

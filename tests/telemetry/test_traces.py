@@ -120,6 +120,7 @@ async def test_a_refused_call_is_a_trace_that_says_which_and_why(served: Served,
     told = span["attributes"]
     assert told["signalbox.request_id"] == answer.headers["x-request-id"]
     assert told["signalbox.decision.refused"] == ["chat"]
+    assert told["signalbox.decision.rules"] == ["phi-stays", "placements"]
     assert told["error.type"] == "no_permitted_placement"
     assert told["http.response.status_code"] == 400
     assert "phi" in told["signalbox.labels"]

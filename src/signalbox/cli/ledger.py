@@ -48,7 +48,7 @@ _FILTER_HELP = {
 }
 OBJECT_STORE = "object-store"
 _SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
-_SHOWN_REFUSED = ("time", "workload", "labels", "reason", "call_id")
+_SHOWN_REFUSED = ("time", "workload", "labels", "reason", "rules", "call_id")
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:

@@ -100,7 +100,13 @@ class Unsupported(BadRequest):
 
 
 class NoPermittedPlacement(BadRequest):
+    """rules: ids of those that forbid."""
+
     code = "no_permitted_placement"
+
+    def __init__(self, message: str, rules: tuple[str, ...] = ()) -> None:
+        super().__init__(message)
+        self.rules = rules
 
 
 class NoCapablePlacement(BadRequest):

@@ -71,6 +71,7 @@ class SeenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
     reason: str
     choices: tuple[str, ...]
     refused: tuple[str, ...]
+    rules: tuple[str, ...]
     config: str
     spent_pico: int
     started_unix_ns: int
@@ -82,10 +83,10 @@ class SeenCall(msgspec.Struct, frozen=True, array_like=True, gc=False):
 
 class Trace:
     """The trace of one call while it runs. sampled: it is recorded; otherwise only its place is passed on. attempts:
-    those that have ended, of errands too; pipeline/settlement adds them. received_ns: when its call was. propagate:
-    providers are told."""
+    those that have ended, of errands too; pipeline/settlement adds them. rules: those that refused it; pipeline/ending
+    sets them. received_ns: when its call was. propagate: providers are told."""
 
-    __slots__ = ("attempts", "parent_id", "propagate", "received_ns", "sampled", "span", "trace_id")
+    __slots__ = ("attempts", "parent_id", "propagate", "received_ns", "rules", "sampled", "span", "trace_id")
 
     def __init__(
         self, trace_id: str, span: int, parent_id: str, received_ns: int, *, sampled: bool, propagate: bool
@@ -97,6 +98,7 @@ class Trace:
         self.sampled = sampled
         self.propagate = propagate
         self.attempts: list[SeenAttempt] = []
+        self.rules: tuple[str, ...] = ()
 
     @property
     def span_id(self) -> str:

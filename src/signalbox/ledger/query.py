@@ -140,6 +140,7 @@ def refused_dict(refused: Refused) -> dict[str, object]:
         "labels": list(refused.labels),
         "reason": refused.reason,
         "config_version": refused.config,
+        "rules": list(refused.rules),
         **({"found": refused.found} if refused.found else {}),
     }
 

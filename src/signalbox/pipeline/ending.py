@@ -101,6 +101,9 @@ def _nothing_chosen(call: Call, stages: Stages) -> CallError:
 
 def put_on_record(call: Call, error: CallError, stages: Stages) -> None:
     """A call that is refused without an attempt."""
+    rules = error.rules if isinstance(error, NoPermittedPlacement) else ()
+    if call.trace is not None:
+        call.trace.rules = rules
     stages.journal.append(
         Refused(
             call_id=call.id,
@@ -113,6 +116,7 @@ def put_on_record(call: Call, error: CallError, stages: Stages) -> None:
             reason=f"{error.code} {call.reason}" if call.errand else error.code,
             config=call.snapshot.version,
             found=call.found,
+            rules=rules,
         )
     )
     stages.metrics.add(("signalbox_refused_calls_total", call.workload.name, error.code))

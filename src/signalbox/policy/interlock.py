@@ -88,22 +88,31 @@ class Interlock:
                 self._snapshot, call.workload, rest, bool(call.envelope.onward), call.api, self.caller(call)
             )
             if not allowed >> deployment.index & 1:
-                raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
+                raise self._forbidden(call, deployment, labels | rest)
             return Permit(attempt_id, deployment, api, body, labels, f"{call.reason} {guard}d")
         if api != call.api:
             labels |= self._classifier.of_body(call, body).labels
             if labels != call.labels:
                 self._classifier.raised(call, labels)
         if not self._permitted(call, labels) >> deployment.index & 1:
-            raise NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.")
+            raise self._forbidden(call, deployment, labels)
         return Permit(attempt_id, deployment, api, body, labels, call.reason)
 
     def refused(self, call: Call) -> dict[str, list[tuple[str, str]]]:
         """The rules that forbid each deployment that this call may not go to, as rules.refusals tells them."""
+        return self._refusals(call, call.labels)
+
+    def _refusals(self, call: Call, labels: Labels) -> dict[str, list[tuple[str, str]]]:
         placed, onward = call.pinned is None, bool(call.envelope.onward)
         return rules.refusals(
-            self._snapshot, call.workload, call.labels, onward, call.api, placed=placed, caller=self.caller(call)
+            self._snapshot, call.workload, labels, onward, call.api, placed=placed, caller=self.caller(call)
         )
+
+    def _forbidden(self, call: Call, deployment: Deployment, labels: Labels) -> NoPermittedPlacement:
+        """That these very bytes may not go there."""
+        why = self._refusals(call, labels).get(deployment.name, [])
+        named = tuple(sorted({rule for rule, _ in why})[:RULES_SHOWN_MAX])
+        return NoPermittedPlacement(f"The rules do not permit {deployment.name!r} for this call.", named)
 
     def refusal(self, call: Call) -> BadRequest:
         """Why nothing is permitted, naming the rules that forbid and what they cite."""
@@ -122,7 +131,29 @@ class Interlock:
         why = f"forbidden by {', '.join(cited[:RULES_SHOWN_MAX])}" if cited else "no placement of it may take this"
         return NoPermittedPlacement(
             f"No permitted placement for workload {call.workload.name!r} with data class {labels}: {why}."
+            + self._but_for(call),
+            tuple(sorted({rule for found in refused.values() for rule, _ in found})[:RULES_SHOWN_MAX]),
         )
+
+    def _but_for(self, call: Call) -> str:
+        """What the caller can leave out so that it would be permitted: whatever carries the content further."""
+        onward = call.envelope.onward
+        if not onward:
+            return ""
+        without = rules.permitted(
+            self._snapshot,
+            call.workload,
+            call.labels,
+            False,
+            call.api,
+            placed=call.pinned is None,
+            caller=self.caller(call),
+        )
+        if not (without if call.pinned is None else without >> call.pinned.index & 1):
+            return ""
+        # The Responses API stores what says nothing about it.
+        how = ' (say `"store": false`)' if STORE in onward else ""
+        return f" It would be permitted without {', '.join(onward)}{how}: that carries content further."
 
 
 def _cited(rule: str, source: str) -> str:

@@ -60,6 +60,7 @@ class Batch:
                 named = [getattr(record, name) for name in REFUSED_COLUMNS]
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
                 named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
+                named[REFUSED_COLUMNS.index("rules")] = names_json(record.rules)
                 self._refused.append((after.chain, after.seq, place, *named))
 
     def store(self, connection: Statements, room: Room, naming: Naming) -> None:

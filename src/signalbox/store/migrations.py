@@ -389,6 +389,10 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
             """,
         ),
     ),
+    (
+        "which rules refused",
+        ("ALTER TABLE refused ADD COLUMN rules TEXT NOT NULL DEFAULT '[]'",),  # JSON array of rule ids
+    ),
 )
 
 

@@ -176,6 +176,7 @@ def refused_row(values: tuple[Any, ...]) -> Refused:
     fields = dict(zip(REFUSED_COLUMNS, values, strict=True))
     fields["labels"] = names_of(fields["labels"])
     fields["found"] = counts_of(fields["found"])
+    fields["rules"] = names_of(fields["rules"])
     return Refused(**fields)
 
 

@@ -190,6 +190,7 @@ def _seen(call: Call, trace: Trace, status: int, code: str, now_ns: int) -> Seen
         reason=call.reason,
         choices=tuple(each.name for each in decision.choices) if decision is not None else (),
         refused=tuple(deployments[index].name for index in placements if not call.permitted >> index & 1),
+        rules=trace.rules,
         config=call.snapshot.version,
         spent_pico=call.spent_pico,
         started_unix_ns=time_ns() - ended_ns,

@@ -96,6 +96,7 @@ def _of_call(call: SeenCall) -> dict[str, Value | None]:
         "signalbox.decision.reason": call.reason,
         "signalbox.decision.choices": call.choices,
         "signalbox.decision.refused": call.refused,
+        "signalbox.decision.rules": call.rules,
         "signalbox.config": call.config,
         "signalbox.attempts": len(call.attempts),
         "signalbox.cost_usd": usd(call.spent_pico),
