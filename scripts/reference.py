@@ -247,7 +247,7 @@ def _command(parser: argparse.ArgumentParser, line: str) -> list[str]:
     for action in parser._actions:  # argparse shows its options nowhere else as data
         if isinstance(action.choices, dict):
             verbs = cast("dict[str, argparse.ArgumentParser]", action.choices)
-            told = {verb.dest: verb.help or "" for verb in cast(Any, action)._choices_actions}
+            told = {verb.dest: (verb.help or "").replace("%%", "%") for verb in cast(Any, action)._choices_actions}
             below += [text for name, sub in verbs.items() for text in _command(sub, told[name])]
         elif action.help != argparse.SUPPRESS and action.dest != "help":
             rows.append(_option(action))
@@ -262,7 +262,8 @@ def _option(action: argparse.Action) -> tuple[str, str, str]:
         name += " " + "|".join(map(str, action.choices))
     elif action.nargs != 0 and action.option_strings:
         name += f" {action.metavar or action.dest.upper()}"
-    meaning = re.sub(r" \(default: %\(default\)s\)", "", action.help or "")
+    # As argparse shows it, but for the default, which has a column of its own.
+    meaning = re.sub(r" \((default: )?%\(default\)s\)", "", action.help or "").replace("%%", "%")
     default = "required" if action.required and action.option_strings else ""
     if not default and action.nargs != 0 and action.default not in (None, "", []):
         default = f"`{action.default}`"

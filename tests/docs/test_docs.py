@@ -25,6 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from signalbox.config.discover import discover
+from signalbox.core import errors
 from signalbox.telemetry.metric_table import METRICS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -65,6 +66,14 @@ def blocks(page: Path) -> Iterator[Block]:
 def test_references_are_what_the_code_says() -> None:
     done = subprocess.run([sys.executable, ROOT / "scripts/reference.py", "--check"], capture_output=True, text=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_references_are_complete_and_hold_no_marks_of_a_template() -> None:
+    told = (ROOT / "docs/reference/errors.md").read_text(encoding="utf-8")
+    kinds = [kind for kind in vars(errors).values() if isinstance(kind, type) and issubclass(kind, errors.CallError)]
+    assert [kind.__name__ for kind in kinds if f"`{kind.code}`" not in told and kind is not errors.CallError] == []
+    marked = [page.name for page in PAGES if "reference" in page.parts and re.search(r"%\(|%%", page.read_text("utf-8"))]
+    assert marked == []
 
 
 def test_every_metric_in_the_reference_is_set_somewhere() -> None:

@@ -15,6 +15,7 @@ SignalboxError
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
  │   ├─ Forbidden             403  the key is good but not for this
  │   ├─ NotFound              404  no such endpoint, model or workload, or none this key may use
+ │   ├─ Conflict              409  an idempotency key that came with another body before
  │   ├─ MethodNotAllowed      405  the endpoint exists, for another method
  │   ├─ BudgetExhausted       429  a hard budget is used up (402 to clients of the Messages API)
  │   │   └─ Unpriced          400  the model has no price, and a budget in dollars is in force
