@@ -13,6 +13,7 @@ SignalboxError
  │   │   ├─ GuardBlocked      400  a guard ended the call because of what it holds
  │   │   └─ HeadersTooLarge   431  too many header lines, or too many bytes in them
  │   ├─ Unauthenticated       401  no virtual key, a wrong, revoked or expired one, or two different ones
+ │   ├─ TooManyGuesses        429  too many wrong keys from one address in a short time
  │   ├─ Forbidden             403  the key is good but not for this
  │   ├─ NotFound              404  no such endpoint, model or workload, or none this key may use
  │   ├─ Conflict              409  an idempotency key that came with another body before
