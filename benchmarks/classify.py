@@ -1,12 +1,16 @@
-"""What classification costs: `python -m benchmarks.classify`. CPU microseconds, best of several runs.
+"""What classification and the rules' decision cost: `python -m benchmarks.classify [--rounds N]`. CPU microseconds.
 
-The last part measures what other requests feel while a large body is read: in steps on the loop, and in a thread.
+Every row is timed once in each round, rounds are spread over time, and the best of each row counts: a shared machine
+is up to twice as slow from one minute to the next. The last part measures what other requests feel while a large body
+is read: in steps on the loop, and in a thread.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import random
+import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -15,17 +19,33 @@ from typing import Any
 
 import msgspec
 
+from signalbox.config.load import load_text
 from signalbox.core.call import Call, Envelope, Principal
 from signalbox.core.labels import NONE
-from signalbox.core.snapshot import Classify, Workload
 from signalbox.policy.classify import Classifier
+from signalbox.policy.interlock import Interlock
+from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations
 
 WORDS = (  # noqa: SIM905
     "the quarterly plan of our team says that people should meet on the second floor and talk about the new release "
     "because customers asked for a faster search and better reports while the office moves to another building soon"
 ).split()
-WORKLOAD = Workload("w", NONE, frozenset(), (), "fixed", 1, NONE, classify=Classify())
+RULES = """
+environments:
+  local: {kind: on-prem, region: eu/de}
+  cloud: {kind: cloud, region: us}
+deployments:
+  a: {environment: local, protocol: openai, base_url: "http://127.0.0.1:1/v1", model: a}
+  b: {environment: cloud, protocol: openai, base_url: "http://127.0.0.1:2/v1", model: b}
+rules:
+  - {id: personal-stays, when: {data: [personal]}, allow: {region: [eu]}}
+  - {id: phi-stays, when: {data: [phi]}, allow: {kind: [on-prem]}}
+workloads:
+  w: {placements: [a, b]}
+"""
+SNAPSHOT = compile_snapshot(load_text(RULES, "signalbox.yaml", {}), 1, "2026-11-21", lambda *_: None)
+WORKLOAD = SNAPSHOT.workloads["w"]
 PRINCIPAL = Principal("key", "tenant", "team", None, frozenset())
 
 
@@ -58,16 +78,29 @@ def history(chars: int, turns: int, seed: int) -> list[dict[str, Any]]:
     return [{"role": roles[n % 2], "content": prose(chars // turns, seed * 1000 + n)} for n in range(turns)]
 
 
-def best_us(classifier: Callable[[], Classifier], calls: Callable[[int], list[Call]], runs: int = 5) -> float:
-    """Per call, over calls that this classifier has not seen."""
-    best = float("inf")
-    for run in range(runs):
-        fresh, todo = classifier(), calls(run)
-        began = time.process_time_ns()
-        for one in todo:
-            _now(fresh.classify(one))
-        best = min(best, (time.process_time_ns() - began) / len(todo))
-    return best / 1000
+class Row:
+    """One row. fresh: a classifier and the calls that it is to read in the round, made ready outside the time taken."""
+
+    def __init__(self, name: str, chars: int, fresh: Callable[[int], tuple[Classifier, list[Call]]]) -> None:
+        self.name, self.chars, self.fresh = name, chars, fresh
+        self.decides = False
+        self.us: list[float] = []
+
+    def run(self, round_: int) -> None:
+        classifier, calls = self.fresh(round_)
+        interlock = Interlock(SNAPSHOT, classifier)
+        began = time.thread_time_ns()
+        for one in calls:
+            read = classifier.at_once(one) or _now(classifier.classify(one))
+            if self.decides:
+                one.labels = read.labels
+                one.permitted = interlock.permitted(one)
+        self.us.append((time.thread_time_ns() - began) / len(calls) / 1000)
+
+    def told(self) -> str:
+        best = min(self.us)
+        per_kb = f"{best / (self.chars / 1024):7.1f} us/KB" if self.chars else " " * 13
+        return f"{self.name:52} {best:9.1f} us {per_kb}   median round {statistics.median(self.us):9.1f}"
 
 
 def _now(coroutine: Any) -> Any:
@@ -78,7 +111,45 @@ def _now(coroutine: Any) -> Any:
             return stop.value
 
 
+def rows(new: Callable[[], Classifier]) -> list[Row]:
+    def short(round_: int) -> list[Call]:
+        return [call(turn(400, round_ * 500 + n)) for n in range(500)]
+
+    def warm(calls: list[Call]) -> tuple[Classifier, list[Call]]:
+        classifier = new()
+        classifier.at_once(calls[0])
+        return classifier, calls
+
+    def longer(round_: int) -> tuple[Classifier, list[Call]]:
+        classifier, old = new(), history(400_000, 200, round_)
+        classifier.classify_now(call(old))
+        return classifier, [call([*old, {"role": "user", "content": prose(400, 77)}])]
+
+    def sized(size: int) -> Callable[[int], tuple[Classifier, list[Call]]]:
+        count = max(2, 100_000 // size)
+        return lambda round_: (new(), [call(turn(size, round_ * 1000 + n)) for n in range(count)])
+
+    found = [
+        Row("0.4 KB, never seen", 400, lambda round_: (new(), short(round_))),
+        Row("0.4 KB, never seen, and the decision", 400, lambda round_: (new(), short(round_))),
+        Row("0.4 KB, seen before", 0, lambda _: warm([call(turn(400, 1))] * 2000)),
+        Row("0.4 KB, seen before, with a session", 0, lambda _: warm([call(turn(400, 1), ("session-1",))] * 2000)),
+        *(Row(f"{size / 1024:.0f} KB in one message, never seen", size, sized(size)) for size in SIZES),
+        Row("100K tokens in 200 messages, never seen", 400_000, lambda r: (new(), [call(history(400_000, 200, r))])),
+        Row("100K tokens, only the last message is new", 0, longer),
+    ]
+    found[1].decides = True
+    return found
+
+
+SIZES = (1024, 10 * 1024, 64 * 1024, 400_000)
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--pause", type=float, default=0.5, help="seconds between rounds")
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         conversations = Conversations(Path(folder) / "conversations", b"k" * 32)
 
@@ -87,32 +158,13 @@ def main() -> None:
             made.profile(WORKLOAD.classify)
             return made
 
-        def show(name: str, us: float, of_chars: int = 0) -> None:
-            per_kb = f"  {us / (of_chars / 1024):7.1f} us/KB" if of_chars else ""
-            print(f"{name:48} {us:10.1f} us{per_kb}")
-
-        show("0.4 KB, never seen", best_us(new, lambda run: [call(turn(400, run * 500 + n)) for n in range(500)]), 400)
-        same = [call(turn(400, 1))] * 2000
-        show("0.4 KB, seen before", best_us(new, lambda _: same))
-        named = [call(turn(400, 1), ("session-1",))] * 2000
-        show("0.4 KB, seen before, with a session", best_us(new, lambda _: named))
-        for size in (1024, 10 * 1024, 64 * 1024, 400_000):
-            count = max(2, 100_000 // size)
-            us = best_us(new, lambda run, s=size, c=count: [call(turn(s, run * 1000 + n)) for n in range(c)])
-            show(f"{size / 1024:.0f} KB in one message, never seen", us, size)
-        us = best_us(new, lambda run: [call(history(400_000, 200, run))])
-        show("100K tokens in 200 messages, never seen", us, 400_000)
-
-        best = float("inf")
-        for run in range(5):
-            warm, old = new(), history(400_000, 200, run)
-            _now(warm.classify(call(old)))
-            longer = call([*old, {"role": "user", "content": prose(400, 77)}])
-            began = time.process_time_ns()
-            _now(warm.classify(longer))
-            best = min(best, (time.process_time_ns() - began) / 1000)
-        show("100K tokens, only the last message is new", best)
-
+        table = rows(new)
+        for round_ in range(options.rounds):
+            for row in table:
+                row.run(round_)
+            time.sleep(options.pause)
+        for row in table:
+            print(row.told())
         for name, large in (("in steps on the loop", False), ("in a thread", True)):
             waits = asyncio.run(_felt(new, large))
             print(f"others wait while 4 x 400 KB are read {name}: p50 {waits[len(waits) // 2]:.2f} ms,"

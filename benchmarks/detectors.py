@@ -1,8 +1,8 @@
 """Accuracy and speed of the detectors on labelled data that is not part of this repository.
 
-Run: python -m benchmarks.detectors DATA_DIR [--markdown]. DATA_DIR holds the files that docs/explain/detectors.md
-lists; a missing one is skipped and said so. A finding counts when it overlaps the labelled span and its confidence
-raises labels; Wilson intervals are at 95 %.
+Run: python -m benchmarks.detectors DATA_DIR [--only PART] [--rounds N]. DATA_DIR holds the files that
+docs/explain/detectors.md lists; a missing one is skipped and said so. A finding counts when it overlaps the labelled
+span and its confidence raises labels; Wilson intervals are at 95 %.
 """
 
 from __future__ import annotations
@@ -17,11 +17,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from signalbox.core.labels import NONE, labels_of
-from signalbox.detectors import secrets as secrets_detector
+from benchmarks.detectors_speed import adversarial, speed
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.scan import EVERYTHING, scan, survey
-from signalbox.policy.contents import STEP_CHARS
+from signalbox.detectors.scan import scan
 
 Row = dict[str, Any]
 
@@ -253,118 +251,6 @@ def benign(data: list[Row], misses: Callable[[str, str], None]) -> None:
     table("Labels raised on texts that are nobody's data", ("source", "n", "texts labelled"), lines)
 
 
-def speed(sets: dict[str, list[str]]) -> None:
-    """CPU time of the gate, of the gate with secrets looked for, and of a whole survey: the best of several each."""
-    lines: list[tuple[object, ...]] = []
-    for name, texts in sets.items():
-        repeat = 15 if sum(map(len, texts)) < 200_000 else 7
-        gates = [_best_us(lambda t=text: EVERYTHING.gate(t), repeat) for text in texts]
-        secret = [_best_us(lambda t=text: _with_secrets(t), repeat) for text in texts]
-        whole = [_best_us(lambda t=text: _in_pieces(t), repeat) for text in texts]
-        sizes = [len(text.encode()) / 1024 for text in texts]
-        per_kb = sorted(us / kb for us, kb in zip(whole, sizes, strict=True))
-        lines.append(
-            (
-                name,
-                len(texts),
-                *(round(sum(each) / sum(sizes), 1) for each in (gates, secret, whole)),
-                *(round(per_kb[int(len(per_kb) * q)], 1) for q in (0.5, 0.95)),
-                round(sorted(whole)[len(whole) // 2], 1),
-                round(max(whole) / 1000, 2),
-            )
-        )
-    head = (
-        "texts",
-        "n",
-        "gate µs/KB",
-        "with secrets",
-        "survey µs/KB pooled",
-        "p50",
-        "p95",
-        "p50 µs a text",
-        "worst ms",
-    )
-    table("Speed", head, lines)
-
-
-def _best_us(call: Callable[[], object], repeat: int) -> float:
-    best = math.inf
-    for _ in range(repeat):
-        began = time.process_time_ns()
-        call()
-        best = min(best, time.process_time_ns() - began)
-    return best / 1000
-
-
-def _with_secrets(text: str) -> None:
-    view, reasons = EVERYTHING.gate(text)
-    if secrets_detector.DETECTOR in reasons:
-        view.found = list(secrets_detector.DETECTOR.find(view))
-
-
-def _in_pieces(text: str) -> None:
-    """As long texts of calls are read: what one piece has shown need not be found in the next."""
-    known = NONE
-    for start in range(0, len(text), STEP_CHARS):
-        found = survey(text[start : start + STEP_CHARS], known)
-        known |= labels_of({one.tag for one in found})
-
-
-def adversarial() -> dict[str, list[str]]:
-    """100 KB each of what detectors like least."""
-    size = 100_000
-    seeds = [
-        "@",
-        "a@",
-        "a@b.",
-        "1",
-        "1 ",
-        "1-",
-        "12 ",
-        "4111 1111 ",
-        "AA00 ",
-        "A",
-        "key=",
-        "password=x ",
-        "password:",
-        "://a:b",
-        "://",
-        "eyJ",
-        "eyJ.",
-        "::",
-        ":a:",
-        "%41",
-        "\\u0041",
-        "&#65;",
-        "QUJD",
-        "(",
-        "{;\n",
-        "if (\n",
-        "```\n",
-        "Mr. A ",
-        "born ",
-        "patient Anna B. ",
-        "CONFIDENTIAL ",
-        "secret//",
-        "a 1 ",
-        "Bearer aaaaaa ",
-        "-----BEGIN ",
-        "ghp_",
-        "ghp_a_",
-        "\u200b",
-        "а",
-        "аa",
-        "機密",
-        "\U000e0041",
-        "account 1 ",
-        "cvv ",
-        "i.i.",
-        "0x",
-        "=" * 50,
-    ]
-    return {repr(seed[:12]): [(seed * (size // len(seed) + 1))[:size]] for seed in seeds}
-
-
 def around(text: str, start: int, end: int) -> str:
     return text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 25]
 
@@ -374,6 +260,8 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--misses", help="print what was missed or wrong for headings that begin with this")
     parser.add_argument("--only", help="one of pii, health, secrets, code, benign, speed, adversarial")
+    parser.add_argument("--rounds", type=int, default=20, help="speed: how often each text is timed, spread over time")
+    parser.add_argument("--pause", type=float, default=1.0, help="speed: seconds between rounds")
     arguments = parser.parse_args()
     seen: dict[str, list[str]] = defaultdict(list)
 
@@ -439,10 +327,12 @@ def main() -> None:
                         "official Polish": [r["text"] for r in load("pii_polish_dev")],
                     }.items()
                 },
-            }
+            },
+            arguments.rounds,
+            arguments.pause,
         )
     if wanted("adversarial"):
-        speed(adversarial())
+        speed(adversarial(), arguments.rounds, arguments.pause)
     if arguments.misses:
         for heading, texts in sorted(seen.items()):
             if heading.startswith(arguments.misses):

@@ -14,9 +14,12 @@ class Detector(msgspec.Struct, frozen=True):
     """One detector. tags: all labels its findings can have.
 
     words: lower-case words of which one must occur before it looks. kinds: number shapes (detectors.shapes) of which
-    one must occur. marks, forms: of which one must occur in `view.marks`, `view.shape`. sign: any other cheap test;
-    wide_sign: the same for texts beyond latin-1. One of them suffices. context: words that `find` looks up in
-    `view.hits` but that give no reason to look.
+    one must occur. marks, forms: of which one must occur in `view.marks`, `view.shape`; each form has a digit.
+    long: a token of sixteen characters is a reason to look. sign: any other cheap test, which holds only where one of
+    the characters `sign_needs` is in `view.marks`, if it names some; wide_sign: the same for texts beyond latin-1. One
+    of them suffices. context: words that `find` looks up in `view.hits` but that give no reason to look.
+
+    hinting, hinted: these words are a reason to look where the test says so as well.
 
     pieces: what `find` and `sign` look up in `view.pieces`, where it is not None: found inside words as well.
 
@@ -35,6 +38,10 @@ class Detector(msgspec.Struct, frozen=True):
     marks: tuple[bytes, ...] = ()
     forms: tuple[bytes, ...] = ()
     pieces: frozenset[bytes] = frozenset()
+    hinting: frozenset[str] = frozenset()
+    hinted: Callable[[View], bool] = lambda _: True
+    long: bool = False
+    sign_needs: bytes = b""
     sign: Callable[[View], bool] | None = None
     wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()

@@ -28,10 +28,15 @@ _BASE64_CHARS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789
 _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
+# Without one of these, and without a long token, there is nothing.
+MARKS = b"%\\&"
+_PERCENT_SIGN, _BACKSLASH = b"%\\"
+
+
 def may_hold(view: View) -> bool:
     """Whether there is anything to try at all."""
     marks = view.marks
-    return bool(view.tokens) or marks.find(b"%") >= 0 or marks.find(b"\\") >= 0 or marks.find(b"&#") >= 0
+    return bool(view.tokens) or _PERCENT_SIGN in marks or _BACKSLASH in marks or marks.find(b"&#") >= 0
 
 
 def parts(view: View) -> Iterator[tuple[int, int, str]]:

@@ -56,7 +56,7 @@ class Lexicon:
             return _NONE, _NONE
         answers, border = self._answers, len(self._words)
         if max(seen) < border:
-            return frozenset([answers[at] for at in seen]), _NONE
+            return frozenset(map(answers.__getitem__, seen)), _NONE
         return (
             frozenset([answers[at] for at in seen if at < border]),
             frozenset([answers[at] for at in seen if at >= border]),

@@ -218,12 +218,13 @@ def _stands(text: str, start: int, end: int) -> float:
     return 0.0
 
 
-_WORDS = _PHRASES.announcing.union(_ANCHORS)
 DETECTOR = Detector(
     "markings",
     find,
     tags=("internal", "confidential", "restricted", "legal", "government"),
-    words=_WORDS,
+    words=frozenset(_ANCHORS),
+    hinting=_PHRASES.announcing,
+    hinted=_PHRASES.hinted,
     context=_PHRASES.accompanying,
     wide_sign=lambda view: _IDEOGRAPHIC.search(view.leads) is not None and _IDEOGRAPH.search(view.text) is not None,
 )

@@ -54,6 +54,8 @@ _PASSING = bytes(
     48 if 48 <= c <= 57 or c in b"OolI" else 97 if chr(c).isalnum() and c < 128 else 32 for c in range(256)
 )
 _PASSING_MIN = b"0" * 9
+# Nothing is mended that is not a quarter digits.
+MENDED_DIGITS_MIN = 3
 _PASSING_CHARS = b"0a"
 _DIGITS = str.maketrans("OolI", "0011")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -171,9 +173,11 @@ def _dense(text: str) -> tuple[str, Dropped | None]:
     return plain, Dropped(text, _GONE) if len(plain) < len(text) else None
 
 
-def may_confuse(flat: bytes) -> bool:
+def may_confuse(flat: bytes, shape: bytes) -> bool:
     """Whether a letter that looks like a digit stands between digits, in a text with something as long as a number of
-    such; a cheap test before `digits_mended`."""
+    such; a cheap test before `digits_mended`. shape: see View."""
+    if shape.find(b"0a") < 0 and shape.find(b"0A") < 0:
+        return False
     if flat.translate(_PASSING).find(_PASSING_MIN) < 0:
         return False
     marks = flat.translate(_CONFUSABLE)

@@ -12,7 +12,7 @@ from signalbox.detectors.shapes import candidates, is_dull
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _RUN_MAX = 64
 # No number has fewer digits: an IPv4 address may have one in each group.
-_DIGITS_MIN = 4
+DIGITS_MIN = 4
 # Where more than one character in so many is a digit, as in logs, runs are told apart before any is looked at.
 _DENSE = 10
 _SHORT = 2048
@@ -33,15 +33,17 @@ _ATTACHED_MAX = 28
 Number = tuple[int, int, int]
 
 
-def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
+def numbers(shape: bytes, digits: int) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
     """All kinds of number in a shape (View.shape); and by the place of their runs what each run holds, as an offset and
-    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place."""
-    digits = shape.count(b"0")
-    if digits < _DIGITS_MIN:
+    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place.
+
+    digits: how many the shape has."""
+    if digits < DIGITS_MIN:
         return 0, []
     # A line end on both sides, so that every run has a neighbour.
     lined = b"\n%b\n" % shape
-    every, found = 0, list[tuple[int, tuple[Number, ...]]]()
+    every = 0
+    found: list[tuple[int, tuple[Number, ...]]] = []
     if len(shape) < _SHORT or digits * _DENSE < len(shape):
         spans = [match.span() for match in _RUN.finditer(lined)]
     else:
@@ -102,7 +104,8 @@ def _of_run(around: bytes, start: int) -> tuple[int, tuple[Number, ...]]:
         wide = _with_letters(around, left)
         inner = tuple((low + left - wide, high + left - wide, kinds) for low, high, kinds in parts)
         parts, left = (*candidates(around[wide:end]), *inner), wide
-    found, every = list[Number](), 0
+    found: list[Number] = []
+    every = 0
     for low, high, kinds in parts:
         if around[left + high] not in _LETTERS and around[left + low - 1] not in _LETTERS:
             found.append((left + low, left + high, kinds))

@@ -46,6 +46,18 @@ class Phrases:
             word.decode("latin-1") for one in phrases for group in one.groups[1:] for word in group
         )
 
+    def hinted(self, view: View) -> bool:
+        """Whether of some phrase all the words occur that must."""
+        hits = view.hits
+        for word in self._words & hits:
+            for at in self._by_word[word]:
+                for group in self._phrases[at].groups:
+                    if group.isdisjoint(hits):
+                        break
+                else:
+                    return True
+        return False
+
     def find(self, view: View) -> Iterator[Found]:
         low = b""
         hits = view.hits

@@ -13,7 +13,8 @@ from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
-from signalbox.detectors.normalise import digits_mended, given, may_confuse, plain
+from signalbox.detectors.normalise import MENDED_DIGITS_MIN, digits_mended, given, may_confuse, plain
+from signalbox.detectors.numbers import DIGITS_MIN
 from signalbox.detectors.shapes import KINDS
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.view import View
@@ -42,13 +43,12 @@ class _Look:
 
 def _find(detector: Detector, view: View, look: _Look) -> None:
     """Adds what a detector finds, until it is enough."""
-    left, raised, tags = look.enough, look.raised, detector.tags
+    left, tags = look.enough, detector.tags
     if not left:
         view.found += islice(detector.find(view), FOUND_MAX)
         return
-    if left > 1:
-        raised = set[str]()
-    elif raised.issuperset(tags):
+    raised: set[str] = set() if left > 1 else look.raised
+    if left == 1 and raised.issuperset(tags):
         return
     for found in islice(detector.find(view), FOUND_MAX):
         view.found.append(found)
@@ -66,12 +66,16 @@ class Scanner:
         "_by_kinds",
         "_detectors",
         "_forms",
+        "_hinted",
         "_lexicon",
+        "_long",
         "_marks",
         "_narrow",
         "_numeric",
         "_rests",
         "_signs",
+        "_telling",
+        "_unbound",
         "_wide",
         "_wide_lexicon",
         "_wide_signs",
@@ -82,7 +86,8 @@ class Scanner:
         self._lexicon: dict[bytes, int] = {}
         self._wide_lexicon: dict[str, int] = {}
         for index, detector in enumerate(self._detectors):
-            for words, bit in ((detector.words, 1 << index), (detector.context, 0)):
+            hint = 1 << (index + len(self._detectors)) if detector.hinting else 0
+            for words, bit in ((detector.words, 1 << index), (detector.hinting, hint), (detector.context, 0)):
                 for word in words:
                     if max(word) < "\u0100":
                         key = word.encode("latin-1")
@@ -94,11 +99,23 @@ class Scanner:
         kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
         self._numeric = sum(bit for bit, _ in kinds)
         self._by_kinds = [sum(bit for bit, wanted in kinds if wanted & seen) for seen in range(KINDS)]
-        self._marks = tuple((1 << at, mark) for at, one in enumerate(self._detectors) for mark in one.marks)
+        # A single byte is told by itself: asking for a number in bytes costs a fifth of a search.
+        self._marks = tuple((1 << at, mark[0], mark) for at, one in enumerate(self._detectors) for mark in one.marks)
         self._forms = tuple((1 << at, form) for at, one in enumerate(self._detectors) for form in one.forms)
-        self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
-        self._wide_signs = self._signs + tuple(
+        self._hinted = tuple(
+            (1 << (at + len(self._detectors)), 1 << at, one.hinted)
+            for at, one in enumerate(self._detectors)
+            if one.hinting
+        )
+        self._long = sum(1 << at for at, one in enumerate(self._detectors) if one.long)
+        signs = tuple((1 << at, one) for at, one in enumerate(self._detectors) if one.sign is not None)
+        self._signs = tuple((bit, one.sign) for bit, one in signs if one.sign is not None and one.sign_needs)
+        self._unbound = tuple((bit, one.sign) for bit, one in signs if one.sign is not None and not one.sign_needs)
+        self._wide_signs = tuple(
             (1 << at, one.wide_sign) for at, one in enumerate(self._detectors) if one.wide_sign is not None
+        )
+        self._telling = frozenset(
+            b"".join((encoded.MARKS, *(one.sign_needs for _, one in signs), *(mark[:1] for _, _, mark in self._marks)))
         )
         self._rests = tuple(
             (1 << at, self._finding(one.rests_on), one.holds) for at, one in enumerate(self._detectors) if one.rests_on
@@ -125,7 +142,7 @@ class Scanner:
         known: labels that need not be found again. Cheaper than a scan of a text that holds much.
         """
         found = self._found(text, _Look(known=known, enough=ENOUGH))
-        return [one for one in found if one.confidence >= RAISES]
+        return [one for one in found if one.confidence >= RAISES] if found else found
 
     def classify(self, text: str | bytes, known: Labels = NONE) -> Labels:
         """The labels of everything found with enough confidence, without those already known.
@@ -141,16 +158,16 @@ class Scanner:
 
     def gate(self, text: str) -> tuple[View, list[Detector]]:
         """What all detectors look at, and those with a reason to look: the part of a survey that any text costs."""
-        normal, _, utf8 = plain(text)
-        view = self._view(normal, utf8, brief=True)
-        fired, reasons = self._fired(view, 0), list[Detector]()
+        normal, _, utf8 = (text, None, b"") if text.isascii() else plain(text)
+        view, fired = self._seen(normal, utf8, 0, brief=True)
+        reasons: list[Detector] = []
         while fired:
             reasons.append(self._detectors[(fired & -fired).bit_length() - 1])
             fired &= fired - 1
         return view, reasons
 
     def _found(self, text: str, look: _Look) -> list[Found]:
-        normal, dropped, utf8 = plain(text)
+        normal, dropped, utf8 = (text, None, b"") if text.isascii() else plain(text)
         found = self._plain(normal, utf8, 0, look)
         if dropped is not None and found:
             found = [
@@ -160,12 +177,11 @@ class Scanner:
 
     def _plain(self, text: str, utf8: bytes, depth: int, look: _Look) -> list[Found]:
         """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes."""
-        view = self._view(text, utf8, look.brief)
-        fired = self._fired(view, self._knowing(look.known) if look.known else 0)
+        view, fired = self._seen(text, utf8, self._knowing(look.known) if look.known else 0, look.brief)
         while fired:
             _find(self._detectors[(fired & -fired).bit_length() - 1], view, look)
             fired &= fired - 1
-        if depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
+        if view.everyday or depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
             return view.found
         for start, end, inner in encoded.parts(view):
             if look.chars_left < len(inner) or look.parts_left == 0:
@@ -187,20 +203,20 @@ class Scanner:
                 best[key] = replace(one, start=start, end=end)
         return list(best.values())
 
-    @staticmethod
-    def _view(text: str, utf8: bytes, brief: bool) -> View:
-        view = View(text, brief, utf8)
-        if view.shape.find(b"0") < 0 or not may_confuse(view.flat):
-            return view
-        mended = digits_mended(text, view.flat)
-        return view if mended == text else View(mended, brief)
-
     def _knowing(self, known: tuple[str, ...]) -> int:
         """One bit for every detector that can find nothing but what is known."""
         return sum(1 << at for at, one in enumerate(self._detectors) if set(known).issuperset(one.tags))
 
-    def _fired(self, view: View, idle: int) -> int:
-        """One bit for every detector that has a reason to look. idle: those that need not."""
+    def _seen(self, text: str, utf8: bytes, idle: int, brief: bool) -> tuple[View, int]:
+        """The view of a normal text, and one bit for every detector that has a reason to look. idle: those that need
+        not. Every text of every call comes here, so what most have nothing of is asked for once for all."""
+        view = View(text, brief, utf8)
+        digits = view.shape.count(b"0")
+        if digits >= MENDED_DIGITS_MIN and may_confuse(view.flat, view.shape):
+            mended = digits_mended(text, view.flat)
+            if mended != text:
+                view = View(mended, brief)
+                digits = view.shape.count(b"0")
         lexicon, fired = self._lexicon, 0
         for word in view.look_up(self._narrow):
             fired |= lexicon[word]
@@ -208,28 +224,44 @@ class Scanner:
             view.wide_hits = self._wide.words & view.wide_words(self._wide)
             for word in view.wide_hits:
                 fired |= self._wide_lexicon[word]
+        for hint, bit, hinted in self._hinted:
+            if fired & hint:
+                fired ^= hint
+                if not fired & bit and hinted(view):
+                    fired |= bit
         for bit, others, holds in self._rests:
             if fired & bit & ~idle:
                 if holds(view):
                     idle &= ~others
                 else:
                     idle |= bit
-        if self._numeric & ~(fired | idle):
-            kinds = view.kinds
-            if kinds:
-                fired |= self._by_kinds[kinds]
-        find = view.marks.find
-        for bit, mark in self._marks:
-            if find(mark) >= 0:
+        if digits:
+            if digits >= DIGITS_MIN and self._numeric & ~(fired | idle):
+                fired |= self._by_kinds[view.kinds_of(digits)]
+            for bit, form in self._forms:
+                if not (fired | idle) & bit and view.shape.find(form) >= 0:
+                    fired |= bit
+        if view.tokens:
+            fired |= self._long
+        marks = view.marks
+        if not self._telling.isdisjoint(marks):
+            for bit, first, mark in self._marks:
+                if first in marks and (len(mark) == 1 or marks.find(mark) >= 0):
+                    fired |= bit
+            done = fired | idle
+            for bit, sign in self._signs:
+                if not done & bit and sign(view):
+                    fired |= bit
+        elif not view.tokens:
+            view.everyday = True
+        for bit, sign in self._unbound:
+            if not fired & bit and sign(view):
                 fired |= bit
-        for bit, form in self._forms:
-            if view.shape.find(form) >= 0:
-                fired |= bit
-        done = fired | idle
-        for bit, sign in self._wide_signs if view.leads else self._signs:
-            if not done & bit and sign(view):
-                fired |= bit
-        return fired & ~idle
+        if view.leads:
+            for bit, sign in self._wide_signs:
+                if not fired & bit and sign(view):
+                    fired |= bit
+        return view, fired & ~idle
 
 
 # Detectors that read the same numbers in different ways.

@@ -18,7 +18,7 @@ _PLACEHOLDER = re.compile(
     rb"replace|123456|abc123|qwerty|_here|null|none|undefined|true|false|string|here$"
 )
 _SELF = re.compile(
-    rb"(?i)pass(?:word|wd|phrase|w)?|secret|token|key|auth|cred|user|login|admin|test|value|name|default"
+    rb"(?i)pass(?:word|wd|phrase|w)?|pwd|^pw$|secret|token|key|auth|cred|user|login|admin|test|value|name|default"
 )
 _EXPRESSION = re.compile(rb"[${}<>%()\[\]]|^@|^&|::|->|^\.|^/|^-")
 _IDENTIFIER = re.compile(rb"[A-Za-z_][a-z_]*(?:[A-Z_.][a-z_]+)*(?:\.[A-Za-z_]+)*")

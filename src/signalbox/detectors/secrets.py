@@ -41,6 +41,8 @@ _ASSIGN = re.compile(
     rb"\s{0,8}+(?:[\[{(]|\[\]byte[({]|ConvertTo-SecureString |[rbuf@](?=[\"']))?\s{0,2}"
     rb"(?:(\\?[\"'`]{1,3})([^\"'`\n\\]{3,512}+)|([^\s\"'`,;(){}\[\]<>&|\\]{3,512}+))"
 )
+_NEXT = re.compile(rb"\\?[\"'`]\s{0,2},\s{0,2}\\?[\"'`]([^\"'`\n\\]{3,512}+)")
+_LISTED_MAX = 8
 # `--password hunter2` on a command line.
 _FLAG = re.compile(rb"[A-Za-z0-9_-]{0,32}+ \\?[\"']?([^\s\"'`,;(){}\[\]<>&|\\-][^\s\"'`,;(){}\[\]<>&|\\]{2,127}+)")
 # What a secret is called in the sentence that tells it.
@@ -58,10 +60,13 @@ _SAID_VALUE = re.compile(
 PROSE_WORDS = frozenset(
     b"password passwords passwd passwort pwd passphrase passcode contrase\xf1a senha has\xb3o token secret".split()
 )
+# Start, end, name, separator, quoted, value, next character.
+_Assignment = tuple[int, int, bytes, bytes, bool, bytes, bytes]
 _BARE = frozenset((b"key", b"keys", b"-key"))
 _VAGUE = frozenset(
     (b"key", b"keys", b"token", b"tokens", b"auth", b"secret", b"secrets", b"author", b"authority", b"pass")
 )
+_COLON, _EQUALS = b":="
 _NAME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-$"
 
 
@@ -71,10 +76,10 @@ def find(view: View) -> Iterator[Found]:
     yield from _said(view)
 
 
-def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, bytes, bytes]]:
+def assignments(view: View) -> Iterator[_Assignment]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if view.marks.find(b"=") < 0 and view.marks.find(b":") < 0 and PROSE_WORDS.isdisjoint(view.hits):
+    if _EQUALS not in view.marks and _COLON not in view.marks and PROSE_WORDS.isdisjoint(view.hits):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     tries = max(_TRIED_MIN, len(flat) * _TRIED_PER_KB // 1024)
@@ -91,6 +96,12 @@ def assignments(view: View) -> Iterator[tuple[int, int, bytes, bytes, bool, byte
                 left -= 1
                 seen.add(one[0])
                 yield one
+                if one[4] and flat.find(b"[", after, one[0]) >= 0:
+                    for more in _listed(flat, one):
+                        if left and more[0] not in seen:
+                            left -= 1
+                            seen.add(more[0])
+                            yield more
             at = lower.find(needle, after)
 
 
@@ -100,7 +111,7 @@ def _present(view: View) -> Iterable[bytes]:
     return NEEDLES if pieces is None else [needle for needle in NEEDLES if needle in pieces]
 
 
-def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes, bool, bytes, bytes] | None:
+def _candidate(flat: bytes, at: int, after: int) -> _Assignment | None:
     """The assignment whose name has a needle at this place, if there is one worth a score."""
     match = _ASSIGN.match(flat, after)
     flag = match is None and flat[max(0, at - 20) : at].find(b"-") >= 0
@@ -121,6 +132,17 @@ def _candidate(flat: bytes, at: int, after: int) -> tuple[int, int, bytes, bytes
         return None
     start, end = match.span(group)
     return start, end, name, separator, group == 4, match[group], flat[end : end + 1]
+
+
+def _listed(flat: bytes, one: _Assignment) -> Iterator[_Assignment]:
+    """What follows the first value in its list, as in `"tokens": ["…", "…"]`."""
+    _, end, name, separator, quoted, _, _ = one
+    for _ in range(_LISTED_MAX):
+        match = _NEXT.match(flat, end)
+        if match is None:
+            return
+        start, end = match.span(1)
+        yield start, end, name, separator, quoted, match[1], flat[end : end + 1]
 
 
 def _is_hopeless(name: bytes, value: bytes, group: int) -> bool:
@@ -145,6 +167,8 @@ def _assigned(view: View) -> Iterator[Found]:
 
 def _said(view: View) -> Iterator[Found]:
     """Values that a sentence announces, in the languages whose words are known."""
+    if _SAID.narrow.isdisjoint(view.hits) and not view.wide_hits:
+        return
     text = view.text
     ends = [end for _, end in view.after(_SAID.narrow)]
     for wide in view.wide_hits.intersection(_SAID.wide):
@@ -156,12 +180,11 @@ def _said(view: View) -> Iterator[Found]:
 
 
 def _may_hold(view: View) -> bool:
-    """Whether there is anything that tokens or announced values are told by; words and marks speak for themselves."""
-    if view.tokens:
-        return True
+    """Whether there is anything that announced values are told by; words, marks and tokens speak for themselves."""
     pieces = view.pieces
     if pieces or pieces is None or not view.hits.isdisjoint(_RARE_WORDS):
-        return view.marks.find(b":") >= 0 or view.marks.find(b"=") >= 0
+        marks = view.marks
+        return _COLON in marks or _EQUALS in marks
     return False
 
 
@@ -174,6 +197,8 @@ DETECTOR = Detector(
     | frozenset(_SAID.wide),
     context=frozenset(word.decode() for words in _RARE.values() for word in words),
     marks=(b"://", b"-----"),
+    long=True,
     sign=_may_hold,
+    sign_needs=b":=",
     pieces=frozenset(NEEDLES),
 )

@@ -70,6 +70,7 @@ _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 # So many brackets and signs are worth a look in a text of any length.
 _MARKS_ENOUGH = 6
 _LINE_ENDS = re.compile(rb"[;{})\]]\r?\n|[)\"]:\r?\n")
+_LINE_END = 10
 _LINES_MIN, _SHARE = 3, 0.45
 
 _ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
@@ -164,18 +165,16 @@ def _densest(flat: bytes) -> list[tuple[int, int]]:
 def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
     signs = view.marks
-    lines = signs.count(b"\n")
+    lines = signs.count(b"\n") if _LINE_END in signs else 0
     if lines < 2 or len(signs) < lines + 2:
         return False
     if signs.find(b"```") >= 0 or signs.find(b"~~~") >= 0:
         return True
-    count = signs.count
-    # Written out, because every text of some lines comes here.
-    telling = count(b"(") + count(b"=") + count(b";") + count(b"{") + count(b"$")
+    telling = len(signs) - len(signs.translate(None, b"(=;{$"))
     if telling >= _MARKS_ENOUGH and telling >= lines // 2:
         return True
     # Blanks, letters and digits are gone from marks, so these are lines that end as statements and blocks do.
-    return telling + count(b"}") + count(b")") + count(b"]") + count(b":") > 1 and _ends(signs) * 5 >= lines
+    return telling + len(signs) - len(signs.translate(None, b"})]:")) > 1 and _ends(signs) * 5 >= lines
 
 
 def _ends(signs: bytes) -> int:
@@ -208,4 +207,5 @@ DETECTOR = Detector(
         ]
     ),
     sign=_looks_technical,
+    sign_needs=b"(=;{$})]:`~",
 )

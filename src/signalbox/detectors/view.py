@@ -10,7 +10,7 @@ number, and the exception that it makes and drops costs more than the search.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from signalbox.detectors.found import Found
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
@@ -42,6 +42,7 @@ _SHAPE = bytes(_shape(code) for code in range(256))
 _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c in range(256))
 
 _LEAST = b"a" * 16
+_NO_TOKENS: tuple[tuple[int, int], ...] = ()
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
 # In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of its letters.
@@ -73,18 +74,19 @@ class View:
     brief: only findings that raise a label are wanted.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`. pieces: the lexicon's
     pieces that occur, inside words as well; None when nobody has looked for them. leads: the first bytes in UTF-8 of
-    the characters beyond latin-1."""
+    the characters beyond latin-1. tokens: spans of at least 16 of the characters that keys and identifiers are made
+    of. everyday: none of its marks means anything to a detector, and it has no tokens."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
     pieces: frozenset[bytes] | None = None
     leads = b""
+    everyday = False
     _utf8 = b""
     _padded: bytes | None = None
     _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
     _numbers: list[Number] | None = None
-    _tokens: list[tuple[int, int]] | None = None
     _places: dict[bytes, list[int]] | None = None
     # None where the whole text is one.
     _stretches: list[tuple[int, int, frozenset[bytes]]] | None = None
@@ -103,6 +105,8 @@ class View:
         self.lower = flat.translate(_LOWER)
         self.shape = flat.translate(_SHAPE)
         self.marks = flat.translate(None, _UNMARKED)
+        marked = flat.translate(_TOKEN)
+        self.tokens: Sequence[tuple[int, int]] = _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
         self.found: list[Found] = []
 
     @property
@@ -114,23 +118,20 @@ class View:
     def numbers(self) -> list[Number]:
         """(start, end, kinds) of everything that is written like a number somebody may be known by."""
         if self._numbers is None:
-            _, runs = self._runs or numbers(self.shape)
+            _, runs = self._runs or numbers(self.shape, self.shape.count(b"0"))
             self._numbers = [(at + low, at + high, kinds) for at, parts in runs for low, high, kinds in parts]
         return self._numbers
 
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        if self._runs is None:
-            self._runs = numbers(self.shape)
-        return self._runs[0]
+        return self.kinds_of(self.shape.count(b"0"))
 
-    @property
-    def tokens(self) -> list[tuple[int, int]]:
-        """Spans of at least 16 of the characters that keys and identifiers are made of."""
-        if self._tokens is None:
-            self._tokens = _long(self.flat.translate(_TOKEN))
-        return self._tokens
+    def kinds_of(self, digits: int) -> int:
+        """The same for somebody who has counted the digits."""
+        if self._runs is None:
+            self._runs = numbers(self.shape, digits)
+        return self._runs[0]
 
     def wide_words(self, wanted: WideLexicon | None = None) -> set[str]:
         """The words of a text that go beyond latin-1, in lower case. wanted: no others matter; empty when none of them
@@ -145,7 +146,7 @@ class View:
     def look_up(self, lexicon: Lexicon) -> frozenset[bytes]:
         """Those of the lexicon's words that occur; `hits` from then on, and its pieces `pieces`."""
         lower, size = self.lower, len(self.lower)
-        padded = self._padded = b" %b " % lower
+        padded = self._padded = b" " + lower + b" "
         if size <= _STRETCH * 3 // 2:
             hits, self.pieces = lexicon.find(padded)
             self.hits = hits
@@ -234,7 +235,7 @@ class View:
         return bool(window[1]) and any(word in window[1] for word in words.wide)
 
 
-def _long(marked: bytes) -> list[tuple[int, int]]:
+def _long(marked: bytes) -> Sequence[tuple[int, int]]:
     """Spans of at least sixteen `a`."""
     spans: list[tuple[int, int]] = []
     at = marked.find(_LEAST)

@@ -29,12 +29,12 @@ def carried(conversations: Conversations, call: Call, read: Read, labels: Labels
     for part in read.parts:
         if part.role in _TURNS:
             turns += 1
-    if not names and turns < 2 and labels == floor:
+    if not names and turns < 2 and (labels is floor or labels == floor):
         return labels
     tenant = call.principal.tenant.encode()
     now_s = time_ms() // 1000
     # A named session carries its class into whatever workload it is used in next, declared or found.
-    keys = [(conversations.identity(b"name", tenant, name.encode()), NONE, True) for name in names]
+    keys = [(conversations.of_name(tenant, name), NONE, True) for name in names]
     origin = _origin(read) if call.api in _CONVERSATIONS and (turns > 1 or labels != floor) else None
     if origin is not None:
         texts = (read.parts[at].text.encode("utf-8", "surrogatepass") for at in origin)

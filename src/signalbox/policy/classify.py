@@ -44,7 +44,8 @@ MEMO_MAX = 32_768
 
 _INSTRUCTING = frozenset(("system", "developer"))
 
-MemoKey = tuple[int, int, int, int, int]
+# Profile, hash and length of a text, and of its seam where it has one.
+MemoKey = tuple[int, int, int] | tuple[int, int, int, int, int]
 
 
 class _Asked(msgspec.Struct, gc=False):
@@ -137,20 +138,21 @@ class Classifier:
 
     def _classified(self, call: Call, read: Read) -> Classified:
         content = read.found()
-        labels = call.workload.labels
+        workload, of_key, of_header, opaque = call.workload, call.principal.labels, call.data_header, NONE
+        labels = workload.labels
+        found: dict[str, int] = {}
         if content is not NOTHING:
             labels |= content.labels
-        found = dict(content.counts)
-        for name, more in (
-            ("key", call.principal.labels),
-            ("header", call.data_header),
-            ("opaque", call.workload.opaque if call.envelope.opaque else NONE),
-        ):
-            if more is not NONE and labels | more != labels:
-                labels |= more
-                found[name] = 1
+            found.update(content.counts)
+        if call.envelope.opaque:
+            opaque = workload.opaque
+        if of_key is not NONE or of_header is not NONE or opaque is not NONE:
+            for name, more in (("key", of_key), ("header", of_header), ("opaque", opaque)):
+                if more is not NONE and labels | more != labels:
+                    labels |= more
+                    found[name] = 1
         known = self._carried(call, read, labels)
-        if known != labels:
+        if known is not labels and known != labels:
             found["conversation"] = 1
         return Classified(known, found)
 
@@ -201,9 +203,15 @@ class Classifier:
         if not profile.scanners:
             return _Asked(found, [], [NOTHING] * len(found), [])
         tag, hashed = profile.tag, self._hash
-        # Strings of different widths can have the same bytes inside; their lengths tell them apart.
-        keys = [(tag, hashed(p.text), len(p.text), hashed(p.seam), len(p.seam)) for p in found]
+        keys: list[MemoKey] = []
+        for part in found:
+            # Strings of different widths can have the same bytes inside; their lengths tell them apart.
+            text, seam = part.text, part.seam
+            known = (tag, hashed(text), len(text))
+            keys.append((*known, hashed(seam), len(seam)) if seam else known)
         contents = list(map(self._young.get, keys))
+        if None not in contents:
+            return _Asked(found, keys, contents, [])
         new = [at for at, content in enumerate(contents) if content is None and self._is_new(at, keys, contents)]
         return _Asked(found, keys, contents, new)
 

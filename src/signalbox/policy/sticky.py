@@ -13,6 +13,7 @@ import hashlib
 import os
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -38,6 +39,7 @@ LIFETIME_S = 24 * 3600
 _ALL_TAGS = sum(TAG_BIT.values())
 _SESSION_CHARS_MAX = 512
 _UUID = r"[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}"
+_NAMES_MAX = 4096
 _NAMING = ("prompt_cache_key", "conversation", "metadata")
 _IS_UUID = re.compile(_UUID).fullmatch
 # Claude Code's `metadata.user_id` ends in its session, in two spellings.
@@ -62,6 +64,8 @@ class Conversations:
         self.lifetime_s = lifetime_s
         self._durable = durable
         self._hash = hashlib.blake2b(digest_size=_DIGEST_BYTES, key=key)
+        # The identity of a conversation by its name, which every turn of it asks for.
+        self.of_name = lru_cache(maxsize=_NAMES_MAX)(self._of_name)
         try:
             self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             self._prepare(path)
@@ -88,6 +92,9 @@ class Conversations:
         for part in parts:
             hashed.update(len(part).to_bytes(4, "big") + part)
         return hashed.digest()
+
+    def _of_name(self, tenant: bytes, name: str) -> bytes:
+        return self.identity(b"name", tenant, name.encode())
 
     def recall(self, identity: bytes, now_s: int) -> Entry | None:
         """What is known of a conversation. Raises Overloaded when that cannot be told."""

@@ -1,0 +1,150 @@
+"""How much CPU the detectors take: each text timed in many rounds spread over time, and the best moment of each kept.
+
+A shared machine is up to twice as slow from one minute to the next. A row that is timed within one bad minute says
+nothing, so all rows take turns in every round; a loop that never changes is timed along with them and says how steady
+the machine was.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from collections.abc import Callable
+
+from signalbox.core.labels import NONE, labels_of
+from signalbox.detectors import secrets
+from signalbox.detectors.scan import EVERYTHING, survey
+from signalbox.policy.contents import STEP_CHARS
+
+# Of a text so short that one reading takes microseconds, several readings make one round.
+SHORT_CHARS, SHORT_REPEAT, LONG_REPEAT = 20_000, 5, 1
+
+
+def speed(sets: dict[str, list[str]], rounds: int, pause_s: float) -> None:
+    """CPU time of the gate, of the gate with secrets looked for, and of a whole survey, and how steady it was."""
+    print(f"\n### Speed: best of {rounds} rounds, µs of CPU per KB\n")
+    ways: tuple[Callable[[str], object], ...] = (EVERYTHING.gate, _with_secrets, _in_pieces)
+    best = {name: [[math.inf] * len(texts) for _ in ways] for name, texts in sets.items()}
+    whole: dict[str, list[float]] = {name: [] for name in sets}
+    loop: list[float] = []
+    began = time.monotonic()
+    for _ in range(rounds):
+        for name, texts in sets.items():
+            loop.append(_once_us(_steady, ""))
+            for way, bests in zip(ways, best[name], strict=True):
+                times = [_best_us(way, text) for text in texts]
+                bests[:] = map(min, bests, times)
+                if way is _with_secrets:
+                    whole[name].append(sum(times))
+        time.sleep(pause_s)
+    head = "texts | n | gate | with secrets | p95 of texts | median round | survey | p50 µs a text | worst ms"
+    print(f"| {head} |\n|{'---|' * 9}")
+    for name, texts in sets.items():
+        sizes = [len(text.encode()) / 1024 for text in texts]
+        gate, secret, survey_us = best[name]
+        each = sorted(us / kb for us, kb in zip(secret, sizes, strict=True))
+        cells = (
+            name,
+            len(texts),
+            *(round(sum(us) / sum(sizes), 1) for us in (gate, secret)),
+            round(each[int(len(each) * 0.95)], 1),
+            round(statistics.median(whole[name]) / sum(sizes), 1),
+            round(sum(survey_us) / sum(sizes), 1),
+            round(statistics.median(survey_us), 1),
+            round(max(survey_us) / 1000, 2),
+        )
+        print("| " + " | ".join(map(str, cells)) + " |")
+    loop.sort()
+    median, slow = statistics.median(loop) / loop[0], loop[int(len(loop) * 0.95)] / loop[0]
+    print(
+        f"\nThe loop that never changes took {loop[0]:.0f} µs at best, {median:.2f} times that in the median"
+        f" and {slow:.2f} times in the slowest twentieth, over {time.monotonic() - began:.0f} s."
+    )
+
+
+def _best_us(way: Callable[[str], object], text: str) -> float:
+    repeat = SHORT_REPEAT if len(text) <= SHORT_CHARS else LONG_REPEAT
+    return min(_once_us(way, text) for _ in range(repeat))
+
+
+def _once_us(way: Callable[[str], object], text: str) -> float:
+    began = time.thread_time_ns()
+    way(text)
+    return (time.thread_time_ns() - began) / 1000
+
+
+def _steady(_: str) -> None:
+    """The same work whatever is measured."""
+    total = 0
+    for number in range(5000):
+        total += number & 7
+
+
+def _with_secrets(text: str) -> None:
+    view, reasons = EVERYTHING.gate(text)
+    if secrets.DETECTOR in reasons:
+        view.found = list(secrets.DETECTOR.find(view))
+
+
+def _in_pieces(text: str) -> None:
+    """As long texts of calls are read: what one piece has shown need not be found in the next."""
+    known = NONE
+    for start in range(0, len(text), STEP_CHARS):
+        found = survey(text[start : start + STEP_CHARS], known)
+        known |= labels_of({one.tag for one in found})
+
+
+def adversarial() -> dict[str, list[str]]:
+    """100 KB each of what detectors like least."""
+    size = 100_000
+    seeds = [
+        "@",
+        "a@",
+        "a@b.",
+        "1",
+        "1 ",
+        "1-",
+        "12 ",
+        "4111 1111 ",
+        "AA00 ",
+        "A",
+        "key=",
+        "password=x ",
+        "password:",
+        "://a:b",
+        "://",
+        "eyJ",
+        "eyJ.",
+        "::",
+        ":a:",
+        "%41",
+        "\\u0041",
+        "&#65;",
+        "QUJD",
+        "(",
+        "{;\n",
+        "if (\n",
+        "```\n",
+        "Mr. A ",
+        "born ",
+        "patient Anna B. ",
+        "CONFIDENTIAL ",
+        "secret//",
+        "a 1 ",
+        "Bearer aaaaaa ",
+        "-----BEGIN ",
+        "ghp_",
+        "ghp_a_",
+        "\u200b",
+        "а",
+        "аa",
+        "機密",
+        "\U000e0041",
+        "account 1 ",
+        "cvv ",
+        "i.i.",
+        "0x",
+        "=" * 50,
+    ]
+    return {repr(seed[:12]): [(seed * (size // len(seed) + 1))[:size]] for seed in seeds}
