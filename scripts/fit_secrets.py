@@ -65,9 +65,10 @@ def candidates(rows: list[dict[str, Any]]) -> list[Row]:
 
     out: list[Row] = []
     for at, row in enumerate(rows):
-        for start, end, *rest in assignments(EVERYTHING.gate(row["text"])[0]):
+        for start, end, name, separator, quoted, value, after in assignments(EVERYTHING.gate(row["text"])[0]):
             if start < row["end"] and end > row["start"]:
-                out.append((row["repo"], at, features(*rest), int(row["label"] == 1)))
+                seen = features(name, separator, quoted, value, after)
+                out.append((row["repo"], at, seen, int(row["label"] == 1)))
     return out
 
 
