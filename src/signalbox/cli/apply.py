@@ -50,7 +50,10 @@ def run(options: argparse.Namespace) -> int:
         )
         return 2
     if options.rollback is not None:
-        return _write(path, versions, versions.content(options.rollback), f"rollback to {options.rollback}", options)
+        content = versions.content(options.rollback)
+        change = Change(read_bytes(path).decode(), content.decode(), ())
+        _show(change, str(path), as_json=options.json)
+        return _write(path, versions, content, f"rollback to {options.rollback}", options)
     plan = _plan(options.plan)
     declared = load(path)
     try:

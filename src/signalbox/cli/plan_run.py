@@ -24,6 +24,7 @@ from signalbox.planner.plan import Plan, encode
 from signalbox.planner.report import page
 
 _SHOWN_MAX = 12
+_MISSING_SHOWN = 8
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,6 +98,10 @@ def _print(planned: Planned, out: Path, html: Path | None) -> None:
     plan = planned.plan
     for contradiction in plan.contradictions:
         print(f"note: {contradiction.sentence()}")
+    for missing in plan.missing[:_MISSING_SHOWN]:
+        print(f"missing: {missing.sentence()}.")
+    if len(plan.missing) > _MISSING_SHOWN:
+        print(f"missing: and {len(plan.missing) - _MISSING_SHOWN} more in plan.json")
     if plan.status == "infeasible" or not plan.placed:
         print("No plan fits. The smallest change:")
     else:
@@ -130,9 +135,11 @@ def _summary(plan: Plan) -> None:
         print(f"lots        {pool.option}: {lots} ({pool.gpus} GPUs), {pool.used:.0%} used at the mean")
     print(f"people      {plan.people_fte:.2f} engineers; capital {plan.capex_usd:,.0f} USD")
     for scale in plan.scales[1:]:
-        told = "nothing fits" if scale.usd_per_month is None else f"{scale.usd_per_month:,.0f} USD a month"
+        fits = scale.usd_per_month is not None
+        told = f"{scale.usd_per_month:,.0f} USD a month" if fits else "nothing fits"
+        limits = f"; {'at its limit: ' if fits else ''}{', '.join(scale.limits)}" if scale.limits else ""
         opened = f" with {', '.join(scale.opened)}" if scale.opened else ""
-        print(f"at {scale.factor:g}x{'':<{8 - len(f'{scale.factor:g}')}} {told}{opened}")
+        print(f"at {scale.factor:g}x{'':<{8 - len(f'{scale.factor:g}')}} {told}{opened}{limits}")
     if plan.no_regret is not None:
         print(f"no regret   {', '.join(plan.no_regret) or 'tokens only, no lots'}")
     if plan.futures is not None and plan.futures.tornado:

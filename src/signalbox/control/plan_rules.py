@@ -11,17 +11,21 @@ from typing import Any, cast
 import msgspec
 import yaml
 from msgspec import Struct
+from msgspec.structs import replace
 
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
+from signalbox.config.schema import Config
 from signalbox.config.schema_places import Environment
 from signalbox.config.schema_rules import Predicate, Rule, When
 from signalbox.core.labels import RESTRICTED, Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
+from signalbox.planner.outlook import Relaxation
 from signalbox.planner.plan import Plan
 from signalbox.planner.routes import Refusals
 from signalbox.planner.workload_file import PlanFile
+from signalbox.policy.relax import relaxation
 from signalbox.policy.rules import compile_snapshot, permitted, refusals
 
 RESIDENCY, OFFLINE = "plan.residency", "plan.offline"
@@ -29,6 +33,8 @@ RESIDENCY, OFFLINE = "plan.residency", "plan.offline"
 API = "chat"
 # Nothing is sent from here: an address that no provider has.
 NOWHERE = "http://127.0.0.1:9/v1"
+# Workloads that nothing serves of which it is asked which facts would open a place, and ways told of each.
+EXPLAINED_MAX, WAYS_TOLD = 20, 2
 
 
 class Violation(Struct, frozen=True):
@@ -42,8 +48,30 @@ class Violation(Struct, frozen=True):
 
 def compile_options(file: PlanFile, declared: Declared | None, day: str) -> Snapshot:
     """The snapshot that the gateway would read, were each option a deployment. Raises ConfigError with all findings."""
+    return compile_snapshot(options_declared(file, declared), 1, day, _unpriced)
+
+
+def options_declared(file: PlanFile, declared: Declared | None) -> Declared:
+    """The configuration in which each option is a deployment. Raises ConfigError with all findings."""
     text = yaml.safe_dump(_as_config(file, declared), sort_keys=False, allow_unicode=True)
-    return compile_snapshot(load_text(text, "(options of the plan)", {}), 1, day, _unpriced)
+    return load_text(text, "(options of the plan)", {})
+
+
+def with_facts(unplaced: tuple[Relaxation, ...], config: Config, snapshot: Snapshot) -> tuple[Relaxation, ...]:
+    """The same, and where rules stand in the way which facts of a place would satisfy them: a contract is often nearer
+    than a law given up."""
+    told: list[Relaxation] = []
+    for change in unplaced[:EXPLAINED_MAX]:
+        workload = snapshot.workloads.get(change.workload)
+        if workload is not None and any(each.startswith("give up rule ") for each in change.change):
+            ways = relaxation(config, snapshot, workload, workload.labels, False, API).facts[:WAYS_TOLD]
+            facts = tuple(
+                f"or: environment {way.environment!r} with {' and '.join(way.change)} satisfies the rules"
+                for way in ways
+            )
+            change = replace(change, because=(*change.because, *facts))
+        told.append(change)
+    return (*told, *unplaced[EXPLAINED_MAX:])
 
 
 def _unpriced(provider: str, model: str, day: date) -> Rates | None:

@@ -6,9 +6,17 @@ from datetime import date
 
 from msgspec import Struct
 from msgspec.json import encode
+from msgspec.structs import replace
 
 from signalbox.config.declared import Declared
-from signalbox.control.plan_rules import Violation, compile_options, refused_options, violations
+from signalbox.control.plan_rules import (
+    Violation,
+    compile_options,
+    options_declared,
+    refused_options,
+    violations,
+    with_facts,
+)
 from signalbox.core.errors import ConfigError
 from signalbox.core.usage import Rates
 from signalbox.planner.calibration import Calibration
@@ -52,6 +60,7 @@ def plan_of(wanted: Wanted, read: Read, progress: Progress) -> Planned:
     if not read.file.options:
         fix = "Add `options`: environment, kind, model and a price. `signalbox plan init` shows some"
         raise ConfigError([f"{wanted.name}:1: options: there is nowhere to run. {fix}."])
+    options = options_declared(read.file, wanted.declared)
     snapshot = compile_options(read.file, wanted.declared, wanted.day)
     inputs = Inputs(
         read=read,
@@ -64,6 +73,7 @@ def plan_of(wanted: Wanted, read: Read, progress: Progress) -> Planned:
         draws=wanted.draws,
     )
     plan = make_plan(inputs, progress)
+    plan = replace(plan, unplaced=with_facts(plan.unplaced, options.config, snapshot))
     found, tried = violations(snapshot, plan, read.file)
     return Planned(plan, tuple(found), tried)
 

@@ -9,7 +9,7 @@ from html import escape
 from msgspec import Struct
 
 WIDTH = 760
-LABEL = 210
+LABEL = 240
 ROW = 24
 MAIN, SOFT, ACCENT, GRID = "#1f6f6b", "#b9d8d5", "#c2562d", "#d8d8d4"
 
@@ -33,8 +33,9 @@ def money(value: float) -> str:
 
 def _svg(height: float, body: list[str], title: str) -> str:
     return (
+        f"<figure><figcaption>{escape(title)}</figcaption>"
         f'<svg viewBox="0 0 {WIDTH} {height:.0f}" role="img" aria-label="{escape(title)}">'
-        f"<title>{escape(title)}</title>{''.join(body)}</svg>"
+        f"<title>{escape(title)}</title>{''.join(body)}</svg></figure>"
     )
 
 
@@ -42,8 +43,8 @@ def _text(x: float, y: float, text: str, anchor: str = "start", kind: str = "") 
     return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" class="{kind}">{escape(text)}</text>'
 
 
-def bars(rows: Sequence[Bar], title: str) -> str:
-    """Horizontal bars with whiskers, on one scale."""
+def bars(rows: Sequence[Bar], title: str, unit: str = "") -> str:
+    """Horizontal bars with whiskers, on one scale. unit: written behind each number."""
     most = max((max(row.high, row.value) for row in rows), default=0.0) or 1.0
     scale = (WIDTH - LABEL - 90) / most
     body: list[str] = []
@@ -53,8 +54,9 @@ def bars(rows: Sequence[Bar], title: str) -> str:
         body.append(_text(LABEL - 8, y + 12, row.label[:34], "end"))
         body.append(f'<rect x="{LABEL}" y="{y}" width="{max(1.0, row.value * scale):.1f}" height="15" fill="{color}"/>')
         x1, x2 = LABEL + row.low * scale, LABEL + row.high * scale
-        body.append(f'<path d="M{x1:.1f} {y + 7.5}H{x2:.1f}M{x1:.1f} {y + 3}v9M{x2:.1f} {y + 3}v9" stroke="#333"/>')
-        body.append(_text(max(x2, LABEL + row.value * scale) + 6, y + 12, money(row.value)))
+        if row.low < row.high:
+            body.append(f'<path d="M{x1:.1f} {y + 7.5}H{x2:.1f}M{x1:.1f} {y + 3}v9M{x2:.1f} {y + 3}v9" stroke="#333"/>')
+        body.append(_text(max(x2, LABEL + row.value * scale) + 6, y + 12, money(row.value) + unit))
     return _svg(len(rows) * ROW + 12, body, title)
 
 
@@ -63,7 +65,7 @@ def tornado(rows: Sequence[tuple[str, float, float]], middle: float, title: str)
     low = min([middle, *(min(row[1:]) for row in rows)])
     high = max([middle, *(max(row[1:]) for row in rows)])
     span = (high - low) or 1.0
-    scale = (WIDTH - LABEL - 80) / span
+    scale = (WIDTH - LABEL - 130) / span
     at_middle = LABEL + (middle - low) * scale
     body = [f'<path d="M{at_middle:.1f} 0V{len(rows) * ROW + 8}" stroke="{GRID}"/>']
     for at, (label, down, up) in enumerate(rows):
@@ -90,7 +92,7 @@ def lines(
     mark_x: Sequence[tuple[float, str]] = (),
 ) -> str:
     """Lines over one another. mark_y: a level such as capacity. mark_x: named places on the x axis."""
-    height, left, bottom = 300.0, 70.0, 44.0
+    height, left, bottom, above = 316.0, 70.0, 44.0, 30.0
     points = [point for _, line in series for point in line]
     if not points:
         return ""
@@ -102,13 +104,13 @@ def lines(
         value = math.log10(max(x, 1e-9)) if log_x else x
         return (
             left + (value - low) / (high - low) * (WIDTH - left - 130),
-            height - bottom - min(y / top, 1.0) * (height - bottom - 14),
+            height - bottom - min(y / top, 1.0) * (height - bottom - above),
         )
 
     body = [
-        f'<path d="M{left} 10V{height - bottom}H{WIDTH - 130}" stroke="#555" fill="none"/>',
+        f'<path d="M{left} {above}V{height - bottom}H{WIDTH - 130}" stroke="#555" fill="none"/>',
         _text(left, height - 8, x_label),
-        _text(4, 12, y_label, "start", "s"),
+        _text(left, 12, y_label, "start", "s"),
     ]
     for part in (0.25, 0.5, 0.75, 1.0):
         _, y = place(10**low if log_x else low, top * part)
@@ -124,8 +126,8 @@ def lines(
         body.append(f'<path d="M{left} {y:.1f}H{WIDTH - 130}" stroke="{ACCENT}" stroke-dasharray="5 4"/>')
     for x_value, name in mark_x:
         x, _ = place(x_value, 0)
-        body.append(f'<path d="M{x:.1f} 10V{height - bottom}" stroke="{ACCENT}" stroke-dasharray="2 3"/>')
-        body.append(_text(x + 4, 22, name, "start", "s"))
+        body.append(f'<path d="M{x:.1f} {above}V{height - bottom}" stroke="{ACCENT}" stroke-dasharray="2 3"/>')
+        body.append(_text(x + 4, above + 10, name, "start", "s"))
     for at, (name, line) in enumerate(series):
         shade = (MAIN, ACCENT, "#6b6bb0", "#8a7a1f", "#777777", "#b03060")[at % 6]
         path = " ".join(f"{x:.1f},{y:.1f}" for x, y in (place(*point) for point in line))

@@ -15,7 +15,7 @@ from signalbox.config.schema_words import Name, Text, Word
 from signalbox.config.shape import Shape
 from signalbox.config.yaml12 import parse
 from signalbox.planner.economics import RatesFor
-from signalbox.planner.quantity import Quantity, lift
+from signalbox.planner.quantity import Quantity, lift, plain
 
 ClaimKind = Literal["api", "gpus", "blend", "rate", "queries", "crossover"]
 # A claim that its own inputs reproduce to this share holds.
@@ -93,7 +93,7 @@ class Finding(Struct, frozen=True):
 
     def sentence(self) -> str:
         verdict = "holds" if self.holds else f"is {self.ratio:.2f}x what its inputs give"
-        return f"{self.claim}: {self.claimed:,.6g} claimed, {self.recomputed:,.6g} recomputed: {verdict}"
+        return f"{self.claim}: {plain(self.claimed)} claimed, {plain(self.recomputed)} recomputed: {verdict}"
 
 
 def read_claims(content: bytes, name: str) -> ClaimsFile:

@@ -11,13 +11,38 @@ from signalbox.planner.demand import HOURS_PER_MONTH
 from signalbox.planner.instance import Pool
 from signalbox.planner.routes import Built
 
-LOTS_TRIED = 64
+STEPS_SEEN = 60
+
+
+class Steps(Struct, frozen=True):
+    """What lots cost as tokens grow. opening_usd: a month, people included, whatever the number of lots. lot_usd: of
+    each lot. lot_tokens_per_day: that one carries at the workload's peak. lots_max: how many there are."""
+
+    opening_usd: float
+    lot_usd: float
+    lot_tokens_per_day: float
+    lots_max: int
+
+    def line(self, most: float) -> list[tuple[float, float]]:
+        """(tokens a day, USD a month) up to `most`, as far as there are lots: a staircase, or its middle where the
+        steps are too many to be seen."""
+        end = min(most, self.lots_max * self.lot_tokens_per_day)
+        lots = math.ceil(end / self.lot_tokens_per_day - 1e-9)
+        if lots > STEPS_SEEN:
+            each = self.lot_usd / self.lot_tokens_per_day
+            return [(end * part / 40, self.opening_usd + end * part / 40 * each) for part in range(41)]
+        points: list[tuple[float, float]] = []
+        for lot in range(1, lots + 1):
+            usd = self.opening_usd + lot * self.lot_usd
+            points += [((lot - 1) * self.lot_tokens_per_day, usd), (min(end, lot * self.lot_tokens_per_day), usd)]
+        return points
 
 
 class Crossover(Struct, frozen=True):
     """pool, token: the options compared, at the workload's own mix, both reaching its minimum. tokens_per_day: from
     here on the lots cost less; None: never. lots: how many are needed there. floor_usd_mtok: the lots' price a million
-    tokens with lots full at the workload's peak. token_usd_mtok: the other's. today: tokens a day of the workload."""
+    tokens with lots full at the workload's peak. token_usd_mtok: the other's. today: tokens a day of the workload.
+    steps: what the lots cost as tokens grow."""
 
     workload: str
     pool: str
@@ -27,6 +52,7 @@ class Crossover(Struct, frozen=True):
     floor_usd_mtok: float
     token_usd_mtok: float
     today: float
+    steps: Steps | None = None
 
     def sentence(self) -> str:
         both = f"{self.pool} against {self.token} for {self.workload}"
@@ -73,24 +99,14 @@ def _crossover(built: Built, index: int, pool: Pool, base: str) -> Crossover:
     per_lot = pool.lot_capacity / leg.use_s * HOURS_PER_MONTH * 3600.0 / peak
     spread = 12 / 365
     floor = lot_usd / (per_lot * tokens) * 1e6
-    for lots in range(1, min(pool.lots_max, LOTS_TRIED) + 1):
-        calls = (opening + lots * lot_usd) / token.usd_per_call if token.usd_per_call > 0 else math.inf
-        if calls <= lots * per_lot:
-            calls = max(calls, (lots - 1) * per_lot)
-            return _told(
-                name,
-                pool.option,
-                base,
-                calls * tokens * spread,
-                lots,
-                floor,
-                token.usd_per_call / tokens,
-                demand.tokens_per_day,
-            )
-    return _told(name, pool.option, base, None, 0, floor, token.usd_per_call / tokens, demand.tokens_per_day)
-
-
-def _told(
-    name: str, pool: str, base: str, per_day: float | None, lots: int, floor: float, token_usd: float, today: float
-) -> Crossover:
-    return Crossover(name, pool, base, per_day, lots, floor, token_usd * 1e6, today)
+    token_mtok = token.usd_per_call / tokens * 1e6
+    steps = Steps(opening, lot_usd, per_lot * tokens * spread, pool.lots_max)
+    per_day, lots = None, 0
+    # Full lots beat the token price by so much each; from so many on they pay for the opening too.
+    gain = per_lot * token.usd_per_call - lot_usd
+    needed = max(1, math.ceil(opening / gain - 1e-9)) if gain > 0 else pool.lots_max + 1
+    if needed <= pool.lots_max:
+        lots = needed
+        calls = max((opening + lots * lot_usd) / token.usd_per_call, (lots - 1) * per_lot)
+        per_day = calls * tokens * spread
+    return Crossover(name, pool.option, base, per_day, lots, floor, token_mtok, demand.tokens_per_day, steps)

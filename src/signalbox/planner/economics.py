@@ -53,7 +53,8 @@ class NotPriced(Exception):
 
 class Leg(Struct, frozen=True):
     """One option serving one workload. usd: per call and token class (uncached input, cached input, output, the call
-    itself). use_s: replica-seconds of a call; 0 where tokens are paid. capacity: prediction behind it."""
+    itself). use_s: replica-seconds of a call; 0 where tokens are paid. capacity: prediction behind it. tokens: of a
+    call as it is served, in and out."""
 
     option: str
     usd: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
@@ -61,6 +62,7 @@ class Leg(Struct, frozen=True):
     use_band: tuple[float, float] = (1.0, 1.0)
     capacity: Capacity | None = None
     config: ServingConfig | None = None
+    tokens: float = 0.0
 
     @property
     def usd_per_call(self) -> float:
@@ -178,6 +180,7 @@ def lot_leg(
         use_band=(per_call.p50 / per_call.p90, per_call.p50 / per_call.p10),
         capacity=found,
         config=config,
+        tokens=tokens,
     )
 
 
@@ -194,7 +197,8 @@ def _known(find: Callable[[], _T], code: str) -> _T:
     try:
         return find()
     except PlannerError as error:
-        raise NotPriced(code, str(error), "signalbox catalogue update FILE") from None
+        what, _, fix = str(error).partition(". ")
+        raise NotPriced(code, what, fix.rstrip(".")) from None
 
 
 def replicas_per_lot(option: Option, config: ServingConfig | None) -> tuple[float, int]:

@@ -26,7 +26,7 @@ BuildWith = Callable[[float, Relaxed], Built]
 
 class Scale(Struct, frozen=True):
     """The best plan at a multiple of today's volume. usd_per_month: None where nothing fits. opened: options with lots.
-    tokens_per_month: what it is for. exact: solved to a gap of 0."""
+    exact: solved to a gap of 0. limits: what stands in the way of more, or of anything where nothing fits."""
 
     factor: float
     usd_per_month: float | None
@@ -34,6 +34,7 @@ class Scale(Struct, frozen=True):
     opened: tuple[str, ...]
     by_option: dict[str, float]
     exact: bool
+    limits: tuple[str, ...] = ()
 
 
 class Strategy(Struct, frozen=True):
@@ -85,7 +86,7 @@ def scales(build_with: BuildWith, first: tuple[Built, Solution]) -> tuple[tuple[
             sets.setdefault(_opened(built[factor], best[factor]), None)
     sets.setdefault((), None)
     found = tuple(_strategy(names, built, best) for names in sets)
-    return tuple(_scale(factor, built[factor], best[factor]) for factor in SCALES), found
+    return tuple(_scale(factor, built[factor], best[factor], build_with) for factor in SCALES), found
 
 
 def _opened(built: Built, solution: Solution) -> tuple[str, ...]:
@@ -108,10 +109,11 @@ def _strategy(names: tuple[str, ...], built: dict[float, Built], best: dict[floa
     return Strategy(names, tuple(regret))
 
 
-def _scale(factor: float, built: Built, solution: Solution) -> Scale:
+def _scale(factor: float, built: Built, solution: Solution, build_with: BuildWith) -> Scale:
     tokens = sum(each.tokens_per_day for each in built.demands) * 365 / 12
     if not solution.found:
-        return Scale(factor, None, None, (), {}, solution.status == "infeasible")
+        change = whole_change(lambda _, relaxed: build_with(factor, relaxed))
+        return Scale(factor, None, None, (), {}, solution.status == "infeasible", change.change)
     usd = solution.usd_per_month
     by_option: dict[str, float] = {}
     for index, share in enumerate(solution.share):
@@ -124,7 +126,28 @@ def _scale(factor: float, built: Built, solution: Solution) -> Scale:
     total = sum(by_option.values())
     shares = {name: part / total for name, part in sorted(by_option.items(), key=lambda each: -each[1])}
     exact = solution.status == "optimal"
-    return Scale(factor, usd, usd / tokens * 1e6 if tokens else None, _opened(built, solution), shares, exact)
+    each = usd / tokens * 1e6 if tokens else None
+    return Scale(factor, usd, each, _opened(built, solution), shares, exact, _limits(built, solution))
+
+
+def _limits(built: Built, solution: Solution) -> tuple[str, ...]:
+    """Pools of which there are no more lots, and people or capital of which no whole lot is left."""
+    instance = built.instance
+    lots = list(zip(instance.pools, solution.lots, strict=True))
+    found = [f"lots_max of {pool.option}" for pool, counts in lots if sum(counts) >= pool.lots_max > 1]
+    opened = [(pool, counts) for pool, counts in lots if sum(counts)]
+    capital = sum(
+        count * tier.capex_usd for pool, counts in opened for count, tier in zip(counts, pool.tiers, strict=True)
+    )
+    least = min((tier.capex_usd for pool, _ in opened for tier in pool.tiers if tier.capex_usd > 0), default=0.0)
+    if instance.capex_max is not None and least and capital + least > instance.capex_max:
+        found.append("capex_usd_max")
+    team = instance.team_fte if any(pool.team for pool, _ in opened) else 0.0
+    people = team + sum(pool.open_fte + pool.lot_fte * sum(counts) for pool, counts in opened)
+    more = min((pool.lot_fte for pool, _ in opened if pool.lot_fte > 0), default=0.0)
+    if instance.fte_max is not None and more and people + more > instance.fte_max:
+        found.append("fte_available")
+    return tuple(found)
 
 
 def prices(build_with: BuildWith, first: tuple[Built, Solution], *, seconds: float) -> tuple[ConstraintPrice, ...]:

@@ -12,7 +12,7 @@ from signalbox.planner.futures import Futures
 from signalbox.planner.levers import Lever
 from signalbox.planner.outlook import ConstraintPrice, Relaxation, Scale, Strategy
 from signalbox.planner.reading import Contradiction
-from signalbox.planner.reasons import Verdict
+from signalbox.planner.reasons import Missing, Verdict
 from signalbox.planner.recipe import Recipe
 from signalbox.planner.stress import Stress
 
@@ -136,6 +136,7 @@ class Plan(Struct, frozen=True):
     levers: tuple[Lever, ...] = ()
     recipes: tuple[Recipe, ...] = ()
     contradictions: tuple[Contradiction, ...] = ()
+    missing: tuple[Missing, ...] = ()
     playbook: tuple[PhaseStep, ...] = ()
     answers: dict[str, str] = {}
     regions: dict[str, float] = {}

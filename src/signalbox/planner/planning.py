@@ -12,6 +12,7 @@ from signalbox.planner.calibration import Calibration
 from signalbox.planner.catalogue.entries import Catalogue
 from signalbox.planner.crossover import crossovers
 from signalbox.planner.economics import RatesFor, replicas_per_lot
+from signalbox.planner.freed import Freed
 from signalbox.planner.futures import DRAWS, futures
 from signalbox.planner.instance import Solution
 from signalbox.planner.levers import Lever, levers
@@ -45,6 +46,7 @@ from signalbox.planner.plan import (
 )
 from signalbox.planner.playbook import answers, playbook
 from signalbox.planner.reading import Read
+from signalbox.planner.reasons import missing
 from signalbox.planner.recipe import Recipe, recipe
 from signalbox.planner.routes import Built, Known, Refusals, Relaxed, build
 from signalbox.planner.solver import solve
@@ -56,6 +58,8 @@ Progress = Callable[[str], None]
 # Time for questions beside the plan, so that a whole run ends within a minute on two cores.
 PRICES_S = 8.0
 SOLVE_S = 20.0
+# Levers are told for the dearest placements.
+LEVERS_OF = 25
 
 
 class Inputs(Struct, frozen=True):
@@ -162,9 +166,10 @@ class _Run:
             no_regret=least_regret(strategies),
             crossovers=crossovers(built),
             constraints=priced,
-            levers=self._levers(built, placed),
+            levers=self._levers(built, solution, placed),
             recipes=self._recipes(built, solution),
             contradictions=inputs.read.contradictions,
+            missing=missing(self._all.verdicts.values()),
             regions=tokens_by_environment(self._file, built, placed),
             deployments={each.deployment: name for name, each in self._file.options.items() if each.deployment},
             places={
@@ -210,22 +215,16 @@ class _Run:
             facts={},
             unplaced=tuple(self._unplaced),
             contradictions=inputs.read.contradictions,
+            missing=missing(self._all.verdicts.values()),
         )
 
-    def _levers(self, built: Built, placed: tuple[Placed, ...]) -> tuple[Lever, ...]:
-        index = {name: at for at, name in enumerate(built.instance.workloads)}
+    def _levers(self, built: Built, solution: Solution, placed: tuple[Placed, ...]) -> tuple[Lever, ...]:
+        dearest = sorted(placed, key=lambda each: -each.usd_per_month)
         found: list[Lever] = []
-        for row in sorted(placed, key=lambda each: -each.usd_per_month)[:25]:
-            option = row.options[0]
-            found += levers(
-                row.workload,
-                self._file.workloads[row.workload],
-                built.demands[index[row.workload]],
-                option,
-                self._file.options[option],
-                built.legs[row.workload, option],
-                self._inputs.catalogue,
-            )
+        for name, option in list(dict.fromkeys((row.workload, row.options[0]) for row in dearest))[:LEVERS_OF]:
+            freed = Freed(built, solution, name, option)
+            inputs = self._inputs
+            found += levers(self._file, built, name, option, freed, inputs.catalogue, inputs.calibration)
         return tuple(found)
 
     def _recipes(self, built: Built, solution: Solution) -> tuple[Recipe, ...]:
@@ -240,7 +239,7 @@ class _Run:
             }
             legs = [built.legs[workload, name] for workload in sorted(used)]
             each, _ = replicas_per_lot(option, built.configs.get(name))
-            made = recipe(name, option, legs, round(each * sum(solution.lots[index])))
+            made = recipe(name, option, legs, round(each * sum(solution.lots[index])), self._inputs.catalogue)
             if made is not None:
                 found.append(made)
         return tuple(found)

@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
-from signalbox.planner.plan import PhaseStep, Plan
+import math
+
+from signalbox.planner.plan import PhaseStep, Plan, RoutingRow
 from signalbox.planner.workload_file import PlanFile
 
 SIX = ("data sensitivity", "performance", "customisation", "total cost", "team capability", "regulation")
+
+# Parts of what an option is planned to hold, one after the other.
+STAGES = (0.05, 0.25, 0.5, 1.0)
+LEVERS_TOLD = 3
+LEAST = 0.005
+NO_LOT = "room, but no whole lot less"
 
 
 def answers(file: PlanFile, plan: Plan) -> dict[str, str]:
@@ -54,12 +62,25 @@ def playbook(file: PlanFile, plan: Plan) -> tuple[PhaseStep, ...]:
                 PhaseStep(name, "3 crossover", f"{crossing.sentence()}. Today: {crossing.today / 1e6:,.1f} M.")
             )
         if own and len(row.order) > 1:
-            shift = (
-                f"Shift 5 %, 25 %, 50 %, then all from {row.order[-1]} to {first}; each after a week within targets."
+            steps.append(PhaseStep(name, "4 shift", _shift(row)))
+        mine = [each for each in plan.levers if each.workload == name and not each.counted and each.saving > LEAST]
+        for best in sorted(mine, key=lambda each: (-each.usd_per_month, -each.saving))[:LEVERS_TOLD]:
+            worth = f"{best.usd_per_month:,.0f} USD a month" if best.usd_per_month >= 1 else NO_LOT
+            what = (
+                f"{best.name} on {best.option}: {best.saving:.0%} of its work there, {worth}; confirm by {best.needs}."
             )
-            steps.append(PhaseStep(name, "4 shift", shift))
-        best = max((each for each in plan.levers if each.workload == name), key=lambda each: each.saving, default=None)
-        if best is not None:
-            what = f"{best.name}: {best.saving:.0%} of its cost; confirm by {best.needs}."
             steps.append(PhaseStep(name, "5 optimise", what))
     return tuple(steps)
+
+
+def _shift(row: RoutingRow) -> str:
+    """A migration that can be carried out: what the first option may hold rises, and the rest stays where it was."""
+    first, before = row.order[0], row.order[-1]
+    if row.concurrency:
+        stages = [max(1, math.ceil(part * row.concurrency)) for part in STAGES]
+        counts = ", ".join(str(each) for each in dict.fromkeys(stages))
+        return (
+            f"From {before} to {first}: strategy overflow with `saturation.in_flight_max` of {first} at {counts}; each "
+            "after a week within targets (`signalbox plan check`). What it may not hold goes on to the next."
+        )
+    return f"From {before} to {first}, one key or team after the other; each after a week within targets."

@@ -203,6 +203,11 @@ def as_json_schema(schema: dict[str, Any]) -> dict[str, Any]:
     return schema
 
 
+def plain(number: float) -> str:
+    """For people: whole numbers in full, small ones to six digits."""
+    return f"{number:,.0f}" if abs(number) >= 1000 else f"{number:,.6g}"
+
+
 def sentence(quantity: Quantity) -> str:
     """`50,000 (declared)`, as answers show it."""
     return f"{quantity.value:,.6g} ({quantity.provenance}{f': {quantity.source}' if quantity.source else ''})"

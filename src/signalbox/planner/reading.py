@@ -17,7 +17,7 @@ from signalbox.config.shape import Shape
 from signalbox.config.yaml12 import parse
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.planner.demand import demand_of, stated_tokens_per_day
-from signalbox.planner.quantity import Quantity, as_json_schema, lift
+from signalbox.planner.quantity import Quantity, as_json_schema, lift, plain
 from signalbox.planner.workload_file import Option, PlanFile, PlanWorkload
 
 # Two numbers for one thing that differ by more than this are shown side by side.
@@ -36,8 +36,8 @@ class Contradiction(Struct, frozen=True):
 
     def sentence(self) -> str:
         return (
-            f"{self.where}: {self.what} is stated as {self.stated:,.6g}, but the rest of it gives {self.follows:,.6g} "
-            f"({self.follows / self.stated:.2f}x). The plan uses {self.used}."
+            f"{self.where}: {self.what} is stated as {plain(self.stated)}, but the rest of it gives "
+            f"{plain(self.follows)} ({self.follows / self.stated:.2f}x). The plan uses {self.used}."
         )
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from msgspec import Struct
 
 REASONS: dict[str, str] = {
@@ -39,3 +41,33 @@ class Verdict(Struct, frozen=True):
 
     def sentence(self) -> str:
         return f"{self.option}: {REASONS[self.code]}{f' ({self.detail})' if self.detail else ''}"
+
+
+# Verdicts that somebody can change by saying what is not known.
+MISSING = frozenset(("price-missing", "model-unknown", "gpu-unknown", "quality-unknown", "latency-unknown"))
+MISSING_MAX = 200
+
+
+class Missing(Struct, frozen=True):
+    """An option that is left out because something about it is not known. fix: what to add, and where."""
+
+    option: str
+    code: str
+    detail: str
+    fix: str
+    workloads: tuple[str, ...]
+
+    def sentence(self) -> str:
+        who = self.workloads[0] if len(self.workloads) == 1 else f"{len(self.workloads)} workloads"
+        why = f"{REASONS[self.code]}{f' ({self.detail})' if self.detail else ''}"
+        return f"{self.option} is left out for {who}: {why}{f'. {self.fix}' if self.fix else ''}"
+
+
+def missing(verdicts: Iterable[Verdict]) -> tuple[Missing, ...]:
+    """Each thing that is not known once, with the workloads that it keeps out."""
+    found: dict[tuple[str, str, str, str], list[str]] = {}
+    for each in verdicts:
+        if each.code in MISSING:
+            found.setdefault((each.option, each.code, each.detail, each.fix), []).append(each.workload)
+    rows = [Missing(*what, tuple(workloads)) for what, workloads in found.items()]
+    return tuple(sorted(rows, key=lambda each: -len(each.workloads))[:MISSING_MAX])

@@ -11,6 +11,7 @@ from signalbox.planner.plan import Plan
 from signalbox.planner.reasons import REASONS
 
 ROWS_MAX = 300
+MISSING_SHOWN = 20
 STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;max-width:860px;margin:2rem auto;padding:0 1rem;color:#1c1c1a;
 background:#fcfcfa}
@@ -18,6 +19,7 @@ h1{font-size:1.6rem;margin-bottom:.2rem}h2{font-size:1.15rem;margin-top:2.2rem;b
 table{border-collapse:collapse;width:100%;font-size:.86rem}td,th{text-align:left;
 padding:.25rem .5rem;border-bottom:1px solid #e6e6e2;
 vertical-align:top}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}svg{width:100%;height:auto;font-size:12px}
+figure{margin:.8rem 0}figcaption{font-size:.86rem;color:#555;margin-bottom:.3rem}
 svg .s{font-size:10.5px;fill:#555}
 .big{font-size:1.5rem}.warn{background:#fdf0e8;border-left:4px solid #c2562d;padding:.5rem .8rem;
 margin:.5rem 0}dt{font-weight:600}
@@ -74,6 +76,7 @@ def _head(plan: Plan) -> list[str]:
         out += [f"<p class=warn>{escape(reason)}</p>" for reason in change.because]
     for contradiction in plan.contradictions:
         out.append(f"<p class=warn>{escape(contradiction.sentence())}</p>")
+    out += [f"<p class=warn>{escape(each.sentence())}.</p>" for each in plan.missing[:MISSING_SHOWN]]
     for broken in plan.checked:
         out.append(f"<p class=warn>{escape(broken)}</p>")
     return out
@@ -133,15 +136,14 @@ def _crossovers(found: Sequence[Crossover]) -> list[str]:
     by_token = [(x, x * days * first.token_usd_mtok) for x in xs]
     marks = [(first.today, "today")]
     if first.tokens_per_day is not None:
-        own = first.tokens_per_day * days * first.token_usd_mtok
-        floor = [(x, max(own, x * days * first.floor_usd_mtok)) for x in xs]
         marks.append((first.tokens_per_day, "crossover"))
-    else:
-        floor = [(x, x * days * first.floor_usd_mtok) for x in xs]
+    own = first.steps.line(most) if first.steps is not None else []
+    ends = first.steps is not None and own[-1][0] < most
+    title = f"{first.pool} against {first.token} for {first.workload}: whole lots, people included"
     out.append(
         lines(
-            [(first.token, by_token), (first.pool, floor)],
-            f"{first.pool} against {first.token} for {first.workload}",
+            [(first.token, by_token), (first.pool, own)] if own else [(first.token, by_token)],
+            title + (f"; {first.pool} ends where its lots do" if ends else ""),
             x_label="tokens a day",
             y_label="USD a month",
             mark_x=marks,
@@ -218,6 +220,7 @@ def _scales(plan: Plan) -> list[str]:
             "nothing fits" if each.usd_per_month is None else f"{each.usd_per_month:,.0f}",
             "" if each.usd_per_mtok is None else f"{each.usd_per_mtok:,.3f}",
             ", ".join(f"{name} {share:.0%}" for name, share in list(each.by_option.items())[:5]),
+            ", ".join(each.limits),
         )
         for each in plan.scales
     ]
@@ -229,6 +232,10 @@ def _scales(plan: Plan) -> list[str]:
         ],
         "USD a million tokens by scale",
     )
+    monthly = bars(
+        [Bar(f"{each.factor:g}x", usd, usd, usd, True) for each in found if (usd := each.usd_per_month) is not None],
+        "USD a month at 1, 10 and 100 times the volume",
+    )
     regret = [
         (
             ", ".join(each.opened) or "tokens only",
@@ -239,8 +246,13 @@ def _scales(plan: Plan) -> list[str]:
     choice = "none fits every scale" if plan.no_regret is None else ", ".join(plan.no_regret) or "tokens only, no lots"
     return [
         "<h2>Today, ten and a hundred times</h2>",
+        monthly,
         chart,
-        _table(("volume", "USD a month", "USD a million tokens", "tokens by option"), rows, frozenset((1, 2))),
+        _table(
+            ("volume", "USD a month", "USD a million tokens", "tokens by option", "in the way of more"),
+            rows,
+            frozenset((1, 2)),
+        ),
         f"<p>What is least regretted: <b>{escape(choice)}</b>.</p>",
         _table(("options opened", "1x", "10x", "100x"), regret, frozenset((1, 2, 3))),
     ]
@@ -250,7 +262,7 @@ def _where(plan: Plan) -> list[str]:
     if not plan.regions:
         return []
     rows = [Bar(name, share * 100, share * 100, share * 100, True) for name, share in plan.regions.items()]
-    out = ["<h2>Where the data goes</h2>", bars(rows, "Share of tokens by environment, in %")]
+    out = ["<h2>Where the data goes</h2>", bars(rows, "Share of tokens by environment", " %")]
     if plan.stress is not None:
         gone = [
             (
@@ -281,7 +293,9 @@ def _serving(plan: Plan) -> list[str]:
         return []
     items = "".join(
         f"<dt>{escape(each.option)}: {each.replicas} replicas of {each.gpus_per_replica} GPUs</dt>"
-        f"<dd><code>{escape(each.line())}</code><br>{escape(each.note)}</dd>"
+        f"<dd><code>{escape(each.line())}</code><br>Weights: <code>{escape(each.pin)}</code><br>Another replica from "
+        f"{each.signals['in_flight_up']:g} calls in flight at each on, one less below "
+        f"{each.signals['in_flight_down']:g}. {escape(each.note)}</dd>"
         for each in plan.recipes
     )
     return [f"<h2>How to serve it</h2><dl>{items}</dl>"]
@@ -291,11 +305,21 @@ def _steps(plan: Plan) -> list[str]:
     rows = [(each.workload, each.step, each.what) for each in plan.playbook[:ROWS_MAX]]
     out = ["<h2>From prototype to optimised</h2>", _table(("workload", "step", "what"), rows)] if rows else []
     saved = [
-        (each.workload, each.option, each.name, f"{each.saving:.0%}", each.needs) for each in plan.levers[:ROWS_MAX]
+        (
+            each.workload,
+            each.option,
+            each.name,
+            f"{each.saving:.0%}",
+            f"{each.usd_per_month:,.0f}",
+            "in the plan" if each.counted else "to be had",
+            each.needs,
+        )
+        for each in plan.levers[:ROWS_MAX]
     ]
     if saved:
-        head = ("workload", "on", "lever", "saves", "evidence that would confirm it")
-        out += ["<h3>Levers</h3>", _table(head, saved, frozenset((3,)))]
+        head = ("workload", "on", "lever", "of its work", "USD a month", "", "evidence that would confirm it")
+        text = "<p>Work is tokens or time of replicas. USD: at the plan's placements, where only whole lots count.</p>"
+        out += ["<h3>Levers</h3>", text, _table(head, saved, frozenset((3, 4)))]
     return out
 
 
