@@ -118,7 +118,7 @@ def test_what_was_learnt_of_one_kind_says_nothing_of_another(tokenizer: str) -> 
             for times in (2, 5, 10):
                 sent = body(other, times)
                 kind = kind_of(sent)
-                known = meter.knows(len(sent), kind)
+                known = meter.tokens_known(len(sent), kind) > 0
                 found = meter.tokens_in(len(sent), kind) if known else body_bound(sent, tools=False)
                 assert found >= truth(told[tokenizer], times), (learnt, asked, times)
                 crossed += 1
@@ -134,7 +134,7 @@ def test_a_line_holds_for_what_it_was_learnt_from(name: str, text: str, counts: 
         meter.observe_in(len(sent), truth(max(counts.values()), times), kind_of(sent))
     sent = body(text, 40)
     count = truth(max(counts.values()), 40)
-    if meter.knows(len(sent), kind_of(sent)):
+    if meter.tokens_known(len(sent), kind_of(sent)):
         assert count <= meter.tokens_in(len(sent), kind_of(sent)) <= 1.05 * count + 4
     else:
         assert gross(name) != "prose"
@@ -146,6 +146,6 @@ def test_kinds_are_bounded() -> None:
     for kind in range(10_000):
         for _ in range(8):
             meter.observe_in(100, 20, kind)
-    assert meter.knows(100, 9_999)
-    assert sum(meter.knows(100, kind) for kind in range(10_000)) <= 128
-    assert not meter.knows(100, 5)
+    assert meter.tokens_known(100, 9_999)
+    assert sum(meter.tokens_known(100, kind) > 0 for kind in range(10_000)) <= 128
+    assert not meter.tokens_known(100, 5)

@@ -122,3 +122,34 @@ def test_bytes_that_are_no_utf8_are_no_text() -> None:
     observer.observe(SseEvent(b"", "", b'{"choices":[{"index":0,"delta":{"content":"a"}}]}'))
     assert observer.text(b'{"choices":[{"index":0,"delta":{"content":"ab"}}]}') == 2
     assert observer.text(b'{"\xff":1,"choices":[{"index":0,"delta":{"content":"ab"}}]}') == 0
+
+
+TEXTS = st.sampled_from(["hi", "there", "é", 'a"b', "a\\b", "a\nb", "delta", "0", "", "\x7f", "content", "x" * 9])
+DELTAS = st.builds(
+    lambda text, index, more, spaced: json.dumps(
+        {"choices": [{"index": index, "delta": {"content": text}, **more}]},
+        separators=None if spaced else (",", ":"),
+        ensure_ascii=False,
+    ).encode(),
+    TEXTS,
+    st.sampled_from([0, 0, 0, 1]),
+    st.sampled_from([{}, {}, {"finish_reason": None}, {"finish_reason": "stop"}, {"note": "hi"}]),
+    st.booleans(),
+)
+BENT = st.builds(
+    lambda data, at, byte: data[:at] + bytes([byte]) + data[at + 1 :], DELTAS, st.integers(0, 60), st.integers(0, 255)
+)
+
+
+@given(st.lists(DELTAS | BENT, max_size=8), st.integers(1, 2))
+def test_a_stream_of_text_is_seen_alike_both_ways(stream: list[bytes], n: int) -> None:
+    observer, twin = DIALECTS["chat"].observer(n), DIALECTS["chat"].observer(n)
+    for data in stream:
+        event = SseEvent(b"", "", data)
+        seen = twin.observe(event)
+        chars = observer.text(data)
+        if chars:
+            told = (seen.ok, seen.content, seen.content_chars, seen.usage, seen.error, seen.end, seen.finished)
+            assert told == (True, True, chars, None, None, False, False)
+        else:
+            assert observer.observe(event) == seen

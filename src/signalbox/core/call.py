@@ -84,7 +84,7 @@ class Decision(msgspec.Struct, frozen=True):
 PATIENT_NS = 1 << 62
 
 
-class Call:
+class Call(msgspec.Struct, eq=False):
     """One request. Writers: gateway/endpoints sets what comes from the client (id .. data_header, sessions,
     for_whom, idempotency_key, trace); pipeline/run sets workload .. permitted and found, one line each;
     pipeline/deciding sets decision;
@@ -102,109 +102,47 @@ class Call:
     one id. errands: how many such there were. pipeline/dispatch sets both.
     """
 
-    __slots__ = (
-        "answer_id",
-        "api",
-        "attempts",
-        "auth_ns",
-        "body",
-        "connect_us",
-        "data_header",
-        "decided_ns",
-        "decision",
-        "detour",
-        "doc",
-        "envelope",
-        "errand",
-        "errands",
-        "for_whom",
-        "found",
-        "guarded",
-        "headers",
-        "hub",
-        "id",
-        "idempotency_key",
-        "labels",
-        "model",
-        "patience_ns",
-        "permitted",
-        "pinned",
-        "principal",
-        "query",
-        "queue_us",
-        "received_ns",
-        "rescued",
-        "sessions",
-        "snapshot",
-        "spent_pico",
-        "trace",
-        "trail",
-        "ttfb_us",
-        "workload",
-    )
+    id: str
+    api: str
+    snapshot: Snapshot
+    principal: Principal
+    body: bytes
+    doc: dict[str, Any]
+    envelope: Envelope
+    model: str
+    workload: Workload
+    pinned: Deployment | None
+    data_header: Labels
+    headers: list[tuple[bytes, bytes]]
+    query: bytes
+    received_ns: int
+    auth_ns: int
+    sessions: tuple[str, ...] = ()
+    patience_ns: int = PATIENT_NS
+    for_whom: ForWhom = UNATTRIBUTED
+    idempotency_key: str | None = None
+    trace: Trace | None = None
+    found: dict[str, int] = {}
+    labels: Labels = NONE
+    permitted: int = 0
+    decision: Decision | None = None
+    detour: str = ""
+    decided_ns: int = 0
+    guarded: Guarded | None = None
+    hub: Request | None = None
+    attempts: int = 0
+    errand: str = ""
+    errands: int = 0
+    spent_pico: int = 0
+    answer_id: str = ""
+    rescued: bool = False
+    trail: int = 0
+    queue_us: int = 0
+    connect_us: int = 0
+    ttfb_us: int = 0
 
-    def __init__(
-        self,
-        *,
-        id: str,
-        api: str,
-        snapshot: Snapshot,
-        principal: Principal,
-        body: bytes,
-        doc: dict[str, Any],
-        envelope: Envelope,
-        model: str,
-        workload: Workload,
-        pinned: Deployment | None,
-        data_header: Labels,
-        headers: list[tuple[bytes, bytes]],
-        query: bytes,
-        received_ns: int,
-        auth_ns: int,
-        sessions: tuple[str, ...] = (),
-        patience_ns: int = PATIENT_NS,
-        for_whom: ForWhom = UNATTRIBUTED,
-        idempotency_key: str | None = None,
-        trace: Trace | None = None,
-    ) -> None:
-        self.id = id
-        self.api = api
-        self.snapshot = snapshot
-        self.principal = principal
-        self.body = body
-        self.doc = doc
-        self.envelope = envelope
-        self.model = model
-        self.workload = workload
-        self.pinned = pinned
-        self.data_header = data_header
-        self.headers = headers
-        self.query = query
-        self.received_ns = received_ns
-        self.auth_ns = auth_ns
-        self.sessions = sessions
-        self.patience_ns = patience_ns
-        self.for_whom = for_whom
-        self.idempotency_key = idempotency_key
-        self.trace = trace
-        self.found: dict[str, int] = {}
-        self.labels: Labels = NONE
-        self.permitted = 0
-        self.decision: Decision | None = None
-        self.detour = ""
-        self.decided_ns = 0
-        self.guarded: Guarded | None = None
-        self.hub: Request | None = None
-        self.attempts = 0
-        self.errand = ""
-        self.errands = 0
-        self.spent_pico = 0
-        self.answer_id = ""
-        self.rescued = False
-        self.trail = 0
-        self.queue_us = 0
-        self.connect_us = 0
-        self.ttfb_us = 0
+    def __repr__(self) -> str:
+        return f"Call({self.id})"  # never what it asks
 
     @property
     def reason(self) -> str:

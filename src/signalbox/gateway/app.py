@@ -87,6 +87,8 @@ class Gateway:
     """One process's data plane. stages and keyring are replaced as a whole; a request keeps those it began with."""
 
     def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log, answers: Answers) -> None:
+        self.now_ns = perf_counter_ns
+        self.now_s = time
         self.stages = stages
         self.answers = answers
         self.swap_keys(keyring)
@@ -138,12 +140,6 @@ class Gateway:
             return Overloaded("The ledger cannot take a record, so nothing is sent.", retry_after_s=5)
         self.log.defect("request failed", failure, request=call_id)
         return Internal(f"An internal error, logged as {call_id}.", close=True)
-
-    def now_ns(self) -> int:
-        return perf_counter_ns()
-
-    def now_s(self) -> float:
-        return time()
 
     # --- the process's own ---
 

@@ -10,10 +10,14 @@ from signalbox.core.errors import BadRequest
 ID_CHARS_MAX = 128
 TAG_CHARS_MAX = 64
 TAGS_MAX = 8
+# The members of a body that name its user.
+_NAMING = frozenset(("safety_identifier", "user", "metadata"))
 
 
 def for_whom(doc: dict[str, Any], sessions: tuple[str, ...], tags: bytes) -> ForWhom:
     """user: OpenAI's `safety_identifier` or `user`, Anthropic's `metadata.user_id`. tags: the header's value."""
+    if not (sessions or tags) and _NAMING.isdisjoint(doc):
+        return UNATTRIBUTED
     user = doc.get("safety_identifier") or doc.get("user")
     if user is None:
         metadata = doc.get("metadata")

@@ -6,6 +6,7 @@ import hmac
 from collections.abc import Callable, Mapping
 from hashlib import sha256
 from ipaddress import ip_network
+from operator import itemgetter
 
 from signalbox.core import keys
 from signalbox.core.call import Principal
@@ -18,6 +19,7 @@ from signalbox.gateway.tokens import Tokens
 
 _NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)
 GOOD_MAX = 65_536
+_NAME = itemgetter(0)
 # What clients that insist on a key send in its place, and means the client certificate.
 CERTIFICATE = "certificate"
 _HINT = "Send a Signalbox virtual key as `Authorization: Bearer sb-...` or `x-api-key: sb-...`."
@@ -130,6 +132,10 @@ def credential(headers: Headers, *, certified: bool = False) -> str:
     another scheme, or anything that is not printable ASCII is refused, so that no two parts of the product can disagree
     about who calls.
     """
+    if not certified:
+        usual = _usual_credential(headers)
+        if usual:
+            return usual
     found: str | None = None
     for name, raw in headers:
         if name == b"authorization":
@@ -156,3 +162,15 @@ def credential(headers: Headers, *, certified: bool = False) -> str:
     if not found:
         raise Unauthenticated(f"No API key was sent. {_HINT}")
     return found
+
+
+def _usual_credential(headers: Headers) -> str:
+    """The key where it stands in one header alone, as it should, and nothing about it has to be thought over; else
+    empty."""
+    names = list(map(_NAME, headers))
+    if names.count(b"authorization") != 1 or b"x-api-key" in names or b"api-key" in names:
+        return ""
+    value = headers[names.index(b"authorization")][1]
+    if value[:7] != b"Bearer " or not value.isascii():
+        return ""
+    return value[7:].strip().decode("ascii")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Protocol
+from collections.abc import Awaitable, Callable
+from operator import itemgetter
+from typing import NamedTuple, Protocol
 from urllib.parse import unquote
 
 import msgspec
 
 from signalbox.core.call import PATIENT_NS, Call, Principal
 from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
-from signalbox.core.labels import NONE
+from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.tracing import Trace
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.deadline import TIMEOUT_HEADERS, patience_ns
-from signalbox.gateway.http import Connection, Request
+from signalbox.gateway.http import Connection, Headers, Request
 from signalbox.gateway.idempotency import Answers, Kept
 from signalbox.gateway.reply import JSON, HttpReply, RecordedReply, send_body
 from signalbox.pipeline.count import count_tokens
@@ -31,17 +32,29 @@ from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Dialect
 
 MODEL_CHARS_MAX = 256
+NAME = itemgetter(0)
 # What clients name their conversations with.
 SESSION_HEADERS = frozenset((b"x-signalbox-session", b"x-claude-code-session-id", b"session-id", b"thread-id"))
 TOLD_HEADERS = SESSION_HEADERS | TIMEOUT_HEADERS
-# All that say something about a call, its credential apart.
-MEANT_HEADERS = TOLD_HEADERS | {
-    b"x-signalbox-workload",
-    b"x-signalbox-data",
-    b"x-signalbox-tags",
-    b"idempotency-key",
-    b"content-type",
-}
+CONTENT_TYPE = b"content-type"
+# All that say something about a call besides its credential and that its body is JSON.
+MEANT_HEADERS = TOLD_HEADERS | {b"x-signalbox-workload", b"x-signalbox-data", b"x-signalbox-tags", b"idempotency-key"}
+# What nearly every call says of its body.
+AS_JSON = (CONTENT_TYPE, JSON)
+
+
+class Said(NamedTuple):
+    """What headers say of a call. patience_ns: how long its client waits. tags: the header's value."""
+
+    workload: str | None = None
+    data: Labels = NONE
+    sessions: tuple[str, ...] = ()
+    patience_ns: int = PATIENT_NS
+    tags: bytes = b""
+    idempotency_key: str | None = None
+
+
+SAYS_NOTHING = Said()
 
 
 class Plane(Protocol):
@@ -54,9 +67,8 @@ class Plane(Protocol):
     answers: Answers
     stops: Stops
 
-    def now_ns(self) -> int: ...
-
-    def now_s(self) -> float: ...
+    now_ns: Callable[[], int]
+    now_s: Callable[[], float]
 
     def answered(self, api: str, status: int, received_ns: int) -> None: ...
 
@@ -137,20 +149,65 @@ def _call(
     auth_ns: int,
     trace: Trace | None,
 ) -> Call:
-    workload_header: str | None = None
+    headers = request.headers
+    names = list(map(NAME, headers))
+    if AS_JSON not in headers or names.count(CONTENT_TYPE) != 1:
+        _check_content_type(headers)
+    said = SAYS_NOTHING if MEANT_HEADERS.isdisjoint(names) else _said(headers)
+    doc = wire_body.parse(request.body)
+    model = doc.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("`model` must be a non-empty string.", param="model")
+    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
+        raise BadRequest("`model` is not a model name.", param="model")
+    envelope = dialect.envelope(doc)
+    workload, pinned = resolve(snapshot, principal, model, said.workload)
+    # By position: by name takes as long as all the rest of this function.
+    return Call(
+        call_id,
+        dialect.api,
+        snapshot,
+        principal,
+        request.body,
+        doc,
+        envelope,
+        model,
+        workload,
+        pinned,
+        said.data,
+        headers,
+        request.query,
+        request.received_ns,
+        auth_ns,
+        said.sessions,
+        said.patience_ns,
+        for_whom(doc, said.sessions, said.tags),
+        said.idempotency_key,
+        trace,
+    )
+
+
+def _check_content_type(headers: Headers) -> None:
+    for name, value in headers:
+        if name == CONTENT_TYPE and value.partition(b";")[0].strip().lower() != JSON:
+            raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
+
+
+def _said(headers: Headers) -> Said:
+    workload: str | None = None
     data = NONE
     sessions: tuple[str, ...] = ()
     patience = PATIENT_NS
     tags = b""
     idempotency_key: str | None = None
-    for name, value in request.headers:
+    for name, value in headers:
         if name not in MEANT_HEADERS:
             continue
         if name == b"x-signalbox-workload":
-            said = value.decode("latin-1").strip()
-            if workload_header is not None and said != workload_header:
+            named = value.decode("latin-1").strip()
+            if workload is not None and named != workload:
                 raise BadRequest("Two different x-signalbox-workload headers were sent. Send one.")
-            workload_header = said
+            workload = named
         elif name == b"x-signalbox-data":
             data |= declared(value.decode("latin-1"))
         elif name in TOLD_HEADERS and value:
@@ -162,38 +219,7 @@ def _call(
             idempotency_key = value.decode("latin-1")
         elif name == b"x-signalbox-tags":
             tags = tags + b"," + value if tags else value
-        elif name == b"content-type" and value != JSON and value.partition(b";")[0].strip().lower() != JSON:
-            raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")
-    doc = wire_body.parse(request.body)
-    model = doc.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("`model` must be a non-empty string.", param="model")
-    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
-        raise BadRequest("`model` is not a model name.", param="model")
-    envelope = dialect.envelope(doc)
-    workload, pinned = resolve(snapshot, principal, model, workload_header)
-    return Call(
-        id=call_id,
-        api=dialect.api,
-        snapshot=snapshot,
-        principal=principal,
-        body=request.body,
-        doc=doc,
-        envelope=envelope,
-        model=model,
-        workload=workload,
-        pinned=pinned,
-        data_header=data,
-        headers=request.headers,
-        query=request.query,
-        received_ns=request.received_ns,
-        auth_ns=auth_ns,
-        sessions=sessions,
-        patience_ns=patience,
-        for_whom=for_whom(doc, sessions, tags),
-        idempotency_key=idempotency_key,
-        trace=trace,
-    )
+    return Said(workload, data, sessions, patience, tags, idempotency_key)
 
 
 async def list_models(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:

@@ -78,7 +78,7 @@ def hash_of(prev: bytes, json: bytes) -> bytes:
 def seal_line(prev: bytes, json: bytes) -> tuple[bytes, bytes]:
     """(the whole line, its hash) for a record's JSON that follows the line whose hash is `prev`."""
     digest = hash_of(prev, json)
-    return b"%b\t%b\n" % (json, digest), digest
+    return b"".join((json, b"\t", digest, b"\n")), digest
 
 
 def split_line(line: bytes) -> tuple[bytes, bytes] | None:

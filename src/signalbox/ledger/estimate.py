@@ -89,11 +89,12 @@ class Line:
         return self.samples >= _SAMPLES_MIN and body_bytes <= 2 * self._bytes_max and 2 * body_bytes >= self._bytes_min
 
     def tokens(self, body_bytes: int) -> int:
-        line = self._slope * body_bytes + self._intercept
         # What surrounds a prompt differs by a few tokens however long it is: in long bodies that is a small error.
-        scale = max(1.0, body_bytes * self._weight / self._sum_x)
-        over = min(self._error * body_bytes, self._over * scale)
-        return ceil(max(1.0, line + over)) + _ROUNDING_TOKENS
+        scale = body_bytes * self._weight / self._sum_x
+        over = self._over * scale if scale > 1.0 else self._over
+        share = self._error * body_bytes
+        tokens = self._slope * body_bytes + self._intercept + (share if share < over else over)
+        return ceil(tokens if tokens > 1.0 else 1.0) + _ROUNDING_TOKENS
 
 
 class Calibration:
@@ -193,10 +194,10 @@ class Calibration:
         """There and back, twice what the quickest connection took of late; 0 where none was timed."""
         return 2 * self._round_trip_s
 
-    def knows(self, body_bytes: int, kind: int = 0) -> bool:
-        """Whether bodies of this kind and of about this size were counted, and often enough."""
+    def tokens_known(self, body_bytes: int, kind: int) -> int:
+        """As `tokens_in` tells where that `knows`; else 0."""
         line = self._lines.get(kind)
-        return line is not None and line.knows(body_bytes)
+        return line.tokens(body_bytes) if line is not None and line.knows(body_bytes) else 0
 
     def tokens_in(self, body_bytes: int, kind: int = 0) -> int:
         line = self._lines.get(kind)

@@ -31,6 +31,7 @@ from signalbox.ledger.chain import (
 
 _CHUNK_BYTES = 1 << 18
 _CHUNK_LINES = 256
+_FEW_LINES = 64
 _LOCK_TRIES = 20
 _LOCK_WAIT_S = 0.01
 
@@ -115,10 +116,16 @@ class ChainWriter:
     def put(self, items: Sequence[tuple[bytes, Record]]) -> int:
         """Writes many in few system calls and returns how many are in; fewer than all only by raising PartlyWritten."""
         done, count = 0, len(items)
+        if count <= _FEW_LINES and not self._dirty_tail:
+            # What one turn of the loop left: there nearly always is room for it.
+            lines, digest = self._sealed(items)
+            block = b"".join(lines)
+            if self.size + len(block) <= self._segment_bytes_max:
+                self._write_block(items, lines, block, digest)
+                return count
         while done < count:
             try:
-                whole = not done and count <= _CHUNK_LINES  # nothing to cut off, as usual
-                done += self._put_chunk(items if whole else items[done : done + _CHUNK_LINES])
+                done += self._put_chunk(items[done : done + _CHUNK_LINES])
             except PartlyWritten as error:
                 raise PartlyWritten(str(error), done + error.written) from error
             except LedgerError as error:
@@ -129,25 +136,37 @@ class ChainWriter:
         """Writes as many of these as fit, at least one, and returns how many."""
         self._make_room(len(items[0][0]) + SEAL_BYTES)
         room = min(_CHUNK_BYTES, self._segment_bytes_max - self.size)
-        lines: list[bytes] = []
-        digest, length = self.digest, 0
+        count = length = 0
         for json, _ in items:
             length += len(json) + SEAL_BYTES
-            if length > room and lines:
+            if length > room and count:
                 break
+            count += 1
+        fitting = items[:count]
+        lines, digest = self._sealed(fitting)
+        self._write_block(fitting, lines, b"".join(lines), digest)
+        return count
+
+    def _sealed(self, items: Sequence[tuple[bytes, Record]]) -> tuple[list[bytes], bytes]:
+        """The lines of these, and the hash of the last."""
+        lines: list[bytes] = []
+        digest = self.digest
+        for json, _ in items:
             line, digest = seal_line(digest, json)
             lines.append(line)
-        block = b"".join(lines)
-        count = len(lines)
+        return lines, digest
+
+    def _write_block(
+        self, items: Sequence[tuple[bytes, Record]], lines: list[bytes], block: bytes, digest: bytes
+    ) -> None:
         written = self._write(block)
         if written != len(block):
             self._keep_whole_lines(items, lines, written)
-        self.size += written
-        self.seq += count
+        self.size += len(block)
+        self.seq += len(lines)
         self.digest = digest
-        for _, record in items if count == len(items) else items[:count]:
+        for _, record in items:
             self._note(record)
-        return count
 
     def _keep_whole_lines(self, items: Sequence[tuple[bytes, Record]], lines: list[bytes], written: int) -> NoReturn:
         """Lines that are whole in the file stay, even when the rest failed: a reader may have seen them already."""

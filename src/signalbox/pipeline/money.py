@@ -113,11 +113,8 @@ def _amounts(
 def input_bound(this: Attempt, body: bytes, meter: Calibration) -> int:
     """What the input is probably counted for at most: as the provider counted others of its kind and size, or, where it
     has not yet, and for what is no text, by what is in it."""
-    if not this.call.envelope.opaque:
-        kind = kind_of(body)
-        if meter.knows(len(body), kind):
-            return meter.tokens_in(len(body), kind)
-    return _content_bound(this, body)
+    known = 0 if this.call.envelope.opaque else meter.tokens_known(len(body), kind_of(body))
+    return known or _content_bound(this, body)
 
 
 def _content_bound(this: Attempt, body: bytes) -> int:

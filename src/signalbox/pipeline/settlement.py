@@ -32,45 +32,40 @@ _NO_OUTPUT = frozenset({"embeddings", "count_tokens", "scan"})
 
 def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | None, stages: Stages) -> None:
     """Books the one end of the attempt."""
-    now_ns = stages.now_ns()
+    call, now_ns = this.call, stages.now_ns()
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
     if usage is not this.usage or this.cost_pico is None:
         this.cost_pico = _cost(this, usage, source)
-    this.call.spent_pico += this.cost_pico or 0
+    cost_pico, status = this.cost_pico, upstream.status if upstream is not None else 0
+    if cost_pico:
+        call.spent_pico += cost_pico
     if this.hold is not None:
         money.settle(this, usage)
-    if this.call.trail and state == SETTLED and this.usage is not None:
+    if call.trail and state == SETTLED and this.usage is not None:
         _follow(this, this.usage, now_ns, stages)
-    verdicts = verdicts_of(this.call, stages) if this.call.guarded is not None else {}
+    verdicts = verdicts_of(call, stages) if call.guarded is not None else {}
     stages.open.closed(this.id)
+    took_ns = now_ns - this.started_ns
+    first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
     stages.journal.append_soon(
-        Settled(
-            attempt_id=this.id,
-            time_ms=stages.time_ms(),
-            state=state,
-            usage=usage,
-            source=source,
-            cost_pico=this.cost_pico,
-            status=upstream.status if upstream is not None else 0,
-            error=error,
-            ttft_ms=(this.ttft_ns - this.started_ns) // 1_000_000 if this.ttft_ns else 0,
-            duration_ms=(now_ns - this.started_ns) // 1_000_000,
-            guards=verdicts,
+        Settled(  # by position, as `Opened` is
+            this.id,
+            stages.time_ms(),
+            state,
+            usage,
+            source,
+            cost_pico,
+            status,
+            error,
+            first_ns // 1_000_000,
+            took_ns // 1_000_000,
+            0,
+            verdicts,
         )
     )
-    if this.call.trace is not None:
-        status = upstream.status if upstream is not None else 0
-        end = seen(this, this.call.trace, state, error, usage, source, status, now_ns, verdicts)
-        this.call.trace.attempts.append(end)
-    stages.metrics.attempt(
-        this.deployment.name,
-        this.call.workload.name,
-        state,
-        usage,
-        this.cost_pico,
-        now_ns - this.started_ns,
-        this.ttft_ns - this.started_ns if this.ttft_ns else 0,
-    )
+    if call.trace is not None:
+        call.trace.attempts.append(seen(this, call.trace, state, error, usage, source, status, now_ns, verdicts))
+    stages.metrics.attempt(this.deployment.name, call.workload.name, state, usage, cost_pico, took_ns, first_ns)
 
 
 def _follow(this: Attempt, usage: Usage, now_ns: int, stages: Stages) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from signalbox.core.call import AnswerHead, Call
 from signalbox.core.hub import Request
 from signalbox.core.permit import Permit
@@ -16,60 +18,43 @@ def counted(call: Call, own: Call) -> None:
     call.attempts = own.attempts
 
 
-class Attempt:
+class Attempt(msgspec.Struct, eq=False):
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
     reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
     answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
     because its budget was. guard: which one transformed its bytes, empty for none."""
 
-    __slots__ = (
-        "api",
-        "call",
-        "closing",
-        "cost_pico",
-        "cut",
-        "deployment",
-        "ended",
-        "guard",
-        "hold",
-        "hub",
-        "id",
-        "limit",
-        "opened_ms",
-        "opening",
-        "out_chars",
-        "out_events",
-        "permit",
-        "reserved_in",
-        "started_ns",
-        "ttft_ns",
-        "usage",
-    )
+    id: str
+    call: Call
+    deployment: Deployment
+    api: str
+    started_ns: int
+    limit: int
+    hub: Request | None = None
+    opened_ms: int = 0
+    opening: bytes = b""
+    closing: bytes = b""
+    ttft_ns: int = 0
+    usage: Usage | None = None
+    out_chars: int = 0
+    out_events: int = 0
+    reserved_in: int = 0
+    hold: Hold | None = None
+    ended: bool = False
+    cut: bool = False
+    guard: str = ""
+    cost_pico: int | None = None
+    permit: Permit | None = None
 
-    def __init__(self, call: Call, deployment: Deployment, api: str, started_ns: int) -> None:
-        call.attempts += 1
-        self.id = f"{call.id}{call.errand}-{call.attempts}"
-        self.call = call
-        self.deployment = deployment
-        self.api = api
-        self.hub: Request | None = None
-        self.started_ns = started_ns
-        self.opened_ms = 0
-        self.opening = b""
-        self.closing = b""
-        self.ttft_ns = 0
-        self.usage: Usage | None = None
-        self.out_chars = 0
-        self.out_events = 0
-        self.reserved_in = 0
-        self.limit = call.envelope.max_tokens or 0
-        self.hold: Hold | None = None
-        self.ended = False
-        self.cut = False
-        self.guard = ""
-        self.cost_pico: int | None = None
-        self.permit: Permit | None = None
+    def __repr__(self) -> str:
+        return f"Attempt({self.id})"  # never what it carries
+
+    @classmethod
+    def of(cls, call: Call, deployment: Deployment, api: str, started_ns: int) -> Attempt:
+        """The next attempt of a call."""
+        call.attempts = number = call.attempts + 1
+        return cls(f"{call.id}{call.errand}-{number}", call, deployment, api, started_ns, call.envelope.max_tokens or 0)
 
     def withdrawn(self) -> None:
         """It was not made after all, and does not count."""

@@ -76,6 +76,8 @@ class Classifier:
         self._hash: Callable[[str], int] = hash if is_secret else self._blake2
         self._time_ms = time_ms
         self._profiles: dict[Classify, Profile] = {}
+        # The one that was asked for last, as it nearly always is the next time.
+        self._last: tuple[Classify | None, Profile | None] = (None, None)
         self._profiles_made = 0
         self._young: dict[MemoKey, Content] = {}
         self._old: dict[MemoKey, Content] = {}
@@ -84,13 +86,18 @@ class Classifier:
         """Makes ready for the workloads of a snapshot, and forgets what only others needed."""
         wanted = {workload.classify for workload in snapshot.workloads.values()}
         self._profiles = {declared: self.profile(declared) for declared in wanted}
+        self._last = (None, None)
 
     def profile(self, declared: Classify) -> Profile:
+        known, found = self._last
+        if known is declared and found is not None:
+            return found
         found = self._profiles.get(declared)
         if found is None:
             self._profiles_made += 1
             found = Profile(declared, self._profiles_made)
             self._profiles[declared] = found
+        self._last = (declared, found)
         return found
 
     # --- one call ---
@@ -129,11 +136,14 @@ class Classifier:
         doc = call.doc
         if "prompt" in doc or "input" in doc:
             return False
-        turns = 0
-        for message in doc["messages"]:
+        messages = doc["messages"]
+        turns = len(messages)
+        for message in messages if turns > 1 else ():
             role = message.get("role")
-            if role.__class__ is not str or role not in _INSTRUCTING:
-                turns += 1
+            if role.__class__ is str and role in _INSTRUCTING:
+                turns -= 1
+                if turns < 2:
+                    return True
         return turns < 2
 
     def _classified(self, call: Call, read: Read) -> Classified:

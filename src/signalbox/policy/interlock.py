@@ -54,18 +54,13 @@ class Interlock:
 
     def _permitted(self, call: Call, labels: Labels, guard: str = "") -> int:
         envelope = call.envelope
-        if _unknown_tools(call, labels):
+        if envelope.unknown_tools and _unknown_tools(call, labels):
             return 0
-        onward, placed = bool(envelope.onward), call.pinned is None
-        caller = self.caller(call)
-        snapshot, workload = self._snapshot, call.workload
-        allowed = rules.permitted(
-            snapshot, workload, labels, onward, call.api, placed=placed, caller=caller, guard=guard
-        )
+        onward, placed, caller = bool(envelope.onward), call.pinned is None, self._callers.of(call.principal)
+        snapshot, workload, api = self._snapshot, call.workload, call.api
+        allowed = rules.permitted(snapshot, workload, labels, onward, api, placed, caller, guard)
         if onward and envelope.onward == (STORE,):
-            unstored = rules.permitted(
-                snapshot, workload, labels, False, call.api, placed=placed, caller=caller, guard=guard
-            )
+            unstored = rules.permitted(snapshot, workload, labels, False, api, placed, caller, guard)
             allowed |= unstored & self._zero_retention
         return allowed
 

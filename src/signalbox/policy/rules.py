@@ -79,7 +79,6 @@ def permitted(
     labels: Labels,
     onward: bool,
     api: str,
-    *,
     placed: bool = True,
     caller: Caller = ANYONE,
     guard: str = "",

@@ -62,16 +62,16 @@ def cost(usage: Usage, rates: Rates) -> int | None:
         return None
     if rates.tiers:
         rates = at_length(usage.input_total, rates)
-    total = rates.request
-    for tokens, rate in (
-        (usage.tokens_in, rates.tokens_in),
-        (usage.tokens_out, rates.tokens_out),
-        *(_seldom(usage, rates) if usage.has_seldom else ()),
-    ):
-        if tokens:
-            if tokens < 0 or rate < 0:
-                return None
-            total += tokens * rate
+    tokens_in, tokens_out, rate_in, rate_out = usage.tokens_in, usage.tokens_out, rates.tokens_in, rates.tokens_out
+    if tokens_in < 0 or tokens_out < 0 or (tokens_in and rate_in < 0) or (tokens_out and rate_out < 0):
+        return None
+    total = rates.request + tokens_in * rate_in + tokens_out * rate_out
+    if usage.has_seldom:
+        for tokens, rate in _seldom(usage, rates):
+            if tokens:
+                if tokens < 0 or rate < 0:
+                    return None
+                total += tokens * rate
     for name, count in usage.rare:
         rate = _rare_rate(name, rates)
         if count < 0 or rate < 0:

@@ -40,15 +40,23 @@ class Needs(msgspec.Struct, frozen=True):
     window: int = 0
 
 
+_SCHEMA_PLACES = ("response_format", "text", "output_config", "output_format")
+# Without any of these members a body demands nothing but its API.
+_DEMANDING = frozenset(("tools", *_SCHEMA_PLACES))
+_OF_TEXT = {api: Needs(api) for api in TRANSLATIONS}
+
+
 def needs(call: Call) -> Needs:
     """What this call demands, read from its envelope and document; how much context it takes, the router tells."""
     doc = call.doc
+    if _DEMANDING.isdisjoint(doc):
+        return _OF_TEXT[call.api] if not call.envelope.opaque else Needs(call.api, images=True)
     return Needs(call.api, bool(doc.get("tools")), call.envelope.opaque, _demands_schema(doc))
 
 
 def _demands_schema(doc: dict[str, Any]) -> bool:
     """Whether the answer has to conform to a JSON Schema: in chat, in Responses, in Messages."""
-    for place in ("response_format", "text", "output_config", "output_format"):
+    for place in _SCHEMA_PLACES:
         if place in doc:
             found: object = doc[place]
             while isinstance(found, dict):

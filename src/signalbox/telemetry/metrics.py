@@ -10,7 +10,8 @@ import mmap
 import os
 import tempfile
 from bisect import bisect_left
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import msgspec
 
@@ -22,9 +23,14 @@ SLOTS_MAX = 65_536
 NAMES_BYTES_MAX = 8 << 20
 _HEAD_BYTES = 4096
 _VALUES_AT = _HEAD_BYTES + NAMES_BYTES_MAX
-_REGION_BYTES = _VALUES_AT + 8 * SLOTS_MAX
 # A histogram's slots: its buckets, then +Inf, then the sum.
 _WIDTH = len(SECONDS_BUCKETS) + 2
+_SUM = _WIDTH - 1
+# Where the numbers of series go that there is no room for: read by nobody.
+_NOWHERE = SLOTS_MAX
+_REGION_BYTES = _VALUES_AT + 8 * (SLOTS_MAX + _WIDTH)
+# Combinations whose places are remembered.
+_CELLS_MAX = 16_384
 
 # A metric's name, then its label values in declared order.
 Key = tuple[str, ...]
@@ -78,36 +84,31 @@ def shared_region() -> int:
     return descriptor
 
 
-class _Slots:
-    """Where the numbers of one deployment lie that every attempt touches."""
+class _Cells(NamedTuple):
+    """Where the numbers of one deployment, workload and state lie that every attempt touches."""
 
-    __slots__ = ("cost", "first", "input", "output", "pace", "seconds", "state")
-
-    def __init__(self, deployment: str, slot_of: Callable[[Key], int]) -> None:
-        self.state = {
-            state: slot_of(("signalbox_attempts_total", deployment, state))
-            for state in (SETTLED, FAILED, CANCELLED, UNKNOWN)
-        }
-        self.seconds = slot_of(("signalbox_attempt_seconds", deployment))
-        self.first = slot_of(("signalbox_first_token_seconds", deployment))
-        self.pace = slot_of(("signalbox_output_token_seconds", deployment))
-        self.input = slot_of(("signalbox_tokens_total", deployment, "input"))
-        self.output = slot_of(("signalbox_tokens_total", deployment, "output"))
-        self.cost = slot_of(("signalbox_cost_usd_total", deployment))
+    attempts: int
+    seconds: int
+    input: int
+    output: int
+    cost: int
+    workload_count: int
+    workload_cost: int
+    first: int
+    pace: int
 
 
 class Metrics:
     """This process's counters and histograms; gauges are set when the page is read."""
 
-    __slots__ = ("_deployments", "_endpoints", "_next", "_region", "_slots", "_values", "_workloads")
+    __slots__ = ("_cells", "_endpoints", "_next", "_region", "_slots", "_values")
 
     def __init__(self, region: Region | None = None) -> None:
         self._region = region or Region()
         self._values = self._region.values
         self._slots: dict[Key, int] = {}
         self._next = 0
-        self._deployments: dict[str, _Slots] = {}
-        self._workloads: dict[str, tuple[int, int]] = {}
+        self._cells: dict[tuple[str, str, str], _Cells] = {}
         self._endpoints: dict[tuple[str, int], tuple[int, int]] = {}
         if region is None or not region.names():
             self._slot(_DROPPED)
@@ -143,7 +144,7 @@ class Metrics:
         if slot >= 0:
             values = self._values
             values[slot + bisect_left(SECONDS_BUCKETS, seconds)] += 1
-            values[slot + _WIDTH - 1] += seconds
+            values[slot + _SUM] += seconds
 
     def _slot(self, key: Key) -> int:
         """The place of a series, a new one if need be; -1 when there is no room, which is counted."""
@@ -170,43 +171,56 @@ class Metrics:
     ) -> None:
         """One attempt ended. duration_ns: 0 when nobody knows. first_ns: from its start to the first content of its
         stream, 0 for none."""
-        slots = self._deployments.get(deployment)
-        if slots is None:
-            slots = self._deployments[deployment] = _Slots(deployment, self._slot)
-        of_workload = self._workloads.get(workload)
-        if of_workload is None:
-            names = ("signalbox_workload_attempts_total", "signalbox_workload_cost_usd_total")
-            of_workload = (self._slot((names[0], workload)), self._slot((names[1], workload)))
-            self._workloads[workload] = of_workload
+        cells = self._cells.get((deployment, workload, state))
+        if cells is None:
+            cells = self._cells_of(deployment, workload, state)
+        count, seconds, tokens_in, tokens_out, cost, workload_count, workload_cost, _, _ = cells
         values = self._values
-        if slots.state[state] >= 0:
-            values[slots.state[state]] += 1
-        if of_workload[0] >= 0:
-            values[of_workload[0]] += 1
+        values[count] += 1
+        values[workload_count] += 1
         if duration_ns:
-            self._observe(slots.seconds, duration_ns / 1e9)
+            elapsed_s = duration_ns / 1e9
+            values[seconds + bisect_left(SECONDS_BUCKETS, elapsed_s)] += 1
+            values[seconds + _SUM] += elapsed_s
         if first_ns:
-            self._observe(slots.first, first_ns / 1e9)
-            if state == SETTLED and usage.output_total > 1:
-                self._observe(slots.pace, (duration_ns - first_ns) / 1e9 / (usage.output_total - 1))
-        if usage.tokens_in and slots.input >= 0:
-            values[slots.input] += usage.tokens_in
-        if usage.tokens_out and slots.output >= 0:
-            values[slots.output] += usage.tokens_out
+            self._first(cells, state, usage, duration_ns, first_ns)
+        values[tokens_in] += usage.tokens_in
+        values[tokens_out] += usage.tokens_out
         if cost_pico:
             cost_usd = cost_pico / PICO
-            if slots.cost >= 0:
-                values[slots.cost] += cost_usd
-            if of_workload[1] >= 0:
-                values[of_workload[1]] += cost_usd
+            values[cost] += cost_usd
+            values[workload_cost] += cost_usd
         elif cost_pico is None:
             self.add(("signalbox_unpriced_attempts_total", deployment))
         if usage.unknown or usage.rare or usage.has_seldom:
             self._rare(deployment, usage)
 
-    def _count(self, slot: int, value: float) -> None:
-        if slot >= 0:
-            self._values[slot] += value
+    def _first(self, cells: _Cells, state: str, usage: Usage, duration_ns: int, first_ns: int) -> None:
+        self._observe(cells.first, first_ns / 1e9)
+        if state == SETTLED and usage.output_total > 1:
+            self._observe(cells.pace, (duration_ns - first_ns) / 1e9 / (usage.output_total - 1))
+
+    def _cells_of(self, deployment: str, workload: str, state: str) -> _Cells:
+        """The places of an attempt's numbers. All states of a deployment get theirs with the first of them."""
+        for other in (SETTLED, FAILED, CANCELLED, UNKNOWN):
+            self._slot(("signalbox_attempts_total", deployment, other))
+        names: tuple[Key, ...] = (
+            ("signalbox_attempts_total", deployment, state),
+            ("signalbox_attempt_seconds", deployment),
+            ("signalbox_tokens_total", deployment, "input"),
+            ("signalbox_tokens_total", deployment, "output"),
+            ("signalbox_cost_usd_total", deployment),
+            ("signalbox_workload_attempts_total", workload),
+            ("signalbox_workload_cost_usd_total", workload),
+            ("signalbox_first_token_seconds", deployment),
+            ("signalbox_output_token_seconds", deployment),
+        )
+        if len(self._cells) >= _CELLS_MAX:
+            self._cells.clear()
+        slots = (self._slot(name) for name in names)
+        cells = _Cells(*(slot if slot >= 0 else _NOWHERE for slot in slots))
+        self._cells[(deployment, workload, state)] = cells
+        return cells
 
     def _rare(self, deployment: str, usage: Usage) -> None:
         for name, tokens in (
@@ -226,11 +240,17 @@ class Metrics:
         """One request was answered. Endpoints and statuses are few: their places are looked up once."""
         slots = self._endpoints.get((endpoint, status))
         if slots is None:
-            counted = self._slot(("signalbox_requests_total", endpoint, str(status)))
-            slots = (counted, self._slot(("signalbox_request_seconds", endpoint)))
+            found = (
+                self._slot(("signalbox_requests_total", endpoint, str(status))),
+                self._slot(("signalbox_request_seconds", endpoint)),
+            )
+            slots = found[0] if found[0] >= 0 else _NOWHERE, found[1] if found[1] >= 0 else _NOWHERE
             self._endpoints[(endpoint, status)] = slots
-        self._count(slots[0], 1)
-        self._observe(slots[1], duration_ns / 1e9)
+        counted, seconds = slots
+        values, elapsed_s = self._values, duration_ns / 1e9
+        values[counted] += 1
+        values[seconds + bisect_left(SECONDS_BUCKETS, elapsed_s)] += 1
+        values[seconds + _SUM] += elapsed_s
 
     # --- reading ---
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 
 from signalbox.core.snapshot import Deployment
 from signalbox.upstream.head import RequestHead, extend, identified, request_head
 
 TEMPLATES_MAX = 4096
+_NAME = itemgetter(0)
 
 # What the provider's log knows an attempt by.
 _OWN_ID = b"x-client-request-id"
@@ -67,13 +69,13 @@ class Adapter:
             template = self._template(deployment, api)
         anthropic = api in _ANTHROPIC_APIS
         interesting = self._interesting
+        if not anthropic and not template.defaults and interesting.isdisjoint(map(_NAME, client_headers)):
+            return identified(template.head, _OWN_ID, attempt_id)
         said = [
             header
             for header in client_headers
             if header[0] in interesting or (anthropic and header[0][:10] == b"anthropic-")
         ]
-        if not (said or template.defaults or anthropic):
-            return identified(template.head, _OWN_ID, attempt_id)
         extra: list[tuple[bytes, bytes]] = [(_OWN_ID, attempt_id.encode("latin-1", "replace"))]
         taken = template.fixed
         for name, value in said:

@@ -28,7 +28,6 @@ _match_colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+").match
 # A member's value where it is a string without escapes, as model names are.
 _match_plain_string = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+("[^"\\]*+")').match
 _MODEL_KEY = b'"model"'
-_quoted = lru_cache(1024)(_encode)
 _match_comma = re.compile(rb"[ \t\r\n]*+,").match
 
 
@@ -151,14 +150,21 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
 def rename(body: bytes, doc: dict[str, Any], model: str) -> bytes:
     """`splice` of the model's name, which nearly every body gets, without its general way where that is safe: the key
     occurs once, and neither it nor its value can be spelled with escapes."""
-    at = body.find(_MODEL_KEY)
-    after = at + len(_MODEL_KEY)
-    if at >= 0 and body.find(_MODEL_KEY, after) < 0 and (body.find(b"\\") < 0 or body.find(b"\\u00") < 0):
-        start = after + 2 if body[after : after + 2] == b": " else after + 1
-        end = body.find(b'"', start + 1)
-        if body[after] == 58 and body[start] == 34 and body.find(b"\\", start, end) < 0:  # a colon and a quote
-            return b"%b%b%b" % (body[:start], _quoted(model), body[end + 1 :])
+    if body.count(_MODEL_KEY) == 1 and (body.find(b"\\") < 0 or body.find(b"\\u00") < 0):
+        for member, renamed in _members(doc["model"], model):
+            before, found, after = body.partition(member)
+            if found:
+                return b"".join((before, renamed, after))
     return splice(body, doc, (Edit("model", model),))
+
+
+@lru_cache(4096)
+def _members(old: str, new: str) -> tuple[tuple[bytes, bytes], ...]:
+    """The member that names the model, as the usual encoders write it, and what it becomes."""
+    return tuple(
+        (b"%b%b%b" % (_MODEL_KEY, colon, _encode(old)), b"%b%b%b" % (_MODEL_KEY, colon, _encode(new)))
+        for colon in (b": ", b":")
+    )
 
 
 def _span(body: bytes, doc: dict[str, Any], edit: Edit) -> tuple[int, int, bytes]:

@@ -54,11 +54,8 @@ _READABLE = frozenset({"text", "refusal", "thinking", "reference"})
 def read_envelope(doc: Fields) -> Envelope:
     """Raises BadRequest for wrong types of what must be understood; everything else is the upstream's to judge."""
     if doc.keys() <= _PLAIN and _plain_messages(doc.get("messages")):
-        return Envelope(
-            stream=flag(doc, "stream") is True,
-            max_tokens=read_max_tokens(doc),
-            n=integer(doc, "n", 1, N_MAX) or 1,
-        )
+        n = (integer(doc, "n", 1, N_MAX) or 1) if "n" in doc else 1
+        return Envelope("stream" in doc and flag(doc, "stream") is True, read_max_tokens(doc), n)
     scan = _Scan()
     _parameters(doc, scan)
     tools = array(doc, "tools")
@@ -107,8 +104,10 @@ def read_messages(doc: Fields) -> list[Fields]:
 
 def read_max_tokens(doc: Fields) -> int | None:
     """The output limit: the larger one when both names of it are used, since either may be the one that counts."""
-    new = integer(doc, "max_completion_tokens", 1, TOKENS_MAX)
     old = integer(doc, "max_tokens", 1, TOKENS_MAX)
+    if "max_completion_tokens" not in doc:
+        return old
+    new = integer(doc, "max_completion_tokens", 1, TOKENS_MAX)
     return old if new is None else new if old is None else max(new, old)
 
 

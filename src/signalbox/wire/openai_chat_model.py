@@ -6,6 +6,8 @@ from typing import Any
 
 import msgspec
 
+from signalbox.wire.openai_usage import PlainUsage
+
 
 class Function(msgspec.Struct, gc=False):
     name: str | None = None
@@ -66,6 +68,20 @@ class Answer(msgspec.Struct, gc=False):
     created: Any = None
 
 
+class WholeAnswer(msgspec.Struct, gc=False):
+    """A whole answer whose usage has the plain shape, read in one go."""
+
+    choices: list[Choice]
+    id: str | None = None
+    usage: PlainUsage | None = None
+    model: str | None = None
+    error: Any = None
+    x_groq: Any = None
+    object: Any = None
+    created: Any = None
+    service_tier: Any = None
+
+
 class OddAnswer(msgspec.Struct):
     """The same without a word on types, for servers that spell one of them in their own way."""
 
@@ -80,6 +96,7 @@ class OddAnswer(msgspec.Struct):
 
 
 decode_answer = msgspec.json.Decoder(Answer).decode
+decode_whole = msgspec.json.Decoder(WholeAnswer).decode
 decode_odd = msgspec.json.Decoder(OddAnswer).decode
 decode_any = msgspec.json.Decoder().decode
 BAD_JSON = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)

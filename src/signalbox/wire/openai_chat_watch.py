@@ -16,10 +16,11 @@ from signalbox.wire.openai_chat_model import (
     decode_answer,
     decode_any,
     decode_odd,
+    decode_whole,
     is_utf8,
 )
-from signalbox.wire.openai_usage import decode_usage, read_usage
-from signalbox.wire.tiers import tier_in
+from signalbox.wire.openai_usage import decode_usage, read_usage, usage_of
+from signalbox.wire.tiers import tier_in, tier_of
 
 # More choices than any call may ask for: beyond this an index is an attack on our memory.
 CHOICES_MAX = 4096
@@ -131,6 +132,38 @@ class ChatObserver:
 
 def see_answer(body: bytes) -> Seen:
     """A whole answer: usage and whether it is one at all."""
+    return _see_plain_answer(body) or _see_any_answer(body)
+
+
+def _see_plain_answer(body: bytes) -> Seen | None:
+    """The usual answer, one choice with a message, in a third of the time; None for every other one."""
+    try:
+        answer = decode_whole(body)
+    except BAD_JSON:
+        return None
+    choices = answer.choices
+    if len(choices) != 1 or answer.error is not None or not (body.isascii() or is_utf8(body)):
+        return None
+    message, usage, tier = choices[0].message, answer.usage, answer.service_tier
+    if message is None:
+        return None
+    told = usage_of(usage, tier_of(tier) if tier is not None else "") if usage is not None else None
+    if usage is not None and told is None:
+        return None
+    if (
+        message.content.__class__ is str
+        and not (message.tool_calls or message.reasoning_content or message.reasoning or message.refusal)
+        and message.function_call is None
+        and message.audio is None
+    ):
+        chars = len(message.content or "")
+        return Seen(True, chars > 0, chars, bool(choices[0].finish_reason), True, told, False, None, answer.model)
+    seen = Seen(True, False, 0, bool(choices[0].finish_reason), True, told, False, None, answer.model)
+    _see_content(message, seen)
+    return seen
+
+
+def _see_any_answer(body: bytes) -> Seen:
     try:
         answer = decode_answer(body)
     except msgspec.ValidationError:

@@ -61,7 +61,7 @@ class _PlainOut(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     rejected_prediction_tokens: int | None = 0
 
 
-class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
+class PlainUsage(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     """OpenAI's own shape, which most servers share."""
 
     prompt_tokens: _Count
@@ -71,7 +71,7 @@ class _Plain(msgspec.Struct, forbid_unknown_fields=True, gc=False):
     completion_tokens_details: _PlainOut | None = None
 
 
-_decode_plain = msgspec.json.Decoder(_Plain).decode
+_decode_plain = msgspec.json.Decoder(PlainUsage).decode
 _decode_any = msgspec.json.Decoder().decode
 _NO_IN, _NO_OUT = _PlainIn(), _PlainOut()
 
@@ -82,6 +82,11 @@ def decode_usage(raw: msgspec.Raw, tier: str = "") -> Usage | None:
         plain = _decode_plain(raw)
     except msgspec.ValidationError:
         return read_usage(_decode_any(raw), tier)
+    return usage_of(plain, tier) or read_usage(_decode_any(raw), tier)
+
+
+def usage_of(plain: PlainUsage, tier: str) -> Usage | None:
+    """The usage that the plain shape tells; None when it does not add up, and has to be looked at closely."""
     prompt, completion = plain.prompt_tokens, plain.completion_tokens
     ins = plain.prompt_tokens_details or _NO_IN
     outs = plain.completion_tokens_details or _NO_OUT
@@ -90,7 +95,7 @@ def decode_usage(raw: msgspec.Raw, tier: str = "") -> Usage | None:
     fresh = prompt - cached - written - audio_in
     visible = completion - reasoning - audio_out
     if fresh < 0 or visible < 0 or plain.total_tokens != prompt + completion or ins.image_tokens:
-        return read_usage(_decode_any(raw), tier)
+        return None
     if tier:
         return Usage(fresh, cached, written, 0, visible, reasoning, audio_in, audio_out, tier=tier)
     return Usage(fresh, cached, written, 0, visible, reasoning, audio_in, audio_out)
