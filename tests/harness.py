@@ -19,7 +19,7 @@ from signalbox.control.state import StateDir
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, Drain, Listen
 from signalbox.core.ports import VirtualKey
 from signalbox.ledger.journal import new_chain
-from signalbox.ledger.query import query
+from signalbox.ledger.query import query, query_refused
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 from signalbox.simulator.server import Simulator
@@ -119,6 +119,15 @@ class Box:
         try:
             Shipping(store, self.state.journal).ship_once()
             return [dict(row) for row in query(store, filters)]
+        finally:
+            store.close()
+
+    def refused(self) -> list[dict[str, Any]]:
+        """The same for calls that made no attempt."""
+        store = open_store(self.state)
+        try:
+            Shipping(store, self.state.journal).ship_once()
+            return [dict(row) for row in query_refused(store, {})]
         finally:
             store.close()
 

@@ -169,6 +169,7 @@ FAULTS: dict[str, Callable[[Scanner], None]] = {
     "findings without a score": _saying(http('[{"entity_type": "PERSON", "start": 0, "end": 3}]')),
     "a word for a verdict": _saying(http('{"is_valid": "yes", "scanners": {}}')),
     "half a document": _saying(http('[{"entity_type": "PERSON", "sta')),
+    "more than anybody reads": _saying(http("[" + " " * 40_000_000 + "]")),
     "no http": _saying(b"\x16\x03\x01 garbage\r\n\r\n"),
 }
 

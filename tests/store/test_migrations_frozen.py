@@ -24,6 +24,7 @@ STEPS = [
     ("sums by numbers of names", "2e83afd5d4754aa2"),
     ("sums of sessions by hour, side by side", "7903c8148030067b"),
     ("which rules refused", "362822a4d99794d5"),
+    ("what guards said of calls that were refused", "dd5dd61865940f76"),
 ]
 
 

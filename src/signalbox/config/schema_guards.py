@@ -20,7 +20,11 @@ class GuardSettings(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = "closed"
     timeout_ms: Annotated[
         int,
-        Meta(ge=0, le=60_000, description="Looking at a request longer than this counts as failing; 0 for no limit."),
+        Meta(
+            ge=0,
+            le=60_000,
+            description="Looking longer than this at a request, or a piece of an answer, is failing; 0 for no limit.",
+        ),
     ] = 0
 
 

@@ -52,7 +52,8 @@ class Opened(msgspec.Struct, frozen=True, tag="opened", tag_field="k", omit_defa
 
 class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_defaults=True, gc=False):
     """A call for which nothing was permitted or alive: no attempt, but the decision is on record. rules: ids of those
-    that forbade it, where rules did; what they cite stands in the configuration of that version."""
+    that forbade it, where rules did; what they cite stands in the configuration of that version. guards: what guards
+    said of it before it could leave, as of Settled."""
 
     call_id: str
     time_ms: int
@@ -65,6 +66,7 @@ class Refused(msgspec.Struct, frozen=True, tag="refused", tag_field="k", omit_de
     config: str
     found: dict[str, int] = {}
     rules: tuple[str, ...] = ()
+    guards: dict[str, int] = {}
 
 
 class Progress(msgspec.Struct, frozen=True, tag="progress", tag_field="k", gc=False):

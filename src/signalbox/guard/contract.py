@@ -55,7 +55,8 @@ class Window(Protocol):
     held: what is held back now, which goes on unread should the guard fail and be declared to fail open.
     """
 
-    held: str
+    @property
+    def held(self) -> str: ...
 
     def feed(self, text: str) -> tuple[str, Verdict | None]: ...
 

@@ -23,6 +23,8 @@ from signalbox.guard.spoken import UNTRUSTED, USER, spoken
 
 NAME = "external"
 ANSWER_CHARS_MAX = 4096
+# Nobody who says what was found in a text says more.
+ANSWER_BYTES_MAX = 8 * 1024 * 1024
 WITHIN_S = 10.0
 READS = {"user": (USER,), "untrusted": (UNTRUSTED,), "both": (USER, UNTRUSTED)}
 
@@ -83,12 +85,19 @@ class Asking:
             fetched = await sent.ask.ask(sent.call, Errand("guard", "chat", doc, options.deployment, self._within_s))
         except CallError as error:
             raise GuardUnusable(error.code) from error
-        answer = _said(fetched.body)
+        answer = _said(of_a_size(fetched.body))
         if self._found.search(answer) is not None:
             return True
         if self._passes.search(answer) is not None:
             return False
         raise GuardUnusable("the answer is neither of those that were declared")
+
+
+def of_a_size(body: bytes) -> bytes:
+    """Raises GuardUnusable for an answer that is far too long to be one."""
+    if len(body) > ANSWER_BYTES_MAX:
+        raise GuardUnusable(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+    return body
 
 
 def _said(body: bytes) -> str:

@@ -16,7 +16,7 @@ from signalbox.core.errors import CallError, ConfigError
 from signalbox.core.guards import BLOCK, FLAG, GuardUse, Verdict
 from signalbox.core.ports import Errand
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened
-from signalbox.guard.external import WITHIN_S, GuardUnusable, asked_about
+from signalbox.guard.external import WITHIN_S, GuardUnusable, asked_about, of_a_size
 from signalbox.wire.scan_answers import findings, judgement
 
 NAME = "external-scan"
@@ -61,7 +61,7 @@ class Scanning:
         except CallError as error:
             raise GuardUnusable(error.code) from error
         try:
-            named = self._named(fetched.body)
+            named = self._named(of_a_size(fetched.body))
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GuardUnusable("the answer is not of its protocol") from None
         counts: dict[str, int] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from time import perf_counter
 
 from signalbox.core.call import Call
 from signalbox.core.errors import GuardFailed
@@ -13,6 +14,7 @@ from signalbox.guard.room import GuardSet
 
 # What an answer may have open at once; more is an attack on our memory, and ends it.
 CHANNELS_MAX = 4096
+_NO_GUARD_SAYS = "a guard said what no guard says"
 
 
 class _Open:
@@ -89,7 +91,7 @@ class Screen:
                 window = watch.window(channel)
                 if window is None:
                     continue
-                text, verdicts = _all_of(window, text)
+                text, verdicts = _all_of(_timed(guard, window), text)
             except Exception as error:
                 self._failed(guard, error, channel.kind)
                 text, verdicts = before, ()
@@ -105,11 +107,10 @@ class Screen:
         for guard, watch in self._watches:
             try:
                 verdict = watch.over()
-            except Exception as error:
-                self._failed(guard, error)
-            else:
                 if verdict is not None:
                     self._record.note([verdict])
+            except Exception as error:
+                self._failed(guard, error)
 
     def _begin(self, channel: Channel) -> _Open:
         windows: list[tuple[Guard, Window]] = []
@@ -121,7 +122,7 @@ class Screen:
                 self._watches.remove((guard, watch))
             else:
                 if window is not None:
-                    windows.append((guard, window))
+                    windows.append((guard, _timed(guard, window)))
         return _Open(JsonText() if channel.kind == "tool" else None, windows)
 
     def _pass(self, windows: list[tuple[Guard, Window]], at: int, text: str, where: str, record: Guarded) -> str:
@@ -130,13 +131,15 @@ class Screen:
             if not text:
                 return ""
             guard, window = windows[at]
+            before, held = text, window.held
             try:
                 text, verdict = window.feed(text)
+                if text.__class__ is not str or (verdict is not None and verdict.__class__ is not Verdict):
+                    raise TypeError(_NO_GUARD_SAYS)
             except Exception as error:
-                held = window.held
                 self._failed(guard, error, where)
                 del windows[at]
-                text = held + text
+                text = held + before
                 continue
             if verdict is not None:
                 record.note([verdict])
@@ -152,11 +155,14 @@ class Screen:
         windows = state.windows
         while windows and not self.cut:
             guard, window = windows[0]
+            held = window.held
             try:
                 text, verdict = window.end()
+                if text.__class__ is not str or (verdict is not None and verdict.__class__ is not Verdict):
+                    raise TypeError(_NO_GUARD_SAYS)
             except Exception as error:
                 self._failed(guard, error, channel.kind)
-                text, verdict = window.held, None
+                text, verdict = held, None
             del windows[0]
             if verdict is not None:
                 record.note([verdict])
@@ -173,9 +179,43 @@ class Screen:
         if isinstance(error, GuardFailed):
             raise error
         action = SKIPPED if guard.use.fail_open else FLAG
-        self._record.note([Verdict(guard.use.name, "failed", action, where)])
+        rule = "timeout" if isinstance(error, TimeoutError) else "failed"
+        self._record.note([Verdict(guard.use.name, rule, action, where)])
         if not guard.use.fail_open:
             raise GuardFailed(f"Guard {guard.use.name} could not look at the answer.") from error
+
+
+class _Timed:
+    """Implements Window over one whose guard may take only so long for a piece of text."""
+
+    __slots__ = ("_inner", "_within_s")
+
+    def __init__(self, inner: Window, within_s: float) -> None:
+        self._inner = inner
+        self._within_s = within_s
+
+    @property
+    def held(self) -> str:
+        return self._inner.held
+
+    def feed(self, text: str) -> tuple[str, Verdict | None]:
+        began_s = perf_counter()
+        told = self._inner.feed(text)
+        return self._in_time(told, began_s)
+
+    def end(self) -> tuple[str, Verdict | None]:
+        began_s = perf_counter()
+        told = self._inner.end()
+        return self._in_time(told, began_s)
+
+    def _in_time(self, told: tuple[str, Verdict | None], began_s: float) -> tuple[str, Verdict | None]:
+        if perf_counter() - began_s > self._within_s:
+            raise TimeoutError
+        return told
+
+
+def _timed(guard: Guard, window: Window) -> Window:
+    return _Timed(window, guard.use.timeout_s) if guard.use.timeout_s else window
 
 
 def _all_of(window: Window, text: str) -> tuple[str, Sequence[Verdict]]:
@@ -184,4 +224,7 @@ def _all_of(window: Window, text: str) -> tuple[str, Sequence[Verdict]]:
     if first is not None and first.action == CUT:
         return out, (first,)
     rest, last = window.end()
-    return out + rest, [one for one in (first, last) if one is not None]
+    said = [one for one in (first, last) if one is not None]
+    if (out + rest).__class__ is not str or any(one.__class__ is not Verdict for one in said):
+        raise TypeError(_NO_GUARD_SAYS)
+    return out + rest, said

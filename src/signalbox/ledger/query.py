@@ -142,6 +142,7 @@ def refused_dict(refused: Refused) -> dict[str, object]:
         "config_version": refused.config,
         "rules": list(refused.rules),
         **({"found": refused.found} if refused.found else {}),
+        **({"guards": refused.guards} if refused.guards else {}),
     }
 
 

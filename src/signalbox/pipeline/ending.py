@@ -22,6 +22,7 @@ from signalbox.core.errors import (
 )
 from signalbox.core.records import Refused
 from signalbox.pipeline.pursuit import Pursuit
+from signalbox.pipeline.settlement import verdicts_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import CALLERS_OWN, Ours, of_our_configuration, refuses_content
 from signalbox.routing.retry import retry_after_s
@@ -117,6 +118,7 @@ def put_on_record(call: Call, error: CallError, stages: Stages) -> None:
             config=call.snapshot.version,
             found=call.found,
             rules=rules,
+            guards=verdicts_of(call, stages),
         )
     )
     stages.metrics.add(("signalbox_refused_calls_total", call.workload.name, error.code))

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Generator
-from typing import Any
+from time import perf_counter
+from typing import Any, cast
 
 import msgspec
 
@@ -102,7 +103,7 @@ async def outgoing(this: Attempt, body: bytes, stages: Stages) -> bytes:
     GuardFailed where one that fails closed cannot do its work; nothing has left then."""
     try:
         return await _transformed(this, body, stages)
-    except (GuardBlocked, GuardFailed) as error:
+    except CallError as error:
         put_on_record(this.call, error, stages)
         raise
 
@@ -135,14 +136,27 @@ async def _screened(guard: Guard, requests: RequestGuard, sent: Outgoing, record
     use = guard.use
     try:
         if not use.timeout_s:
-            return await requests.screen(sent)
+            return _as_promised(await requests.screen(sent))
+        began_s = perf_counter()
         async with asyncio.timeout(use.timeout_s):
-            return await requests.screen(sent)
-    except (CallError, asyncio.CancelledError):
+            screened = _as_promised(await requests.screen(sent))
+        if perf_counter() - began_s > use.timeout_s:
+            raise TimeoutError  # it never waited, so nothing could stop it
+        return screened
+    except asyncio.CancelledError:
         raise
     except Exception as error:
         rule = "timeout" if isinstance(error, TimeoutError) else "failed"
         record.note([Verdict(use.name, rule, SKIPPED if use.fail_open else FLAG)])
         if use.fail_open:
             return UNTOUCHED
+        if isinstance(error, CallError):
+            raise
         raise GuardFailed(f"Guard {use.name} could not look at the call.") from error
+
+
+def _as_promised(screened: object) -> Screened:
+    """Raises TypeError for anything that is not what a guard has to say."""
+    if not isinstance(screened, Screened) or not isinstance(cast("object", screened.body), bytes | None):
+        raise TypeError("a guard said what no guard says")
+    return screened

@@ -61,6 +61,7 @@ class Batch:
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
                 named[REFUSED_COLUMNS.index("found")] = counts_json(record.found)
                 named[REFUSED_COLUMNS.index("rules")] = names_json(record.rules)
+                named[REFUSED_COLUMNS.index("guards")] = counts_json(record.guards)
                 self._refused.append((after.chain, after.seq, place, *named))
 
     def store(self, connection: Statements, room: Room, naming: Naming) -> None:

@@ -393,6 +393,10 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "which rules refused",
         ("ALTER TABLE refused ADD COLUMN rules TEXT NOT NULL DEFAULT '[]'",),  # JSON array of rule ids
     ),
+    (
+        "what guards said of calls that were refused",
+        ("ALTER TABLE refused ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",),
+    ),
 )
 
 

@@ -177,6 +177,7 @@ def refused_row(values: tuple[Any, ...]) -> Refused:
     fields["labels"] = names_of(fields["labels"])
     fields["found"] = counts_of(fields["found"])
     fields["rules"] = names_of(fields["rules"])
+    fields["guards"] = counts_of(fields["guards"])
     return Refused(**fields)
 
 
