@@ -124,10 +124,10 @@ MUTANTS: tuple[Mutant, ...] = (
         "        from signalbox.core.labels import LEVELS, TAGS\n"
         "        return labels_of([name for name in names if name in TAGS or name in LEVELS])\n",
     ),
-    one("opaque ignored", CLASSIFY, "call.workload.opaque if call.envelope.opaque else NONE", "NONE"),
-    one("labels of the key ignored", CLASSIFY, '("key", call.principal.labels)', '("key", NONE)'),
-    one("labels of the workload ignored", CLASSIFY, "labels = call.workload.labels\n", "labels = NONE\n"),
-    one("content not read", CLASSIFY, "labels |= content.labels\n        found", "labels |= NONE\n        found"),
+    one("opaque ignored", CLASSIFY, "            opaque = workload.opaque\n", "            opaque = NONE\n"),
+    one("labels of the key ignored", CLASSIFY, '(("key", of_key),', '(("key", NONE),'),
+    one("labels of the workload ignored", CLASSIFY, "labels = workload.labels\n", "labels = NONE\n"),
+    one("content not read", CLASSIFY, "            labels |= content.labels\n", ""),
     one(
         "unknown tools one level too late",
         INTERLOCK,

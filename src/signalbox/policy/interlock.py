@@ -56,8 +56,8 @@ class Interlock:
         envelope = call.envelope
         if envelope.unknown_tools and _unknown_tools(call, labels):
             return 0
-        onward, placed, caller = bool(envelope.onward), call.pinned is None, self._callers.of(call.principal)
-        snapshot, workload, api = self._snapshot, call.workload, call.api
+        onward, placed = bool(envelope.onward), call.pinned is None
+        snapshot, workload, api, caller = self._snapshot, call.workload, call.api, self._callers.of(call.principal)
         allowed = rules.permitted(snapshot, workload, labels, onward, api, placed, caller, guard)
         if onward and envelope.onward == (STORE,):
             unstored = rules.permitted(snapshot, workload, labels, False, api, placed, caller, guard)
