@@ -227,3 +227,27 @@ def test_whatever_happens_it_comes_back_and_counts_return_to_zero(events: list[t
         group.care(now)
     assert all(not replica.in_flight for replica in group.replicas)
     assert group.pick(now + 3600 * SECOND_NS) is not None
+
+
+@given(st.lists(st.floats(0, 1), min_size=20, max_size=20), st.floats(0, 0.9))
+@settings(max_examples=300, deadline=None)
+def test_by_default_a_call_every_four_seconds_finds_it_again_soon_after_a_minute_of_outage(
+    chances: list[float], late_s: float
+) -> None:
+    """The published outage: 503 for a minute, a call every 4 s, 16 s of them afterwards. late_s: the outage began so
+    much after the first call was sent."""
+    replica = Replica(origin(0), Health())
+    asked_in_vain, back_s = 0, None
+    for number, chance in enumerate(chances):
+        now_ns = 4 * number * SECOND_NS
+        if not replica.usable(now_ns, resting=False):
+            continue
+        replica.begin(now_ns)
+        replica.end()
+        if now_ns >= (60 + late_s) * SECOND_NS:
+            back_s = now_ns / SECOND_NS - 60
+            break
+        asked_in_vain += 1
+        replica.failed(now_ns, chance, overloaded=True)
+    assert back_s is not None
+    assert asked_in_vain <= 10

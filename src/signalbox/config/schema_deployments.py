@@ -81,7 +81,7 @@ class Health(Struct, frozen=True, forbid_unknown_fields=True):
     open_s: Annotated[
         Seconds, Meta(description="How long it is out of use at first; doubled while the call that tries it fails.")
     ] = 2.0
-    open_s_max: Annotated[Seconds, Meta(description="The longest it is out of use before a call tries it.")] = 15.0
+    open_s_max: Annotated[Seconds, Meta(description="The longest it is out of use before a call tries it.")] = 12.0
     probe: Annotated[
         Literal["off", "models", "paid"],
         Meta(
