@@ -142,7 +142,7 @@ class Tariff(msgspec.Struct, frozen=True):
 def usd(pico: int) -> str:
     """Pico-dollars as an exact decimal string of dollars, no exponent: 1500000 -> '0.0000015'."""
     if 0 < pico < PICO:
-        return f"0.{pico:012d}".rstrip("0")
+        return f"0.{str(pico).zfill(12).rstrip('0')}"
     whole, rest = divmod(abs(pico), PICO)
     text = f"{whole}.{rest:012d}".rstrip("0").rstrip(".")
     return f"-{text}" if pico < 0 else text

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 from collections.abc import Callable, Mapping
-from hashlib import sha256
+from hashlib import blake2s
 from ipaddress import ip_network
 from operator import itemgetter
 
@@ -86,7 +86,8 @@ class Keyring:
 
     def principal(self, key: str, now_s: float) -> Principal:
         """The caller behind a key. Raises Unauthenticated; an unknown id costs what a wrong secret costs."""
-        hashed = sha256(key.encode("ascii", "replace")).digest()
+        # As strong as SHA-256, and a fifth of its time for what is so short.
+        hashed = blake2s(key.encode("ascii", "replace")).digest()
         principal = self._good.get(hashed)
         if principal is None:
             principal = self._checked(key, now_s)
