@@ -15,7 +15,7 @@ import fcntl
 import os
 import re
 from binascii import hexlify
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 
@@ -96,6 +96,21 @@ def follow(prev: bytes, line: bytes) -> tuple[bytes, bytes] | None:
     json = line[:-SEAL_BYTES]
     digest = hash_of(prev, json)
     return (json, digest) if line[-SEAL_BYTES:] == b"\t%b\n" % digest else None
+
+
+def follow_all(prev: bytes, lines: Iterable[bytes]) -> tuple[list[bytes], bytes]:
+    """The JSON of lines, without their newlines, that follow each other and the one whose hash is `prev`, up to the
+    first that does not, and the hash of the last of them. What `follow` does, for many."""
+    jsons: list[bytes] = []
+    add, end = jsons.append, -SEAL_BYTES + 1
+    for line in lines:
+        json = line[:end]
+        digest = hexlify(sha256(prev + json).digest())
+        if line[end:] != b"\t" + digest:
+            break
+        add(json)
+        prev = digest
+    return jsons, prev
 
 
 def segment_path(chain_directory: Path, segment: int) -> Path:

@@ -18,13 +18,14 @@ from signalbox.ledger.chain import (
     ENTRY_DECODER,
     PROGRESS_START,
     UNREADABLE,
+    Entry,
     chain_names,
     is_locked,
     is_sealed,
     segment_numbers,
     segment_path,
 )
-from signalbox.ledger.walk import FINDINGS_MAX, START, Finding, Findings, Line, Place, Walk
+from signalbox.ledger.walk import FINDINGS_MAX, START, Finding, Findings, Place, Run, Walk
 
 BATCH_RECORDS = 2000
 BATCH_BYTES = 4 << 20
@@ -91,9 +92,9 @@ class Shipping:
         lines = records = 0
         try:
             # Read as if it were live: the unfinished line that a crash left is the business of recovery.
-            for line in Walk(self._directory, chain, findings, start=start, live=True).lines():
-                lines += 1
-                batch.add(line, findings)
+            for run in Walk(self._directory, chain, findings, start=start, live=True).runs():
+                lines += len(run.jsons)
+                batch.add(run, findings)
                 if batch.full:
                     records += batch.ship(self._store)
         except OSError as error:
@@ -108,7 +109,7 @@ class _Batch:
     def __init__(self, chain: str, before: ShipMark | None) -> None:
         self._chain = chain
         self._before = before
-        self._last: Line | None = None
+        self._last: Run | None = None
         self._records: list[Record] = []
         self._bytes = 0
         self._overtaken = False
@@ -117,19 +118,30 @@ class _Batch:
     def full(self) -> bool:
         return len(self._records) >= BATCH_RECORDS or self._bytes >= BATCH_BYTES
 
-    def add(self, line: Line, findings: Findings) -> None:
-        self._last = line
-        self._bytes += len(line.json)
-        if line.json.startswith(PROGRESS_START):
-            return
+    def add(self, run: Run, findings: Findings) -> None:
+        self._last = run
+        self._bytes += sum(map(len, run.jsons))
+        told = [json for json in run.jsons if not json.startswith(PROGRESS_START)]
         try:
-            entry = ENTRY_DECODER.decode(line.json)
-        except UNREADABLE as error:
-            message = f"this record cannot be read and was not shipped: {error}"
-            findings.add(Finding("unreadable", self._chain, message, line.segment, line.number, line.seq))
-            return
-        if isinstance(entry, Opened | Settled | Refused):
-            self._records.append(entry)
+            entries = ENTRY_DECODER.decode_lines(b"\n".join(told))
+        except UNREADABLE:
+            entries = self._readable(run, findings)
+        self._records += [entry for entry in entries if isinstance(entry, Opened | Settled | Refused)]
+
+    def _readable(self, run: Run, findings: Findings) -> list[Entry]:
+        """One by one: what cannot be read is told of, and the others are not lost with it."""
+        entries: list[Entry] = []
+        before = run.seq - len(run.jsons)
+        for place, json in enumerate(run.jsons):
+            if json.startswith(PROGRESS_START):
+                continue
+            try:
+                entries.append(ENTRY_DECODER.decode(json))
+            except UNREADABLE as error:
+                message = f"this record cannot be read and was not shipped: {error}"
+                where = run.segment, run.number + place, before + place + 1
+                findings.add(Finding("unreadable", self._chain, message, *where))
+        return entries
 
     def ship(self, store: Store) -> int:
         """Returns how many records went in: none when somebody else shipped this chain meanwhile; then the next pass

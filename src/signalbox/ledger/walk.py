@@ -11,9 +11,12 @@ import msgspec
 from signalbox.ledger.chain import (
     FORMAT_VERSION,
     GENESIS,
+    LINE_BYTES_MAX,
+    SEAL_BYTES,
     UNREADABLE,
     Head,
     follow,
+    follow_all,
     hash_of,
     read_head,
     read_lines,
@@ -23,6 +26,8 @@ from signalbox.ledger.chain import (
 )
 
 FINDINGS_MAX = 1000
+# What is read at once of a run.
+_RUN_BYTES = 1 << 18
 _HEAD_START = b'{"k":"head"'
 _HEAD_DECODER = msgspec.json.Decoder(Head)
 
@@ -75,6 +80,18 @@ class Line(NamedTuple):
     json: bytes
 
 
+class Run(NamedTuple):
+    """Whole lines of one segment, one after the other. end: offset behind the last, seq: of the last, digest: its
+    hash. number: of the first within the segment."""
+
+    segment: int
+    number: int
+    end: int
+    seq: int
+    digest: bytes
+    jsons: list[bytes]
+
+
 class Walk:
     """One pass over one chain from a place on. live: somebody may be writing, so an unfinished last line is no
     finding. After a finding it goes on with what the next line says of itself, so that all are found."""
@@ -85,31 +102,78 @@ class Walk:
         self._findings = findings
         self._live = live
         self._start = start
-        self._seq = start.seq
+        self._seq: int = start.seq
         self._digest = start.digest
 
     def lines(self) -> Iterator[Line]:
         """Every whole line, heads included, the damaged ones apart. Listed first and read afterwards: a segment
         that has a successor in the list is complete."""
+        for number, last in self._segments():
+            for path, offset, line_number in self._begun(number):
+                yield from self._lines(path, number, last, offset, line_number)
+
+    def runs(self) -> Iterator[Run]:
+        """As `lines`, but many at once for as long as all is as it should be: for who takes them all."""
+        for number, last in self._segments():
+            for path, offset, line_number in self._begun(number):
+                if offset == 0:
+                    lines = self._lines(path, number, last, 0, 0)
+                    head = next(lines, None)
+                    if head is None or head.number != 1:
+                        yield from map(_alone, [head] if head else ())
+                        yield from map(_alone, lines)
+                        continue
+                    yield _alone(head)
+                    offset, line_number = head.end, 1
+                for run in self._sound(path, number, offset, line_number):
+                    yield run
+                    offset, line_number = run.end, run.number + len(run.jsons) - 1
+                yield from map(_alone, self._lines(path, number, last, offset, line_number))
+
+    def _segments(self) -> Iterator[tuple[int, bool]]:
+        """Numbers, and whether it is the last."""
         numbers = [n for n in segment_numbers(self._directory) if n >= self._start.segment]
         expected = self._start.segment or 1
         for index, number in enumerate(numbers):
             if number != expected:
                 self._find("missing_segment", f"segments {expected} to {number - 1} are missing", number)
                 self._digest = None
-            last = index == len(numbers) - 1
-            yield from self._segment(number, last)
+            yield number, index == len(numbers) - 1
             expected = number + 1
         if not numbers and self._start.segment:
             self._find("missing_segment", f"segment {self._start.segment} is missing", self._start.segment)
 
-    def _segment(self, number: int, last: bool) -> Iterator[Line]:
+    def _begun(self, number: int) -> Iterator[tuple[Path, int, int]]:
+        """The file, the offset to begin at, and how many lines stand before it; nothing where that is not there."""
         offset = self._start.offset if number == self._start.segment else 0
         path = segment_path(self._directory, number)
         if path.stat().st_size < offset:
             self._find("truncated", f"segment {number} is shorter than what was read of it before", number)
+        else:
+            yield path, offset, self._lines_before(path) if offset else 0
+
+    def _sound(self, path: Path, number: int, offset: int, line_number: int) -> Iterator[Run]:
+        """From an offset on, up to where anything is out of the ordinary."""
+        digest, rest = self._digest, b""
+        if digest is None:
             return
-        line_number = self._lines_before(path) if offset else 0
+        with path.open("rb", buffering=0) as file:
+            file.seek(offset)
+            while len(rest) <= LINE_BYTES_MAX and (data := file.read(_RUN_BYTES)):
+                data = rest + data
+                if _HEAD_START in data:
+                    return
+                *lines, rest = data.split(b"\n")
+                jsons, digest = follow_all(digest, lines)
+                if jsons:
+                    offset += sum(map(len, jsons)) + len(jsons) * SEAL_BYTES
+                    self._seq, self._digest = self._seq + len(jsons), digest
+                    yield Run(number, line_number + 1, offset, self._seq, digest, jsons)
+                    line_number += len(jsons)
+                if len(jsons) < len(lines):
+                    return
+
+    def _lines(self, path: Path, number: int, last: bool, offset: int, line_number: int) -> Iterator[Line]:
         for at, raw in read_lines(path, offset):
             line_number += 1
             self._seq += 1
@@ -168,6 +232,10 @@ class Walk:
     def _find(self, kind: str, message: str, segment: int, line: int = 0, json: bytes = b"") -> None:
         seq = self._seq if line else 0
         self._findings.add(Finding(kind, self._chain, message, segment, line, seq, _attempt_of(json)))
+
+
+def _alone(line: Line) -> Run:
+    return Run(line.segment, line.number, line.end, line.seq, line.digest, [line.json])
 
 
 class _Named(msgspec.Struct):

@@ -84,32 +84,29 @@ def add(connection: Statements, attempts: Sequence[Sequence[object]], naming: Na
         return
     # The last of them all, so that no name is forgotten before its sums.
     day_ms = max(map(_time_ms, attempts)) // DAY_MS * DAY_MS
+    who = naming.of(connection, WHO, [*map(_named_who, attempts)], day_ms)
+    what = naming.of(connection, WHAT, [*map(_named_what, attempts)], day_ms)
     named = [row for row in map(_named_whom, attempts) if row != _NOBODY_NAMED]
-    sessions = [(each,) for each in {*map(_session_of, attempts)} if each]
-    who, fresh_who = naming.of(connection, WHO, map(_named_who, attempts), day_ms)
-    what, fresh_what = naming.of(connection, WHAT, map(_named_what, attempts), day_ms)
-    whom, fresh_whom = naming.of(connection, WHOM, map(_whom, named), day_ms)
-    session, fresh_session = naming.of(connection, SESSION, sessions, day_ms)
-    cells: dict[Cube, dict[tuple[int, ...], list[int]]] = {cube: {} for cube in CUBES}
+    whom = iter(naming.of(connection, WHOM, [*map(_whom, named)], day_ms))
+    sessions = [(each,) for each in map(_session_of, attempts) if each]
+    session = iter(naming.of(connection, SESSION, sessions, day_ms))
+    cells: dict[Cube, dict[tuple[int, ...], Sums]] = {cube: {} for cube in CUBES}
     hours, days, whom_days, session_hours, in_session_days = (cells[cube] for cube in CUBES)
-    for row in attempts:
+    for row, by, of in zip(attempts, who, what, strict=True):
         time_ms, user, tags, said, *counts = _rest(row)
-        sums = _sums(*counts)
-        one, other, person = _named_who(row), _named_what(row), NOBODY
-        by, of = who.get(one) or fresh_who[one], what.get(other) or fresh_what[other]
+        sums, person = _sums(*counts), NOBODY
         day_ms, hour_ms = time_ms // DAY_MS * DAY_MS, time_ms // HOUR_MS * HOUR_MS
         if user or tags != _NO_TAGS:
-            third = _whom((user, tags))
-            person = whom.get(third) or fresh_whom[third]
+            person = next(whom)
             _onto_cell(whom_days, (day_ms, person, by, of), sums)
         if said:
-            _onto_cell(session_hours, (hour_ms, session.get((said,)) or fresh_session[said,], by, of), sums)
+            _onto_cell(session_hours, (hour_ms, next(session), by, of), sums)
             _onto_cell(in_session_days, (day_ms, by, of), sums)
         _onto_cell(hours, (hour_ms, by, of, person), sums)
         _onto_cell(days, (day_ms, by, of), sums)
     for cube, cell in cells.items():
         # In order, so that two processes that add to the same rows do so in one order.
-        connection.executemany(_ONTO[cube], [(*key, *_spread(cell[key])) for key in sorted(cell)])
+        connection.executemany(_ONTO[cube], [key + _spread(*cell[key]) for key in sorted(cell)])
 
 
 def _whom(named: tuple[str, str]) -> Named:
@@ -118,25 +115,32 @@ def _whom(named: tuple[str, str]) -> Named:
     return user, "" if tags == _NO_TAGS else (names_of(tags) or ("",))[0]
 
 
+# Attempts, input, read, written, output, unpriced, pico-dollars.
+Sums = tuple[int, int, int, int, int, int, int]
+
+
 def _sums(
     tokens_in: int, audio_in: int, read: int, write_5m: int, write_1h: int, tokens_out: int, reasoning: int,
     audio_out: int, cost: int | None,
-) -> list[int]:  # fmt: skip
-    """Attempts, input, read, written, output, unpriced, pico-dollars."""
+) -> Sums:  # fmt: skip
     written, said = write_5m + write_1h, tokens_out + reasoning + audio_out
-    return [1, tokens_in + audio_in, read, written, said, cost is None, cost or 0]
+    return 1, tokens_in + audio_in, read, written, said, cost is None, cost or 0
 
 
-def _spread(sums: list[int]) -> tuple[int, ...]:
+def _spread(
+    count: int, tokens_in: int, read: int, written: int, tokens_out: int, unpriced: int, cost: int
+) -> tuple[int, ...]:
     """In the order of SUMS."""
-    count, tokens_in, read, written, tokens_out, unpriced, cost = sums
     return (count, tokens_in, read, written, tokens_out, cost // MICRO, cost % MICRO, unpriced)
 
 
-def _onto_cell(cells: dict[tuple[int, ...], list[int]], key: tuple[int, ...], sums: list[int]) -> None:
-    """The list itself where it is the first: it is added to by making another."""
+def _onto_cell(cells: dict[tuple[int, ...], Sums], key: tuple[int, ...], sums: Sums) -> None:
     cell = cells.get(key)
-    cells[key] = sums if cell is None else [one + other for one, other in zip(cell, sums, strict=True)]
+    if cell is not None:
+        one, two, three, four, five, six, seven = cell
+        a, b, c, d, e, f, g = sums
+        sums = (one + a, two + b, three + c, four + d, five + e, six + f, seven + g)
+    cells[key] = sums
 
 
 def forget(connection: Statements, before_ms: int) -> bool:

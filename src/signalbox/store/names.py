@@ -6,9 +6,9 @@ the last sums that speak of it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from signalbox.store.statements import Statements
 
@@ -69,24 +69,30 @@ class Naming:
         self._known: Known = {}
         self._fresh: Known = {}
 
-    def of(
-        self, connection: Statements, kind: Kind, wanted: Iterable[Named], day_ms: int
-    ) -> tuple[dict[Named, int], dict[Named, int]]:
-        """Numbers of names: what was remembered, and besides what was asked of those that are wanted. day_ms: the last
-        day on which any of them was met here."""
+    def of(self, connection: Statements, kind: Kind, wanted: Sequence[Named], day_ms: int) -> list[int]:
+        """The number of each name: as remembered, or as asked for. day_ms: the last day on which any of them was met
+        here."""
         remembered = self._known[kind] = self._numbers.known(day_ms)[kind]
-        missing: dict[Named, list[Named]] = {}
-        for named in {named for named in wanted if named not in remembered}:
-            missing.setdefault(_clean(named), []).append(named)
         fresh = self._fresh[kind] = {}
+        numbers = [*map(remembered.get, wanted)]
+        if None in numbers:
+            fresh.update(self._asked(connection, kind, {*wanted} - remembered.keys(), day_ms))
+            numbers = [number or fresh[named] for number, named in zip(numbers, wanted, strict=True)]
+        return cast("list[int]", numbers)
+
+    def _asked(self, connection: Statements, kind: Kind, names: Iterable[Named], day_ms: int) -> dict[Named, int]:
+        missing: dict[Named, list[Named]] = {}
+        for named in names:
+            missing.setdefault(_clean(named), []).append(named)
+        found: dict[Named, int] = {}
         asked = sorted(missing)
         for start in range(0, len(asked), _AT_ONCE):
             part = asked[start : start + _AT_ONCE]
             values = [value for clean in part for value in (*clean, day_ms)]
             for row in connection.execute(_met(kind, len(part)), values).fetchall():
                 for named in missing[row[1:]]:
-                    fresh[named] = int(row[0])
-        return remembered, fresh
+                    found[named] = int(row[0])
+        return found
 
     def keep(self) -> None:
         for kind, fresh in self._fresh.items():
