@@ -16,7 +16,6 @@ from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.ledger.chain import (
     ENTRY_DECODER,
-    PROGRESS_START,
     UNREADABLE,
     Entry,
     chain_names,
@@ -121,9 +120,8 @@ class _Batch:
     def add(self, run: Run, findings: Findings) -> None:
         self._last = run
         self._bytes += sum(map(len, run.jsons))
-        told = [json for json in run.jsons if not json.startswith(PROGRESS_START)]
         try:
-            entries = ENTRY_DECODER.decode_lines(b"\n".join(told))
+            entries = ENTRY_DECODER.decode_lines(b"\n".join(run.jsons))
         except UNREADABLE:
             entries = self._readable(run, findings)
         self._records += [entry for entry in entries if isinstance(entry, Opened | Settled | Refused)]
@@ -133,8 +131,6 @@ class _Batch:
         entries: list[Entry] = []
         before = run.seq - len(run.jsons)
         for place, json in enumerate(run.jsons):
-            if json.startswith(PROGRESS_START):
-                continue
             try:
                 entries.append(ENTRY_DECODER.decode(json))
             except UNREADABLE as error:

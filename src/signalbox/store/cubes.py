@@ -124,7 +124,7 @@ def _sums(
     audio_out: int, cost: int | None,
 ) -> Sums:  # fmt: skip
     written, said = write_5m + write_1h, tokens_out + reasoning + audio_out
-    return 1, tokens_in + audio_in, read, written, said, cost is None, cost or 0
+    return 1, tokens_in + audio_in, read, written, said, 1 if cost is None else 0, cost or 0
 
 
 def _spread(

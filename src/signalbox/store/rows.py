@@ -93,7 +93,8 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
         opened.reason,
         opened.config,
         opened.attempt,
-        opened.stream,
+        # No boolean: SQLite's driver asks at length how to store one.
+        1 if opened.stream else 0,
         counts_json(opened.found) if opened.found else "{}",
         opened.user,
         opened.session,
@@ -104,7 +105,7 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
 
 def lone_end_values(settled: Settled) -> tuple[object, ...]:
     """The row of an end whose beginning is missing: its money was spent."""
-    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, False, "{}", "", "", "[]")
+    blank = ("", settled.time_ms, "", "", "", "", "", "", "", "", "[]", _LOST_REASON, "", 0, 0, "{}", "", "", "[]")
     return (settled.attempt_id, *blank, *_end_values(settled))
 
 
