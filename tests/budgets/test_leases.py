@@ -167,3 +167,54 @@ async def test_calls_at_the_same_time_are_counted_over_processes(tmp_path: Path)
         await asyncio.gather(*(call(number) for number in range(30)))
         assert done == 30
         assert most <= 5
+
+
+async def test_what_was_used_up_is_refused_as_such_while_the_store_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("signalbox.policy.purse.WAIT_S", 0.3)
+    budget = Budget("key", "", "requests", "total", 5)
+    async with world(tmp_path, 2) as made:
+        first, other = made.purses
+        while await made.take(first, budget, 1):
+            pass
+        with contextlib.closing(sqlite3.connect(tmp_path / "s.db", isolation_level=None)) as blocker:
+            blocker.execute("BEGIN IMMEDIATE")
+            # This process was told; the other one does not know.
+            for _ in range(3):
+                assert not await made.take(first, budget, 1)
+            with pytest.raises(LeaseUnavailable):
+                await made.take(other, budget, 1)
+            blocker.execute("ROLLBACK")
+        await asyncio.sleep(0.3)
+        assert not await made.take(other, budget, 1)
+
+
+async def test_many_who_find_a_budget_used_up_search_for_the_rest_once(tmp_path: Path) -> None:
+    """Each search writes to the store: one after the other they would take longer than calls wait."""
+    processes = 8
+    budget = Budget("key", "", "requests", "total", 10_000)
+    async with world(tmp_path, processes) as made:
+        holder, *others = made.purses
+        account = holder.account(holder.line(budget, "k"), NOW_MS)
+        assert await holder.obtain(account, 1, 1)
+        while await holder.obtain(account, account.free + 1, account.free + 1):
+            pass
+        # All of it is open: nobody can give anything back.
+        account.take(account.free)
+        asked = 0
+        lend = made.treasury._store.lend if made.treasury._store is not None else None
+        assert lend is not None
+
+        def counted(*words: object) -> object:
+            nonlocal asked
+            asked += 1
+            return lend(*words)  # type: ignore[arg-type]
+
+        made.treasury._store.lend = counted  # type: ignore[method-assign, union-attr, assignment]
+        await asyncio.sleep(0.15)  # what was found dry is looked for anew
+        told = await asyncio.gather(*(made.take(purse, budget, 1) for purse in others))
+        assert told == [False] * len(others)
+        # Each asks, waits for the one who looks, and at most asks once more.
+        assert asked <= 2 * len(others) + 3
+        account.settle(account.reserved, 0)

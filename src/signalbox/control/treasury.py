@@ -41,17 +41,41 @@ class Treasury:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="treasury")
         self._store: Store | None = None
         self._dry: dict[tuple[str, int], float] = {}
+        self._searched: dict[tuple[str, int], asyncio.Future[None]] = {}
         self._forgot_ms = 0
 
     async def lend(self, holder: str, asks: list[LeaseAsk]) -> list[Lent]:
         """The answers to one process's asks. Raises LeaseUnavailable when the store cannot be used."""
         lent = await self._run(lambda store: store.lend(holder, asks, self._processes()))
         short = [place for place, ask in enumerate(asks) if ask.need and not lent[place].extra]
-        now_s = monotonic()
-        short = [place for place in short if self._dry.get((asks[place].account, asks[place].start_ms), 0) < now_s]
+        short = self._not_dry(asks, short)
         if short:
-            await self._find_more(holder, asks, lent, short)
+            await self._look_for_more(holder, asks, lent, short)
         return lent
+
+    def _not_dry(self, asks: list[LeaseAsk], short: list[int]) -> list[int]:
+        now_s = monotonic()
+        return [place for place in short if self._dry.get(_key(asks[place]), 0) < now_s]
+
+    async def _look_for_more(self, holder: str, asks: list[LeaseAsk], lent: list[Lent], short: list[int]) -> None:
+        """One search for an account at a time. Each writes to the store several times, and of many processes that find
+        it used up in one moment the last would wait for all of theirs, longer than its calls do."""
+        others = {found for place in short if (found := self._searched.get(_key(asks[place])))}
+        if others:
+            await asyncio.wait(others)
+            short = self._not_dry(asks, short)
+            if short:
+                await self._ask_again(holder, asks, lent, short)
+            return
+        done = asyncio.get_running_loop().create_future()
+        keys = [_key(asks[place]) for place in short]
+        self._searched.update(dict.fromkeys(keys, done))
+        try:
+            await self._find_more(holder, asks, lent, short)
+        finally:
+            for key in keys:
+                self._searched.pop(key, None)
+            done.set_result(None)
 
     async def _find_more(self, holder: str, asks: list[LeaseAsk], lent: list[Lent], short: list[int]) -> None:
         """Recalls what others hold idle, and asks once more for those that got nothing."""
@@ -62,16 +86,19 @@ class Treasury:
                 break
             self._recall(names)
             await asyncio.sleep(RECALL_S)
-            again = [asks[place] for place in short]
-            answers = await self._run(lambda store, again=again: store.lend(holder, again, self._processes()))
-            for place, answer in zip(short, answers, strict=True):
-                lent[place] = answer
+            await self._ask_again(holder, asks, lent, short)
             short = [place for place in short if not lent[place].extra]
             if not short:
                 return
         if len(self._dry) >= DRY_MAX:
             self._dry.clear()
-        self._dry.update({(asks[place].account, asks[place].start_ms): monotonic() + DRY_S for place in short})
+        self._dry.update({_key(asks[place]): monotonic() + DRY_S for place in short})
+
+    async def _ask_again(self, holder: str, asks: list[LeaseAsk], lent: list[Lent], short: list[int]) -> None:
+        again = [asks[place] for place in short]
+        answers = await self._run(lambda store: store.lend(holder, again, self._processes()))
+        for place, answer in zip(short, answers, strict=True):
+            lent[place] = answer
 
     async def forget(self, now_ms: int) -> None:
         """From time to time: minutes and hours that are long over."""
@@ -98,6 +125,10 @@ class Treasury:
     def _shut(self) -> None:
         if self._store is not None:
             self._store.close()
+
+
+def _key(ask: LeaseAsk) -> tuple[str, int]:
+    return ask.account, ask.start_ms
 
 
 def end_dead_leases(store: Store, journals: Path) -> int:

@@ -36,11 +36,13 @@ class Account:
 
     free: granted and neither spent nor reserved; below zero only for soft budgets. reserved: by attempts that are open.
     lapsed: was free when the lease expired, and is again when the store confirms the lease. expires_s: when it does.
+    dry_s: when the store last said that nothing is left.
     """
 
     __slots__ = (
         "asked",
         "budget",
+        "dry_s",
         "end_ms",
         "ending",
         "expires_s",
@@ -68,6 +70,7 @@ class Account:
         self.mark = lease_mark(name, start_ms, lease)
         self.free = self.spent = self.reserved = self.lapsed = 0
         self.expires_s = inf
+        self.dry_s = -inf
         self.need = self.want = 0
         self.scarce = False
         self.asked = False
@@ -167,8 +170,8 @@ class Purse:
         self._ask(account)
 
     async def obtain(self, account: Account, need: int, want: int) -> bool:
-        """Waits until the account has `need` free; False when there is no more. Raises LeaseUnavailable when nobody can
-        tell.
+        """Waits until the account has `need` free; False when there is no more: the store says so, or does not answer
+        and said so of late. Raises LeaseUnavailable when nobody can tell.
 
         want: the most that is of use to this call. Where less than that is free it is asked for once; what comes beyond
         it is for the next calls.
@@ -176,7 +179,7 @@ class Purse:
         if self.now_s() - self._failed_at < PAUSE_S:
             if account.free >= need:
                 return True
-            raise _unavailable()
+            return self._untold(account)
         deadline_s = self.now_s() + WAIT_S
         asked = False
         while account.free < need or (account.free < want and not asked):
@@ -193,14 +196,20 @@ class Purse:
             except TimeoutError:
                 if account.free >= need:
                     return True
-                raise _unavailable() from None
+                return self._untold(account)
             if account.free >= need:
                 continue
             if got_some is None:
-                raise _unavailable()
+                return self._untold(account)
             if not got_some:
                 return False
         return True
+
+    def _untold(self, account: Account) -> bool:
+        """The store does not answer. What was used up is still: it is the limit that refuses, and not the store."""
+        if self.now_s() - account.dry_s < LEASE_S:
+            return False
+        raise LeaseUnavailable("Whether the budget allows this call cannot be told at the moment.", retry_after_s=1)
 
     def moved(self, account: Account) -> None:
         """Something was settled: what is not needed goes back where little is left."""
@@ -306,6 +315,8 @@ class Purse:
         for account, ask, answer in zip(batch, asks, lent, strict=True):
             account.confirm(answer.extra, asked_s)
             account.scarce = answer.scarce
+            if answer.extra or ask.need:
+                account.dry_s = -inf if answer.extra else asked_s
             if ask.done:
                 self._open.pop(account.lease, None)
             self._wake(account, answer.extra > 0)
@@ -322,10 +333,6 @@ class Purse:
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(got_some)
-
-
-def _unavailable() -> LeaseUnavailable:
-    return LeaseUnavailable("Whether the budget allows this call cannot be told at the moment.", retry_after_s=1)
 
 
 def _ask_of(account: Account) -> LeaseAsk:
