@@ -29,7 +29,6 @@ from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.neighbours import Known, Neighbours
 from signalbox.cache.risk import Risk, wilson
 from signalbox.cache.scope import Name
-from signalbox.cache.semantic import RELATIONS
 from signalbox.cache.verify import REWORDED, compare, read
 from signalbox.embedding.encoder import Encoder, built_in
 
@@ -67,7 +66,7 @@ def stream(name: str, rows: list[tuple[str, str]], made: np.ndarray, limit: floa
     chance = random.Random(seed)
     if seed:
         chance.shuffle(order)
-    risks = {relation: Risk(limit) for relation in RELATIONS}
+    risk = Risk(limit)
     known, intents = Neighbours(made.shape[1]), dict[str, int]()
     asked = hits = wrong = 0
     for place, row in enumerate(order):
@@ -77,13 +76,13 @@ def stream(name: str, rows: list[tuple[str, str]], made: np.ndarray, limit: floa
         late = place >= len(rows) // 2
         asked += late
         if found is not None:
-            right, risk = found.known.group == group, risks[found.relation]
-            risk.see(found.score)
-            if risk.trusts(found.score) and chance.random() >= AUDIT_SHARE:
+            right = found.known.group == group
+            risk.see(found.relation, found.score)
+            if risk.trusts(found.relation, found.score) and chance.random() >= AUDIT_SHARE:
                 hits += late
                 wrong += late and not right
                 continue
-            risk.observe(found.score, right=right)
+            risk.observe(found.relation, found.score, right=right)
         known.add(made[row], Known(reading, NO_ANSWER, NOTHING_READ, group))
     error = wrong / hits if hits else 0.0
     return {

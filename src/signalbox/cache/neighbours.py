@@ -27,6 +27,7 @@ NONE_OF_THESE = 0.62
 # apart are compared, at least so many and, where many are equally far, at most so many.
 SKETCH_FROM, SKETCH_BITS, SKETCHED_MIN, SKETCHED_MAX = 8192, 256, 512, 4096
 _WORDS = SKETCH_BITS // 64
+BLOCK = 8192
 # Vectors are kept in one block that is doubled when it is full; most scopes have one question only.
 ROWS_FIRST = 1
 
@@ -110,11 +111,18 @@ class Neighbours:
         """The rows whose sketches are nearest."""
         np, sketches = self._numpy, self._sketches_of(count)
         own = self._sketch(vector[None])[:, 0]
-        apart = np.bitwise_count(sketches[0] ^ own[0]).astype("uint16")
-        for word in range(1, _WORDS):
-            apart += np.bitwise_count(sketches[word] ^ own[word])
-        # Counting them by their few possible values is several times as fast as putting them in order.
-        upto = np.searchsorted(np.cumsum(np.bincount(apart, minlength=SKETCH_BITS + 1)), SKETCHED_MIN)
+        # In one byte: of more bits than that all are different, which starts again at zero and is compared in full.
+        apart = np.empty(count, dtype="uint8")
+        for start in range(0, count, BLOCK):
+            # A block at a time stays in the processor's nearest cache.
+            part = apart[start : start + BLOCK]
+            np.bitwise_count(sketches[0, start : start + BLOCK] ^ own[0], out=part)
+            for word in range(1, _WORDS):
+                part += np.bitwise_count(sketches[word, start : start + BLOCK] ^ own[word])
+        least, upto = 0, SKETCH_BITS - 1
+        while least < upto:
+            middle = (least + upto) // 2
+            least, upto = (least, middle) if np.count_nonzero(apart <= middle) >= SKETCHED_MIN else (middle + 1, upto)
         return np.flatnonzero(apart <= upto)[:SKETCHED_MAX]
 
     def _sketch(self, vectors: Any) -> Any:

@@ -7,31 +7,42 @@ answers among those given stays within the limit. While no score can be trusted,
 that a workload that changes is noticed.
 
 Whoever looks at a bound after every trial and acts on the first lucky moment is wrong far more often than 5 times in a
-hundred. So thresholds are opened at looks only, which come ever more rarely as trials grow, and the looks share the 5 %
-between them: their sum, over however long a time, is all that may go wrong (a union bound over epochs, as in Howard and
-others, Time-uniform, nonparametric, nonasymptotic confidence sequences, 2021). Within a look thresholds are tested in a
-fixed sequence, from the highest with trials enough to fail honestly, and the first that fails ends it (Angelopoulos and
-others, Learn then Test, 2021). What is open is watched after every trial and closed as soon as it looks bad: closing
-too early costs hits, and no promise.
+hundred. So thresholds are opened at looks only, which come ever more rarely as trials grow, and each may be wrong with
+a small probability. What all of them together may do, however long it goes on, is less than the sum of these, since one
+look has most of its trials in common with the one before. For errors that come at the limit that is computed exactly,
+look after look, and it comes to the 5 % (group sequential testing: Jennison and Turnbull, Group Sequential Methods,
+2000; tests/cache/test_cache_bounds.py does the computation). Within a look thresholds are tested in a fixed sequence, from the highest with trials enough to fail honestly, and the first that
+fails ends it (Angelopoulos and others, Learn then Test, 2021). What is open is watched after every trial and closed as
+soon as it looks bad: closing too early costs hits, and no promise.
+
+There are two kinds of candidates: the question in other words, and the question with something changed, which may be
+the point of it. Changed ones have to earn a threshold by themselves. Where they have, both kinds are given from the
+same score on, as soon as the two together keep within the limit; until then rewordings have a threshold of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import exp, lgamma, log, sqrt
 
 import msgspec
 
+from signalbox.cache.verify import CHANGED, REWORDED
+
 LEVELS = 50
-# What may go wrong, ever, and the one-sided 95 % by which an open threshold is watched and shown.
-DELTA = 0.05
+# The one-sided 95 % by which an open threshold is watched and shown.
 Z = 1.6449
-# The look number k may spend DELTA * SPREAD / ((SPREAD + k) * (SPREAD + k + 1)); all of them together DELTA.
+# The look number k may be wrong with a probability of NOMINAL * SPREAD / ((SPREAD + k) * (SPREAD + k + 1)), or a part
+# of that. Their sum is NOMINAL; what all of them together may get wrong is a little less than 0.05.
+NOMINAL = 0.16
 SPREAD = 6
 # Looks come when trials have grown by this factor.
 GROWTH = 1.25
 # The sequence begins where, without any error, the bound would be this share of the limit.
 ROOM = 0.3
+# What both kinds together may use of the 5 %; rewordings by themselves use the rest. That changed ones pass by
+# themselves is asked on top of it.
+OF_BOTH, OF_REWORDED = 0.7, 0.3
 # After so many questions all counts are halved.
 FADE_AFTER = 20_000
 SERIES_MAX = 100_000
@@ -53,64 +64,123 @@ NOTHING = Bound(None, 0.0, None, None)
 
 
 class Risk:
-    """Trials by score, in LEVELS steps from 0 to 1. Within a step trials are a sample of all the questions that were
-    seen there, so each step counts with its questions, however many of them were tried."""
+    """What is known for one workload, and from which score on each kind of candidate is given."""
 
-    __slots__ = ("_errors", "_looks", "_next", "_proven", "_seen", "_since", "_trials", "_tried", "max_error", "state")
+    __slots__ = ("_both", "_changed", "_counts", "_reworded", "_since", "max_error", "states")
 
     def __init__(self, max_error: float) -> None:
         self.max_error = max_error
-        self._seen = [0.0] * LEVELS
-        self._trials = [0.0] * LEVELS
-        self._errors = [0.0] * LEVELS
+        changed, reworded = Counts(), Counts()
+        self._counts = {CHANGED: changed, REWORDED: reworded}
+        self._changed = Proof((changed,), max_error, 1.0)
+        self._both = Proof((changed, reworded), max_error, OF_BOTH)
+        self._reworded = Proof((reworded,), max_error, OF_REWORDED)
         self._since = 0
+        self.states = {CHANGED: NOTHING, REWORDED: NOTHING}
+
+    def see(self, relation: str, score: float) -> None:
+        """A question that could be answered, whether or not it is tried."""
+        self._counts[relation].seen[_level(score)] += 1
+        self._since += 1
+        if self._since >= FADE_AFTER:
+            self._since = FADE_AFTER // 2
+            for counts in self._counts.values():
+                counts.fade()
+
+    def observe(self, relation: str, score: float, *, right: bool) -> None:
+        """One trial of a question that was seen."""
+        counts, level = self._counts[relation], _level(score)
+        counts.trials[level] += 1
+        if not right:
+            counts.errors[level] += 1
+        for proof in (self._changed, self._both, self._reworded):
+            if counts in proof.over:
+                proof.count()
+        self._settle()
+
+    def trusts(self, relation: str, score: float) -> bool:
+        threshold = self.states[relation].threshold
+        return threshold is not None and _level(score) / LEVELS >= threshold
+
+    def _settle(self) -> None:
+        """The lowest level that was shown to be good enough and still looks so, for both kinds or for rewordings."""
+        alone, both = self._changed.holding(), self._both.holding()
+        shared = min(alone.keys() & both.keys(), default=None)
+        if shared is not None:
+            state = both[shared]
+            self.states = {CHANGED: state, REWORDED: state}
+            return
+        own = self._reworded.holding()
+        self.states = {CHANGED: NOTHING, REWORDED: own[min(own)] if own else NOTHING}
+
+
+class Counts:
+    """Trials of one kind by score, in LEVELS steps from 0 to 1. Within a step trials are a sample of all the questions
+    that were seen there, so each step counts with its questions, however many of them were tried."""
+
+    __slots__ = ("errors", "seen", "trials")
+
+    def __init__(self) -> None:
+        self.seen = [0.0] * LEVELS
+        self.trials = [0.0] * LEVELS
+        self.errors = [0.0] * LEVELS
+
+    def fade(self) -> None:
+        for counts in (self.seen, self.trials, self.errors):
+            counts[:] = [count / 2 for count in counts]
+
+
+class Proof:
+    """From which levels on the limit was shown to hold, over one or several kinds. part: of what all looks together may
+    get wrong."""
+
+    __slots__ = ("_looks", "_max_error", "_next", "_part", "_proven", "_tried", "over")
+
+    def __init__(self, over: Sequence[Counts], max_error: float, part: float) -> None:
+        self.over = over
+        self._max_error = max_error
+        self._part = part
         self._looks = 0
         self._tried = 0
         # Before that many trials nothing could be opened.
-        self._next = trials_to_begin(_spent(0), max_error)
+        self._next = trials_to_begin(spent(0, part), max_error)
         # The lowest and the highest level from which on the limit was shown to hold.
         self._proven: tuple[int, int] | None = None
-        self.state = NOTHING
 
-    def see(self, score: float) -> None:
-        """A question that could be answered, whether or not it is tried."""
-        self._seen[_level(score)] += 1
-        self._since += 1
-        if self._since >= FADE_AFTER:
-            self._fade()
-
-    def observe(self, score: float, *, right: bool) -> None:
-        """One trial of a question that was seen."""
-        level = _level(score)
-        self._trials[level] += 1
-        if not right:
-            self._errors[level] += 1
+    def count(self) -> None:
+        """One more trial."""
         self._tried += 1
         if self._tried >= self._next:
             self._look()
-        if self._proven is not None:
-            self._watch(*self._proven)
 
-    def trusts(self, score: float) -> bool:
-        threshold = self.state.threshold
-        return threshold is not None and _level(score) / LEVELS >= threshold
-
-    def _fade(self) -> None:
-        self._since = FADE_AFTER // 2
-        for counts in (self._seen, self._trials, self._errors):
-            counts[:] = [count / 2 for count in counts]
+    def holding(self) -> dict[int, Bound]:
+        """Of the levels that were shown to hold it, those that still look as if they did."""
+        if self._proven is None:
+            return {}
+        lowest, highest = self._proven
+        found: dict[int, Bound] = {}
+        for level, known in self._levels():
+            if level < lowest:
+                break
+            bound = wilson(known.share, known.trials)
+            if level <= highest and bound <= self._max_error:
+                found[level] = Bound(level / LEVELS, known.trials, known.share, bound)
+        if not found:
+            # It no longer is what it was: all of it is to be shown again.
+            self._proven = None
+        return found
 
     def _look(self) -> None:
-        """Which levels can be shown to hold the limit, by what this look may spend."""
-        delta = _spent(self._looks)
+        """Which levels can be shown to hold the limit, by what this look may get wrong."""
+        delta = spent(self._looks, self._part)
         self._looks += 1
         self._next = self._tried + min(TRIALS_BETWEEN_MAX, max(1.0, self._tried * (GROWTH - 1)))
-        enough = trials_to_begin(delta, self.max_error)
+        enough = trials_to_begin(delta, self._max_error)
         highest = lowest = -1
         for level, known in self._levels():
             if known.trials < enough:
                 continue
-            if known.chance(self.max_error) > delta:
+            if known.chance(self._max_error) > delta:
                 break
             highest, lowest = max(highest, level), level
         if lowest < 0:
@@ -118,34 +188,24 @@ class Risk:
         before = self._proven or (lowest, highest)
         self._proven = min(lowest, before[0]), max(highest, before[1])
 
-    def _watch(self, lowest: int, highest: int) -> None:
-        """Of the levels that were shown to hold it, the lowest that still looks as if it did."""
-        best = NOTHING
-        for level, known in self._levels():
-            if level < lowest:
-                break
-            bound = wilson(known.share, known.trials)
-            if level <= highest and bound <= self.max_error:
-                best = Bound(level / LEVELS, known.trials, known.share, bound)
-        if best is NOTHING:
-            # It no longer is what it was: all of it is to be shown again.
-            self._proven = None
-        self.state = best
-
     def _levels(self) -> Iterator[tuple[int, Known]]:
         """What is known from each level on up, the highest first."""
         seen = weights = wrong = spread = 0.0
         for level in range(LEVELS - 1, -1, -1):
-            tried = self._trials[level]
-            if not tried:
-                continue
-            here = max(self._seen[level], tried)
-            weight = here / tried
-            seen += here
-            weights += weight * here
-            wrong += weight * self._errors[level]
-            spread += weight * weight * self._errors[level]
-            yield level, Known(seen, weights / seen, wrong, spread)
+            any_tried = False
+            for counts in self.over:
+                tried = counts.trials[level]
+                if not tried:
+                    continue
+                any_tried = True
+                here = max(counts.seen[level], tried)
+                weight = here / tried
+                seen += here
+                weights += weight * here
+                wrong += weight * counts.errors[level]
+                spread += weight * weight * counts.errors[level]
+            if any_tried:
+                yield level, Known(seen, weights / seen, wrong, spread)
 
 
 class Known(msgspec.Struct, frozen=True, gc=False):
@@ -202,9 +262,9 @@ def wilson(share: float, trials: float, z: float = Z) -> float:
     return (share + z * z / (2 * trials) + spread) / (1 + z * z / trials)
 
 
-def _spent(look: int) -> float:
+def spent(look: int, part: float = 1.0) -> float:
     """What one look may get wrong."""
-    return DELTA * SPREAD / ((SPREAD + look) * (SPREAD + look + 1))
+    return part * NOMINAL * SPREAD / ((SPREAD + look) * (SPREAD + look + 1))
 
 
 def _level(score: float) -> int:

@@ -20,11 +20,10 @@ from signalbox.cache.entry import Entry
 from signalbox.cache.neighbours import Candidate, Known, Neighbours
 from signalbox.cache.risk import Risk
 from signalbox.cache.shelf import EVERYTHING
-from signalbox.cache.verify import CHANGED, REWORDED, Reading, read
+from signalbox.cache.verify import Reading, read
 from signalbox.core.caching import Semantic
 from signalbox.embedding.encoder import Encoder, built_in
 
-RELATIONS = (REWORDED, CHANGED)
 # Longer answers are not given for other words.
 ANSWER_BYTES_MAX = 64 * 1024
 PARTITIONS_MAX = 50_000
@@ -43,12 +42,12 @@ class Asked(msgspec.Struct, frozen=True):
 
 
 class Workspace:
-    """What is known for one workload. Its questions are the thread's; its risks the loop's."""
+    """What is known for one workload. Its questions are the thread's; its risk the loop's."""
 
     def __init__(self, settings: Semantic, encoder: str) -> None:
         self.settings = settings
         self.encoder = encoder
-        self.risks = {relation: Risk(settings.max_error) for relation in RELATIONS}
+        self.risk = Risk(settings.max_error)
         self.partitions: dict[bytes, Neighbours] = {}
         self.questions = 0
         self.bytes_held = 0
@@ -93,8 +92,7 @@ class SemanticCache:
     def gauges(self) -> Iterator[tuple[tuple[str, ...], float]]:
         """Metrics with their labels: thresholds (CLOSED where nothing is given) and bounds on errors."""
         for name, workspace in self._workspaces.items():
-            for relation, risk in workspace.risks.items():
-                state = risk.state
+            for relation, state in workspace.risk.states.items():
                 threshold = CLOSED if state.threshold is None else state.threshold
                 yield ("signalbox_cache_semantic_threshold", name, relation), threshold
                 yield ("signalbox_cache_semantic_error_bound", name, relation), state.bound or 0.0

@@ -50,13 +50,17 @@ class SentenceEncoder:
             raise _broken(folder, str(error)) from None
         self._tokenizer.no_padding()
         self._tokenizer.enable_truncation(facts.tokens_max)
+        # Those that were built before need to be told that every token counts.
+        self._masked = any(one.name == "attention_mask" for one in self._session.get_inputs())
         self._numpy = numpy()
         self.id = facts.id
         self.dimensions = facts.dimensions
 
     def encode(self, text: str) -> Any:
         ids = self._numpy.array([self._tokenizer.encode(text).ids], dtype="int64")
-        asked = {"input_ids": ids, "attention_mask": self._numpy.ones_like(ids)}
+        asked = {"input_ids": ids}
+        if self._masked:
+            asked["attention_mask"] = self._numpy.ones_like(ids)
         return self._session.run(None, asked)[0][0]
 
 

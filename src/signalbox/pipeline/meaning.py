@@ -71,9 +71,8 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
     candidate = asked.candidate
     if candidate is None or name.refresh:
         return Lookup(workspace, asked, None, mark)
-    risk = workspace.risks[candidate.relation]
-    risk.see(candidate.score)
-    trusted = risk.trusts(candidate.score)
+    workspace.risk.see(candidate.relation, candidate.score)
+    trusted = workspace.risk.trusts(candidate.relation, candidate.score)
     if trusted and random.random() < caching.semantic.audit_share:  # noqa: S311 (a sample, no secret)
         cache.count(call.workload.name, "audited")
         trusted = False
@@ -108,7 +107,7 @@ def _take(call: Call, learnt: Learnt, right: bool | None, stages: Stages) -> Non
     workspace, candidate = learnt.lookup.workspace, learnt.lookup.asked.candidate
     group = 0
     if candidate is not None and right is not None:
-        workspace.risks[candidate.relation].observe(candidate.score, right=right)
+        workspace.risk.observe(candidate.relation, candidate.score, right=right)
         stages.cache.count(call.workload.name, "tried_right" if right else "tried_wrong")
         group = candidate.known.group if right else 0
     if not group:
