@@ -106,7 +106,9 @@ class Graph:
 
     def layer(self, values: str, name: str) -> str:
         asked = self.dense(values, *(f"{name}.attention.self.{part}" for part in ("query", "key", "value")))
-        seen = self.one("MultiHeadAttention", *self.step("Split", asked, outputs=3, axis=-1), domain=OWN, num_heads=HEADS)
+        seen = self.one(
+            "MultiHeadAttention", *self.step("Split", asked, outputs=3, axis=-1), domain=OWN, num_heads=HEADS
+        )
         told = self.dense(seen, f"{name}.attention.output.dense")
         values = self.normalised(self.one("Add", told, values), f"{name}.attention.output.LayerNorm")
         wide = self.one("Gelu", self.dense(values, f"{name}.intermediate.dense"), domain=OWN)

@@ -53,7 +53,7 @@ class Candidate(msgspec.Struct, frozen=True):
 class Neighbours:
     """The questions of one scope: everything but the last words is the same. Not for two threads at once."""
 
-    __slots__ = ("_known", "_numpy", "_sketched", "_sketches", "_vectors", "dimensions")
+    __slots__ = ("_chosen", "_known", "_numpy", "_sketched", "_sketches", "_vectors", "dimensions")
 
     def __init__(self, dimensions: int) -> None:
         self._numpy = numpy()
@@ -62,6 +62,7 @@ class Neighbours:
         self._known: list[Known] = []
         self._sketches: Any = None
         self._sketched = 0
+        self._chosen: Any = None
 
     def __len__(self) -> int:
         return len(self._known)
@@ -101,7 +102,9 @@ class Neighbours:
             similar = self._vectors[:count] @ vector
         else:
             places = self._sketched_near(vector, count)
-            similar = self._vectors[places] @ vector
+            # Into memory that is there already: new pages would cost as much as what is put into them.
+            chosen = self._chosen[: len(places)]
+            similar = self._numpy.take(self._vectors, places, axis=0, out=chosen, mode="clip") @ vector
         last = len(similar) - min(NEAREST, count)
         best: Any = self._numpy.argpartition(similar, last)[last:]
         rows = best if places is None else places[best]
@@ -136,6 +139,8 @@ class Neighbours:
             grown = self._numpy.zeros((_WORDS, len(self._vectors)), dtype="uint64")
             grown[:, : self._sketched] = 0 if self._sketches is None else self._sketches[:, : self._sketched]
             self._sketches = grown
+            if self._chosen is None:
+                self._chosen = self._numpy.empty((SKETCHED_MAX, self.dimensions), dtype="float32")
         if self._sketched < count:
             self._sketches[:, self._sketched : count] = self._sketch(self._vectors[self._sketched : count])
             self._sketched = count

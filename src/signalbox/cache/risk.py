@@ -10,10 +10,11 @@ Whoever looks at a bound after every trial and acts on the first lucky moment is
 hundred. So thresholds are opened at looks only, which come ever more rarely as trials grow, and each may be wrong with
 a small probability. What all of them together may do, however long it goes on, is less than the sum of these, since one
 look has most of its trials in common with the one before. For errors that come at the limit that is computed exactly,
-look after look, and it comes to the 5 % (group sequential testing: Jennison and Turnbull, Group Sequential Methods,
-2000; tests/cache/test_cache_bounds.py does the computation). Within a look thresholds are tested in a fixed sequence, from the highest with trials enough to fail honestly, and the first that
-fails ends it (Angelopoulos and others, Learn then Test, 2021). What is open is watched after every trial and closed as
-soon as it looks bad: closing too early costs hits, and no promise.
+look after look, and comes to a little less than 5 % (group sequential testing: Jennison and Turnbull, Group Sequential
+Methods, 2000; tests/cache/test_cache_bounds.py does the computation). Within a look thresholds are tested in a fixed
+sequence, from the highest with trials enough to fail honestly, and the first that fails ends it (Angelopoulos and
+others, Learn then Test, 2021). What is open is watched after every trial and closed as soon as it looks bad: closing
+too early costs hits, and no promise.
 
 There are two kinds of candidates: the question in other words, and the question with something changed, which may be
 the point of it. Changed ones have to earn a threshold by themselves. Where they have, both kinds are given from the
