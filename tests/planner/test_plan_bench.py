@@ -6,6 +6,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import yaml
+from msgspec.structs import replace
 
 from harness import running
 from signalbox.bootstrap.compiling import compile_declared
@@ -25,6 +27,7 @@ deployments:
   mini: {{environment: us, protocol: openai, base_url: "{url}", model: sim-small, api_key: k,
          allow_private: true,
          price: {{input_mtok: 1, output_mtok: 4}}}}
+  unpriced: {{environment: us, protocol: openai, base_url: "{url}", model: sim-large, api_key: k, allow_private: true}}
 workloads: {{chat: {{placements: [mini]}}}}
 """
 
@@ -48,6 +51,10 @@ async def test_a_deployment_is_measured_and_its_ledger_plans_itself(tmp_path: Pa
         wanted = Wanted(content, "ledger", declared, shipped(), fitted(), today, 1, 50)
         plan = plan_from(wanted, lambda line: None).plan
         assert [row.options for row in plan.placed] == [("mini",)]
+        anywhere = yaml.safe_load(content)
+        del anywhere["workloads"]["chat"]["options"]
+        free = plan_from(replace(wanted, content=yaml.safe_dump(anywhere).encode()), lambda line: None).plan
+        assert [each.option for each in free.missing] == ["unpriced"], "a deployment without a price stays in sight"
         tested = back_test(plan, plan.deployments, store, "1d", today)
     finally:
         store.close()

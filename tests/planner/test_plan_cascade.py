@@ -106,3 +106,9 @@ async def test_a_cascade_is_planned_applied_served_and_compared(tmp_path: Path) 
     quality = yaml.safe_load(content)["workloads"]["chat"]["quality"]
     assert (quality["escalation"], quality["escalation_share"]["value"]) == (True, 0.5)
     assert tested.measured_usd == pytest.approx(sum(float(row["cost_usd"]) for row in rows))
+
+
+def test_a_cascade_in_a_ledger_without_scores_is_planned_all_the_same() -> None:
+    wanted = WANTED.replace(" quality: {general: 0.7},", "").replace(" quality: {general: 0.95},", "")
+    plan = made(wanted.replace("minimum: 0.8, ", "").encode(), SERVED.format(url="http://127.0.0.1:9/v1"))
+    assert [row.options for row in plan.placed] == [("weak",)]

@@ -109,6 +109,14 @@ def test_init_writes_a_file_that_reads(wait: str) -> None:
     assert file.packs == ["gdpr"]
 
 
+def test_init_with_own_data_proposes_a_tuned_model() -> None:
+    answers = {"data": "internal", "performance": "1500", "cost": "1k", "team": "1", "regulation": "none"}
+    for said, tuned in (("0.8, own data", True), ("0.8", False)):
+        file = read_plan_file(workload_file("chat", {**answers, "customisation": said}).encode(), "w.yaml").file
+        assert any(each.augment.fine_tunes_per_year > 0 for each in file.options.values()) == tuned
+        assert file.workloads["chat"].quality.minimum == 0.8
+
+
 def test_init_tells_every_wrong_answer() -> None:
     answers = {
         "data": "secretish",
@@ -131,4 +139,23 @@ def test_init_keeps_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[
 
 def test_the_schema_takes_numbers_texts_and_mappings() -> None:
     forms = plan_json_schema()["$defs"]["Quantity"]["anyOf"]
-    assert [form.get("type") for form in forms] == ["number", "string", "object"]
+    assert [form.get("type") for form in forms] == ["number", "string", "object", "object"]
+
+
+@pytest.mark.parametrize(
+    ("written", "mean"),
+    [("{p50: 400, p95: 400}", 400.0), ("{p50: 0.4k tokens, p95: 1600}", 400 * 2.718281828 ** (0.8428**2 / 2))],
+)
+def test_percentiles_of_single_calls_give_their_mean(written: str, mean: float) -> None:
+    text = f"workloads:\n  a: {{volume: {{requests_per_day: 5, output_tokens: {written}}}}}\n"
+    file = read_plan_file(text.encode(), "w.yaml").file
+    assert file.workloads["a"].volume.output_tokens.value == pytest.approx(mean, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    "written", ["{p50: 400}", "{p95: 5}", "{p50: 9, p95: 5}", "{p50: 0, p95: 5}", "{value: 1, p50: 1, p95: 2}"]
+)
+def test_half_of_the_percentiles_is_a_finding(written: str) -> None:
+    text = f"workloads:\n  a: {{volume: {{requests_per_day: 5, output_tokens: {written}}}}}\n"
+    with pytest.raises(ConfigError, match="p50 and p95"):
+        read_plan_file(text.encode(), "w.yaml")

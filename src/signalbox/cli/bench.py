@@ -69,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
                 f"{found.ttft_p50_ms:,.0f} ms, p95 {found.ttft_p95_ms:,.0f} ms, {found.tpot_ms:.1f} ms a token, "
                 f"{found.failed} failed"
             )
+            if found.error:
+                print(f"     the first that failed: {found.error}")
         if planned is not None and not options.json:
             print(f"     {verdict(found, planned)}")
     return 1 if failed else 0

@@ -28,7 +28,7 @@ QUESTIONS: tuple[tuple[str, str, str, str], ...] = (
     ("performance", "2 Performance: how soon must an answer begin (ms)? `wait` if a day is fine", "1500",
      "a number"),
     ("customisation", "3 Customisation: how good must answers be (0 to 1), and does it need your own data?", "0.75",
-     "a number from 0 to 1"),
+     "a number from 0 to 1, and `own data` behind it if so"),
     ("cost", "4 Cost: how many conversations a day?", "1000", "a number such as 50k"),
     ("team", "5 Team: how many engineers may run models?", "0", "a number"),
     ("regulation", "6 Regulation: which apply?", "none", f"any of {', '.join(PACKS)}, with commas, or none"),
@@ -47,6 +47,12 @@ options:
               gpu_usd_per_hour: $3.29/h, quality: {general: 0.80}}
   qwen-8b: {environment: gpu-cloud, kind: rented, model: qwen3-8b, gpu: l40s, quantisation: fp8,
             gpu_usd_per_hour: $1.90/h, quality: {general: 0.74}}
+"""
+# With your own data: a small model that is tuned on it and retrieves from it.
+TUNED = """  qwen-8b-tuned: {environment: gpu-cloud, kind: rented, model: qwen3-8b, gpu: l40s, quantisation: fp8,
+                  gpu_usd_per_hour: $1.90/h, quality: {general: 0.82},
+                  augment: {fine_tune_usd: $4000, fine_tunes_per_year: 4, rag_input_tokens: 800,
+                            rag_usd_per_month: 300}}
 """
 
 
@@ -100,7 +106,8 @@ def workload_file(name: str, given: dict[str, str]) -> str:
     packs = _words(given["regulation"], frozenset(PACKS), "regulation", problems)
     calls = _number(given["cost"], "per day", "cost", problems)
     people = _number(given["team"], "FTE", "team", problems)
-    quality = _number(given["customisation"], "", "customisation", problems)
+    wanted, own, _ = given["customisation"].partition("own data")
+    quality = _number(wanted.strip(" ,;+"), "", "customisation", problems)
     if quality > 1:
         problems.append(f"--customisation: {given['customisation']!r} is no score. Write 0 to 1.")
     wait = given["performance"].strip().lower() == "wait"
@@ -117,7 +124,8 @@ def workload_file(name: str, given: dict[str, str]) -> str:
         "regulations": packs,
     }  # fmt: skip
     head = {"name": name, "packs": packs, "organisation": {"fte_available": people}}
-    start = "\n# Where it could run. Replace these: prices, scores and latencies are yours to measure." + START
+    tuned = TUNED if own else ""
+    start = "\n# Where it could run. Replace these: prices, scores and latencies are yours to measure." + START + tuned
     return (
         "# Written by `signalbox plan init`. Every number may say where it comes from:\n"
         "# {value: 800, provenance: measured, source: load test of May}\n"

@@ -21,6 +21,7 @@ from signalbox.control.planning import Planned, Wanted, plan_from
 from signalbox.control.state import StateDir
 from signalbox.ledger.ship import Shipping
 from signalbox.planner.plan import Plan, encode
+from signalbox.planner.quantity import dollars
 from signalbox.planner.report import page
 
 _SHOWN_MAX = 12
@@ -121,13 +122,13 @@ def _print(planned: Planned, out: Path, html: Path | None) -> None:
 
 def _summary(plan: Plan) -> None:
     band = plan.futures.usd_per_month if plan.futures is not None else None
-    spread = f"  (P10 {band.p10:,.0f} to P90 {band.p90:,.0f})" if band is not None else ""
+    spread = f"  (P10 {dollars(band.p10)} to P90 {dollars(band.p90)})" if band is not None else ""
     proof = "proven least" if plan.status == "optimal" else f"within {plan.gap:.1%} of the least"
-    print(f"{plan.name}: {plan.usd_per_month:,.0f} USD a month{spread}, {proof}")
+    print(f"{plan.name}: {dollars(plan.usd_per_month)} USD a month{spread}, {proof}")
     for row in plan.placed[:_SHOWN_MAX]:
         way = " > ".join(row.options) + (f", over {row.pattern} to {row.spill}" if row.spill else "")
         share = "" if row.share > 0.9999 else f"{row.share:.0%} "
-        print(f"  {row.workload:<24.24} {share}{way:<40.60} {row.usd_per_month:>12,.0f}")
+        print(f"  {row.workload:<24.24} {share}{way:<40.60} {dollars(row.usd_per_month):>12}")
     if len(plan.placed) > _SHOWN_MAX:
         print(f"  and {len(plan.placed) - _SHOWN_MAX} more in plan.json")
     for pool in plan.pools:
@@ -136,7 +137,7 @@ def _summary(plan: Plan) -> None:
     print(f"people      {plan.people_fte:.2f} engineers; capital {plan.capex_usd:,.0f} USD")
     for scale in plan.scales[1:]:
         fits = scale.usd_per_month is not None
-        told = f"{scale.usd_per_month:,.0f} USD a month" if fits else "nothing fits"
+        told = f"{dollars(scale.usd_per_month or 0)} USD a month" if fits else "nothing fits"
         limits = f"; {'at its limit: ' if fits else ''}{', '.join(scale.limits)}" if scale.limits else ""
         opened = f" with {', '.join(scale.opened)}" if scale.opened else ""
         print(f"at {scale.factor:g}x{'':<{8 - len(f'{scale.factor:g}')}} {told}{opened}{limits}")
@@ -148,4 +149,4 @@ def _summary(plan: Plan) -> None:
         print(f"crossover   {crossing.sentence()}")
     for price in plan.constraints[:3]:
         if price.saves_usd:
-            print(f"constraint  {price.constraint} costs {price.saves_usd:,.0f} USD a month")
+            print(f"constraint  {price.constraint} costs {dollars(price.saves_usd)} USD a month")

@@ -28,6 +28,8 @@ DRIFT = 0.10
 SHARE_DRIFT = 0.05
 DAY_MS = 86_400_000
 PICO_PER_MTOK = 10**6
+# Stands where a provider would: no price catalogue knows it.
+UNPRICED = "unpriced"
 
 
 class _Seen:
@@ -175,21 +177,22 @@ def _workload(
 
 
 def _options(declared: Declared, snapshot: Snapshot, first: dict[str, list[int]], today: str) -> dict[str, Any]:
-    """Deployments with token prices as options; what is paid by GPU-hours needs a workload file that says how much."""
+    """Deployments as options. One without a price stays in sight: the plan says that it is left out, and why."""
     found: dict[str, Any] = {}
     for name, target in declared.deployments.items():
         entry: dict[str, Any] = {"environment": target.environment, "model": target.model, "deployment": name}
         kind = declared.config.environments[target.environment].kind
         entry["kind"] = "cloud-api" if kind == "cloud" else "managed"
         rates = snapshot.deployment_by_name[name].rates
-        if not rates.priced or target.price is None:
-            continue
-        entry["price"] = {
-            "input_mtok": rates.tokens_in / PICO_PER_MTOK,
-            "cache_read_mtok": rates.cache_read / PICO_PER_MTOK,
-            "output_mtok": rates.tokens_out / PICO_PER_MTOK,
-            "request_usd": rates.request / PICO,
-        }
+        if rates.priced and target.price is not None:
+            entry["price"] = {
+                "input_mtok": rates.tokens_in / PICO_PER_MTOK,
+                "cache_read_mtok": rates.cache_read / PICO_PER_MTOK,
+                "output_mtok": rates.tokens_out / PICO_PER_MTOK,
+                "request_usd": rates.request / PICO,
+            }
+        else:
+            entry["provider"] = UNPRICED
         times = first.get(name, [])
         if times:
             entry["ttft_p95_ms"] = _quantity(float(_percentile(times, 0.95)), 0, today) | {"source": "ledger"}

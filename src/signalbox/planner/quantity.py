@@ -1,12 +1,13 @@
 """A number of a plan with where it comes from, and the units in which people may write it.
 
 In a file a quantity is a number, a text with a unit (`800 ms`, `2.5k`, `$3/h`) or a mapping with `value`, `p10`, `p90`,
-`provenance` and `source`. `lift` turns the first two into the third before the file is read, so that one reader with
-one kind of message serves them all.
+`provenance` and `source`; or with `p50` and `p95` of single calls, whose mean is meant. `lift` turns them all into the
+mapping with a value before the file is read, so that one reader with one kind of message serves them all.
 """
 
 from __future__ import annotations
 
+import math
 import re
 from decimal import Decimal
 from typing import Annotated, Any, Literal, cast
@@ -24,6 +25,11 @@ Provenance = Literal["measured", "declared", "default"]
 # of ours. It only feeds the ranges that a plan reports, never its median.
 SPREAD: dict[str, float] = {"measured": 0.05, "declared": 0.20, "default": 0.35}
 
+
+# Numbers of a quantity in its file; of these p50 and p95 become its value.
+NUMBERS = frozenset(("value", "p10", "p90", "p50", "p95"))
+# The ninety-fifth percentile of a standard normal distribution.
+Z95 = 1.6448536269514722
 
 Amount = Annotated[float, Meta(ge=0, le=1e18)]
 
@@ -170,10 +176,27 @@ class _Lift:
         if not isinstance(node, Mapping):
             return node
         entries = {
-            key: (line, self._number(child, (*path, key), unit) if key in ("value", "p10", "p90") else child)
+            key: (line, self._number(child, (*path, key), unit) if key in NUMBERS else child)
             for key, (line, child) in node.entries.items()
         }
-        return Mapping(entries, node.line)
+        return Mapping(self._mean(entries, path), node.line)
+
+    def _mean(self, entries: dict[str, tuple[int, Node]], path: Path) -> dict[str, tuple[int, Node]]:
+        """With `p50` and `p95` of single calls in place of `value`: the mean of what is log-normal between them."""
+        if "p50" not in entries and "p95" not in entries:
+            return entries
+        line = next(entries[key][0] for key in ("p50", "p95") if key in entries)
+        found = [node.value for key in ("p50", "p95") if key in entries and isinstance(node := entries[key][1], Scalar)]
+        numbers = [float(each) for each in found if isinstance(each, int | float) and not isinstance(each, bool)]
+        kept = {key: each for key, each in entries.items() if key not in ("p50", "p95")}
+        if len(numbers) < 2 or "value" in entries or not 0 < numbers[0] <= numbers[1] < math.inf:
+            self._problems.lines[path] = line
+            fix = "Give p50 and p95, p50 above 0 and at most p95, and no `value`; or `value` alone"
+            self._problems.add(path, "does not say how long single calls are", fix)
+            return {"value": (line, Scalar(1.0, "1", line)), **kept}
+        sigma = math.log(numbers[1] / numbers[0]) / Z95
+        mean = numbers[0] * math.exp(min(sigma * sigma / 2, 40.0))
+        return {"value": (line, Scalar(mean, repr(mean), line)), **kept}
 
     def _number(self, node: Node, path: Path, unit: str) -> Node:
         if not isinstance(node, Scalar) or not isinstance(node.value, str):
@@ -198,9 +221,24 @@ def as_json_schema(schema: dict[str, Any]) -> dict[str, Any]:
                 {"type": "number", "minimum": 0},
                 {"type": "string", "pattern": r"^\s*\$?\s*[0-9.]", "description": "a number with a unit"},
                 definitions["Quantity"],
+                _of_single_calls(definitions["Quantity"]),
             ],
         }
     return schema
+
+
+def _of_single_calls(quantity: dict[str, Any]) -> dict[str, Any]:
+    """The mapping with `p50` and `p95` in place of `value`."""
+    told = {key: each for key, each in quantity["properties"].items() if key != "value"}
+    amount = {"anyOf": [{"type": "number", "exclusiveMinimum": 0}, {"type": "string"}]}
+    half = {"p50": {**amount, "description": "Half of all calls are lower."}}
+    most = {"p95": {**amount, "description": "One call in twenty is higher; the mean of both is planned with."}}
+    return {**quantity, "properties": {**half, **most, **told}, "required": ["p50", "p95"]}
+
+
+def dollars(usd: float) -> str:
+    """USD for people: cents only where dollars would hide the number."""
+    return f"{usd:,.0f}" if abs(usd) >= 100 or usd == 0 else f"{usd:,.2f}" if abs(usd) >= 0.1 else f"{usd:.2g}"
 
 
 def plain(number: float) -> str:

@@ -8,6 +8,7 @@ from html import escape
 from signalbox.planner.charts import Bar, bars, lines, money, tornado
 from signalbox.planner.crossover import Crossover
 from signalbox.planner.plan import Plan
+from signalbox.planner.quantity import dollars
 from signalbox.planner.reasons import REASONS
 
 ROWS_MAX = 300
@@ -67,9 +68,9 @@ def _head(plan: Plan) -> list[str]:
     out = [f"<h1>{escape(plan.name)}</h1>"]
     if plan.placed:
         band = plan.futures.usd_per_month if plan.futures is not None else None
-        spread = f" ({band.p10:,.0f} to {band.p90:,.0f} in eight futures of ten)" if band is not None else ""
+        spread = f" ({dollars(band.p10)} to {dollars(band.p90)} in eight futures of ten)" if band is not None else ""
         proof = "proven least cost" if plan.status == "optimal" else f"within {plan.gap:.1%} of the least cost"
-        out.append(f"<p class=big>{plan.usd_per_month:,.0f} USD a month{escape(spread)}</p><p>{proof}. ")
+        out.append(f"<p class=big>{dollars(plan.usd_per_month)} USD a month{escape(spread)}</p><p>{proof}. ")
         out.append(f"{plan.people_fte:.2f} engineers are bound, {plan.capex_usd:,.0f} USD of capital.</p>")
     for change in plan.unplaced:
         out.append(f"<p class=warn>Nothing serves it. The smallest change: {escape(change.sentence())}.</p>")

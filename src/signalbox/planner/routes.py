@@ -304,7 +304,7 @@ class _Builder:
         by chance: whoever measures better may say so in the evaluation."""
         share = workload.quality.escalation_share.value
         strong = [each for each in good if self._is_base(each)]
-        if not strong or not share > 0:
+        if not weak or not strong or not share > 0:
             return
         second = min(strong, key=lambda each: self._legs[name, each].usd_per_call)
         evaluation, minimum = workload.quality.eval, workload.quality.minimum
