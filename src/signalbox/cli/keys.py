@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 
@@ -14,9 +15,11 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.config.load import load
 from signalbox.control.doorbell import ring
 from signalbox.control.keys import NewKey, make, rotate
 from signalbox.control.state import StateDir, confirm_pepper
+from signalbox.core.errors import ConfigError
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.records import Action
@@ -110,10 +113,33 @@ def _create(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     except ValueError as error:
         print(f"The key was not made: {error}.", file=sys.stderr)
         return 2
+    for problem in _not_declared(options):
+        print(f"warning: {problem}", file=sys.stderr)
     _record(state, "key.create", row.id)
     store.insert_key(row)
     ring(state.doorbell)
     return _tell(row, key, as_json=options.json)
+
+
+def _not_declared(options: argparse.Namespace) -> Iterator[str]:
+    """What the key names and the configuration does not. The key is made all the same: keys may be made first, and a
+    configuration that cannot be read here (its secrets are the gateway's) says nothing."""
+    path = config_path(options.config)
+    try:
+        config = load(path).config if path is not None else None
+    except ConfigError:
+        return
+    if config is None:
+        return
+    for kind, names, known in (
+        ("workload", options.workload, config.workloads),
+        ("deployment", options.deployment, config.deployments),
+    ):
+        for name in names:
+            if name != "*" and name not in known:
+                yield f"{path} has no {kind} {name!r}: until there is one, the key is of no use for it."
+    if options.team and options.team not in config.teams:
+        yield f"{path} has no team {options.team!r}: until there is one, no list of a team bounds what the key may use."
 
 
 def _rotate(options: argparse.Namespace, state: StateDir, store: Store) -> int:

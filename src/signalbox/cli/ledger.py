@@ -18,7 +18,7 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.shipping import bucket_of
 from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, existing_state
 from signalbox.config.address import AddressProblem
 from signalbox.config.load import load_text, read_bytes
 from signalbox.control.anchoring import anchored
@@ -101,11 +101,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     if options.what == "actions":
+        existing_state(options.state_dir, JOURNAL)
         return _actions(options)
     if options.what == "verify" and options.public_key is not None:
         return _verify_offline(options)
+    elsewhere = stated_store(config_path(options.config))
+    if options.what == "verify" or elsewhere is None:
+        existing_state(options.state_dir, JOURNAL)
     state = StateDir(options.state_dir)
-    store = open_store(state, stated_store(config_path(options.config)))
+    store = open_store(state, elsewhere)
     try:
         return _RUN[options.what](options, state, store)
     finally:
@@ -212,9 +216,15 @@ def _verify(options: argparse.Namespace, state: StateDir, store: Store) -> int:
 
 def _verify_offline(options: argparse.Namespace) -> int:
     """From a copy of journal and checkpoints alone: nothing is created, and no key of the copy is trusted."""
-    given = Path(options.public_key)
-    key = given.read_text(encoding="ascii") if "+" not in options.public_key else options.public_key
-    journal, checkpoints = options.state_dir / JOURNAL, options.state_dir / CHECKPOINTS
+    key = options.public_key
+    if "+" not in key:
+        try:
+            key = Path(key).read_text(encoding="ascii")
+        except (OSError, UnicodeDecodeError) as error:
+            why = error.strerror if isinstance(error, OSError) else "it is not ASCII"
+            said = f"--public-key: {key} is neither a key (name+id+base64) nor a file that holds one ({why})."
+            raise ConfigError([said]) from None
+    journal, checkpoints = existing_state(options.state_dir, JOURNAL), options.state_dir / CHECKPOINTS
     return _report(_verified(options, journal, checkpoints, (), key), as_json=options.json)
 
 

@@ -29,6 +29,21 @@ def add_json(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
+def port(text: str) -> int:
+    """A port as `argparse` reads it: the sockets below would take 99999 for 34463."""
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535, 0 for a free one")
+    return int(text)
+
+
+def existing_state(root: Path, part: str) -> Path:
+    """A folder of a state directory that is to be read. Raises ConfigError when it is not there: what is asked of a
+    mistyped place would be answered with nothing, as if nothing had ever happened."""
+    if not (root / part).is_dir():
+        raise ConfigError([f"{root}: holds no {part}. Pass --state-dir with the one that `signalbox serve` writes."])
+    return root / part
+
+
 def config_path(given: Path | None) -> Path | None:
     """The configuration to use, or None when nothing was given and there is none here."""
     if given is not None:

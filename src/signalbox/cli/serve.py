@@ -10,7 +10,7 @@ import msgspec
 
 from signalbox.bootstrap.options import ServeOptions, Started
 from signalbox.bootstrap.serve import run_serve
-from signalbox.cli.options import add_config, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_state_dir, config_path, port
 from signalbox.telemetry.log import FORMAT_VARIABLE, FORMATS
 
 
@@ -18,9 +18,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
     add_state_dir(parser)
     parser.add_argument("--host", default="127.0.0.1", help="address of the data plane (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8700, help="its port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--port", type=port, default=8700, help="its port, 0 for a free one (default: %(default)s)")
     parser.add_argument("--admin-host", default="127.0.0.1", help="address of the control plane (default: %(default)s)")
-    parser.add_argument("--admin-port", type=int, default=8701, help="its port (default: %(default)s)")
+    parser.add_argument("--admin-port", type=port, default=8701, help="its port (default: %(default)s)")
     parser.add_argument("--workers", type=int, default=1, help="data-plane processes (default: %(default)s)")
     parser.add_argument(
         "--log-format",
@@ -59,6 +59,8 @@ def _greet(started: Started) -> None:
     if started.first_key is not None:
         key = started.first_key.reveal()
         lines += [f"First virtual key, shown once: {key}", "", *_first_calls(started, key)]
+    else:
+        lines.append("Keys made before go on working; `signalbox keys create --name NAME` makes another.")
     print("\n".join(lines), flush=True)
 
 

@@ -52,10 +52,9 @@ def _greeting(sim: Simulator, as_json: bool) -> str:
 
 
 def _port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65_535:
-        raise ValueError(text)
-    return number
+    if not text.isascii() or not text.isdigit() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port: 0 to 65535, 0 for a free one")
+    return int(text)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
