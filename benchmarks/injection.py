@@ -1,6 +1,6 @@
 """What the guards against injections and prompt leaks are worth, on labelled data that is not part of this repository.
 
-Run: python -m benchmarks.injection DATA_DIR [--only rules,forms,leak,taint,speed]. DATA_DIR holds
+Run: python -m benchmarks.injection DATA_DIR [--only rules,forms,leak,taint,speed,over]. DATA_DIR holds
 injection_dev.jsonl.gz (see scripts/train_injection.py, whose --leave-out prints what the model is worth on families it
 has not seen: the model as shipped has seen these, so nothing here counts its finds). Wilson intervals are at 95 %.
 """
@@ -202,6 +202,16 @@ def _call(snapshot: Snapshot, doc: Row) -> Call:
     )  # fmt: skip
 
 
+def over(data: Path) -> None:
+    """Harmless texts with the words that attacks use: NotInject, where its files are in the folder."""
+    print("\n## Over-defence\n\n| set | n | rules | rules and model |\n|---|---|---|---|")
+    for path in sorted(data.glob("NotInject_*.json")):
+        read = [READER.read(row["prompt"], untrusted=False) for row in json.loads(path.read_text())]
+        ruled = sum(bool(one.rules) for one in read)
+        found = sum(bool(one.rules) or one.score >= FOUND for one in read)
+        print(f"| {path.stem} | {len(read)} | {ruled} | {wilson(found, len(read))} |")
+
+
 def speed(rows: list[Row], data: Path) -> None:
     chats = [row["text"] for row in rows if row["source"] == "arena_hard_v0.1"]
     tools = [row["text"] for row in rows if row["source"] == "derived_injecagent_clean"]
@@ -245,6 +255,7 @@ def main() -> None:
         "leak": lambda: leak(rows),
         "taint": lambda: taint(rows),
         "speed": lambda: speed(rows, asked.data),
+        "over": lambda: over(asked.data),
     }
     for name in asked.only.split(","):
         parts[name]()

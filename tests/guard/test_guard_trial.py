@@ -112,3 +112,41 @@ def test_bad_input_is_told_in_a_line(
     assert told.out == ""
     assert 0 < len(told.err.strip().splitlines()) <= 2
     assert "Traceback" not in told.err
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ("", "no text"),
+        ("\n\n", "no text"),
+        ("not json\n", "line 1"),
+        ('{"text": "a"}\n\n{"text": 5}\n', "line 3"),
+        ('{"text": "a", "lable": 1}\n', "lable"),
+        ('{"text": "a", "label": 3}\n', "label"),
+        ('{"text": "a", "kind": "other"}\n', "kind"),
+        ("[1]\n", "line 1"),
+        ('{"text": "' + "a" * 1_000_001 + '"}\n', "more than 1000000"),
+    ],
+)
+def test_what_is_no_list_of_texts_is_refused_by_its_line(
+    config: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str, said: str
+) -> None:
+    assert run(monkeypatch, given, "test", "--workload", "w", "--config", config) == 2
+    assert said in capsys.readouterr().err
+
+
+def test_guards_that_ask_or_keep_something_elsewhere_count_for_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asks = {"name": "external", "deployment": "d", "found_when": "unsafe", "passes_when": "safe"}
+    guards = [{"name": "pseudonymise", "where": "always"}, asks, {"name": "injection", "user": "block"}]
+    path = tmp_path / "signalbox.yaml"
+    path.write_text(yaml.safe_dump({**CONFIG, "workloads": {"w": {"placements": ["d"], "guards": guards}}}))
+    cases = "\n\n" + lines([*CASES[:2], {"text": "How do I make git ignore a file, jane.roe@example.org?", "label": 1}])
+    assert run(monkeypatch, cases, "test", "--workload", "w", "--config", str(path), "--json") == 1
+    told = json.loads(capsys.readouterr().out)
+    assert told["untried"] == {"external": 3, "pseudonymise": 3}
+    assert told["confusion"] == {"found_rightly": 1, "found_wrongly": 0, "missed": 1, "passed_rightly": 1}
+    assert [one["line"] for one in told["wrong"]] == [5]
+    assert run(monkeypatch, cases, "test", "--workload", "w", "--config", str(path)) == 1
+    assert "external: not tried on 3 texts" in capsys.readouterr().out

@@ -37,7 +37,10 @@ def run(options: argparse.Namespace) -> int:
     if options.action == "judge":
         return _judge(options)
     snapshot = compile_declared(load(needed_config(options.config)), 1).snapshot
-    trial = asyncio.run(tried(snapshot, options.workload, read_cases(sys.stdin.buffer)))
+    cases = read_cases(sys.stdin.buffer)
+    if not cases:
+        raise ConfigError(["There is no text on standard input to try."])
+    trial = asyncio.run(tried(snapshot, options.workload, cases))
     if options.json:
         print(msgspec.json.encode(trial).decode())
     else:
@@ -51,7 +54,7 @@ def _judge(options: argparse.Namespace) -> int:
     if not text:
         raise ConfigError(["There is no text on standard input to keep a verdict on."])
     try:
-        known = read_cases(path.read_bytes().splitlines()) if path.exists() else []
+        known = [case for _, case in read_cases(path.read_bytes().splitlines())] if path.exists() else []
     except OSError as error:
         raise ConfigError([f"{path}: cannot be read ({error.strerror})."]) from None
     cases = with_verdict(known, Case(text, bool(options.label), options.kind, note=options.note))
@@ -62,13 +65,16 @@ def _judge(options: argparse.Namespace) -> int:
 
 def _print(trial: Trial) -> None:
     told = trial.confusion
-    print(f"workload {trial.workload}: {trial.cases} texts")
+    unlabelled = f", {trial.unlabelled} of them without a label" if trial.unlabelled else ""
+    print(f"workload {trial.workload}: {trial.cases} texts{unlabelled}")
     print("                 found   passed")
     print(f"should be found  {told.found_rightly:>5}   {told.missed:>6}")
     print(f"should pass      {told.found_wrongly:>5}   {told.passed_rightly:>6}")
     print(f"precision {_share(told.precision)}, recall {_share(told.recall)}")
     for guard, count in sorted(trial.by_guard.items()):
         print(f"{guard}: {count} texts")
+    for guard, count in sorted(trial.untried.items()):
+        print(f"{guard}: not tried on {count} texts (it asks or keeps something elsewhere)")
     if trial.latency_us:
         print("latency " + ", ".join(f"{name} {value:.0f} µs" for name, value in trial.latency_us.items()))
     for one in trial.wrong[:_SHOWN_MAX]:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 import msgspec
 
 from signalbox.core.call import Call, Principal
-from signalbox.core.errors import CallError, ConfigError, GuardFailed
+from signalbox.core.errors import ConfigError, GuardFailed
 from signalbox.core.guards import BLOCK, Channel, Guarded
 from signalbox.core.snapshot import Snapshot
 from signalbox.guard.contract import Outgoing
@@ -20,11 +20,12 @@ from signalbox.guard.screen import Screen
 from signalbox.wire.table import DIALECTS
 
 TEXT_CHARS_MAX = 1_000_000
+_A_LINE = "Each line is one JSON object with `text`, and `label`, `kind`, `system` and `note` where they are known."
 
 Kind = Literal["user", "untrusted", "answer"]
 
 
-class Case(msgspec.Struct, frozen=True, omit_defaults=True):
+class Case(msgspec.Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
     """One text. label: whether a guard should find something, None where nobody has said. kind: where it stands: what
     the caller writes, what a tool or a document says, or what the model answers. system: the system prompt it comes
     with. note: who said so, or why; for people."""
@@ -37,13 +38,15 @@ class Case(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Outcome(msgspec.Struct, frozen=True):
-    """What became of one case. line: its number, from 1. verdicts: by name, never a value."""
+    """What became of one case. line: where it stands, from 1. verdicts: by name, never a value. untried: guards that
+    cannot work here."""
 
     line: int
     expected: bool | None
     found: bool
     verdicts: dict[str, int]
     duration_us: float
+    untried: tuple[str, ...] = ()
 
 
 class Confusion(msgspec.Struct, frozen=True):
@@ -66,34 +69,37 @@ class Confusion(msgspec.Struct, frozen=True):
 
 
 class Trial(msgspec.Struct, frozen=True):
-    """by_guard: on how many cases each guard had something to say. wrong: the cases that came out otherwise than
-    labelled."""
+    """unlabelled: cases that count nowhere. by_guard: on how many cases each guard had something to say. untried: on
+    how many one could not work, because it asks or keeps something elsewhere. wrong: the cases that came out otherwise
+    than labelled."""
 
     workload: str
     cases: int
+    unlabelled: int
     confusion: Confusion
     by_guard: dict[str, int]
+    untried: dict[str, int]
     latency_us: dict[str, float]
     wrong: list[Outcome]
 
 
-def read_cases(lines: Iterable[bytes]) -> list[Case]:
-    """One JSON object a line. Raises ConfigError that names the line that is none."""
-    cases: list[Case] = []
+def read_cases(lines: Iterable[bytes]) -> list[tuple[int, Case]]:
+    """One JSON object a line, with the number of its line. Raises ConfigError that names the line that is none."""
+    cases: list[tuple[int, Case]] = []
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue
         try:
             case = msgspec.json.decode(line, type=Case)
         except (msgspec.DecodeError, RecursionError) as error:
-            raise ConfigError([f"line {number}: {error}. Each line is one JSON object with `text`."]) from None
+            raise ConfigError([f"line {number}: {error}. {_A_LINE}"]) from None
         if len(case.text) > TEXT_CHARS_MAX:
             raise ConfigError([f"line {number}: the text has more than {TEXT_CHARS_MAX} characters."])
-        cases.append(case)
+        cases.append((number, case))
     return cases
 
 
-async def tried(snapshot: Snapshot, workload: str, cases: list[Case]) -> Trial:
+async def tried(snapshot: Snapshot, workload: str, cases: list[tuple[int, Case]]) -> Trial:
     """Raises ConfigError for a workload that does not exist or has no guards."""
     declared = snapshot.workloads.get(workload)
     if declared is None:
@@ -101,7 +107,7 @@ async def tried(snapshot: Snapshot, workload: str, cases: list[Case]) -> Trial:
     if not declared.guards:
         raise ConfigError([f"workload {workload!r} has no guards"])
     guards = GuardRoom(snapshot).of(workload)
-    outcomes = [await _outcome(snapshot, workload, guards, case, line) for line, case in enumerate(cases, 1)]
+    outcomes = [await _outcome(snapshot, workload, guards, case, line) for line, case in cases]
     return _summary(workload, outcomes)
 
 
@@ -109,28 +115,37 @@ async def _outcome(snapshot: Snapshot, workload: str, guards: GuardSet, case: Ca
     call = _call(snapshot, workload, case)
     record = call.guarded = Guarded()
     began = time.perf_counter_ns()
-    try:
-        if case.kind == "answer":
+    untried: list[str] = []
+    if case.kind == "answer":
+        try:
             _answer(guards, call, record, case.text)
-        else:
-            await _request(guards, call, record)
-    except (CallError, GuardFailed) as error:
-        record.counts[f"failed: {error.code}"] = 1
+        except GuardFailed:
+            untried += [name.partition(".")[0] for name in record.counts if ".failed:" in name]
+            record.counts.clear()
+    else:
+        untried += await _request(guards, call, record)
     duration_us = (time.perf_counter_ns() - began) / 1000
     expected = None if case.label is None else bool(case.label)
-    return Outcome(line, expected, bool(record.counts), dict(record.counts), duration_us)
+    return Outcome(line, expected, bool(record.counts), dict(record.counts), duration_us, tuple(untried))
 
 
-async def _request(guards: GuardSet, call: Call, record: Guarded) -> None:
+async def _request(guards: GuardSet, call: Call, record: Guarded) -> list[str]:
+    """Names the guards that could not do their work."""
+    untried: list[str] = []
     deployment = call.snapshot.deployments[0]
     body, doc = call.body, call.doc
-    for _, guard in guards.requests:
-        screened = await guard.screen(Outgoing(call, deployment, "chat", body, doc))
+    for guard, requests in guards.requests:
+        try:
+            screened = await requests.screen(Outgoing(call, deployment, "chat", body, doc))
+        except Exception:  # there is nobody to ask here, and nowhere to keep anything
+            untried.append(guard.use.name)
+            continue
         record.note(screened.verdicts)
         if any(verdict.action == BLOCK for verdict in screened.verdicts):
-            return
+            break
         if screened.body is not None:
             body, doc = screened.body, msgspec.json.decode(screened.body, type=dict[str, Any])
+    return untried
 
 
 def _answer(guards: GuardSet, call: Call, record: Guarded, text: str) -> None:
@@ -179,6 +194,9 @@ def _summary(workload: str, outcomes: list[Outcome]) -> Trial:
     for one in outcomes:
         for guard in {name.partition(".")[0] for name in one.verdicts}:
             by_guard[guard] = by_guard.get(guard, 0) + 1
+    untried: dict[str, int] = {}
+    for name in (name for one in outcomes for name in one.untried):
+        untried[name] = untried.get(name, 0) + 1
     durations = sorted(one.duration_us for one in outcomes)
     latency = {
         name: round(durations[min(len(durations) - 1, int(len(durations) * share))], 1)
@@ -188,8 +206,10 @@ def _summary(workload: str, outcomes: list[Outcome]) -> Trial:
     return Trial(
         workload,
         len(outcomes),
+        sum(one.expected is None for one in outcomes),
         Confusion(count(True, True), count(False, True), count(True, False), count(False, False)),
         by_guard,
+        untried,
         latency,
         [one for one in outcomes if one.expected is not None and one.expected is not one.found],
     )

@@ -1,18 +1,23 @@
 """Whether words follow a text closely though some are changed, dropped or put in, told word by word.
 
 Chains of words that stand in both in the same order are followed, with gaps of at most a few words on either side. A
-chain tells when it has HITS words within SPAN words of what is read, enough of them with a meaning of their own.
+chain tells when it has enough words within SPAN words of what is read, enough of them with a meaning of their own: the
+more words, the fewer of those.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-# So many words in order within so many words that were read; so many of them different words with a meaning.
-HITS, SPAN, MEANING = 8, 12, 3
-# A chain ends where more words in a row are not of the text; it goes on past as many words of the text as were put in
-# instead, give or take one, and so many at most.
-GAP = 2
+# By how many words are in order within SPAN words that were read: how many different ones with a meaning that takes.
+SPAN = 12
+_NEVER = SPAN + 1
+MEANING = (*(_NEVER,) * 8, 3, 3, 2, 1, 1)
+HITS = 8
+# A chain ends where more words in a row are not of the text. It goes on past so many words of the text that were
+# dropped, or have others in their place.
+GAP = 3
+DROP = 2
 # A chain begins at a word that stands in the text so often at most, and so many are followed at a time.
 STARTS_MAX = 24
 CHAINS_MAX = 48
@@ -84,7 +89,7 @@ class Follower:
                 continue
             put_in = now - one.hits[-1] - 1
             first = one.at + max(1, put_in)
-            ahead = words[first : one.at + 2 + min(GAP, put_in + 1)]
+            ahead = words[first : one.at + 2 + DROP]
             if word not in ahead:
                 chains.append(one)
                 continue
@@ -99,7 +104,7 @@ class Follower:
             if not common:
                 meant.append((now, word))
             chains.append(_Chain(at, hits, meant))
-            if len(hits) >= HITS and len({each[1] for each in meant}) >= MEANING:
+            if len(meant) >= MEANING[len(hits)] and len({each[1] for each in meant}) >= MEANING[len(hits)]:
                 told = hits
         if len(places) <= STARTS_MAX:
             chains += [_Chain(at, [now], [] if common else [(now, word)]) for at in places if at not in taken]
