@@ -14,6 +14,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import msgspec
 from signalbox.config.load import load_text
 from signalbox.core.call import Call, Envelope, Principal
 from signalbox.core.labels import NONE
+from signalbox.core.usage import Rates
 from signalbox.policy.classify import Classifier
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.rules import compile_snapshot
@@ -44,7 +46,13 @@ rules:
 workloads:
   w: {placements: [a, b]}
 """
-SNAPSHOT = compile_snapshot(load_text(RULES, "signalbox.yaml", {}), 1, "2026-11-21", lambda *_: None)
+
+
+def _unpriced(_provider: str, _model: str, _on: date) -> Rates | None:
+    return None
+
+
+SNAPSHOT = compile_snapshot(load_text(RULES, "signalbox.yaml", {}), 1, "2026-11-21", _unpriced)
 WORKLOAD = SNAPSHOT.workloads["w"]
 PRINCIPAL = Principal("key", "tenant", "team", None, frozenset())
 

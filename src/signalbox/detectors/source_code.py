@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
@@ -69,8 +70,40 @@ _MARKUP = b"{}();=<>[]\n"
 _QUOTED = re.compile(rb"(\"\"\"|''')[\s\S]{0,4000}?\1")
 # So many brackets and signs are worth a look in a text of any length.
 _MARKS_ENOUGH = 6
+# The head of a Python function with its body, or of a class with its description: nothing else is written so, however
+# much of what follows is prose.
+_DEFINED = re.compile(
+    rb"^[ \t]*+(?:(?:async )?def \w+ ?\([^\n]{0,200}:[ \t]*\r?\n[ \t]++[^\s]|"
+    rb"class \w+[^\n]{0,100}:[ \t]*\r?\n[ \t]++(?:\"\"\"|\'\'\'))",
+    re.MULTILINE,
+)
+_SCRIPT = re.compile(rb"^#! ?/(?:usr/)?(?:local/)?s?bin/(?:env )?\w", re.MULTILINE)
+# Lines that only a shell reads; prose and data do not have three of them.
+_SHELL = re.compile(
+    rb"^[ \t]*+(?:fi|esac|done|;;|then|if (?:\[|test |! )[^\n]*|case [^\n]{1,80} in|while (?:read|test|\[|:)[^\n]*|"
+    rb"for \w+ in [^\n]*(?:; ?do)?|set -[euxo]{1,4}[^\n]*|\w+ ?\(\) ?\{?|exit [\d$][^\n]{0,8}|"
+    rb"\w{1,40}=(?:\$[({\w]|\"\$|`)[^\n]*|[^\n]*(?:\"\$[A-Za-z_@{]|\$\{[A-Za-z_])[^\n]*|"
+    rb"(?:export|local|readonly) \w+=[^\n]*)[ \t]*\r?$",
+    re.MULTILINE,
+)
+# Statements that begin a line in capitals.
+_STATEMENT = re.compile(
+    rb"^[ \t]*+(?:(?:CREATE|ALTER|DROP)(?: OR REPLACE)?(?: UNIQUE| MATERIALIZED| TEMP(?:ORARY)?)? (?:TABLE|VIEW|INDEX|"
+    rb"FUNCTION|PROCEDURE|TRIGGER|TYPE|OPERATOR|AGGREGATE|EXTENSION|SCHEMA|DOMAIN|CAST|SEQUENCE|ROLE|USER|DATABASE|"
+    rb"ACCESS METHOD) [\w\"`.(]|INSERT INTO [\w\"`.]|DELETE FROM [\w\"`.]|UPDATE [\w\"`.]{1,80} SET\b|"
+    rb"(?:GRANT|REVOKE) [A-Z, ]{3,60} ON |COMMENT ON [A-Z]|LANGUAGE (?:C|SQL|'?(?i:plpgsql|sql)'?)\b)",
+    re.MULTILINE,
+)
+_STATEMENT_WORDS = frozenset((b"create", b"alter", b"drop", b"insert", b"delete", b"update", b"grant", b"revoke",
+                              b"comment", b"language"))  # fmt: skip
+_STATEMENT_STARTS = (b"CREATE ", b"ALTER ", b"DROP ", b"INSERT INTO ", b"DELETE FROM ", b"UPDATE ", b"GRANT ",
+                     b"REVOKE ", b"COMMENT ON ", b"LANGUAGE ")  # fmt: skip
+_SHELL_LINES, _SHELL_CHARS = 3, 4096
 _LINE_ENDS = re.compile(rb"[;{})\]]\r?\n|[)\"]:\r?\n")
 _LINE_END = 10
+_DOLLAR = 36
+_SHELL_WORDS = frozenset((b"fi", b"esac"))
+_DEFINING = frozenset((b"def", b"class"))
 _LINES_MIN, _SHARE = 3, 0.45
 
 _ENDS = (b";", b"{", b"}", b"):", b"};", b"})", b"/>", b"->", b"=> {")
@@ -97,6 +130,30 @@ def find(view: View) -> Iterator[Found]:
                 yield Found("source_code", "source-code", match.start(), end, 0.95, "fence")
                 if view.brief:
                     return  # that there is code is all that counts
+    if not view.hits.isdisjoint(_DEFINING):
+        match = _DEFINED.search(flat)
+        if match is not None:
+            yield Found("source_code", "source-code", match.start(), match.end(), 0.9, "definition")
+            if view.brief:
+                return
+    if view.marks.find(b"#!/") >= 0:
+        match = _SCRIPT.search(flat)
+        if match is not None:
+            yield Found("source_code", "source-code", match.start(), match.end(), 0.9, "script")
+            if view.brief:
+                return
+    if _DOLLAR in view.marks or not view.hits.isdisjoint(_SHELL_WORDS):
+        lines = list(islice(_SHELL.finditer(flat, 0, _SHELL_CHARS), _SHELL_LINES))
+        if len(lines) == _SHELL_LINES:
+            yield Found("source_code", "source-code", lines[0].start(), lines[-1].end(), 0.8, "shell")
+            if view.brief:
+                return
+    if not view.hits.isdisjoint(_STATEMENT_WORDS) and _has_statements(view):
+        match = _STATEMENT.search(flat)
+        if match is not None:
+            yield Found("source_code", "source-code", match.start(), match.end(), 0.85, "sql")
+            if view.brief:
+                return
     guesses = [(_quick(flat[start:end]), start, end) for start, end in _densest(flat)]
     if view.brief:
         guesses.sort(reverse=True)
@@ -162,6 +219,12 @@ def _densest(flat: bytes) -> list[tuple[int, int]]:
     return [(start, end) for weight, start, end in weighed[:_BLOCKS_MAX] if weight * 125 > end - start]
 
 
+def _has_statements(view: View) -> bool:
+    """Whether a word of SQL stands there in capitals."""
+    flat = view.flat
+    return any(flat.find(start) >= 0 for start in _STATEMENT_STARTS)
+
+
 def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
     signs = view.marks
@@ -206,6 +269,10 @@ DETECTOR = Detector(
             "kubectl",
         ]
     ),
+    hinting=frozenset(word.decode() for word in _STATEMENT_WORDS),
+    hinted=_has_statements,
+    context=frozenset(["class"]),
+    marks=(b"#!/",),
     sign=_looks_technical,
     sign_needs=b"(=;{$})]:`~",
 )
