@@ -170,6 +170,7 @@ def test_refused_calls_are_told_apart_from_attempts(store: Store) -> None:
         "labels": ["restricted", "phi"],
         "reason": "no_capable",
         "config_version": "c0de",
+        "rules": [],
     }
     assert list(query_refused(store, {"tenant": "other"})) == []
     with pytest.raises(ConfigError, match="deployment: a refused call has none"):
