@@ -1,4 +1,4 @@
-"""The difficulty router beside the 40 nearest rows by a sentence encoder, and what both together would be worth.
+"""The difficulty router beside the 40 nearest rows by a sentence encoder, and what blends of both would be worth.
 
 Run: python -m benchmarks.routing_encoder DIR --encoder FOLDER [--set NAME …] [--keep FOLDER]. DIR is as in
 benchmarks/routing.py, FOLDER what scripts/build_encoder.py wrote; needs the extras plan and embed. --keep: where
@@ -16,7 +16,11 @@ import numpy as np
 
 from benchmarks import routing
 from signalbox.embedding.encoder import Encoder, built_in
-from signalbox.routing.difficulty.measure import Floats
+from signalbox.routing.difficulty.measure import Floats, apgr
+
+# Of the neighbours in a blend with the own head; and the cosine above which two rows are the same question.
+SHARES = (0.25, 0.5, 0.75)
+DUPLICATE = 0.98
 
 SETS: dict[str, tuple[str, str, str]] = {
     "MMLU": ("routellm_mmlu", "weak", "strong"),
@@ -35,10 +39,27 @@ def beside_encoder(folder: Path, sets: list[str], encoder: Encoder, keep: Path |
         file, weak_name, strong_name = SETS[name]
         task = routing.Task(folder, file, weak_name, strong_name)
         near = by_meaning(task, encoder, keep)
-        both = routing.standard(task.score) + routing.standard(near)
-        for router, score in (("kNN-40", near), ("**own head**", task.score), ("both, half and half", both)):
+        mixed = {f"{share:.0%} neighbours": blend(task.score, near, share) for share in SHARES}
+        for router, score in (("kNN-40", near), ("**own head**", task.score), *mixed.items()):
             versus = None if score is near else near
             yield routing.line(f"{name}, {len(score)} | {router}", score, task.weak, task.strong, versus)
+        known, weak = left_out(task, encoder, keep), task.of(task.fit, task.weak_name)
+        worth = {share: apgr(blend(task.before, known, share), weak, weak + task.gain) for share in (0.0, *SHARES, 1.0)}
+        told = ", ".join(f"{share:.0%}: {one:.3f}" for share, one in worth.items())
+        yield f"<!-- by share of neighbours on the labelled rows, each left out: {told} -->"
+
+
+def blend(own: Floats, near: Floats, share: float) -> Floats:
+    return (1 - share) * routing.standard(own) + share * routing.standard(near)
+
+
+def left_out(task: routing.Task, encoder: Encoder, keep: Path | None) -> Floats:
+    """The same mean for each row to fit on, which neither itself nor its near duplicates have a part in."""
+    known = vectors(task, "fit", encoder, keep)
+    near = known @ known.T
+    near[near > DUPLICATE] = -1.0
+    nearest = np.argpartition(-near, routing.NEIGHBOURS, axis=1)[:, : routing.NEIGHBOURS]
+    return task.gain[nearest].mean(axis=1) + 1e-6 * np.take_along_axis(near, nearest, axis=1).mean(axis=1)
 
 
 def by_meaning(task: routing.Task, encoder: Encoder, keep: Path | None) -> Floats:
