@@ -103,7 +103,9 @@ class Screen:
         return text
 
     def over(self) -> None:
-        """The answer is over, nothing is open any more."""
+        """The answer is over, nothing is open any more. Of one that was cut, nothing can be said on the whole."""
+        if self.cut:
+            return
         for guard, watch in self._watches:
             try:
                 verdict = watch.over()
