@@ -211,7 +211,8 @@ class Budgets:
 
     def reserve_now(self, lines: list[Line], fixed: dict[str, int], per_out: dict[str, int], out: int) -> Hold | None:
         """The ordinary case of `reserve`: all that is wanted is here, and nobody has to be asked."""
-        now_ms, items = self.time_ms(), list[Item]()
+        now_ms = self.time_ms()
+        items: list[Item] = []
         for line in lines:
             budget = line.budget
             amount = fixed.get(budget.unit)

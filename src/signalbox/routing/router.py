@@ -185,7 +185,8 @@ class Router:
 
     def _rank(self, workload: Workload, fit: Fit, known: Situation) -> Decision:
         """Score and Pick. The reason tells what stood in the way of whoever would have been first."""
-        rank, notes = STRATEGIES[workload.strategy], list[str]()
+        rank = STRATEGIES[workload.strategy]
+        notes: list[str] = []
         ranked = rank(fit.good, known)
         if known.tiers is not None:
             ranked, note = known.tiers(ranked)
