@@ -204,6 +204,25 @@ async def second(served: Served) -> bool:
     return await bearers(served) == {"Bearer sk-second"}
 
 
+async def test_a_second_gateway_on_the_same_state_is_turned_away(served: Served) -> None:
+    await served.start(1)
+    first, errors_before = served.process, served.stderr()
+    served.spawn(1)
+    try:
+        assert await served.exit_code(60) == 2
+    finally:
+        second, served.process = served.process, first
+        assert second is not None
+        assert second.stdout is not None
+        second.stdout.close()
+    said = served.stderr()[len(errors_before) :]
+    assert f"another gateway (process {served.pid}) serves from this state directory" in said
+    assert "--state-dir" in said
+    assert (await served.request("/v1/chat/completions", body_of("chat", "w-chat", "hello"))).status == 200
+    served.kill_all()
+    await served.start(1)  # whoever is killed leaves nothing behind that has to be tidied up
+
+
 async def test_the_supervisor_dies(served: Served) -> None:
     """Workers without a supervisor end what runs and go; the next start finds the books complete."""
     await served.start(2)

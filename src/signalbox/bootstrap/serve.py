@@ -54,6 +54,7 @@ async def _serve(options: ServeOptions) -> int:
     stopping = _stopping()
     log = Log("supervisor")
     state = StateDir(options.state_dir)
+    state.hold()
     source, found, simulator = await first_source(options)
     text = source.read()
     compiled = compile_text(text.content, text.name, 1)

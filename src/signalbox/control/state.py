@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import hmac
 import os
@@ -41,6 +42,7 @@ class StateDir:
         self.content = root / "content"
         self.key_sets = root / "key-sets.json"
         self.doorbell = root / "doorbell"
+        self._held_fd = -1
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)
@@ -52,6 +54,26 @@ class StateDir:
                     "Pass --state-dir with a directory this user may write."
                 ]
             ) from None
+
+    def hold(self) -> None:
+        """Keeps every other installation out for as long as this process lives. Raises ConfigError when one is in: two
+        would answer each other's door, and keys that are revoked at one would live on at the other for a while."""
+        fd = os.open(self.root / "serving", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(fd, 32).decode("ascii", "replace").strip()
+            os.close(fd)
+            raise ConfigError(
+                [
+                    f"{self.root}: another gateway{f' (process {holder})' if holder.isdigit() else ''} serves from "
+                    "this state directory. Stop it, or pass --state-dir with a directory of this one's own; several "
+                    "may share one PostgreSQL store."
+                ]
+            ) from None
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, b"%d\n" % os.getpid(), 0)
+        self._held_fd = fd
 
     def pepper(self) -> bytes:
         """The key of every virtual key's HMAC: what SIGNALBOX_PEPPER or SIGNALBOX_PEPPER_FILE say, which several
