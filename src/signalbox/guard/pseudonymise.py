@@ -273,8 +273,8 @@ class _Restoring:
         before, self._before = self._before, text[-1:] or self._before
         if "_" not in text:
             return text, None
-        said, out, count = before + text, list[str](), 0
-        at = len(before)
+        out: list[str] = []
+        said, at, count = before + text, len(before), 0
         for match in TOKEN.finditer(said, at):
             value = names.value(match[0])
             if value is not None:

@@ -173,8 +173,8 @@ class GuardedReply(PassingReply):
 
     def _whole(self, api: str, doc: dict[str, Any]) -> bool:
         """Lets every text of a document through the guards; whether that changed anything."""
-        screen, changed, withheld_choices, last = self._screen, False, set[int](), 0
-        cut = False
+        withheld_choices: set[int] = set()
+        screen, changed, last, cut = self._screen, False, 0, False
         for slot in visible.answer(api, doc):
             if cut and (slot.channel.choice in withheld_choices or api not in ("chat", "completions")):
                 slot.holder[slot.key] = ""

@@ -113,6 +113,12 @@ class PostgresStore(SqlStore):
     def _connection(self) -> Statements:
         return _Connection(self._own())
 
+    def _few_of_many(self, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+        """In one process: a parallel plan sums up each group in every worker again, and waits for cores others use."""
+        with self._transaction() as connection:
+            connection.execute("SET LOCAL max_parallel_workers_per_gather = 0")
+            return connection.execute(sql, parameters).fetchall()
+
     def _rows(self, sql: str, values: Sequence[object]) -> Iterator[tuple[Any, ...]]:
         """On a connection of its own: a cursor of the server lives in a transaction, and others may begin meanwhile."""
         with self._guard():

@@ -152,11 +152,14 @@ class SqlStore(ABC):
             sql = ranked.of_groups(groups, limit) if groups else ""
         if not sql:
             return TopSums([], _NOTHING)
-        with self._guard():
-            rows = self._connection().execute(sql, parameters).fetchall()
+        rows = self._few_of_many(sql, parameters)
         told = [_sum(str(row[1]), row[2:]) for row in rows if row[0] == ranked.OF_ONE]
         of_all = [_sum("", row[2:]) for row in rows if row[0] == ranked.OF_ALL and row[2]]
         return TopSums(sorted(told, key=ranked.order)[:limit], *of_all or [_NOTHING])
+
+    def _few_of_many(self, sql: str, parameters: list[object]) -> list[tuple[Any, ...]]:
+        with self._guard():
+            return self._connection().execute(sql, parameters).fetchall()
 
     def sum_grid(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[GridSum]:
         unknown = [name for name in dimensions if name not in DIMENSIONS and name != HOUR]
