@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import json
 import os
+import re
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from harness import Answer, Box, running
+from signalbox.core.call import Call
 from signalbox.gateway import idempotency
 from signalbox.gateway.idempotency import LIFETIME_S, Answers
 
@@ -76,6 +84,71 @@ async def test_calls_at_the_same_time_join(tmp_path: Path) -> None:
         assert {answer.status for answer in answers} == {200}
         assert len({answer.body for answer in answers}) == 1
         assert len(box.bill()) == 1
+
+
+ASKED = cast("Call", SimpleNamespace(principal=SimpleNamespace(key_id="key"), api="chat", body=b"asked"))
+
+
+@contextlib.contextmanager
+def _slow_disk() -> Iterator[None]:
+    """Whatever this loop does in threads waits for one that is taken until the end of the block."""
+    taken = threading.Event()
+    with ThreadPoolExecutor(1) as threads:
+        asyncio.get_running_loop().set_default_executor(threads)
+        threads.submit(taken.wait, 30)
+        try:
+            yield
+        finally:
+            taken.set()
+    asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(2))
+
+
+async def test_an_answer_is_kept_for_a_client_that_closes_as_soon_as_it_has_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        path, asked = CALLS["chat"]
+        body = json.dumps({**asked, "messages": [{"role": "user", "content": "hi [[ttft_ms:300]]"}]}).encode()
+        head = f"POST {path} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {box.key}\r\nidempotency-key: k\r\n"
+        head += f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
+        writer.write(head.encode() + body)
+        while not list(box.state.idempotency.glob("*/*.lock")):
+            await asyncio.sleep(0.01)
+        with _slow_disk():
+            told = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 30)
+            length = re.search(rb"content-length: (\d+)", told)
+            assert length is not None
+            whole = await reader.readexactly(int(length[1]))
+            writer.transport.abort()
+            await asyncio.sleep(0.1)
+        again = await box.request(path, body, headers={"idempotency-key": "k"})
+        assert again.body == whole
+        assert len(box.bill()) == 1
+
+
+async def test_a_caller_that_leaves_while_its_answer_is_written_gives_it_to_the_next(tmp_path: Path) -> None:
+    answers = Answers(tmp_path, lambda: 1000.0)
+    turn = await answers.find(ASKED, "k")
+    assert isinstance(turn, idempotency.Turn)
+    with _slow_disk():
+        keeping = asyncio.create_task(turn.keep("req_1", b"application/json", b"answer"))
+        await asyncio.sleep(0)
+        keeping.cancel()
+        await asyncio.wait([keeping])
+    kept = await asyncio.wait_for(answers.find(ASKED, "k"), 10)
+    assert isinstance(kept, idempotency.Kept)
+    assert kept.body == b"answer"
+
+
+async def test_a_caller_that_leaves_while_it_waits_for_its_turn_gives_it_back(tmp_path: Path) -> None:
+    answers = Answers(tmp_path, lambda: 1000.0)
+    with _slow_disk():
+        looking = asyncio.create_task(answers.find(ASKED, "k"))
+        await asyncio.sleep(0)
+        looking.cancel()
+        await asyncio.wait([looking])
+    turn = await asyncio.wait_for(answers.find(ASKED, "k"), 10)
+    assert isinstance(turn, idempotency.Turn)
+    turn.end()
 
 
 async def test_a_failure_is_not_kept(tmp_path: Path) -> None:

@@ -109,10 +109,12 @@ async def _once(plane: Plane, call: Call, key: str, dialect: Dialect, connection
     recorded = RecordedReply(call, dialect, connection, plane.now_ns)
     try:
         await _answer(plane, call, recorded, dialect)
+    finally:
+        # A client that closes its connection as soon as it has its answer ends this task: what it got is kept.
         if recorded.whole:
             await found.keep(call.id, recorded.content_type, recorded.body)
-    finally:
-        found.end()
+        else:
+            found.end()
 
 
 async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) -> None:

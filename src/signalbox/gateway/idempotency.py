@@ -57,11 +57,18 @@ class Turn:
         self._fd = fd
 
     async def keep(self, call_id: str, content_type: bytes, body: bytes) -> None:
-        """What is too long is not kept, and nothing is on a full disk: who asks next gets an answer of its own."""
-        if len(body) <= ANSWER_BYTES_MAX:
-            kept = Kept(self._asked, call_id, content_type, body)
-            with contextlib.suppress(OSError):
-                await asyncio.to_thread(self._answers.write, self._name, self._secret, kept)
+        """Ends the turn, once the answer is kept, also when its caller leaves meanwhile. What is too long is not kept,
+        and nothing is on a full disk: who asks next gets an answer of its own."""
+        kept = Kept(self._asked, call_id, content_type, body)
+        await asyncio.shield(asyncio.get_running_loop().run_in_executor(None, self._keep, kept))
+
+    def _keep(self, kept: Kept) -> None:
+        try:
+            if len(kept.body) <= ANSWER_BYTES_MAX:
+                with contextlib.suppress(OSError):
+                    self._answers.write(self._name, self._secret, kept)
+        finally:
+            self.end()
 
     def end(self) -> None:
         os.close(self._fd)
@@ -88,7 +95,12 @@ class Answers:
         asked = hashlib.sha256(call.body).digest()
         waited_s = 0.0
         while True:
-            found = await asyncio.to_thread(self._try, name, secret, asked)
+            looking = asyncio.get_running_loop().run_in_executor(None, self._try, name, secret, asked)
+            try:
+                found = await asyncio.shield(looking)
+            except asyncio.CancelledError:
+                looking.add_done_callback(_give_back)  # its caller left: the turn that it may get is nobody's
+                raise
             if found is not None:
                 return found
             if waited_s >= JOIN_S_MAX:
@@ -165,6 +177,11 @@ class Answers:
 
     def _path(self, name: str) -> Path:
         return self._directory / name[:2] / name
+
+
+def _give_back(looked: asyncio.Future[Kept | Turn | None]) -> None:
+    if not looked.cancelled() and looked.exception() is None and isinstance(turn := looked.result(), Turn):
+        turn.end()
 
 
 def _same(first: bytes, asked: bytes) -> None:
