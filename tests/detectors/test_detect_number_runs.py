@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from signalbox.detectors.shapes import PHONE
 from signalbox.detectors.view import View
 
 pieces = st.sampled_from(
@@ -34,5 +35,6 @@ def test_a_number_stands_apart_from_letters_and_digits(text: str) -> None:
     for start, end, kinds in View(text).numbers:
         assert kinds
         assert not text[max(0, start - 1) : start].isalnum()
-        assert not text[end : end + 1].isalnum()
+        # But for a telephone number, whose extension may follow at once.
+        assert not text[end : end + 1].isalnum() or (kinds == PHONE and text[end].islower())
         assert any(char.isdigit() for char in text[start:end])

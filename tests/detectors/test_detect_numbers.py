@@ -348,6 +348,50 @@ def test_telephone_numbers(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "number",
+    ["212-555-0142x4587", "(212)555-0142x0135", "212.555.0142x459", "001-212-555-0142x92556", "+1-212-555-0142x769"],
+)
+def test_an_extension_belongs_to_its_number(number: str) -> None:
+    text = f"Office: {number}, third floor"
+    assert [text[f.start : f.end] for f in scan(text) if f.tag == "personal"] == [number]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "part 212-555-0142xyz",
+        "commit 212-555-0142abc",
+        "order number 694057912",
+        "Insurance number: 1234-567-890",
+        "invoice 007-654321",
+        "Pages 123–145, 2019–2021, 100–200 000 words",
+    ],
+)
+def test_what_only_looks_like_a_telephone_number(text: str) -> None:
+    assert "personal" not in classify(text).names()
+
+
+@pytest.mark.parametrize("dash", ["\u2010", "\u2011", "\u2012", "\u2013", "\u2212"])
+def test_any_dash_joins_a_number(dash: str) -> None:
+    text = f"her SSN is {dash.join(('123', '45', '6789'))}."
+    assert [(f.kind, text[f.start : f.end]) for f in scan(text)] == [("us-ssn", text[11:22])]
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("784-1980-1234567-1", True),  # a wrong check digit
+        ("784-1980-1234567-9", True),
+        ("785-1980-1234567-1", False),
+        ("784-3980-1234567-1", False),
+        ("784198012345671", False),
+    ],
+)
+def test_an_emirates_id_without_a_word(text: str, found: bool) -> None:
+    assert ("national-id" in classify(f"see {text} there").names()) is found
+
+
+@pytest.mark.parametrize(
     ("text", "kind", "raises"),
     [
         ("from 8.8.8.8 today", "ipv4", True),

@@ -197,6 +197,17 @@ def test_health_questions_about_nobody(text: str) -> None:
 @pytest.mark.parametrize(
     "text",
     [
+        "| 2012 | Apartment 1303 | Lara Slate |",
+        "| 1. | Joe Stone | 10 years, 11 months | IBF, WBC | 21 |",
+    ],
+)
+def test_cells_of_tables_about_nobody(text: str) -> None:
+    assert classify(text).names() == ("public",)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
         "ITAR-controlled drawing",
         "WARNING: This document contains technical data whose export is restricted by the Arms Export Control Act",
         "USML Category XI(a)",

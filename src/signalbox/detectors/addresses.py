@@ -63,6 +63,7 @@ _FIELDS = frozenset(
 )
 _FIELD = re.compile(r"(?: is)?[\"']?[ \t]?[:=][ \t]{0,4}[\"']?((?=[^\n]{0,60}\d)[A-ZÀ-Þa-zà-ÿ0-9][^\n;|\"@]{5,80})")
 _UNITS = frozenset(b"apt apartment suite ste flat unit".split())
+_CELL = re.compile(r"\| *$")
 _UNIT = re.compile(r"\.? ?#?\d{1,5}[A-Za-z]?\b")
 
 
@@ -111,7 +112,10 @@ def _field(view: View, start: int, end: int) -> _Span:
 
 def _unit(view: View, start: int, end: int) -> _Span:
     match = _UNIT.match(view.text, end)
-    return (start, match.end(), "unit", 0.55) if match is not None and view.shape[start] == 65 else None
+    if match is None or view.shape[start] != 65:
+        return None
+    # A cell of a table that begins with one is as likely a title or a role.
+    return start, match.end(), "unit", 0.4 if _CELL.search(view.text, max(0, start - 8), start) else 0.55
 
 
 def _box(view: View, start: int, end: int) -> _Span:

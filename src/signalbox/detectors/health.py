@@ -31,7 +31,8 @@ _AMBIGUOUS = frozenset(
     b"ingreso dolor behandlung behandeling behandling traitement tratamiento trattamento leczenie hoito discharged "
     b"admitted "
     b"insomnia dental paralysis suicide cancers flu scoliosis lipid nodule nodules hernias cardiology radiology "
-    b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica".split()
+    b"diagnosed headache cough obesity pregnant medication aids immunization lithium glucose hernia analitica "
+    b"wbc".split()
 )
 _ENOUGH = 2
 # A clinical word of its own, where everything is reported.

@@ -106,6 +106,9 @@ NATIONAL: tuple[NationalId, ...] = (
     NationalId("sa-id", ("0000000000",), check.sa_id, ("iqama", "saudi", "absher", *_ID_EN), 0.9, 0.15),
     NationalId("ae-emirates-id", ("000-0000-0000000-0", "000000000000000", "000 0000 0000000 0"), check.ae_emirates_id,
                ("emirates", "eid", *_ID_EN), 0.99, 0.9),
+    # The country's code and a year of birth in this form are told by themselves: a wrong check is a typing error.
+    NationalId("ae-emirates-id", ("000-0000-0000000-0",), check.ae_emirates_form,
+               ("emirates", "eid", *_ID_EN), 0.9, 0.7),
     NationalId("in-aadhaar", ("0000 0000 0000", "0000-0000-0000", "000000000000"),
                lambda d: d[0] not in "01" and verhoeff(d), ("aadhaar", "aadhar", "uidai", "uid"), 0.98, 0.3),
     NationalId("in-pan", ("AAAAA0000A",), check.in_pan, ("pan", "permanent", "income"), 0.96, 0.65),

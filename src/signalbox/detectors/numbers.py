@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from signalbox.detectors.shapes import candidates, is_dull
+from signalbox.detectors.shapes import PHONE, candidates, is_dull
 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
@@ -107,7 +107,11 @@ def _of_run(around: bytes, start: int) -> tuple[int, tuple[Number, ...]]:
     found: list[Number] = []
     every = 0
     for low, high, kinds in parts:
-        if around[left + high] not in _LETTERS and around[left + low - 1] not in _LETTERS:
+        if around[left + high] == 97 and kinds & PHONE and not around[left + low : left + high].isdigit():
+            kinds = PHONE  # `555-867-5309x42`: whether that is an extension, its detector asks
+        elif around[left + high] in _LETTERS:
+            continue
+        if around[left + low - 1] not in _LETTERS:
             found.append((left + low, left + high, kinds))
             every |= kinds
     return every, tuple(found)

@@ -20,6 +20,15 @@ _WORD_LIST = """
     جوال رقم 電話 携帯 电话 手机 전화 휴대폰 फोन โทร
 """
 _WORDS = Words(_WORD_LIST.split())
+# Those of them that announce any number, and words for numbers that are no telephone's.
+_ANY_LIST = "number numero número numéro nummer номер رقم contact office desk messages reach ring"
+_ANY = frozenset(_ANY_LIST.split())
+_TELLING = Words(word for word in _WORD_LIST.split() if word not in _ANY)
+_OTHER_LIST = """
+    license licence passport policy insurance member mrn record invoice order ticket tracking serial reference ref
+    case claim badge registration plate routing id
+"""
+_OTHERS = Words(_OTHER_LIST.split())
 # ITU country codes of one and two digits; three-digit ones begin with these pairs.
 _CODES_2 = frozenset(
     [
@@ -110,12 +119,19 @@ def find(view: View) -> Iterator[Found]:
             continue
         digits = "".join(char for char in view.text[start:end] if "0" <= char <= "9")
         written = shape[low:end] if low < start and not plus else shape[start:end]
+        tail = _EXTENSION.match(flat, end)
+        if tail is None and shape[end : end + 1] == b"a":
+            continue
         score = _score(digits, written, plus)
-        if score < 0.9 and view.near(start, _WORDS, 40, 10, end):
-            score += 0.45
+        if score < 0.9:
+            around = view.window(start, end, 40, 10)
+            if view.says(around, _WORDS):
+                score += 0.45
+            # `license number 6940579`: something else is announced.
+            if score >= RAISES and not view.says(around, _TELLING) and view.near(start, _OTHERS, 28):
+                score -= 0.5
         if score < 0.3:
             continue
-        tail = _EXTENSION.match(flat, end)
         if tail is not None:
             end, score = tail.end(), score + 0.2
         end_before = end
