@@ -11,8 +11,10 @@ from typing import Any
 
 import pytest
 
-from harness import Box, running
+from harness import PEPPER, Box, running
 from signalbox.bootstrap.storage import open_store
+from signalbox.control.keys import rotate
+from signalbox.core.link import ApplyKeys
 from signalbox.core.usage import PICO
 
 TEXT = "tell me something"
@@ -99,6 +101,30 @@ async def test_parallel_calls_share_what_is_left(tmp_path: Path) -> None:
         assert {answer.status for answer in answers} <= {200, 429}
         assert served
         assert await spent_usd(box, len(served)) <= Decimal("0.002")
+        await nothing_reserved(box)
+
+
+async def test_a_key_that_is_rotated_goes_on_with_the_budget_of_the_first(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        config = box.config
+        config["budgets"] = [{"for": "key", "requests_total": 30}]
+        assert not await box.configure(config)
+        key = await box.new_key(budget_usd=Decimal("0.0005"))
+        for again in (True, False):
+            for _ in range(40):
+                answer = await box.request(PATHS["chat"], body_of("chat", "w-chat", 10_000), key=key)
+                if answer.status != 200:
+                    break
+            assert answer.json["error"]["code"] == "insufficient_quota"
+            if again:
+                with contextlib.closing(open_store(box.state)) as store:
+                    row, secret = rotate(store, box.keys[-1], PEPPER, 1, 60_000)
+                box.keys.append(row)
+                await box.worker.obey(ApplyKeys(PEPPER, box.keys))
+                key = secret.reveal()
+        served = len(box.bill())
+        assert 0 < served <= 30
+        assert await spent_usd(box, served) <= Decimal("0.0005")
         await nothing_reserved(box)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Iterator
 from decimal import Decimal
@@ -173,6 +174,31 @@ async def test_other_tenants_and_other_peoples_keys_do_not_exist(desk: Desk) -> 
     assert "secret_hmac" not in json.dumps(listed)
 
 
+async def test_what_a_creator_gives_its_children_is_together_no_more_than_its_own(desk: Desk) -> None:
+    creator, token = desk.key(**SCOPE)
+
+    async def make(bearer: str, **more: Any) -> tuple[int, Any]:
+        return await desk.ask("POST", "/api/keys", f"Bearer {bearer}", {"name": "child", **more})
+
+    answers = await asyncio.gather(*(make(token, budget_usd="30") for _ in range(5)))
+    assert sorted(status for status, _ in answers) == [201, 201, 201, 403, 403]
+    (refused,) = {answer["error"]["message"] for status, answer in answers if status == 403}
+    assert "of the creator's 100 USD its other keys have 90" in refused
+    first = next(answer["id"] for status, answer in answers if status == 201)
+    assert (await desk.ask("POST", f"/api/keys/{first}/revoke", f"Bearer {token}"))[0] == 200
+    assert (await make(token, budget_usd="11"))[0] == 403
+    status, rest = await make(token)
+    assert status == 201
+    assert (await make(token))[0] == 403
+    # Neither with a child's nor with a creator's key made anew is there more to give.
+    assert (await desk.ask("POST", f"/api/keys/{rest['id']}/rotate", f"Bearer {token}", {}))[0] == 201
+    status, again = await desk.ask("POST", f"/api/keys/{creator}/rotate", f"Bearer {SECRET}", {})
+    assert status == 201
+    assert (await make(again["key"], budget_usd="1"))[0] == 403
+    given = [row.budget_usd for row in desk.store.run_now(lambda store: store.list_keys()) if not row.purse]
+    assert sorted(map(str, given)) == ["10", "100", "30", "30", "30"]
+
+
 async def test_a_rotated_key_keeps_its_scope_and_the_old_one_its_grace(desk: Desk) -> None:
     old, _ = desk.key(**{**SCOPE, "role": ""})
     status, answer = await desk.ask("POST", f"/api/keys/{old}/rotate", f"Bearer {SECRET}", {"grace_s": 60})
@@ -183,6 +209,7 @@ async def test_a_rotated_key_keeps_its_scope_and_the_old_one_its_grace(desk: Des
         answer["id"], before.workloads, before.models, before.networks, 100, NOW_MS + 1_000_000
     )  # fmt: skip
     assert after.secret_hmac != before.secret_hmac
+    assert (before.purse, after.purse) == ("", old)
     assert (await desk.ask("POST", f"/api/keys/{old}/rotate", f"Bearer {SECRET}", {"grace_s": -1}))[0] == 400
 
 

@@ -25,6 +25,7 @@ STEPS = [
     ("sums of sessions by hour, side by side", "7903c8148030067b"),
     ("which rules refused", "362822a4d99794d5"),
     ("what guards said of calls that were refused", "dd5dd61865940f76"),
+    ("whose budget a rotated key spends", "420a6be125936252"),
 ]
 
 

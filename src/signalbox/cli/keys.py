@@ -17,7 +17,7 @@ from signalbox.bootstrap.storage import open_store
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
 from signalbox.config.load import load
 from signalbox.control.doorbell import ring
-from signalbox.control.keys import NewKey, make, rotate
+from signalbox.control.keys import GRACE_S_MAX, NewKey, make, rotate
 from signalbox.control.state import StateDir, confirm_pepper
 from signalbox.core.errors import ConfigError
 from signalbox.core.keys import ROLES
@@ -75,7 +75,7 @@ def run(options: argparse.Namespace) -> int:
         if options.what == "create":
             return _create(options, state, store)
         if options.what == "list":
-            _print([_shown(row) for row in store.list_keys()], as_json=options.json)
+            _print([_shown(row, now_ms()) for row in store.list_keys()], as_json=options.json)
             return 0
         if options.what == "rotate":
             return _rotate(options, state, store)
@@ -144,9 +144,12 @@ def _not_declared(options: argparse.Namespace) -> Iterator[str]:
 
 def _rotate(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     row = next((row for row in store.list_keys() if row.id == options.id), None)
-    if row is None or options.grace_s < 0:
-        print(f"There is no key {options.id!r}, or the grace is below 0.", file=sys.stderr)
+    if row is None:
+        print(f"There is no key {options.id!r}. `signalbox keys list` shows them.", file=sys.stderr)
         return 1
+    if not 0 <= options.grace_s <= GRACE_S_MAX:
+        print(f"--grace-s must be 0 to {GRACE_S_MAX} seconds.", file=sys.stderr)
+        return 2
     _record(state, "key.rotate", options.id)
     try:
         fresh, key = rotate(store, row, state.pepper(), now_ms(), options.grace_s * 1000)
@@ -170,7 +173,13 @@ def _tell(row: VirtualKey, key: Secret, *, as_json: bool) -> int:
     return 0
 
 
-def _shown(row: VirtualKey) -> dict[str, object]:
+def _state(row: VirtualKey, at_ms: int) -> str:
+    if row.revoked_ms is not None:
+        return "revoked"
+    return "expired" if row.expires_ms is not None and row.expires_ms <= at_ms else "active"
+
+
+def _shown(row: VirtualKey, at_ms: int) -> dict[str, object]:
     return {
         "id": row.id,
         "name": row.name,
@@ -188,7 +197,7 @@ def _shown(row: VirtualKey) -> dict[str, object]:
         "criticality": row.criticality or None,
         "created": _time(row.created_ms),
         "expires": _time(row.expires_ms),
-        "state": "active" if row.revoked_ms is None else "revoked",
+        "state": _state(row, at_ms),
     }
 
 

@@ -18,6 +18,7 @@ from signalbox.policy.limits import CRITICALITIES
 
 DEFAULT_TENANT = "default"
 NAMES_MAX = 1000
+GRACE_S_MAX = 30 * 86_400
 EVERY = "*"
 
 
@@ -115,11 +116,12 @@ def create(store: Store, wanted: NewKey, pepper: bytes, now_ms: int) -> tuple[Vi
 
 
 def rotate(store: Store, row: VirtualKey, pepper: bytes, now_ms: int, grace_ms: int) -> tuple[VirtualKey, Secret]:
-    """A new key with the same scope; the old one works for `grace_ms` more. Raises ValueError."""
+    """A new key with the same scope, which goes on with the same budget; the old one works for `grace_ms` more. Raises
+    ValueError."""
     if row.revoked_ms is not None or (row.expires_ms is not None and row.expires_ms <= now_ms):
         raise ValueError("the key does not hold any more")
     fresh, key = make(_again(row), pepper, now_ms)
-    fresh = msgspec.structs.replace(fresh, default_workload=row.default_workload)
+    fresh = msgspec.structs.replace(fresh, default_workload=row.default_workload, purse=row.purse or row.id)
     store.insert_key(fresh)
     store.expire_key(row.id, now_ms + grace_ms)
     return fresh, key
@@ -144,8 +146,17 @@ def _again(row: VirtualKey) -> NewKey:
     )
 
 
-def narrowed(wanted: NewKey, creator: VirtualKey) -> NewKey:
-    """What a creator may make of what was asked for: what was left open is as the creator's own.
+def given_usd(rows: Iterable[VirtualKey], creator: VirtualKey) -> Decimal:
+    """What a creator's keys may spend together. Those that have ended count too: they may have spent all of it."""
+    rows, purse = list(rows), creator.purse or creator.id
+    family = {row.id for row in rows if purse in (row.id, row.purse)} | {creator.id}
+    theirs = (row.budget_usd for row in rows if row.creator in family and not row.purse)
+    return sum((budget for budget in theirs if budget is not None), Decimal(0))
+
+
+def narrowed(wanted: NewKey, creator: VirtualKey, given: Decimal = Decimal(0)) -> NewKey:
+    """What a creator may make of what was asked for: what was left open is as the creator's own. given: dollars of its
+    budget that its other keys have.
 
     Raises TooBroad where more was asked for than the creator has."""
     if wanted.role and creator.role != "admin":
@@ -163,7 +174,7 @@ def narrowed(wanted: NewKey, creator: VirtualKey) -> NewKey:
         workloads=_subset("workloads", wanted.workloads, creator.workloads),
         deployments=_granted(wanted.deployments, creator.deployments_granted),
         data=tuple(dict.fromkeys((*creator.labels, *wanted.data))),
-        budget_usd=_least("budget", wanted.budget_usd, creator.budget_usd),
+        budget_usd=_budget(wanted.budget_usd, creator.budget_usd, given),
         expires_ms=_least("expiry", wanted.expires_ms, creator.expires_ms),
         apis=_subset("endpoints", wanted.apis, creator.apis),
         models=_subset("models", wanted.models, creator.models),
@@ -188,7 +199,18 @@ def _granted(wanted: tuple[str, ...], held: tuple[str, ...]) -> tuple[str, ...]:
     return wanted
 
 
-def _least(what: str, wanted: Decimal | int | None, held: Decimal | int | None) -> object:
+def _budget(wanted: Decimal | None, held: Decimal | None, given: Decimal) -> Decimal | None:
+    if held is None:
+        return wanted
+    if wanted is not None and wanted > held:
+        raise TooBroad("budget: more than the creator's own")
+    left = max(held - given, Decimal(0))
+    if (left < wanted) if wanted is not None else (left == 0 < held):
+        raise TooBroad(f"budget: of the creator's {held:f} USD its other keys have {given:f}")
+    return left if wanted is None else wanted
+
+
+def _least(what: str, wanted: int | None, held: int | None) -> int | None:
     if held is not None and wanted is not None and wanted > held:
         raise TooBroad(f"{what}: more than the creator's own")
     return held if wanted is None else wanted

@@ -13,7 +13,7 @@ import msgspec
 from signalbox.cache.shelf import secret_from
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.contents import Contents, Erasure, KeptContent
-from signalbox.control.keys import EVERY, NewKey, TooBroad, create, narrowed, rotate
+from signalbox.control.keys import EVERY, GRACE_S_MAX, NewKey, TooBroad, create, given_usd, narrowed, rotate
 from signalbox.control.logout_tokens import Ended
 from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
@@ -27,7 +27,6 @@ from signalbox.core.secret import Secret
 from signalbox.ledger import actions
 
 ADMIN, DEVELOPER = "admin", "developer"
-GRACE_S_MAX = 30 * 86_400
 ACTIONS_MAX = 1000
 SIGN_IN = "console.sign-in"
 SIGN_OUT = "console.sign-out"
@@ -87,6 +86,8 @@ class KeyOffice:
         self._now_ms = now_ms
         self._turned_since_ms = 0
         self._turned_away = 0
+        # What a creator has given is counted and the next key made with nobody in between.
+        self._giving = asyncio.Lock()
         self._version = -1
         self._rows: dict[str, VirtualKey] = {}
 
@@ -140,12 +141,14 @@ class KeyOffice:
     async def create(self, actor: Actor, wanted: NewKey) -> tuple[VirtualKey, Secret]:
         """Raises TooBroad, and ValueError for what makes no sense."""
         try:
-            allowed = msgspec.structs.replace(narrowed(wanted, actor.key), creator=actor.id)
+            async with self._giving:
+                given = given_usd((await self._known()).values(), actor.key)
+                allowed = msgspec.structs.replace(narrowed(wanted, actor.key, given), creator=actor.id)
+                await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
+                made = await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
         except TooBroad as error:
             await self.record(actor, "key.create", wanted.name, {"why": str(error)}, refused=True)
             raise
-        await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
-        made = await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
         await self._changed()
         return made
 

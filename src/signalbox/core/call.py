@@ -20,7 +20,8 @@ class Principal(msgspec.Struct, frozen=True):
     """Who calls, resolved from a virtual key. workloads/deployments: names this key may use; None means all of the
     tenant's workloads; deployments always need an explicit grant. labels: a floor that the key declares.
     budget_pico: what the key may spend in all, in pico-dollars; None for no budget of its own. apis, models, networks:
-    where and for what it may be used, None for no limit."""
+    where and for what it may be used, None for no limit. purse: id of the key whose budgets it spends, empty for its
+    own."""
 
     key_id: str
     tenant: str
@@ -35,6 +36,7 @@ class Principal(msgspec.Struct, frozen=True):
     models: frozenset[str] | None = None
     networks: tuple[IPv4Network | IPv6Network, ...] | None = None
     criticality: int = 0
+    purse: str = ""
 
     @property
     def scoped(self) -> bool:

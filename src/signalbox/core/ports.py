@@ -43,7 +43,8 @@ class VirtualKey(msgspec.Struct, frozen=True):
     """A virtual key as stored. id: the public id inside the key. workloads: None for all of the tenant's.
     role: empty for a key that calls models, else one of keys.ROLES, for the admin API only. creator: id of the key that
     made it, or who did. apis, models, networks: None for no limit; networks in CIDR form.
-    criticality: the most urgent that its calls may be, empty for as urgent as their workload.
+    criticality: the most urgent that its calls may be, empty for as urgent as their workload. purse: id of the key
+    whose budgets it spends, because it was made in its place; empty for its own.
     default_workload and labels: as in call.Principal, labels by name. Times: Unix milliseconds; revoked_ms None while
     the key holds."""
 
@@ -66,6 +67,7 @@ class VirtualKey(msgspec.Struct, frozen=True):
     models: tuple[str, ...] | None = None
     networks: tuple[str, ...] | None = None
     criticality: str = ""
+    purse: str = ""
 
 
 class ShipMark(msgspec.Struct, frozen=True):

@@ -156,4 +156,5 @@ def principal_of(row: VirtualKey) -> Principal:
         models=frozenset(row.models) if row.models is not None else None,
         networks=tuple(map(ip_network, row.networks)) if row.networks is not None else None,
         criticality=CRITICALITIES.index(row.criticality) if row.criticality else 0,
+        purse=row.purse,
     )

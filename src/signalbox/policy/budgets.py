@@ -191,7 +191,7 @@ class Budgets:
         own = {
             "tenant": principal.tenant,
             "team": principal.team,
-            "key": principal.key_id,
+            "key": principal.purse or principal.key_id,
             "workload": call.workload.name,
             "deployment": deployment.name,
         }

@@ -397,6 +397,7 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         "what guards said of calls that were refused",
         ("ALTER TABLE refused ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",),
     ),
+    ("whose budget a rotated key spends", ("ALTER TABLE virtual_keys ADD COLUMN purse TEXT NOT NULL DEFAULT ''",)),
 )
 
 
