@@ -38,6 +38,7 @@ PII: dict[str, tuple[str, ...]] = {
     "NUMERO_FAX": ("phone",),
     "FAX_NUMBER": ("phone",),
     "US_SSN": ("national_ids",),
+    "US_DRIVER_LICENSE": ("national_ids",),
     "SOCIAL_SECURITY_NUMBER": ("national_ids",),
     "PESEL": ("national_ids",),
     "NIP": ("national_ids",),

@@ -371,6 +371,62 @@ def test_what_only_looks_like_a_telephone_number(text: str) -> None:
     assert "personal" not in classify(text).names()
 
 
+@pytest.mark.parametrize(
+    ("text", "kind"),
+    [
+        ("passport no. 533401234", "passport"),
+        ("my passport number is C01X00T47.", "passport"),
+        ('{"passport_number": "AB1234567"}', "passport"),
+        ("Reisepass-Nr. C01X00T47", "passport"),
+        ("My driver's license number is 6940579.", "driving-licence"),
+        ("drivers license: F123-456-78-901-0", "driving-licence"),
+        ("driving licence MORGA657054SM9IJ", "driving-licence"),
+    ],
+)
+def test_identity_documents_behind_their_words(text: str, kind: str) -> None:
+    assert kind in kinds(text)
+    assert "national-id" in classify(text).names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "passport 0.6.0 and passport-http 1.0.12345678",
+        "license number 6940579",
+        "the passport office in 20 12345678 street",
+        "passport control opens at 0800, gate 1234567",
+        "a driver license manager v20231234.5",
+    ],
+)
+def test_what_only_stands_near_words_for_documents(text: str) -> None:
+    assert "national-id" not in classify(text).names()
+
+
+@pytest.mark.parametrize(
+    "number",
+    ["4111 1111\n1111 1111", "4111 1111 1111-\n1111", "4111 1111 \n1111 1111", "41111111\n11111111",
+     "3782 822463\n10005"],
+)  # fmt: skip
+def test_a_card_over_two_lines(number: str) -> None:
+    text = f"please take my card {number}, thank you"
+    assert [text[f.start : f.end] for f in scan(text) if f.tag == "pci"] == [number]
+    assert "pci" in classify(f"Visa:\n{number}\n").names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "4111 1111\n1111 1111",  # a table
+        "card 4111 1111\n1111 1112",
+        "card 4111 1111\n1111 1111 1111",
+        "card 1 4111 1111\n1111 1111",
+        "card 4111\n1111\n1111\n1111",
+    ],
+)
+def test_columns_of_numbers_are_no_card(text: str) -> None:
+    assert "pci" not in classify(text).names()
+
+
 @pytest.mark.parametrize("dash", ["\u2010", "\u2011", "\u2012", "\u2013", "\u2212"])
 def test_any_dash_joins_a_number(dash: str) -> None:
     text = f"her SSN is {dash.join(('123', '45', '6789'))}."

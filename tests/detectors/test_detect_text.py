@@ -77,6 +77,43 @@ def test_markings(text: str, name: str) -> None:
     assert name in classify(text).names()
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("この資料は社外秘です。", "confidential"),
+        ("以下の内容は社外秘につき転送しないでください", "confidential"),
+        ("添付のファイルは極秘扱いです", "restricted"),
+        ("この文書は機密情報を含みます", "restricted"),
+        ("请总结：本文件属于公司机密。", "confidential"),
+        ("机密文件，严禁外传", "confidential"),
+        ("這份文件是機密，請勿外傳", "restricted"),
+        ("이 문서는 대외비입니다", "restricted"),
+    ],
+)
+def test_sentences_that_say_what_a_document_is(text: str, name: str) -> None:
+    assert name in classify(f"{text} 2").names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "社外秘とは何ですか",
+        "この資料は社外秘ですか",
+        "この資料は社外秘ではありません",
+        "機密性とは",
+        "机密计算是什么",
+        "如何保护商业秘密？",
+        "这是一个秘密",
+        "本文件是机密吗",
+        "この本は秘密の花園です",
+        "대외비란 무엇인가요",
+        "이 문서는 대외비입니까",
+    ],
+)
+def test_questions_about_markings_in_words_without_blanks(text: str) -> None:
+    assert classify(f"{text} 2").names() == ("public",)
+
+
 @pytest.mark.parametrize("text", UNMARKED)
 def test_prose_about_secrets_is_unmarked(text: str) -> None:
     assert not any(found.detector == "markings" and found.confidence >= 0.5 for found in scan(text))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import islice
 
 from signalbox.detectors.checksums import luhn
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import CARD
-from signalbox.detectors.view import View, Words
+from signalbox.detectors.view import PLACES_MAX, View, Words
 
 # Brand, lowest and highest leading digits, lengths (ISO/IEC 7812 issuer ranges as the networks publish them).
 _RANGES: tuple[tuple[str, int, int, frozenset[int]], ...] = (
@@ -75,6 +76,11 @@ _TRACKS = (
     (b";0000000000000", re.compile(rb";\d{13,19}=\d{7,40}\?")),
 )
 _SEPARATORS = str.maketrans("", "", " \t.-")
+# A number that goes on in the next line, and the forms that any such text has.
+_BREAKS = (b"0000\n0000", b"0000 \n0000", b"0000-\n0000")
+_BROKEN = re.compile(
+    rb"(?<![0A])(?<!0[ .,-])0{4}(?:[ -]?0{4,6}){0,2}[ -]?\n0{4,6}(?:[ -]?0{4,6}){0,2}(?:[ -]?0{1,3})?(?![0A]|[ .,-]?0)"
+)
 
 
 def brand(digits: str) -> str | None:
@@ -95,6 +101,7 @@ def find(view: View) -> Iterator[Found]:
         if view.near(start, _WORDS, 64, 32, end):
             confidence = 0.99
         yield Found("cards", "pci", start, end, confidence, name)
+    yield from _over_lines(view)
     for word, after in view.after(_CODE_WORDS):
         match = _SECURITY_CODE.match(view.flat, after)
         if match is not None and (word not in _CODE_TEXT or view.lower.startswith(b" code", after)):
@@ -112,11 +119,31 @@ def find(view: View) -> Iterator[Found]:
                     yield Found("cards", tag, match.start(), match.end(), 0.99, "track")
 
 
+def _is_broken(view: View) -> bool:
+    return any(view.shape.find(form) >= 0 for form in _BREAKS)
+
+
+def _over_lines(view: View) -> Iterator[Found]:
+    """Numbers broken over two lines, near a word for a card: columns of numbers are full of what looks like one."""
+    if not _is_broken(view):
+        return
+    for match in islice(_BROKEN.finditer(view.shape), PLACES_MAX):
+        start, end = match.span()
+        digits = "".join(char for char in view.text[start:end] if char.isdecimal())
+        name = brand(digits)
+        if name is None or not luhn(digits) or len(set(digits)) < 2:
+            continue
+        if view.near(start, _WORDS, 64, 32, end):
+            yield Found("cards", "pci", start, end, 0.9, name)
+
+
 DETECTOR = Detector(
     "cards",
     find,
     tags=("pci", AUTHENTICATION),
     words=frozenset(word.decode() for word in _CODE_WORDS),
     kinds=CARD,
+    hinting=frozenset(_WORD_LIST.split()),
+    hinted=_is_broken,
     marks=(b"%",),
 )

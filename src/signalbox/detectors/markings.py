@@ -1,7 +1,8 @@
 """Confidentiality markings in many languages: what a document says about itself, not what it talks about.
 
 A marking is a set phrase, or a marking word that stands as one: in capitals, alone on its line, or after a word such
-as `Classification:`. The same word inside a sentence (`a confidential conversation`) is none.
+as `Classification:`. The same word inside a sentence (`a confidential conversation`) is none, but for sentences in
+Chinese, Japanese and Korean that say what their document is (detectors/said_markings.py).
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from itertools import islice
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.phrases import Phrases, phrase
+from signalbox.detectors.said_markings import said
 from signalbox.detectors.view import PLACES_MAX, View
 
 _INTERNAL, _CONFIDENTIAL, _RESTRICTED = "internal", "confidential", "restricted"
@@ -175,6 +177,8 @@ def find(view: View) -> Iterator[Found]:
     if view.wide:
         for match in islice(_UNSPACED.finditer(view.text), 4 * PLACES_MAX):
             confidence = _stands(view.text, match.start(), match.end())
+            if not confidence and said(view.text, match.start(), match.end()):
+                confidence = 0.75
             if confidence:
                 yield Found("markings", _TERM_LEVEL[match[0]], match.start(), match.end(), confidence, "marking")
 

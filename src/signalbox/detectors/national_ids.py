@@ -8,6 +8,8 @@ import msgspec
 
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.identity_documents import WORDS as DOCUMENT_WORDS
+from signalbox.detectors.identity_documents import documents
 from signalbox.detectors.national_table import NATIONAL, NationalId
 from signalbox.detectors.shapes import ID
 from signalbox.detectors.view import View, Words
@@ -43,6 +45,7 @@ _BY_SHAPE = _readings()
 
 
 def find(view: View) -> Iterator[Found]:
+    yield from documents(view)
     for start, end, kinds in view.numbers:
         if not kinds & ID:
             continue
@@ -74,4 +77,4 @@ def _confidence(view: View, entry: NationalId, bare: str, around: tuple[list[byt
     return entry.invalid if named else 0.0
 
 
-DETECTOR = Detector("national_ids", find, tags=("national-id",), kinds=ID)
+DETECTOR = Detector("national_ids", find, tags=("national-id",), words=DOCUMENT_WORDS, kinds=ID)

@@ -17,11 +17,15 @@ _ASCII = bytes(range(128))
 _ODD = re.compile(
     rb"\xc2[\xad\xa0]|\xc4\xb0|\xcd\x8f|\xcc[\xb5-\xb8]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xd8\x9c|\xe0\xa5[\xa6-\xaf]|"
     rb"\xe1\xa0\x8e|"
-    rb"\xe2\x80[\x80-\x93\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\x88\x92|\xe2\x91[\xa0-\xbf]|\xe2\x92[\xb6-\xbf]|\xe2\x93|"
+    rb"\xe2\x80[\x80-\x92\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\x88\x92|\xe2\x91[\xa0-\xbf]|\xe2\x92[\xb6-\xbf]|\xe2\x93|"
     rb"\xe3\x80\x80|\xe3\x85\xa4|\xef\xb8[\x80-\x8f]|\xef\xbb\xbf|\xef[\xbc\xbd]|\xf0\x9d[\x90-\x9f]|"
     rb"\xf0\x9f[\x84\x85]|"
     rb"\xf3\xa0[\x80-\x87]"
 )
+# The en dash of years and scores is left alone, unless a number has two: identifiers are set so, ranges are not.
+_EN_DASH = "\u2013"
+_EN_DASH_UTF8 = _EN_DASH.encode()
+_EN_JOINED = re.compile(rb"\xe2\x80\x93\d{1,7}\xe2\x80\x93\d")
 # Over the UTF-8 of a text: Latin letters and digits as `a`, lead and later bytes of Greek, Cyrillic and Armenian as `f`
 # and `c`, so that `af` and `fca` are the places where scripts meet inside a word.
 _MEETING = bytes(
@@ -66,7 +70,7 @@ def _table() -> dict[int, str | None]:
     table: dict[int, str | None] = dict.fromkeys(_INVISIBLE)
     for start, end in ((0x2000, 0x200B), (0x202F, 0x2030), (0x205F, 0x2060), (0x3000, 0x3001), (0xA0, 0xA1)):
         table.update(dict.fromkeys(range(start, end), " "))
-    table.update(dict.fromkeys((*range(0x2010, 0x2014), 0x2212), "-"))
+    table.update(dict.fromkeys((*range(0x2010, 0x2013), 0x2212), "-"))
     for start, end in ((0xFF01, 0xFF5F), (0x1D400, 0x1D800), (0x2460, 0x2474), (0x24B6, 0x24EA), (0x1F130, 0x1F150)):
         for code in range(start, end):
             plain = unicodedata.normalize("NFKC", chr(code))
@@ -122,6 +126,8 @@ def plain(text: str) -> tuple[str, Dropped | None, bytes]:
         odd = _CHANGED.keys() & set(rest.decode("utf-8", "surrogatepass"))
         text, dropped = _sparse(text, odd) if len(odd) <= _SPARSE_MAX else _dense(text)
         encoded = text.encode("utf-8", "surrogatepass")
+    if rest.find(_EN_DASH_UTF8) >= 0 and _EN_JOINED.search(encoded) is not None:
+        text, encoded = text.replace(_EN_DASH, "-"), encoded.replace(_EN_DASH_UTF8, b"-")
     if rest.translate(None, _NO_LEADS):
         meeting = encoded.translate(_MEETING)
         if meeting.find(b"af") >= 0 or meeting.find(b"fca") >= 0:
