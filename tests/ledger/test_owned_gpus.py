@@ -105,6 +105,15 @@ def test_what_nobody_used_is_idle_and_late_rows_are_met_by_a_true_up(store: Stor
     assert verify(books.journals, store.shipped_all()).ok
 
 
+def test_of_a_day_that_is_not_over_what_is_owed_by_now_is_told(store: Store, tmp_path: Path) -> None:
+    Books(store, tmp_path / "journal")
+    tomorrow = DAY + timedelta(days=1)
+    (today, before) = owned_days(store, DAY - timedelta(days=1), tomorrow, now_ms=START_MS + 6 * HOUR_MS)
+    assert (today.day, today.gpu_hours, today.owed_pico) == (DAY, 16 * 6, OWED // 4)
+    assert before.gpu_hours == 16 * 24
+    assert len(owned_days(store, DAY, tomorrow)) == 2
+
+
 def test_no_providers_bill_is_explained_by_what_is_idle(store: Store, tmp_path: Path) -> None:
     books = Books(store, tmp_path / "journal")
     books.call("a", PICO)

@@ -8,6 +8,9 @@ import pytest
 
 from signalbox.cli.main import main
 from signalbox.control.state import StateDir
+from signalbox.core.records import Opened, Settled
+from signalbox.core.usage import Usage
+from signalbox.ledger import apart
 
 CONFIG = """
 environments: {here: {kind: on-prem}}
@@ -40,6 +43,22 @@ def test_a_ledger_that_is_not_there_is_not_an_empty_one(
     assert "holds no journal" in told.err
     assert told.out == ""
     assert not (tmp_path / "mistyped").exists()
+
+
+def test_verify_names_the_record_and_sums_name_nobody(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    state = StateDir(tmp_path / "state")
+    opened = Opened("a-1", "a", 1, "acme", "", "k", "w", "d", "dc", "m", "chat", (), "first", "v")
+    apart.write(state.journal, "w0", [opened, Settled("a-1", 2, "settled", Usage(7), "provider", 5)])
+    words = ["--state-dir", str(tmp_path / "state")]
+    assert main(["ledger", "query", "--group-by", "user", *words]) == 0
+    assert "user=(unattributed)  attempts=1" in capsys.readouterr().out
+    (journal,) = (state.journal / "w0").glob("*.log")
+    lines = journal.read_bytes().splitlines(keepends=True)
+    place = next(number for number, line in enumerate(lines) if b'"settled"' in line)
+    lines[place] = lines[place].replace(b'"provider"', b'"estimated"')
+    journal.write_bytes(b"".join(lines))
+    assert main(["ledger", "verify", *words]) == 1
+    assert f"w0 segment 1 line {place + 1} attempt a-1: altered" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])

@@ -36,8 +36,10 @@ from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import export
 from signalbox.ledger.provider_export import read_export
 from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
+from signalbox.ledger.reconcile import UNATTRIBUTED
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import Report, verify_living
+from signalbox.ledger.walk import Finding
 
 _FILTER_HELP = {
     "since": "only attempts from this ISO date or time on (UTC)",
@@ -158,7 +160,7 @@ def _gpus(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     since = _day("since", options.since, until - timedelta(days=29))
     if not since <= until < since + timedelta(days=400):
         raise ConfigError(["since: has to be before until, and at most 400 days."])
-    for day in owned_days(store, since, until):
+    for day in owned_days(store, since, until, now_ms=now_ms()):
         row = gpu_day(day)
         print(msgspec.json.encode(row).decode() if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
     return 0
@@ -192,7 +194,8 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
             print(msgspec.json.encode(row).decode())
         else:
             shown = _SHOWN_REFUSED if options.refused else _SHOWN if options.group_by is None else tuple(row)
-            print("  ".join(f"{name}={_text(row[name])}" for name in shown))
+            nobody = UNATTRIBUTED if options.group_by is not None else ""
+            print("  ".join(f"{name}={_text(row[name]) or nobody}" for name in shown))
     return 0
 
 
@@ -269,12 +272,24 @@ def _bucket(options: argparse.Namespace) -> Bucket:
     return bucket
 
 
+def _where(finding: Finding) -> str:
+    """The record, as far as it is known: `line` is the one of a file that an editor shows."""
+    told = [finding.chain]
+    if finding.segment:
+        told.append(f"segment {finding.segment}")
+    if finding.line:
+        told.append(f"line {finding.line}")
+    if finding.attempt_id:
+        told.append(f"attempt {finding.attempt_id}")
+    return " ".join(told)
+
+
 def _report(report: Report, *, as_json: bool) -> int:
     if as_json:
         print(msgspec.json.encode(report).decode())
     else:
         for finding in report.findings:
-            print(f"{finding.chain}: {finding.kind}: {finding.message}")
+            print(f"{_where(finding)}: {finding.kind}: {finding.message}")
         signed = f", {report.checkpoints} checkpoints over {report.signed_lines} of them" if report.checkpoints else ""
         cuts = f", {report.cuts} chains begin behind a signed cut" if report.cuts else ""
         print(f"{len(report.chains)} chains, {report.lines} records{signed}{cuts}, {report.finding_count} findings")

@@ -128,9 +128,12 @@ def busy(store: Store, name: str, day: date, attempts: int, *, keep: bool = Fals
     return found
 
 
-def owned_days(store: Store, since: date, until: date, *, keep: bool = False) -> list[OwnedDay]:
+def owned_days(
+    store: Store, since: date, until: date, *, keep: bool = False, now_ms: int | None = None
+) -> list[OwnedDay]:
     """Every deployment on every day (both included) on which GPUs were held for it or rows were booked for them; the
-    latest first. keep: whoever closes days remembers when calls ran. Raises StoreError."""
+    latest first. keep: whoever closes days remembers when calls ran. now_ms: of a day that is not over, what is owed by
+    then; left out, every day is taken whole. Raises StoreError."""
     known = held(store)
     if not known:
         return []
@@ -144,6 +147,7 @@ def owned_days(store: Store, since: date, until: date, *, keep: bool = False) ->
     found: list[OwnedDay] = []
     for number in range((until - since).days, -1, -1):
         day = since + timedelta(days=number)
+        day_end_ms = ms_of(day) + DAY_MS if now_ms is None else min(ms_of(day) + DAY_MS, now_ms)
         for name in sorted(known):
             sums = cells.get((day.isoformat(), name), {})
             ran: list[tuple[int, int]] = []
@@ -151,15 +155,14 @@ def owned_days(store: Store, since: date, until: date, *, keep: bool = False) ->
                 for each in (day - timedelta(days=1), day):
                     counts = cells.get((each.isoformat(), name), {})
                     ran += busy(store, name, each, _made(counts), keep=keep)
-            if _held(known[name], day) or IDLE in sums or TRUE_UP in sums:
-                found.append(_day(day, name, known[name], sums, ran))
+            if _held(known[name], day, day_end_ms) or IDLE in sums or TRUE_UP in sums:
+                found.append(_day(day, day_end_ms, name, known[name], sums, ran))
     return found
 
 
-def _held(owned: Owned, day: date) -> bool:
+def _held(owned: Owned, day: date, end_ms: int) -> bool:
     """Whether anything is to be said of a day, be it that nothing was there on it."""
-    end_ms = ms_of(day) + DAY_MS
-    return gpu_ms(owned.holdings, ms_of(day), end_ms, ((0, end_ms),)) > 0
+    return end_ms > ms_of(day) and gpu_ms(owned.holdings, ms_of(day), end_ms, ((0, end_ms),)) > 0
 
 
 def _made(sums: Mapping[str, AttemptSum]) -> int:
@@ -168,9 +171,9 @@ def _made(sums: Mapping[str, AttemptSum]) -> int:
 
 
 def _day(
-    day: date, name: str, owned: Owned, sums: Mapping[str, AttemptSum], ran: Sequence[tuple[int, int]]
+    day: date, end_ms: int, name: str, owned: Owned, sums: Mapping[str, AttemptSum], ran: Sequence[tuple[int, int]]
 ) -> OwnedDay:
-    start_ms = ms_of(day)
+    start_ms = min(ms_of(day), end_ms)
     calls = [found for state, found in sums.items() if state not in (IDLE, TRUE_UP)]
     made = [sums[state] for state in (IDLE, TRUE_UP) if state in sums]
     return OwnedDay(
@@ -178,8 +181,8 @@ def _day(
         deployment=name,
         environment=owned.environment,
         model=owned.model,
-        gpu_hours=gpu_ms(owned.holdings, start_ms, start_ms + DAY_MS, ran) / HOUR_MS,
-        owed_pico=owed_pico(owned.holdings, start_ms, start_ms + DAY_MS, ran),
+        gpu_hours=gpu_ms(owned.holdings, start_ms, end_ms, ran) / HOUR_MS,
+        owed_pico=owed_pico(owned.holdings, start_ms, end_ms, ran),
         calls_pico=sum(found.cost_pico for found in calls),
         idle_pico=sums[IDLE].cost_pico if IDLE in sums else 0,
         true_up_pico=sums[TRUE_UP].cost_pico if TRUE_UP in sums else 0,

@@ -110,7 +110,7 @@ def spend(store: Store, asked: Asked, scope: Scope, now_ms: int, *, every_group:
         sum(group.cost_pico for group in groups),
         sum(group.unpriced for group in groups),
         _forecast(store, scope, now_ms),
-        [gpu_day(day) for day in owned_days(store, asked.since, asked.until)]
+        [gpu_day(day) for day in owned_days(store, asked.since, asked.until, now_ms=now_ms)]
         if scope.whole and not asked.filters
         else [],
     )
