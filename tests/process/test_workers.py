@@ -96,16 +96,21 @@ async def test_every_worker_answers_and_metrics_add_up(served: Served) -> None:
     await served.start(4)
     assert max(map(rss_mib, served.worker_pids())) <= 90, "an idle worker is too heavy"
     streams = await open_streams(served, 40)
+    for _ in range(4):  # where the others get no time, one may take all that come at once
+        if len({process_of(stream.data) for _, stream in streams}) > 1:
+            break
+        streams += await open_streams(served, 40)
     assert len({process_of(stream.data) for _, stream in streams}) > 1
     await asyncio.gather(*(stream.until(COMPLETE[api]) for api, stream in streams))
     assert (await statuses(served, FAST, count=60))[200] == 60
-    assert await metric(served, "signalbox_requests_total") == 100
-    assert await metric(served, "signalbox_attempts_total") == 100
-    assert await metric(served, "signalbox_request_seconds_count") == 100
+    asked = len(streams) + 60
+    assert await metric(served, "signalbox_requests_total") == asked
+    assert await metric(served, "signalbox_attempts_total") == asked
+    assert await metric(served, "signalbox_request_seconds_count") == asked
     os.kill(served.worker_pids()[0], signal.SIGKILL)
     await until(lambda: "a worker died" in served.stderr(), "the death is noticed")
     await until(lambda: len(served.worker_pids()) == 4, "the worker is back")
-    assert await metric(served, "signalbox_requests_total") == 100, "a counter fell"
+    assert await metric(served, "signalbox_requests_total") == asked, "a counter fell"
     assert_booked(served, served.rows())
 
 
