@@ -232,6 +232,38 @@ def test_health_questions_about_nobody(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("{} seen at Stanford on 4/3/2023", "Stanford"),
+        ("{} treated at Johns Hopkins", "Johns Hopkins"),
+        ("{} admitted to UCSF on Feb 2, 2023", "UCSF"),
+        ("{} underwent surgery at MD Anderson?", "MD Anderson"),
+        ("{} seen @ Mt. Sinai", "Mt. Sinai"),
+        ("{} diagnosed in Tampa on 12/07/2021", "Tampa"),
+        ("{} visited our San Francisco office", "San Francisco"),
+        ("{} lives in zip code 94103", "94103"),
+    ],
+)
+def test_places_of_somebody_in_care(text: str, place: str) -> None:
+    text = text.format("Treatment for hypertension in a 54yo female, Lisa T.,")
+    assert place in {text[f.start : f.end] for f in scan(text) if f.kind == "place" and f.tag == "phi"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{} seen in ICU at Week 12",
+        "{} followed in March at Baseline",
+        "{} admitted to ICU in Stage 3",
+        "{} and John went to Boston for fun",
+    ],
+)
+def test_capitals_in_clinical_text_that_are_no_place_of_care(text: str) -> None:
+    text = text.format("Treatment for hypertension in a 54yo female, Lisa T.,")
+    assert not [text[f.start : f.end] for f in scan(text) if f.kind == "place"]
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "| 2012 | Apartment 1303 | Lara Slate |",

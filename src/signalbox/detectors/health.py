@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 from itertools import islice
 
+from signalbox.detectors import care_places
 from signalbox.detectors.dates import FULL, MONTH_WORDS
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
@@ -145,19 +146,20 @@ def find(view: View) -> Iterator[Found]:
         return
     for found in before.values():
         yield Found("health", "phi", found.start, found.end, min(max(0.6, found.confidence), certainty), found.kind)
-    places: list[tuple[int, int, str, float]] = []
+    # One for each start: a clinic may be told by its name and by what is done there.
+    places: dict[int, tuple[int, int, str, float]] = {}
     alone = not before
     for element in islice(_elements(view), _ELEMENTS_MAX):
         start, end, kind, confidence = element
         if (start, end) in before:
             continue
         if kind in ("place", "facility"):
-            places.append(element)
+            places.setdefault(start, element)
         else:
             alone = False
             yield Found("health", "phi", start, end, min(confidence, certainty), kind)
     # A place alone is not yet somebody: clinics and towns stand in general questions as well.
-    for start, end, kind, confidence in places:
+    for start, end, kind, confidence in places.values():
         yield Found("health", "phi", start, end, min(0.45 if alone else confidence, certainty), kind)
 
 
@@ -270,6 +272,8 @@ def _places(view: View) -> Iterator[tuple[int, int, str, float]]:
         match = _TOWN.search(text, max(0, end - 40), end)
         if match is not None:
             yield match.start(1), match.end(1), "place", 0.65
+    if not view.brief:  # a place raises no label by itself, so only who wants all of them pays for these
+        yield from care_places.places(view)
 
 
 def _joints(shape: bytes) -> Iterator[int]:
@@ -311,5 +315,5 @@ DETECTOR = Detector(
     rests_on=_IDENTIFYING,
     holds=lambda view: clinical(view) >= _LEAST,
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
-    context=WEAK | CARE | {word.decode("latin-1") for word in _CONTEXT},
+    context=WEAK | CARE | care_places.WORDS | {word.decode("latin-1") for word in _CONTEXT},
 )
