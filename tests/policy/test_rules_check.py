@@ -76,6 +76,7 @@ def test_rules_that_say_nothing_are_told() -> None:
 def test_unpriced_and_unused_things_are_told() -> None:
     told = messages(BOTH.replace(", price: free", "") + "workloads: {a: {placements: [gpt]}, b: {placements: [gpt]}}\n")
     assert "f:5 deployment 'gpt' has no price" in told
+    assert "calls under a budget in dollars are refused" in told
     assert "f:6 deployment 'llama' can be used by no workload" in told
     assert "no default_workload is set: calls that name none run as 'a'" in told
 

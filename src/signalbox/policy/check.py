@@ -232,7 +232,8 @@ def _deployments(declared: Declared, snapshot: Snapshot) -> list[Finding]:
                     "warning",
                     place,
                     f"deployment {deployment.name!r} has no price: the catalogue does not know"
-                    f" {deployment.model!r}. Its cost will be unknown; add `price`.",
+                    f" {deployment.model!r}. Its cost will be unknown, and calls under a budget in"
+                    " dollars are refused; add `price`.",
                 )
             )
     return found
