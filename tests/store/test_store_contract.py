@@ -288,6 +288,17 @@ def test_a_key_id_exists_once(store: Store) -> None:
     assert [key.name for key in store.list_keys()] == ["name"]
 
 
+def test_a_key_is_made_only_where_nobody_changed_any(store: Store) -> None:
+    version = store.keys_version()
+    assert store.insert_key(_key(), version)
+    assert not store.insert_key(_key(id="pub2"), version)
+    assert [key.id for key in store.list_keys()] == ["pub1"]
+    version = store.keys_version()
+    store.revoke_key("pub1", 5)
+    assert not store.insert_key(_key(id="pub2"), version)
+    assert store.insert_key(_key(id="pub2"), store.keys_version())
+
+
 def test_revoking(store: Store) -> None:
     store.insert_key(_key())
     assert store.revoke_key("pub1", 5)

@@ -13,7 +13,7 @@ import msgspec
 from signalbox.cache.shelf import secret_from
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.contents import Contents, Erasure, KeptContent
-from signalbox.control.keys import EVERY, GRACE_S_MAX, NewKey, TooBroad, create, given_usd, narrowed, rotate
+from signalbox.control.keys import EVERY, GRACE_S_MAX, NewKey, TooBroad, given_usd, make, narrowed, rotate
 from signalbox.control.logout_tokens import Ended
 from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
@@ -30,6 +30,8 @@ ADMIN, DEVELOPER = "admin", "developer"
 ACTIONS_MAX = 1000
 SIGN_IN = "console.sign-in"
 SIGN_OUT = "console.sign-out"
+# Each try that fails is another machine's that did not.
+TRIES_MAX = 100
 # Sign-ins that failed and are put on record, in a minute.
 TURNED_AWAY_MAX = 60
 
@@ -86,7 +88,7 @@ class KeyOffice:
         self._now_ms = now_ms
         self._turned_since_ms = 0
         self._turned_away = 0
-        # What a creator has given is counted and the next key made with nobody in between.
+        # So that callers of one machine do not make each other try again.
         self._giving = asyncio.Lock()
         self._version = -1
         self._rows: dict[str, VirtualKey] = {}
@@ -142,15 +144,27 @@ class KeyOffice:
         """Raises TooBroad, and ValueError for what makes no sense."""
         try:
             async with self._giving:
-                given = given_usd((await self._known()).values(), actor.key)
-                allowed = msgspec.structs.replace(narrowed(wanted, actor.key, given), creator=actor.id)
-                await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
-                made = await self._store.run(lambda store: create(store, allowed, self._pepper, self._now_ms()))
+                made = await self._make(actor, wanted)
         except TooBroad as error:
             await self.record(actor, "key.create", wanted.name, {"why": str(error)}, refused=True)
             raise
         await self._changed()
         return made
+
+    async def _make(self, actor: Actor, wanted: NewKey) -> tuple[VirtualKey, Secret]:
+        """What a creator has given is counted, and the key is made if no machine has changed any meanwhile."""
+        recorded: NewKey | None = None
+        for _ in range(TRIES_MAX):
+            given = given_usd((await self._known()).values(), actor.key)
+            version = self._version  # of what was counted: nothing was awaited since
+            allowed = msgspec.structs.replace(narrowed(wanted, actor.key, given), creator=actor.id)
+            row, key = make(allowed, self._pepper, self._now_ms())
+            if allowed != recorded:
+                await self.record(actor, "key.create", allowed.name, {"tenant": allowed.tenant, "role": allowed.role})
+                recorded = allowed
+            if await self._store.run(lambda store, row=row, version=version: store.insert_key(row, version)):
+                return row, key
+        raise StoreError("the keys changed all the time while one was made; try again")
 
     async def rotate(self, actor: Actor, key_id: str, grace_s: int) -> tuple[VirtualKey, Secret] | None:
         """A fresh key in place of one; None when there is none that the actor sees. Raises ValueError."""

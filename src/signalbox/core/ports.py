@@ -310,8 +310,9 @@ class Store(Protocol):
         was none."""
         ...
 
-    def insert_key(self, key: VirtualKey) -> None:
-        """Raises ValueError when a key with this id exists."""
+    def insert_key(self, key: VirtualKey, version: int | None = None) -> bool:
+        """version: of the keys that whoever makes this one went by. False, and nothing done, where any was made or
+        changed since. Raises ValueError when a key with this id exists."""
         ...
 
     def list_keys(self) -> list[VirtualKey]:

@@ -312,13 +312,16 @@ class SqlStore(ABC):
 
     # --- virtual keys
 
-    def insert_key(self, key: VirtualKey) -> None:
+    def insert_key(self, key: VirtualKey, version: int | None = None) -> bool:
         with self._transaction() as connection:
             self._lock(connection, "keys")
+            if version is not None and _keys_version(connection) != version:
+                return False
             if connection.execute("SELECT 1 FROM virtual_keys WHERE id = ?", (key.id,)).fetchone():
                 raise ValueError(f"a key with id {key.id!r} exists")
             connection.execute(INSERT_KEY, key_values(key))
             _bump_keys(connection)
+            return True
 
     def list_keys(self) -> list[VirtualKey]:
         sql = f"SELECT {', '.join(KEY_COLUMNS)} FROM virtual_keys ORDER BY created_ms, id"  # noqa: S608
@@ -347,7 +350,7 @@ class SqlStore(ABC):
 
     def keys_version(self) -> int:
         with self._guard():
-            return int(_one(self._connection().execute("SELECT version FROM keys_version")))
+            return _keys_version(self._connection())
 
     # --- facts
 
@@ -436,6 +439,10 @@ def _mark(connection: Statements, chain: str) -> ShipMark | None:
         "SELECT chain, segment, byte_offset, seq, hash FROM shipped WHERE chain = ?", (chain,)
     ).fetchone()
     return None if row is None else ShipMark(*row)
+
+
+def _keys_version(connection: Statements) -> int:
+    return int(_one(connection.execute("SELECT version FROM keys_version")))
 
 
 def _bump_keys(connection: Statements) -> None:
