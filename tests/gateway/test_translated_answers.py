@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import AsyncIterator
@@ -47,3 +48,13 @@ async def test_a_search_that_another_protocol_cannot_carry_is_refused(
     assert answer.status == 400
     assert answer.json["error"]["param"] == "web_search_options"
     assert not box.bill()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("model", ["w-chat", "w-responses", "w-messages"])
+async def test_an_answer_that_its_limit_cut_says_so_on_its_last_item(box: Box, model: str, stream: bool) -> None:
+    body = {"model": model, "input": "[[tokens:64]]", "max_output_tokens": 16, "stream": stream}
+    answer = await box.request("/v1/responses", body)
+    done = answer.json if not stream else json.loads(answer.events[-1].partition("data: ")[2])["response"]
+    assert (done["status"], done["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
+    assert done["output"][-1]["status"] == "incomplete"

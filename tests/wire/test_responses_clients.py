@@ -153,6 +153,47 @@ def test_ends(reason: str, status: str, details: str | None) -> None:
     assert (last.response.incomplete_details.reason if last.response.incomplete_details else None) == details
 
 
+CUT: list[list[Event]] = [
+    [TextDelta(0, "Let"), PartDone(0), ToolStarted(1, "c", "shell"), ToolDelta(1, '{"cm'), PartDone(1)],
+    [TextDelta(0, "Let"), ToolStarted(1, "c", "shell"), ToolDelta(1, '{"cm')],
+    [ThinkingDelta(0, "Hm"), PartDone(0), TextDelta(1, "Le"), PartDone(1)],
+    [TextDelta(0, "Let"), PartDone(0), ThinkingDelta(1, "Hm"), PartDone(1)],
+]
+
+
+@pytest.mark.parametrize("events", CUT)
+@pytest.mark.parametrize("reason", ["length", "content_filter", "stop"])
+def test_what_a_limit_cut_is_an_incomplete_item(events: list[Event], reason: str) -> None:
+    """The end of a part comes before the reason for it, so each item's status must wait for it."""
+    with served(stream_of([Started("a", "m"), *events, Finished(reason)]), "text/event-stream") as client:
+        end = list(client.responses.create(model="m", input="x", stream=True))[-1]
+    assert end.type in ("response.completed", "response.incomplete")
+    final = end.response
+    told = [getattr(item, "status", None) for item in final.output]
+    last = "incomplete" if reason != "stop" else None if final.output[1].type == "reasoning" else "completed"
+    assert told == [None if final.output[0].type == "reasoning" else "completed", last]
+
+
+@pytest.mark.parametrize("reason", ["length", "content_filter", "stop"])
+@pytest.mark.parametrize("part", [Text("Le"), ToolCall("c", "shell", '{"cm'), Thinking("Hm")])
+def test_what_a_limit_cut_is_an_incomplete_item_of_a_whole_answer(part: Part, reason: str) -> None:
+    final = SdkResponse.model_validate_json(
+        RESPONSES.write_response(Response("r", "m", (Text("Let"), part), reason), USAGE)
+    )
+    last = "incomplete" if reason != "stop" else None if isinstance(part, Thinking) else "completed"
+    assert [getattr(item, "status", None) for item in final.output] == ["completed", last]
+
+
+def test_what_ended_before_a_break_is_whole() -> None:
+    writer = RESPONSES.writer(REQUEST, "abc", 5)
+    told: list[Event] = [Started("a", "m"), TextDelta(0, "x"), PartDone(0)]
+    body = writer.write(told) + writer.end(NO_USAGE)
+    assert b'"status":"completed"' in body
+    writer = RESPONSES.writer(REQUEST, "abc", 5)
+    body = writer.write(told[:-1]) + writer.end(NO_USAGE)
+    assert b'"status":"completed"' not in body
+
+
 def test_a_stream_that_was_never_finished_has_failed() -> None:
     writer = RESPONSES.writer(REQUEST, "abc", 5)
     body = writer.write([Started("a", "m"), TextDelta(0, "x")]) + writer.end(NO_USAGE)

@@ -14,6 +14,8 @@ from signalbox.wire.responses_usage import write_usage
 
 _INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 _FINISH = {"max_output_tokens": "length", "content_filter": "content_filter", "steered": "pause"}
+# Finish reasons of an answer that stopped before the model meant it to: its last item is not whole.
+CUT = frozenset((*_INCOMPLETE, "error"))
 _PREFIX = {"message": "msg", "reasoning": "rs", "function_call": "fc", "custom_tool_call": "ctc"}
 
 
@@ -103,8 +105,14 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def write_response(response: Response, usage: Usage) -> bytes:
+    last = len(response.parts) - 1 if response.finish in CUT else -1
     items = [
-        write_item(part, item_id(item_type(part, response.freeform), response.id, index), response.freeform)
+        write_item(
+            part,
+            item_id(item_type(part, response.freeform), response.id, index),
+            response.freeform,
+            status="incomplete" if index == last else "completed",
+        )
         for index, part in enumerate(response.parts)
     ]
     shell = response_object(response.id, response.model, response.created_s)
@@ -165,17 +173,17 @@ def ended(shell: dict[str, Any], finish: str, items: list[dict[str, Any]], usage
     return done
 
 
-def write_item(part: Part, name: str, freeform: frozenset[str]) -> dict[str, Any]:
-    """One finished output item."""
+def write_item(part: Part, name: str, freeform: frozenset[str], *, status: str) -> dict[str, Any]:
+    """One output item at its end. status: `completed`, or `incomplete` for one that was cut."""
     match part:
         case Text(text=text):
-            return message_item(name, "completed", [text_part(text)])
+            return message_item(name, status, [text_part(text)])
         case Refusal(text=text):
-            return message_item(name, "completed", [refusal_part(text)])
+            return message_item(name, status, [refusal_part(text)])
         case ToolCall():
-            return call_item(name, "completed", part, freeform)
+            return call_item(name, status, part, freeform)
         case Thinking():
-            return reasoning_item(name, part)
+            return reasoning_item(name, part, cut=status == "incomplete")
         case _:
             raise ValueError(f"an answer cannot hold a part of type {type(part).__name__}")
 
@@ -192,12 +200,15 @@ def message_item(name: str, status: str, content: list[dict[str, Any]]) -> dict[
     return {"id": name, "type": "message", "status": status, "role": "assistant", "content": content}
 
 
-def reasoning_item(name: str, thinking: Thinking) -> dict[str, Any]:
+def reasoning_item(name: str, thinking: Thinking, *, cut: bool = False) -> dict[str, Any]:
+    """A thought under way or done. The API leaves out the status of whole ones; a cut one says so."""
     summary = [{"type": "summary_text", "text": thinking.text}] if thinking.text else []
     item: dict[str, Any] = {"id": name, "type": "reasoning", "summary": summary}
     sealed = seal(thinking)
     if sealed is not None:
         item["encrypted_content"] = sealed
+    if cut:
+        item["status"] = "incomplete"
     return item
 
 

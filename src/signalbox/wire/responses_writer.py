@@ -25,6 +25,7 @@ from signalbox.core.hub import (
 )
 from signalbox.core.usage import Usage
 from signalbox.wire.responses_answer import (
+    CUT,
     call_item,
     ended,
     item_id,
@@ -82,9 +83,23 @@ class _Item:
 class ResponsesWriter:
     """One hub part is one output item. The answer is kept until its end, because this API's closing events repeat
     it whole; it is as long as the upstream's answer is allowed to be.
+
+    The end of a part is told when the next one begins or the answer ends: only then is it known whether the part was
+    whole or what a limit cut, which its item says in its status.
     """
 
-    __slots__ = ("_closed", "_finish", "_freeform", "_open", "_outputs", "_sequence", "_shell", "_started", "name")
+    __slots__ = (
+        "_closed",
+        "_ended",
+        "_finish",
+        "_freeform",
+        "_open",
+        "_outputs",
+        "_sequence",
+        "_shell",
+        "_started",
+        "name",
+    )
 
     def __init__(self, request: Request, response_name: str, created_s: int) -> None:
         self._shell = response_object(response_name, "", created_s, request)
@@ -95,6 +110,8 @@ class ResponsesWriter:
         self._sequence = 0
         self._outputs = 0
         self._open: dict[int, _Item] = {}
+        # The part that is over and whose end is not told yet; -1 for none.
+        self._ended = -1
         self._closed: dict[int, dict[str, Any]] = {}
 
     def write(self, events: Sequence[Event]) -> bytes:
@@ -112,20 +129,24 @@ class ResponsesWriter:
                 case RefusalDelta():
                     self._refusal(event, out)
                 case PartDone():
-                    self._close(event.index, out)
+                    self._close_ended(out)
+                    self._ended = event.index
                 case Started():
                     self._shell["model"] = event.model
                     self._start(out)
                 case Finished():
                     self._finish = event.reason
-                    self._close_all(out)
+                    self._close_all(out, cut=event.reason in CUT)
         return b"".join(out)
 
     def end(self, usage: Usage) -> bytes:
         """The terminal event with the whole response. Without a Finished before it, the response has failed."""
         out: list[bytes] = []
         self._start(out)
-        self._close_all(out)
+        if self._finish == "error":
+            # What ended before the break is whole.
+            self._close_ended(out)
+        self._close_all(out, cut=self._finish in CUT)
         items = [self._closed[index] for index in sorted(self._closed)]
         response = ended(self._shell, self._finish, items, usage)
         self._emit(_TERMINAL[response["status"]], out, response=response)
@@ -134,6 +155,9 @@ class ResponsesWriter:
     def adopt(self, shell: dict[str, Any], sequence: int, items: dict[int, str], closed: int) -> None:
         """Goes on as the stream that was shown: its response, its next number, the ids of its items by output index.
         Raises ValueError unless what was written here began and closed the same items."""
+        if closed == len(self._closed) + 1:
+            # Who wrote it told the end of the last part at once; here it is kept for what follows.
+            self._close_ended([])
         if set(items) != set(range(self._outputs)) or len(self._closed) != closed:
             raise ValueError("items were shown that were not written here")
         self._shell |= {**shell, "output": []}
@@ -159,6 +183,7 @@ class ResponsesWriter:
 
     def _begin(self, index: int, part: Text | Refusal | Thinking | ToolCall, out: list[bytes]) -> _Item:
         self._start(out)
+        self._close_ended(out)
         output_index = self._outputs
         self._outputs += 1
         kind = item_type(part, self._freeform)
@@ -230,11 +255,20 @@ class ResponsesWriter:
 
     # --- ends ---
 
-    def _close_all(self, out: list[bytes]) -> None:
+    def _close_all(self, out: list[bytes], *, cut: bool) -> None:
+        """cut: the last item that is not closed yet is what the cut met."""
+        self._ended = -1
+        last = next(reversed(self._open), -1) if cut else -1
         for index in list(self._open):
-            self._close(index, out)
+            self._close(index, out, "incomplete" if index == last else "completed")
 
-    def _close(self, index: int, out: list[bytes]) -> None:
+    def _close_ended(self, out: list[bytes]) -> None:
+        """Tells the end of a part after which the answer went on."""
+        if self._ended >= 0:
+            index, self._ended = self._ended, -1
+            self._close(index, out, "completed")
+
+    def _close(self, index: int, out: list[bytes], status: str) -> None:
         item = self._open.pop(index, None)
         if item is None:
             return
@@ -242,29 +276,30 @@ class ResponsesWriter:
             case Text():
                 part = text_part(item.text)
                 self._section("response.output_text.done", item, out, text=item.text, logprobs=[])
-                done = self._message_done(item, part, out)
+                done = self._message_done(item, part, status, out)
             case Refusal():
                 part = refusal_part(item.text)
                 self._section("response.refusal.done", item, out, refusal=item.text)
-                done = self._message_done(item, part, out)
+                done = self._message_done(item, part, status, out)
             case Thinking(origin=origin):
-                done = self._thinking_done(item, Thinking(item.text, item.signature, item.redacted, None, origin), out)
+                thinking = Thinking(item.text, item.signature, item.redacted, None, origin)
+                done = self._thinking_done(item, thinking, status, out)
             case ToolCall():
-                done = self._call_done(item, item.part, out)
+                done = self._call_done(item, item.part, status, out)
         self._closed[item.output_index] = done
         self._emit("response.output_item.done", out, output_index=item.output_index, item=done)
 
-    def _message_done(self, item: _Item, part: dict[str, Any], out: list[bytes]) -> dict[str, Any]:
+    def _message_done(self, item: _Item, part: dict[str, Any], status: str, out: list[bytes]) -> dict[str, Any]:
         self._section("response.content_part.done", item, out, part=part)
-        return message_item(item.name, self._status(), [part])
+        return message_item(item.name, status, [part])
 
-    def _thinking_done(self, item: _Item, thinking: Thinking, out: list[bytes]) -> dict[str, Any]:
+    def _thinking_done(self, item: _Item, thinking: Thinking, status: str, out: list[bytes]) -> dict[str, Any]:
         if item.announced:
             self._section("response.reasoning_summary_text.done", item, out, text=thinking.text)
             self._section("response.reasoning_summary_part.done", item, out, part=_summary(thinking.text))
-        return reasoning_item(item.name, thinking)
+        return reasoning_item(item.name, thinking, cut=status == "incomplete")
 
-    def _call_done(self, item: _Item, started: ToolCall, out: list[bytes]) -> dict[str, Any]:
+    def _call_done(self, item: _Item, started: ToolCall, status: str, out: list[bytes]) -> dict[str, Any]:
         call = ToolCall(started.id, started.name, item.text)
         where: dict[str, Any] = {"item_id": item.name, "output_index": item.output_index}
         if call.name in self._freeform:
@@ -273,11 +308,7 @@ class ResponsesWriter:
             self._emit("response.custom_tool_call_input.done", out, **where, input=text)
         else:
             self._emit("response.function_call_arguments.done", out, **where, name=call.name, arguments=call.arguments)
-        return call_item(item.name, self._status(), call, self._freeform)
-
-    def _status(self) -> str:
-        """An item closed by a limit is incomplete; one closed in the middle of the answer is whole."""
-        return "incomplete" if self._finish in ("length", "content_filter") else "completed"
+        return call_item(item.name, status, call, self._freeform)
 
 
 def _summary(text: str) -> dict[str, Any]:
