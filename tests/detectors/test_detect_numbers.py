@@ -13,7 +13,7 @@ from signalbox.core.labels import NONE
 from signalbox.detectors import bank, national_checks
 from signalbox.detectors.cards import brand
 from signalbox.detectors.checksums import luhn, verhoeff
-from signalbox.detectors.found import RAISES
+from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.national_table import NATIONAL
 from signalbox.detectors.scan import classify, scan
 
@@ -481,3 +481,55 @@ def test_email_addresses(address: str) -> None:
 @pytest.mark.parametrize("text", ["@decorator", "a @ b", "user@localhost", "logo@2x.png", "@@@", "me@", "git@github"])
 def test_what_only_has_an_at_sign(text: str) -> None:
     assert classify(text) == NONE
+
+
+def raising(text: str) -> list[Found]:
+    return [one for one in scan(text) if one.confidence >= RAISES]
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("my card is 3593 1567 0821 3738", "3593 1567 0821 3738"),  # an issuer range of tomorrow
+        ("bill the credit card 060426070011", "060426070011"),
+    ],
+)
+def test_a_number_that_is_said_to_be_a_card_needs_no_known_issuer(text: str, value: str) -> None:
+    start = text.index(value)
+    assert [(one.tag, one.start, one.end) for one in raising(text)] == [("pci", start, start + len(value))]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "order 060426070011 was paid",
+        "my card for order 060426070011",
+        "sim card 8944500102198304826",
+        "the card was used at 1700000000005",
+    ],
+)
+def test_other_numbers_beside_cards_are_none(text: str) -> None:
+    assert not [one for one in raising(text) if one.tag == "pci"]
+
+
+def test_ranges_and_hosts_of_networks_are_addresses() -> None:
+    text = "allow 8.8.4.4-8.8.8.8 and 9.9.9.9/24"
+    assert [text[one.start : one.end] for one in raising(text)] == ["8.8.4.4", "8.8.8.8", "9.9.9.9"]
+
+
+@pytest.mark.parametrize(
+    "text", ["see section 1.2.3.4", "Abschnitt 8.8.8.8", "allow 8.8.8.0/24", "route to 10.2.3.4", "my ip is 127.0.0.1"]
+)
+def test_what_is_written_like_an_address_and_is_nobodys(text: str) -> None:
+    assert raising(text) == []
+
+
+def test_an_address_inside_a_network_is_somebodys_where_that_is_said() -> None:
+    assert [one.kind for one in raising("my address 10.2.8.31 is blocked by your site")] == ["ipv4"]
+
+
+def test_the_number_of_a_record_is_no_identity_number_but_its_patients() -> None:
+    text = "MRN: 219-09-9999"
+    assert {one.tag for one in raising(text)} == {"phi"}
+    assert {one.tag for one in raising("SSN: 219-09-9999")} == {"national-id"}
+    assert "national-id" in {one.tag for one in raising("policy number 219-09-9999")}  # nothing clinical: the safe side

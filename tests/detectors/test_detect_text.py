@@ -356,3 +356,18 @@ def test_code_between_prose(language: str) -> None:
 @pytest.mark.parametrize("text", NO_CODE)
 def test_prose_data_and_logs_are_no_code(text: str) -> None:
     assert "source-code" not in classify(text).names()
+
+
+_FILMS = """| Year | Title | Role | Notes |
+| 2001 | The Monkey King | Purple Orchid | TVB |
+| 2003 | Garden of Love | AIDS patient | against the epidemic |
+| 2010 | Calling for Love | Maria Chen | CTS |
+| 2012 | Happy Marshal | Anna Long | CTS |
+"""
+
+
+def test_one_row_about_an_illness_makes_no_health_data_of_the_others() -> None:
+    assert "phi" not in classify(_FILMS).names()
+    assert "phi" in classify(_FILMS.replace("Role", "Diagnosis")).names()
+    assert "phi" in classify(_FILMS.replace("AIDS patient", "AIDS patient Maria Lopez")).names()
+    assert "phi" in classify("Our patients after surgery:\n" + _FILMS).names()

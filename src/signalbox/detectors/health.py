@@ -17,7 +17,7 @@ from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.health_words import CARE, STRONG, WEAK
 from signalbox.detectors.persons import named
-from signalbox.detectors.view import PLACES_MAX, View
+from signalbox.detectors.view import PLACES_MAX, View, Words
 
 _STRONG = frozenset(word.encode("latin-1") for word in STRONG if max(word) < "\u0100")
 _WEAK = frozenset(word.encode("latin-1") for word in WEAK if max(word) < "\u0100")
@@ -42,6 +42,8 @@ _LEAST = 0.45
 _SOMEBODY = 0.6
 _IDENTIFYING = frozenset(("personal", "national-id", "pci", "financial"))
 
+# So many signs between cells make a table of several rows.
+_CELLS_MIN = 12
 # Elements read in one text: a record has dozens, a long conversation may mention thousands.
 _ELEMENTS_MAX = 500
 
@@ -109,6 +111,16 @@ _SURE_RECORDS = frozenset(
     b"mrn mrns nhc nass fallnummer patientennummer versichertennummer krankenversichertennummer hpbn hpb hbn "
     b"episodio".split()
 )
+# What stands right before the number of a record, a plan or a policy, however that is written.
+RECORD_NUMBER = "record-number"
+_LEAD_LIST = "mrn medical patient hospital health plan policy member insurance beneficiary subscriber"
+RECORD_LEADS = Words(_LEAD_LIST.split())
+_RECORD_LEAD = re.compile(
+    rb"(?:\bmrn|\b(?:medical|patient|hospital|health)(?:['\x92]s)? (?:record|chart|file|id)|"
+    rb"\b(?:(?:health|insurance) )?(?:plan|policy|member|beneficiary|subscriber)(?: id)?|"
+    rb"\b(?:health )?insurance(?: id)?)"
+    rb"(?: (?:number|no|nr|num|id))?\.?(?: is| was| of)?[ :=#(\"'*]{0,4}$"
+)
 _TITLED = re.compile(rf"\.? ({_CAP}(?: {_CAP}){{0,2}})")
 _TITLES = frozenset(
     b"mr mrs ms miss dr drs prof herr herrn frau mme mlle monsieur madame se\xf1or se\xf1ora sr sra dra don "
@@ -139,9 +151,37 @@ def find(view: View) -> Iterator[Found]:
     certainty = clinical(view)
     if certainty == 0.0:
         return
+    if view.marks.count(b"|") < _CELLS_MIN:
+        yield from _told(view, certainty)
+        return
+    rows = _clinical_rows(view)
+    for found in _told(view, certainty):
+        if rows is None or view.flat.count(b"\n", 0, found.start) in rows:
+            yield found
+
+
+def _clinical_rows(view: View) -> set[int] | None:
+    """The rows of a table that have a clinical word in them; None where its head or the text around it has one, so that
+    all of it is about health. In other tables one row is about an illness and another one about somebody."""
+    flat = view.flat
+    lines = flat.split(b"\n")
+    head = next((at for at, line in enumerate(lines) if line.count(b"|") > 1), 0)
+    rows: set[int] = set()
+    for word in (_STRONG | _WEAK) & view.hits:
+        for place in view.places(word):
+            row = flat.count(b"\n", 0, place)
+            if row <= head or lines[row].count(b"|") < 2:
+                return None
+            rows.add(row)
+    return rows or None
+
+
+def _told(view: View, certainty: float) -> Iterator[Found]:
     before = {(found.start, found.end): found for found in view.found if _identifies(found)}
     if certainty < RAISES and any(found.confidence >= _SOMEBODY for found in before.values()):
         certainty = RAISES  # one clinical word about somebody who is named as people are in records
+    if certainty < RAISES and any(found.kind == RECORD_NUMBER for found in before.values()):
+        certainty = RAISES  # the number of somebody's record
     if view.brief and certainty < RAISES:
         return
     for found in before.values():
@@ -175,6 +215,11 @@ def clinical(view: View) -> float:
     if vague > _ENOUGH or (vague == _ENOUGH and strong and not view.hits.isdisjoint(_CARE)):
         return 0.6
     return _LEAST if sure else 0.0
+
+
+def is_of_a_record(view: View, start: int) -> bool:
+    """Whether a number in clinical text is said to be that of a record, a plan or a policy."""
+    return _RECORD_LEAD.search(view.flat[max(0, start - 48) : start].lower()) is not None and clinical(view) > 0.0
 
 
 def _is_aged(view: View) -> bool:

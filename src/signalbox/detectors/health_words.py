@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # One of these makes a text clinical.
 _STRONG_TEXT = """
+    mrn mrns
     brustkrebs lungenkrebs darmkrebs hautkrebs prostatakrebs herzinsuffizienz niereninsuffizienz schmerzen epilepsie
     migräne demenz lungenentzündung arthrose infarctus cancéreux asthme épilepsie migraine dépression diabetische
     contraindications contraindication infections mrsa uti utis ovarian cholecystectomy biliary colic amiodarone
@@ -135,7 +136,7 @@ _CARE_TEXT = """
     injury fell swelling swollen bruise sore throat diet weight wound allergen report intake letter
     note notes boy girl dad mom mum mother father wife husband son daughter brother sister grandmother grandfather
     twin baby toddler drugs drug tablets pills mg ml takes taking prescriber member insurer denied appeal claim prior
-    auth billing icd cpt hl7 fhir ehr emr dob mrn soap termin praxis besuch überweisung rendez-vous cita turno visita
+    auth billing icd cpt hl7 fhir ehr emr dob soap termin praxis besuch überweisung rendez-vous cita turno visita
     wizyta
 """
 CARE = frozenset(_CARE_TEXT.split())

@@ -8,6 +8,7 @@ import msgspec
 
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.health import RECORD_LEADS, RECORD_NUMBER, is_of_a_record
 from signalbox.detectors.identity_documents import WORDS as DOCUMENT_WORDS
 from signalbox.detectors.identity_documents import documents
 from signalbox.detectors.national_table import NATIONAL, NationalId
@@ -42,6 +43,8 @@ def _readings() -> dict[bytes, _Readings]:
 
 
 _BY_SHAPE = _readings()
+# Of clinical text `health` makes it health data, which is what it is; by itself it raises no label.
+_OF_A_RECORD = 0.45
 
 
 def find(view: View) -> Iterator[Found]:
@@ -64,8 +67,15 @@ def find(view: View) -> Iterator[Found]:
             confidence = _confidence(view, entry, bare, around)
             if confidence > most:
                 kind, most = entry.kind, confidence
+        if most and view.says(around, RECORD_LEADS) and _is_record(view, start, kind):
+            most, kind = _OF_A_RECORD, RECORD_NUMBER
         if most:
             yield Found("national_ids", "national-id", start, end, most, kind)
+
+
+def _is_record(view: View, start: int, kind: str) -> bool:
+    """Whether a number in the form of an identifier is said to be that of a record or a plan: `MRN: 123-45-6789`."""
+    return is_of_a_record(view, start) and not view.near(start, _WORDS[kind], 48)
 
 
 def _confidence(view: View, entry: NationalId, bare: str, around: tuple[list[bytes], str]) -> float:

@@ -21,7 +21,8 @@ _CHUNKS_MAX = 8
 _CHUNK = re.compile(rb"[^ ]+")
 _EDGES = b" .-/()+"
 _JOINED = re.compile(rb"[ .\-/()+]")
-_IPV4 = re.compile(rb"0{1,3}(?:\.0{1,3}){3}")
+# An address, a network of them, or from one to another.
+_IPV4 = re.compile(rb"0{1,3}(?:\.0{1,3}){3}(?:/0{1,2}|-0{1,3}(?:\.0{1,3}){3})?")
 _DATE = re.compile(rb"0000([-/.])0{1,2}\1 ?0{1,2}|0{1,2}([-/.]) ?0{1,2}\2 ?0000|0{1,2}([-/.])0{1,2}\3 ?00|00000000")
 _CARD = re.compile(
     rb"0{12,19}|0000([ .-])0000\1(?:0000\1(?:0{4}|0{1,3}|0{4}\1?0{1,3})|00000)|0000([ .-])0{6}\2(?:0{4,5}|0{9})"
@@ -85,7 +86,8 @@ def _kinds(part: bytes) -> int:
     if part in _POLISH_ACCOUNT:
         return kinds | IBAN
     if part[:2] == b"AA":
-        return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 else kinds
+        # With fewer digits a text by itself is not looked at (DIGITS_MIN of numbers), so none is one among others.
+        return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 and part.count(b"0") >= 4 else kinds
     if part.find(b"A") >= 0:
         return kinds
     if _DATE.fullmatch(part):
