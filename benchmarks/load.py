@@ -28,6 +28,9 @@ PACE_S = PACE_MS / 1000
 STALL_S = 10 * PACE_S
 END = b"0\r\n\r\n"
 STREAM_S = DELTAS * PACE_S
+# The starts are spread over the pace as well: a stream lasts a whole number of paces, so that at 64 streams equal steps
+# would give all of them one phase, and every stream would begin behind a burst of everybody's deltas.
+GOLDEN = (5**0.5 - 1) / 2
 
 
 def keys_of(path: str | None) -> list[str]:
@@ -143,13 +146,12 @@ class StreamClient(asyncio.Protocol):
 
 
 async def streams(port: int, count: int, seconds: float, requests: list[bytes]) -> dict[str, Any]:
-    """Holds `count` streams open: starts spread over one stream's length, then `seconds` of measuring."""
+    """Holds `count` streams open, starts spread over a stream and over the pace; then `seconds` of measuring."""
     loop = asyncio.get_running_loop()
     tally = Tally()
     clients: list[StreamClient] = []
     start = loop.time()
-    for index in range(count):
-        due = start + index * STREAM_S / count
+    for due in sorted(start + index * STREAM_S / count + index * GOLDEN % 1 * PACE_S for index in range(count)):
         if (wait := due - loop.time()) > 0:
             await asyncio.sleep(wait)
         _, client = await loop.create_connection(lambda: StreamClient(tally, requests), "127.0.0.1", port)
