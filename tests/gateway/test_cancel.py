@@ -167,6 +167,20 @@ async def test_hidden_reasoning_is_paid_for_too(tmp_path: Path, deltas: int) -> 
         assert Decimal(row["cost_usd"]) * 10**12 >= bill.cost_pico
 
 
+async def test_what_nobody_has_counted_yet_is_booked_by_its_characters(tmp_path: Path) -> None:
+    """The first calls of a deployment: not at a token a byte, which a hard budget reserves."""
+    async with running(tmp_path / "state") as box:
+        text = "The signal at danger protects the train that stands in the section ahead of it. " * 20
+        body = body_of("chat", "w-chat", f"{text} [[tokens:300]][[delay_ms:15]]", stream=True)
+        async with Client(box, "chat", box.key, body) as client:
+            await client.deltas(3)
+            await client.leave("fin")
+        (row,) = await box.settled(1)
+        (bill,) = box.bill()
+        assert (row["state"], bill.end) == ("cancelled", "cut")
+        assert bill.tokens_in <= row["tokens_in"] <= 2.5 * bill.tokens_in
+
+
 def on_its_way(box: Box) -> int:
     """Output tokens: more where the machine is behind with its work. These deployments make a hundred a second."""
     lag_s = box.plane._open.lag_s if box.plane._open is not None else 0.0

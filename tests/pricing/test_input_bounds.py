@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from signalbox.ledger.estimate import Calibration
-from signalbox.wire.tokens import body_bound, bound, kind_of
+from signalbox.wire.tokens import body_bound, bound, kind_of, text_bound
 
 GOLDEN = Path(__file__).parents[1] / "wire" / "golden"
 TEXTS = {row["name"]: row["text"] for row in json.loads((GOLDEN / "token_counts.json").read_text())}
@@ -149,3 +149,16 @@ def test_kinds_are_bounded() -> None:
     assert meter.tokens_known(100, 9_999)
     assert sum(meter.tokens_known(100, kind) > 0 for kind in range(10_000)) <= 128
     assert not meter.tokens_known(100, 5)
+
+
+@pytest.mark.parametrize(("name", "text", "counts"), COUNTED, ids=[name for name, *_ in COUNTED])
+def test_a_short_body_that_was_cut_is_booked_by_its_characters(name: str, text: str, counts: dict[str, int]) -> None:
+    """Where its provider counted nothing of the kind yet: above every tokenizer, and below a token a byte where it can
+    be, which a hard budget reserves."""
+    most = max(counts.values())
+    for times in (1, 2, 5):
+        for escaped in (False, True):
+            sent = body(text, times, escaped=escaped)
+            assert text_bound(sent, tools=False) >= truth(most, times)
+            told = body(text, times, escaped=escaped, tools=[TOOL])
+            assert text_bound(told, tools=True) >= truth(most, times) + PREAMBLE + TOOL_TOKENS

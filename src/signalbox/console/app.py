@@ -127,7 +127,7 @@ class Console:
             self._route("POST", "/api/explain", self.explain),
             self._route("POST", "/api/stop", self.stop),
             self._route("GET", "/api/alerts", self.alerts),
-            self._route("GET", "/api/budgets", self.budgets),
+            self._route("GET", "/api/budgets", self._money.budgets_json),
             self._route("GET", "/api/cache", self._caches.stats),
             self._route("POST", "/api/cache/invalidate", self._caches.invalidate),
             self._route("GET", "/api/keys", keys.list),
@@ -270,11 +270,6 @@ class Console:
             for alert, since in self._supervisor.firing
         ]
         return JSONResponse({"alerts": shown})
-
-    async def budgets(self, request: Request, actor: Actor) -> Response:
-        """What is spent and leased of every budget in its present period."""
-        found = await self._supervisor.balances(time.time_ns() // 1_000_000)
-        return Response(msgspec.json.encode({"budgets": found}), media_type="application/json")
 
     async def explain(self, request: Request, actor: Actor) -> Response:
         """What would become of a request, without sending it."""

@@ -19,8 +19,10 @@ from signalbox.control.in_force import InForce
 from signalbox.control.keys import NewKey, TooBroad
 from signalbox.control.office import Actor
 from signalbox.control.readings import spend as money
-from signalbox.control.readings.budgets import uses
+from signalbox.control.readings.budgets import BudgetUse, of_tenant, purses, shown, uses
+from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.scope import Scope
+from signalbox.core.errors import StoreError
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
 
@@ -98,6 +100,21 @@ class MoneyPages:
 
     # --- keys, teams, budgets
 
+    async def budgets_json(self, request: Request, actor: Actor) -> Response:
+        """Every budget with its limit, and what is spent and leased of it in its present window."""
+        facts = await self._desk.facts()
+        if facts.balances is None:
+            raise StoreError("what is left cannot be told")
+        return json({"budgets": [shown(one) for one in await self._budgets(actor, facts)]})
+
+    async def _budgets(self, actor: Actor, facts: Facts) -> list[BudgetUse]:
+        """Those that are for the actor's eyes."""
+        office = self._desk.office
+        rows, alone = await office.list_keys(actor), await office.sees_all(actor)
+        own, balances = purses(rows), facts.balances or ()
+        found = await self._desk.read(lambda store, now: uses(now.snapshot, own, balances, facts.now_ms))
+        return found if alone else of_tenant(found, actor.key.tenant, rows)
+
     async def keys(self, request: Request, visit: Visit) -> Response:
         return await self._keys(request, visit)
 
@@ -129,11 +146,9 @@ class MoneyPages:
     ) -> Response:
         desk = self._desk
         rows, facts = await desk.office.list_keys(visit.actor), await desk.facts()
-        own = [(row.id, row.budget_usd) for row in rows if row.budget_usd is not None]
-        watches = visit.may("GET", "/api/budgets")
+        budgets = await self._budgets(visit.actor, facts) if visit.may("GET", "/api/budgets") else []
 
         def read(store: Store, now: InForce) -> dict[str, Any]:
-            budgets = uses(now.snapshot, own, facts.balances or (), facts.now_ms) if watches else []
             return {
                 "rows": [_line(row, facts.now_ms) for row in rows[::-1][:KEYS_SHOWN]],
                 "more": max(0, len(rows) - KEYS_SHOWN),

@@ -137,6 +137,11 @@ class KeyOffice:
             return Scope(tenant)
         return Scope(tenant, tuple(row.id for row in await self.list_keys(actor)))
 
+    async def sees_all(self, actor: Actor) -> bool:
+        """Whether there is nobody of another tenant whom the actor could see anything of."""
+        tenants = {row.tenant for row in (await self._known()).values()} - {EVERY}
+        return actor.key.tenant == EVERY or tenants <= {actor.key.tenant}
+
     async def list_keys(self, actor: Actor) -> list[VirtualKey]:
         return [row for row in (await self._known()).values() if actor.sees(row)]
 

@@ -19,6 +19,9 @@ OUT_DEFAULT = 4096
 
 # An answer must be this long to tell how fast its deployment is.
 _RATE_TOKENS_MIN = 16
+# Whoever was late saw the first token late, and the rest of a short answer in one go: one must have taken this many
+# times as long as its reader was late to tell how fast it was, unless nothing else has.
+_LATE_TIMES = 10
 _SAMPLES_MIN = 8
 _EVERY_ONE = 64
 _ONE_IN = 8
@@ -168,15 +171,18 @@ class Calibration:
         """Reasoning that was counted and not shown."""
         self._hidden = max(float(tokens), self._hidden * 0.98)
 
-    def observe_rate(self, tokens: int, seconds: float, wait_s: float) -> None:
+    def observe_rate(self, tokens: int, seconds: float, wait_s: float, late_s: float) -> None:
         """How long the deployment took for so many tokens. wait_s: until the first one; 0 where the first was not seen,
-        and then seconds is the whole time."""
-        if tokens < _RATE_TOKENS_MIN or seconds <= 0:
+        and then seconds is the whole time. late_s: how late whoever read them came to his work of late."""
+        hurried = seconds < _LATE_TIMES * late_s
+        if tokens < _RATE_TOKENS_MIN or seconds <= 0 or (hurried and self.paced):
             return
         if wait_s:
             known = self._wait_s
             self._wait_s = wait_s * 0.9 if not known else min(wait_s, known + (wait_s - known) * 0.02)
             tokens -= 1  # the time runs from the first one
+            if hurried:
+                seconds += min(max(0.0, wait_s - self._wait_s), late_s)
         # No margin on the first: nothing is told before there were several.
         self._per_s = max(tokens / seconds, self._per_s + (tokens / seconds - self._per_s) * 0.005)
         self._rates += 1

@@ -139,7 +139,7 @@ def _read_open(
             pace.note(entry.time_ms)
             ended = still_open.pop(entry.attempt_id, None)
             if ended is not None:
-                learn(ended[0], entry, known.of(ended[0].deployment, ended[0].api))
+                learn(ended[0], entry, pace, known.of(ended[0].deployment, ended[0].api))
         elif isinstance(entry, Progress):
             pace.add(entry.time_ms, moved=bool(entry.at))
             for attempt_id, tokens in entry.at:

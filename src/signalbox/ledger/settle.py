@@ -60,6 +60,10 @@ class Pace:
         late_ms = max(self._late_ms, default=0)
         return min(GAP_S_MAX, max(0, gap_ms, late_ms) / 1000) + IN_FLIGHT_S
 
+    def late_s(self) -> float:
+        """How far behind with its reading the process was of late."""
+        return max(0, *self._late_ms) / 1000 if self._late_ms else 0.0
+
     def slack_s(self) -> float:
         """The time whose tokens may be missing from the journal of a stream."""
         since_ms = self._times_ms[-1] - self._progress_ms if self._progress_ms and self._times_ms else 0
@@ -132,14 +136,14 @@ def input_bound(opened: Opened, known: Calibration) -> int:
     return min(opened.in_max, known.tokens_in(opened.body_bytes))
 
 
-def learn(opened: Opened, settled: Settled, known: Calibration) -> None:
-    """From an attempt whose end is in the journal, what may be said of those without."""
+def learn(opened: Opened, settled: Settled, pace: Pace, known: Calibration) -> None:
+    """From an attempt whose end is in the journal, what may be said of those without. pace: up to its end."""
     usage = settled.usage
     if settled.source != "provider" or settled.state != SETTLED:
         return
     known.observe_in(opened.body_bytes, usage.input_total)
     seconds = max(1, settled.duration_ms - settled.ttft_ms) / 1000
-    known.observe_rate(usage.output_total, seconds, settled.ttft_ms / 1000)
+    known.observe_rate(usage.output_total, seconds, settled.ttft_ms / 1000, pace.late_s())
     known.observe_hidden(usage.reasoning)
 
 

@@ -15,7 +15,7 @@ from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
 from signalbox.wire.image_tokens import image_tokens
 from signalbox.wire.limit import limit_edits
-from signalbox.wire.tokens import body_bound, bound, kind_of
+from signalbox.wire.tokens import body_bound, bound, kind_of, text_bound
 
 # What a stream that is watched reserves at first, whatever its client asks for: most answers are shorter.
 EXPECTED_TOKENS = 1024
@@ -117,11 +117,26 @@ def input_bound(this: Attempt, body: bytes, meter: Calibration) -> int:
     return known or _content_bound(this, body)
 
 
+def input_cut(this: Attempt, meter: Calibration) -> int:
+    """The same of an attempt that was cut, in the books: by now its provider may have counted others of its kind; where
+    it has not, by what is in it, in the words of `text_bound`: no money hangs on it any more that somebody could take
+    by writing what defeats an estimate."""
+    permit = this.permit
+    if permit is None or this.call.envelope.opaque:
+        return this.reserved_in
+    known = meter.tokens_known(len(permit.body), kind_of(permit.body))
+    return known or min(this.reserved_in, text_bound(permit.body, tools=_has_tools(this)))
+
+
+def _has_tools(this: Attempt) -> bool:
+    return bool(this.call.doc.get("tools") or this.call.doc.get("functions"))
+
+
 def _content_bound(this: Attempt, body: bytes) -> int:
     """The most that the input is counted for, by what is in it."""
     call = this.call
     if not call.envelope.opaque:
-        return body_bound(body, tools=bool(call.doc.get("tools") or call.doc.get("functions")))
+        return body_bound(body, tools=_has_tools(this))
     doc = call.doc if this.api == call.api else wire_body.parse(body)
     return bound(doc, image_tokens(this.deployment.model))
 

@@ -116,11 +116,11 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
     told = this.usage
     if told is not None and this.ended:
         if meter.wants_more():
-            _learn(this, told, now_ns, meter)
+            _learn(this, told, now_ns, meter, stages.open.lag_s)
         return told, "provider"
     in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + LAGS * stages.open.lag_s)
     out = _output_bound(this, begun, now_ns, meter, in_flight_s)
-    told = told or Usage(tokens_in=this.reserved_in)
+    told = told or Usage(tokens_in=money.input_cut(this, meter))
     return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
 
 
@@ -159,7 +159,7 @@ def _in_flight(this: Attempt, now_ns: int, meter: Calibration, in_flight_s: floa
     return int(this.out_events / seen_s * in_flight_s) + 2
 
 
-def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None:
+def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration, late_s: float) -> None:
     """From an attempt whose end is known: what its bytes, characters and seconds were in tokens."""
     meter.observe_connect(this.call.connect_us)
     if this.permit is not None and not this.call.envelope.opaque:
@@ -169,4 +169,4 @@ def _learn(this: Attempt, usage: Usage, now_ns: int, meter: Calibration) -> None
         wait_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
         # What was hidden came while one waited for the first event.
         timed = min(usage.output_total, max(usage.tokens_out, this.out_events)) if wait_ns else usage.output_total
-        meter.observe_rate(timed, (now_ns - this.started_ns - wait_ns) / 1e9, wait_ns / 1e9)
+        meter.observe_rate(timed, (now_ns - this.started_ns - wait_ns) / 1e9, wait_ns / 1e9, late_s)

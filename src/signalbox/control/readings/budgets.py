@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
 
 import msgspec
 
-from signalbox.core.budgets import USD, Balance, Budget
+from signalbox.core.budgets import GPU, GPU_NS, USD, Balance, Budget
+from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO
 from signalbox.policy.windows import FOREVER_MS, period
 
 
 class BudgetUse(msgspec.Struct, frozen=True):
-    """One account in its present window. amount, spent, leased: pico-dollars, tokens, calls or
-    GPU-nanoseconds. share: of the amount
-    that is spent or leased. forecast: what will be spent at the window's end at the rate so far; None for one without
-    an end, or too young to tell. end_ms: None for one without an end."""
+    """One account in its present window. amount, spent, leased: pico-dollars, tokens, calls or GPU-nanoseconds. share:
+    of the amount that is spent or leased. forecast: what will be spent at the window's end at the rate so far; None for
+    one without an end, or too young to tell. end_ms: None for one without an end."""
 
     account: str
     scope: str
@@ -32,6 +32,62 @@ class BudgetUse(msgspec.Struct, frozen=True):
     start_ms: int
     end_ms: int | None
     forecast: int | None
+
+
+class BudgetShown(msgspec.Struct, frozen=True):
+    """The same for programs: amounts in the unit that is named, dollars as exact text and GPU-seconds to the
+    nanosecond."""
+
+    account: str
+    scope: str
+    subject: str
+    unit: str
+    window: str
+    hard: bool
+    limit: str | int
+    spent: str | int
+    leased: str | int
+    share: float
+    start_ms: int
+    end_ms: int | None
+    forecast: str | int | None
+
+
+def shown(one: BudgetUse) -> BudgetShown:
+    per_unit = {USD: PICO, GPU: GPU_NS}.get(one.unit)
+
+    def told(amount: int) -> str | int:
+        return amount if per_unit is None else f"{(Decimal(amount) / per_unit).normalize():f}"
+
+    return BudgetShown(
+        one.account,
+        one.scope,
+        one.subject,
+        one.unit,
+        one.window,
+        one.hard,
+        told(one.amount),
+        told(one.spent),
+        told(one.leased),
+        round(one.share, 6),
+        one.start_ms,
+        one.end_ms,
+        None if one.forecast is None else told(one.forecast),
+    )
+
+
+def purses(rows: Iterable[VirtualKey]) -> list[tuple[str, Decimal]]:
+    """(id, amount) of keys with a budget of their own. Keys made anew spend the first one's."""
+    return list({row.purse or row.id: row.budget_usd for row in rows if row.budget_usd is not None}.items())
+
+
+def of_tenant(found: Iterable[BudgetUse], tenant: str, rows: Iterable[VirtualKey]) -> list[BudgetUse]:
+    """What somebody of one tenant may see where there are others: what belongs to the tenant, its teams and its keys,
+    and what the configuration names. Users and sessions could be anybody's. rows: the keys of this tenant."""
+    rows = list(rows)
+    theirs = {"tenant": {tenant}, "team": {row.team for row in rows}, "key": {row.purse or row.id for row in rows}}
+    theirs["user"] = theirs["session"] = set[str]()
+    return [one for one in found if one.scope not in theirs or one.subject in theirs[one.scope]]
 
 
 def uses(
