@@ -294,7 +294,7 @@ ONWARD: dict[str, tuple[str, dict[str, Any]]] = {
         "/v1/chat/completions",
         {"messages": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}]},
     ),
-    "store": ("/v1/chat/completions", {"store": True}),
+    "store of chat": ("/v1/chat/completions", {"store": True}),
     "provider fallbacks": ("/v1/chat/completions", {"models": ["other"]}),
     "web search tool": ("/v1/responses", {"tools": [{"type": "web_search"}]}),
     "mcp tool": ("/v1/responses", {"tools": [{"type": "mcp", "server_url": "https://evil"}]}),
@@ -349,17 +349,22 @@ ONWARD: dict[str, tuple[str, dict[str, Any]]] = {
 
 @pytest.mark.parametrize("name", ONWARD)
 async def test_what_carries_content_further_is_denied_where_a_rule_says_nothing_else(law: Box, name: str) -> None:
-    """`onward` of a rule is `deny` unless it says otherwise. Azure holds `zero-retention`: there `store` is undone."""
+    """`onward` of a rule is `deny` unless it says otherwise. Azure holds `zero-retention`: there `store` is undone. It
+    is by a translation as well, which leaves it out."""
     path, more = ONWARD[name]
     for stream in (False, True):
         law.sim.reset()
         answer = await law.request(path, {**ASK[path], **more, "model": "w-legal", "stream": stream})
-        if name.startswith("store"):
-            assert reached(law) <= {"azure"}, answer.body
+        if name.startswith("store "):
+            assert answer.status == 200, answer.body
+            assert reached(law) <= {"azure", "anthropic"} | ({"openai", "vllm"} if "responses" in path else set())
+            for entry in law.sim.log.entries:
+                assert not json.loads(entry.body).get("store", entry.path.endswith("/responses"))
         else:
             assert answer.status == 400, answer.body
             assert answer.headers["x-signalbox-reason"] == "no_permitted_placement"
-            assert "It would be permitted without" in answer.body.decode()
+            # What a stored prompt says is not known: it counts as everything, and goes nowhere for that alone.
+            assert name == "stored prompt" or "It would be permitted without" in answer.body.decode()
             assert refused(law, answer) == ["no_permitted_placement"]
             assert reached(law) == set()
 

@@ -291,7 +291,8 @@ class Chaos:
             stored = json.loads(entry.body).get("store", True)
             environment = oracle.doc["deployments"][name]["environment"]
             onward = each.sent.facts.onward
-            if stored and ("store" not in onward or "zero-retention" in oracle.attested_names(environment)):
+            undone = "zero-retention" in oracle.attested_names(environment)
+            if stored and ("store" not in onward or undone or each.sent.facts.api not in oracle.native(name)):
                 self._find("escapes", f"told {name} to store: {about}")
 
     def _judge_call(self, each: Made, rows: list[dict[str, Any]], refused: dict[str, Any] | None) -> None:

@@ -511,7 +511,9 @@ class Proof:
         if "store" in sent.facts.onward or attempt.path.endswith(b"/responses"):
             stored = json.loads(attempt.body).get("store", attempt.path.endswith(b"/responses"))
             environment = oracle.doc["deployments"][name]["environment"]
-            if stored and ("store" not in sent.facts.onward or "zero-retention" in oracle.attested_names(environment)):
+            undone = "zero-retention" in oracle.attested_names(environment)
+            undone |= sent.facts.api not in oracle.native(name)
+            if stored and ("store" not in sent.facts.onward or undone):
                 self._find("escapes", number, f"told {name} to store: {about}")
 
     def _outcome(

@@ -167,8 +167,10 @@ class Oracle:
             if place.pinned not in (None, name):
                 continue
             onward = bool(facts.onward)
-            if facts.onward == ("store",) and "zero-retention" in self.attested_names(entry["environment"]):
-                onward = False  # it is told not to store, which undoes it
+            if facts.onward == ("store",) and (
+                "zero-retention" in self.attested_names(entry["environment"]) or facts.api not in self.native(name)
+            ):
+                onward = False  # it is told not to store, or the call is translated, which leaves storing out
             refused = self.refusing(name, place.workload, names, onward, facts.api, caller.tenant, caller.team)
             if place.pinned is not None:
                 refused = [rule for rule in refused if rule != "placements"]

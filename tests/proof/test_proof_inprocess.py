@@ -54,9 +54,11 @@ ANYBODY = Caller()
         (Facts("chat", "claims"), {"phi"}, {"near"}),
         (Facts("chat", "gpt-4"), {"phi"}, {"near"}),
         (Facts("chat", "chat", header=("phi",)), {"phi"}, {"near"}),
-        # Onward transfers are refused unless a rule lets them; being told not to store undoes one.
+        # Onward transfers are refused unless a rule lets them; being told not to store undoes one, and so does a
+        # translation, which has no word for it.
         (Facts("responses", "chat", onward=("web_search",)), set(), set()),
-        (Facts("responses", "chat", onward=("store",)), set(), {"far"}),
+        (Facts("responses", "chat", onward=("store",)), set(), {"near", "far"}),
+        (Facts("chat", "chat", onward=("store",)), set(), {"far"}),
         (Facts("chat", "chat", unknown_tool=True), set(), {"near", "far"}),
         (Facts("chat", "chat", unknown_tool=True), {"personal"}, set()),
     ],

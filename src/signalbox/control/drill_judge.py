@@ -107,8 +107,10 @@ class Judge:
         if case.pinned is None and listed and deployment not in listed:
             found.append("(placements)")
         further = bool(case.onward)
-        if case.onward == ("store",) and self._holds_by_name(deployment, "zero-retention"):
-            further = False  # every body that goes there is told not to be stored
+        if case.onward == ("store",) and (
+            self._holds_by_name(deployment, "zero-retention") or case.api not in self._abilities[deployment].apis
+        ):
+            further = False  # bodies that go there are told not to be stored, or are translated, which leaves it out
         for rule in self._rules:
             if self._applies(rule, case) and not self._lets_pass(rule, case, deployment, further):
                 found.append(rule["id"])

@@ -280,6 +280,7 @@ class Explainer:
             call.api,
             placed=call.pinned is None,
             caller=self._interlock.caller(call),
+            kept=self._interlock.unstored(call),
         )
 
 

@@ -6,12 +6,15 @@ from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
 from signalbox.core.labels import CONFIDENTIAL, Labels
 from signalbox.core.permit import Permit
-from signalbox.core.snapshot import Caller, Deployment, Snapshot
+from signalbox.core.snapshot import APIS, Caller, Deployment, Snapshot
 from signalbox.policy import rules
 from signalbox.policy.classify import Classifier
+from signalbox.wire.body import parse
+from signalbox.wire.table import DIALECTS
 
 ZERO_RETENTION = "zero-retention"
-# The one onward fact that an edit of ours undoes: `store: false` is written for zero-retention environments.
+# The one onward fact that we undo: `store: false` is written for zero-retention environments, and a translation leaves
+# storing out, whatever the client said or left unsaid.
 STORE = "store"
 # A client is told of so many rules; `signalbox explain` tells of all.
 RULES_SHOWN_MAX = 8
@@ -27,10 +30,19 @@ class Interlock:
         self._zero_retention = sum(
             1 << d.index for d in snapshot.deployments if any(a.name == ZERO_RETENTION for a in d.environment.attests)
         )
+        # By the client's API: the deployments at which nothing is kept, though the client lets it be.
+        self._unstored = {
+            api: self._zero_retention | sum(1 << d.index for d in snapshot.deployments if api not in d.apis)
+            for api in APIS
+        }
 
     def writes_no_store(self, deployment: Deployment) -> bool:
         """True where every body must say `store: false`."""
         return bool(self._zero_retention >> deployment.index & 1)
+
+    def unstored(self, call: Call) -> int:
+        """The bitset of deployments at which nothing is kept, though the call lets it be, and nothing goes further."""
+        return self._unstored[call.api] if call.envelope.onward == (STORE,) else 0
 
     def caller(self, call: Call) -> Caller:
         """What rules may ask about who calls."""
@@ -61,8 +73,13 @@ class Interlock:
         allowed = rules.permitted(snapshot, workload, labels, onward, api, placed, caller, guard)
         if onward and envelope.onward == (STORE,):
             unstored = rules.permitted(snapshot, workload, labels, False, api, placed, caller, guard)
-            allowed |= unstored & self._zero_retention
+            allowed |= unstored & self._unstored[api]
         return allowed
+
+    def _goes_further(self, call: Call, deployment: Deployment) -> bool:
+        """Whether the call carries content further than the model when it goes there."""
+        onward = call.envelope.onward
+        return bool(onward) and not (onward == (STORE,) and self._unstored[call.api] >> deployment.index & 1)
 
     def permit(
         self, call: Call, deployment: Deployment, attempt_id: str, api: str, body: bytes, guard: str = ""
@@ -77,10 +94,13 @@ class Interlock:
         call carries counts as transformed where a rule names the guard, and what is still in them as raw everywhere.
         """
         labels = call.labels
+        if api != call.api and call.envelope.onward == (STORE,) and self._snapshot.rules and _stores(api, body):
+            raise self._forbidden(call, deployment, labels)
         if guard:
             rest = self._classifier.of_body(call, body).labels
+            further = self._goes_further(call, deployment)
             allowed = self._permitted(call, labels, guard) & rules.permitted_beside(
-                self._snapshot, call.workload, rest, bool(call.envelope.onward), call.api, self.caller(call)
+                self._snapshot, call.workload, rest, further, call.api, self.caller(call)
             )
             if not allowed >> deployment.index & 1:
                 raise self._forbidden(call, deployment, labels | rest)
@@ -98,9 +118,15 @@ class Interlock:
         return self._refusals(call, call.labels)
 
     def _refusals(self, call: Call, labels: Labels) -> dict[str, list[tuple[str, str]]]:
-        placed, onward = call.pinned is None, bool(call.envelope.onward)
         return rules.refusals(
-            self._snapshot, call.workload, labels, onward, call.api, placed=placed, caller=self.caller(call)
+            self._snapshot,
+            call.workload,
+            labels,
+            bool(call.envelope.onward),
+            call.api,
+            placed=call.pinned is None,
+            caller=self.caller(call),
+            kept=self.unstored(call),
         )
 
     def _forbidden(self, call: Call, deployment: Deployment, labels: Labels) -> NoPermittedPlacement:
@@ -153,6 +179,12 @@ class Interlock:
 
 def _cited(rule: str, source: str) -> str:
     return f"{rule} ({source})" if source and rule != rules.PLACEMENTS else rule
+
+
+def _stores(api: str, body: bytes) -> bool:
+    """Whether a translation goes further than the model after all. That it stores nothing is seen in the bytes that
+    leave, and counts on nobody's promise."""
+    return bool(DIALECTS[api].envelope(parse(body)).onward)
 
 
 def _unknown_tools(call: Call, labels: Labels) -> bool:

@@ -71,9 +71,11 @@ def relaxation(
     *,
     placed: bool = True,
     caller: Caller = ANYONE,
+    kept: int = 0,
 ) -> Relaxation:
-    """What would open at least one deployment. Meant for questions to which `permitted` answers with nothing."""
-    refused = refusals(snapshot, workload, labels, onward, api, placed=placed, caller=caller)
+    """What would open at least one deployment. Meant for questions to which `permitted` answers with nothing.
+    kept: as for `refusals`."""
+    refused = refusals(snapshot, workload, labels, onward, api, placed=placed, caller=caller, kept=kept)
     if len(refused) < len(snapshot.deployments) or not refused:
         return Relaxation((), ())
     fewest = min(len(reasons) for reasons in refused.values())
@@ -89,9 +91,15 @@ def relaxation(
     ]
     ids = {rule.id for rule in applying(snapshot, workload, labels, caller)}
     in_force = [sourced.rule for sourced in rules_of(config) if sourced.id in ids and sourced.rule.allow is not None]
-    search = _FactSearch(in_force, onward, api, date.fromisoformat(snapshot.day))
-    facts = search.fewest(listed)
-    return Relaxation(tuple(rules[:WAYS_MAX]), tuple(facts[:WAYS_MAX]), search.exact)
+    today = date.fromisoformat(snapshot.day)
+    searches = [_FactSearch(in_force, further, api, today) for further in ((False, True) if onward else (False,))]
+    found = [
+        search.fewest([one for one in listed if (onward and not kept >> one.index & 1) == further])
+        for further, search in enumerate(searches)
+    ]
+    fewest = min((len(ways[0].change) for ways in found if ways), default=0)
+    facts = [way for ways in found for way in ways if len(way.change) == fewest]
+    return Relaxation(tuple(rules[:WAYS_MAX]), tuple(facts[:WAYS_MAX]), all(search.exact for search in searches))
 
 
 def _way(deployment: Deployment, change: Iterable[str]) -> Way:

@@ -140,10 +140,12 @@ def refusals(
     placed: bool = True,
     caller: Caller = ANYONE,
     guard: str = "",
+    kept: int = 0,
 ) -> dict[str, list[tuple[str, str]]]:
     """Why each deployment that is not permitted is not: (rule id, citation), the file's own rules before its packs'.
 
-    One that the workload does not list has the id `placements`.
+    One that the workload does not list has the id `placements`. kept: the bitset of deployments that keep what the call
+    would carry further to themselves.
     """
     index = _API_INDEX[api]
     listed = snapshot.index.placements[workload.name] if placed else -1
@@ -152,8 +154,9 @@ def refusals(
     for deployment in snapshot.deployments:
         bit = 1 << deployment.index
         reasons = [] if listed & bit else [(PLACEMENTS, f"workload {workload.name} does not list it")]
+        further = onward and not kept & bit
         reasons += [
-            (rule.id, rule.source) for rule in rules if not rule_index.allowed_by(rule, onward, index, guard) & bit
+            (rule.id, rule.source) for rule in rules if not rule_index.allowed_by(rule, further, index, guard) & bit
         ]
         if reasons:
             found[deployment.name] = reasons
