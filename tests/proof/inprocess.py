@@ -18,6 +18,7 @@ import socket
 import sys
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -57,6 +58,8 @@ BATCHES_PER_WORLD = 16
 # Kept conversations are bounded; a fresh installation now and then keeps them from filling up.
 WORLDS_PER_INSTALLATION = 500
 FINDINGS_MAX = 20
+# How often a run says how far it is.
+TOLD_EVERY_S = 10
 # The attempt ends the call: the caller's own mistake, or content is out.
 TERMINAL, FAILED, ANSWERED = "terminal", "failed", "answered"
 EVERY_LABEL = frozenset(("everything",))
@@ -562,18 +565,27 @@ class Proof:
 
 
 async def prove(
-    attempts: int, seed: int, *, until_s: float = float("inf"), first_world: int = 0, stop_at_finding: bool = False
+    attempts: int,
+    seed: int,
+    *,
+    until_s: float = float("inf"),
+    first_world: int = 0,
+    stop_at_finding: bool = False,
+    told: Callable[[Report, float], None] | None = None,
 ) -> Report:
-    """Worlds until so many attempts left, or the time is up."""
+    """Worlds until so many attempts left, or the time is up. told: now and then, how far it is and after how long."""
     report = Report()
     proof = Proof(seed, await recorded(), report)
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
     began, began_cpu = time.monotonic(), time.process_time()
-    number = first_world
+    number, told_s = first_world, 0.0
     try:
-        while report.attempts < attempts and time.monotonic() - began < until_s:
+        while report.attempts < attempts and (took_s := time.monotonic() - began) < until_s:
+            if told is not None and took_s >= told_s:
+                told(report, took_s)
+                told_s = took_s + TOLD_EVERY_S
             await proof.world(number)
             number += 1
             if stop_at_finding and not report.good:
@@ -583,6 +595,16 @@ async def prove(
         gc.unfreeze()
     report.seconds, report.cpu_s = time.monotonic() - began, time.process_time() - began_cpu
     return report
+
+
+def _tell(report: Report, attempts: int, took_s: float) -> None:
+    found = report.escapes + report.refused_but_permitted + report.other
+    print(
+        f"{report.attempts:,} of {attempts:,} attempts in {took_s:.0f} s, {found} findings",
+        end="\r" if sys.stderr.isatty() else "\n",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 def main() -> int:
@@ -603,6 +625,7 @@ def main() -> int:
             until_s=options.seconds,
             first_world=options.world,
             stop_at_finding=options.stop,
+            told=lambda report, took_s: _tell(report, options.attempts, took_s),
         )
     )
     for finding in report.findings:
