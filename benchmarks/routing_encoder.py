@@ -13,10 +13,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+from msgspec.structs import replace
 
 from benchmarks import routing
 from signalbox.embedding.encoder import Encoder, built_in
+from signalbox.routing.difficulty.features import Asked
+from signalbox.routing.difficulty.fit import fit_head
 from signalbox.routing.difficulty.measure import Floats, apgr
+from signalbox.routing.difficulty.normalise import normalise
+from signalbox.routing.difficulty.rows import Labelled
+from signalbox.routing.difficulty.scorer import Scorer
 
 # Of the neighbours in a blend with the own head; and the cosine above which two rows are the same question.
 SHARES = (0.25, 0.5, 0.75)
@@ -43,10 +49,35 @@ def beside_encoder(folder: Path, sets: list[str], encoder: Encoder, keep: Path |
         for router, score in (("kNN-40", near), ("**own head**", task.score), *mixed.items()):
             versus = None if score is near else near
             yield routing.line(f"{name}, {len(score)} | {router}", score, task.weak, task.strong, versus)
+        both, made = with_neighbours(task, encoder, keep)
+        told = f"{name}, {len(both)} | **head with `encoder: true`, {made['near_share']:.0%} neighbours**"
+        yield routing.line(told, both, task.weak, task.strong, near)
+        if "subject" in task.judged[0]:
+            clean = np.array([row["subject"] not in routing.ARTEFACTS for row in task.judged])
+            for router, score in (("kNN-40", near), ("**head with `encoder: true`**", both)):
+                versus = None if score is near else near[clean]
+                told = f"{name}, clean slice, {int(clean.sum())} | {router}"
+                yield routing.line(told, score[clean], task.weak[clean], task.strong[clean], versus)
         known, weak = left_out(task, encoder, keep), task.of(task.fit, task.weak_name)
         worth = {share: apgr(blend(task.before, known, share), weak, weak + task.gain) for share in (0.0, *SHARES, 1.0)}
         told = ", ".join(f"{share:.0%}: {one:.3f}" for share, one in worth.items())
         yield f"<!-- by share of neighbours on the labelled rows, each left out: {told} -->"
+
+
+def with_neighbours(task: routing.Task, encoder: Encoder, keep: Path | None) -> tuple[Floats, dict[str, float]]:
+    """The product's own head that compares questions by meaning, its share of neighbours chosen on the rows to fit on;
+    and what the fit measured."""
+    outcomes = task.of(task.fit, task.weak_name), task.of(task.fit, task.strong_name)
+    rows = [
+        Labelled(Asked(routing.prompt(row)), (float(weak), float(strong)), 1.0, cal=False, vector=vector)
+        for row, weak, strong, vector in zip(
+            task.fit, *outcomes, vectors(task, "fit", encoder, keep, as_read=True), strict=True
+        )
+    ]
+    head = fit_head((task.weak_name, task.strong_name), rows, encoder=encoder.id)
+    scorer = Scorer(head)
+    asked = zip(task.asked, vectors(task, "judged", encoder, keep, as_read=True), strict=True)
+    return np.array([scorer.score(replace(one, vector=vector)) for one, vector in asked]), head.made
 
 
 def blend(own: Floats, near: Floats, share: float) -> Floats:
@@ -70,12 +101,15 @@ def by_meaning(task: routing.Task, encoder: Encoder, keep: Path | None) -> Float
     return task.gain[nearest].mean(axis=1) + 1e-6 * np.take_along_axis(near, nearest, axis=1).mean(axis=1)
 
 
-def vectors(task: routing.Task, part: str, encoder: Encoder, keep: Path | None) -> Floats:
+def vectors(task: routing.Task, part: str, encoder: Encoder, keep: Path | None, *, as_read: bool = False) -> Floats:
+    """as_read: of texts as the router reads them, instead of as they are."""
     rows = task.fit if part == "fit" else task.judged
-    path = None if keep is None else keep / f"{task.name}-{part}-{len(rows)}-{encoder.id}.npy"
+    name = f"{task.name}-{part}-{len(rows)}{'-read' if as_read else ''}-{encoder.id}.npy"
+    path = None if keep is None else keep / name
     if path is not None and path.exists():
         return np.load(path)
-    made = np.array([encoder.encode(routing.prompt(row)) for row in rows])
+    texts = (normalise(routing.prompt(row))[0] if as_read else routing.prompt(row) for row in rows)
+    made = np.array([encoder.encode(text) for text in texts])
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True)
         np.save(path, made)

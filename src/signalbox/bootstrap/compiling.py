@@ -12,6 +12,7 @@ from signalbox.config.load import load_text
 from signalbox.control.explain import Explainer
 from signalbox.control.source import Text
 from signalbox.control.supervisor import Checked
+from signalbox.core.errors import ConfigError
 from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.tls import Listening, listening
 from signalbox.guard.room import GuardRoom
@@ -57,6 +58,21 @@ def compile_declared(declared: Declared, generation: int) -> Compiled:
     if tls is None:
         return Compiled(declared, snapshot)
     return Compiled(declared, snapshot, listening(tls, declared.where("server.tls")))
+
+
+def check_encoder(declared: Declared, snapshot: Snapshot, encoder: str) -> None:
+    """Raises ConfigError for heads that compare questions by the vectors of another encoder than this one."""
+    wrong: list[str] = []
+    for workload in snapshot.workloads.values():
+        head = workload.tiered.head if workload.tiered is not None else None
+        if head is not None and head.near is not None and head.near.encoder != encoder:
+            where = declared.where(f"workloads.{workload.name}.tiered.head")
+            wrong.append(
+                f"{where}: workloads.{workload.name}.tiered.head: compares questions by {head.near.encoder}, and"
+                f" caches.encoder is {encoder}. Fit it again with --encoder, or set the folder of that encoder."
+            )
+    if wrong:
+        raise ConfigError(wrong)
 
 
 def explainer_for(declared: Declared, generation: int = 1) -> Explainer:

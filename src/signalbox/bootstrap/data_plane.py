@@ -18,7 +18,7 @@ import msgspec
 import uvloop
 
 from signalbox.bootstrap.clock import now_ms
-from signalbox.bootstrap.compiling import compile_text
+from signalbox.bootstrap.compiling import check_encoder, compile_text
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
@@ -31,6 +31,7 @@ from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot
+from signalbox.embedding.encoding import Encoding
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.http import HttpLimits
@@ -129,6 +130,7 @@ class DataPlane:
         self._fleets = Fleets(random.random)
         self._standing = Standing()
         self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
+        self._encoding = Encoding()
         self._shadows = Shadows(LabelBook(state.labels, state.pepper()), random.random)
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
@@ -175,6 +177,7 @@ class DataPlane:
         if self._conversations is not None:
             self._conversations.close()
         self._cache.close()
+        self._encoding.close()
         self._owners.close()
         self._repeats.close()
 
@@ -189,6 +192,10 @@ class DataPlane:
         self._telemetry = compiled.declared.config.telemetry
         folder = Path(caches.encoder) if caches.encoder else None
         self._cache.semantic.adopt(wanted(compiled.snapshot), folder, caches.memory_bytes_max)
+        if any(
+            workload.tiered is not None and workload.tiered.encoder for workload in compiled.snapshot.workloads.values()
+        ):
+            check_encoder(compiled.declared, compiled.snapshot, self._encoding.adopt(folder))
         if self._journal is None:
             settings = compiled.declared.config.journal
             self._durable = settings.fsync == "always"
@@ -231,6 +238,7 @@ class DataPlane:
             metrics=self._metrics,
             cache=self._cache,
             shadows=self._shadows,
+            encoding=self._encoding,
             observer=self._observer_for(self._telemetry),
             salt=self._salt,
             durable=self._durable,

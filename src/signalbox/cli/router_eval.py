@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import numpy as np
 
+from signalbox.cli.encoders import add_encoder, encoder_of, refuse_other
 from signalbox.cli.options import add_json
 from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import Head, read_head
-from signalbox.routing.difficulty.features import features
 from signalbox.routing.difficulty.measure import Floats, apgr, cpt, strong_share_at
-from signalbox.routing.difficulty.rows import read
+from signalbox.routing.difficulty.rows import encoded, read
 from signalbox.routing.difficulty.scorer import Scorer
 from signalbox.routing.difficulty.shipped import shipped
 
@@ -26,6 +26,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", type=Path, help="a head that `fit` wrote (default: the one that ships)")
     parser.add_argument("--tiers", default="", help="deployments from the cheapest to the strongest, with commas")
     parser.add_argument("--all", action="store_true", help="also rows of the split that `fit` fits on")
+    add_encoder(parser, "what the head compares questions by")
     add_json(parser)
 
 
@@ -41,7 +42,11 @@ def run(options: argparse.Namespace) -> int:
         print(f"{options.rows}: {tiers[-1]} is no better than {tiers[0]} on these {len(rows)} rows.", file=sys.stderr)
         return 1
     scorer = Scorer(head)
-    score = np.array([scorer.score(features(row.asked)) for row in rows])
+    encoder = encoder_of(options.encoder)
+    refuse_other(head, encoder)
+    if encoder is not None:
+        rows = encoded(rows, encoder)
+    score = np.array([scorer.score(row.features()) for row in rows])
     length = np.array([float(len(row.asked.text)) for row in rows])
     low, high = _interval(score, weak, strong)
     told = {

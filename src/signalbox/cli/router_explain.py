@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from signalbox.cli.encoders import add_encoder, encoder_of, refuse_other
 from signalbox.cli.options import add_json
 from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import read_head
@@ -21,6 +22,7 @@ TEXT_BYTES_MAX = 8 * 1024 * 1024
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--head", type=Path, help="a head that `fit` wrote (default: the one that ships)")
+    add_encoder(parser, "what the head compares questions by")
     add_json(parser)
 
 
@@ -35,7 +37,11 @@ def run(options: argparse.Namespace) -> int:
         reason = error.strerror if isinstance(error, OSError) else str(error)
         raise ConfigError([f"{options.head}: cannot be used: {reason}."]) from None
     text = sys.stdin.buffer.read(TEXT_BYTES_MAX).decode("utf-8", "replace")
+    encoder = encoder_of(options.encoder)
+    refuse_other(head, encoder)
     found = features(Asked(text))
+    if encoder is not None:
+        found = msgspec.structs.replace(found, vector=encoder.encode(found.text))
     score = scorer.score(found)
     pushes = scorer.contributions(found)[:PUSHES_MAX]
     told = {

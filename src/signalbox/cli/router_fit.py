@@ -8,14 +8,16 @@ from pathlib import Path
 
 import msgspec
 
+from signalbox.cli.encoders import add_encoder, encoder_of
 from signalbox.cli.options import add_json, add_state_dir, write
 from signalbox.control.state import StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import write_head
+from signalbox.embedding.encoder import Encoder
 from signalbox.routing.difficulty.bounds import ROWS_MIN, safe_score
 from signalbox.routing.difficulty.fit import fit_head
 from signalbox.routing.difficulty.labels import LabelBook
-from signalbox.routing.difficulty.rows import Labelled, read
+from signalbox.routing.difficulty.rows import Labelled, encoded, read
 from signalbox.routing.difficulty.scorer import rank_of
 from signalbox.routing.difficulty.shipped import shipped
 
@@ -34,10 +36,13 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--loss-share-max", type=float, default=0.05, help="to say what it would allow (%(default)s)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of that (%(default)s)")
     parser.add_argument("--alone", action="store_true", help="do not consider the head that ships with signalbox")
+    add_encoder(parser, "also compare questions by meaning, as far as that helps on rows left out")
     add_json(parser)
 
 
-def _labelled(options: argparse.Namespace, named: tuple[str, ...]) -> tuple[tuple[str, ...], list[Labelled]]:
+def _labelled(
+    options: argparse.Namespace, named: tuple[str, ...], encoder: Encoder | None
+) -> tuple[tuple[str, ...], list[Labelled]]:
     """What the shadow slice of a workload has labelled. Raises ConfigError when that is nothing."""
     state = StateDir(options.state_dir)
     book = LabelBook(state.labels, state.pepper())
@@ -46,7 +51,19 @@ def _labelled(options: argparse.Namespace, named: tuple[str, ...]) -> tuple[tupl
     if pair is None:
         known = "; ".join(f"{weak},{strong}: {count} rows" for (weak, strong), count in pairs.items())
         raise ConfigError([f"workload {options.workload!r} has no labels of such a pair ({known or 'none at all'})."])
-    return pair, book.read(options.workload, pair)
+    rows = book.read(options.workload, pair, encoder.id if encoder is not None else "")
+    if not rows and encoder is not None:
+        raise ConfigError(
+            [f"no labels of workload {options.workload!r} hold vectors of {encoder.id}: set `tiered.encoder` there."]
+        )
+    return pair, rows
+
+
+def _read(
+    options: argparse.Namespace, named: tuple[str, ...], encoder: Encoder | None
+) -> tuple[tuple[str, ...], list[Labelled]]:
+    tiers, rows = read(options.rows, named)
+    return tiers, rows if encoder is None else encoded(rows, encoder)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -57,10 +74,11 @@ def run(options: argparse.Namespace) -> int:
         print("Give a file of rows, or --from-ledger with --workload.", file=sys.stderr)
         return 2
     named = tuple(name for name in options.tiers.split(",") if name)
-    tiers, rows = _labelled(options, named) if options.from_ledger else read(options.rows, named)
+    encoder = encoder_of(options.encoder)
+    tiers, rows = (_labelled if options.from_ledger else _read)(options, named, encoder)
     whence = options.rows or f"{options.state_dir}, workload {options.workload}"
     try:
-        head = fit_head(tiers, rows, None if options.alone else shipped())
+        head = fit_head(tiers, rows, None if options.alone else shipped(), encoder.id if encoder is not None else "")
     except ValueError as error:
         print(f"{whence}: nothing can be learnt from {error}.", file=sys.stderr)
         return 2
@@ -77,6 +95,7 @@ def run(options: argparse.Namespace) -> int:
         "rows": head.rows,
         "made": head.made,
         "kept": kept,
+        "encoder": head.near.encoder if head.near is not None else "",
     }
     if options.json:
         print(msgspec.json.encode(told).decode())
@@ -84,6 +103,10 @@ def run(options: argparse.Namespace) -> int:
     print(f"{options.out}: head {head.id} for {' < '.join(tiers)} from {head.rows} rows")
     for name, value in head.made.items():
         print(f"  {name:<14} {value:.3f}")
+    if head.near is not None:
+        print("It compares questions by meaning: the workload needs `encoder: true`.")
+    elif encoder is not None:
+        print("Comparing questions by meaning adds nothing here: the workload needs no encoder.")
     if len(head.judged) < ROWS_MIN:
         print(f"Only {len(head.judged)} rows prove thresholds: below {ROWS_MIN}, a bound lets nothing stay cheap.")
     for tier, share in kept.items():

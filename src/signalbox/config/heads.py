@@ -29,6 +29,13 @@ def heads_of(config: Config, references: References, problems: Problems) -> dict
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.add((*path, "head"), f"cannot be used: {reason}", "Write it with `signalbox router fit`")
             continue
+        if head.near is not None and not workload.tiered.encoder:
+            problems.add(
+                (*path, "encoder"),
+                "is needed by the head, which compares questions by meaning",
+                "Write `encoder: true`, or fit the head without --encoder",
+            )
+            continue
         strange = [tier for tier in head.tiers if tier not in config.deployments]
         if strange:
             problems.add(

@@ -41,6 +41,14 @@ class Tiered(Struct, frozen=True, forbid_unknown_fields=True):
             "signalbox when left out."
         ),
     ] = None
+    encoder: Annotated[
+        bool,
+        Meta(
+            description="Compare questions by meaning as well, with the encoder of `caches.encoder`: some "
+            "milliseconds of a thread for each call. For heads that `signalbox router fit --encoder` wrote, and to "
+            "label rows for one. Needs the extra `embed`."
+        ),
+    ] = False
     easy: Annotated[
         list[_Easy],
         Meta(

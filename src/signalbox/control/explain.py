@@ -8,21 +8,26 @@ from __future__ import annotations
 
 import secrets
 from functools import partial
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
 from signalbox.config.declared import Declared
 from signalbox.core.call import Call, Principal
-from signalbox.core.errors import BadRequest
+from signalbox.core.errors import BadRequest, ConfigError
 from signalbox.core.labels import LEVELS
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.detectors.found import RAISES, Found
+from signalbox.embedding.encoder import Encoder, built_in
 from signalbox.policy.access import AUTO, EVERY, resolve
 from signalbox.policy.classify import Classifier, declared
 from signalbox.policy.contents import kind_of
 from signalbox.policy.interlock import Interlock
 from signalbox.policy.parts import parts, pointers
 from signalbox.policy.relax import Relaxation, relaxation
+from signalbox.routing.difficulty.normalise import normalise
+from signalbox.routing.difficulty.question import asked
 from signalbox.routing.router import Router, serves, target_api
 from signalbox.routing.standing import Standing
 from signalbox.routing.strategies import Situation
@@ -133,6 +138,7 @@ class Explainer:
         self._interlock = Interlock(snapshot, self._classifier)
         self._router = Router(snapshot)
         self._tiering = Tiering(snapshot, Standing(), lambda: 1.0)
+        self._encoder: Encoder | None = None
 
     def explain(self, question: Question) -> Explanation:
         """Raises CallError for a request that would be refused before its content matters."""
@@ -171,15 +177,32 @@ class Explainer:
         """What decides between tiers, and what came of it."""
 
         def tiers(ranked: list[Deployment]) -> tuple[list[Deployment], str]:
-            one = self._tiering.judge(call.workload, ranked, call.doc, unreadable=call.envelope.opaque, live=False)
+            call.meaning = self._meaning(call)
+            opaque = call.envelope.opaque
+            one = self._tiering.judge(
+                call.workload, ranked, call.doc, unreadable=opaque, live=False, vector=call.meaning
+            )
             judged.append(one)
             return one.ranked, one.note
 
         return Situation(choosing=call.workload.choosing, tiers=tiers)
 
+    def _meaning(self, call: Call) -> Any:
+        """The vector of a question, where its workload compares questions by meaning. Raises ConfigError when the
+        encoder cannot be had, or is another one than the head's."""
+        head = call.workload.tiered.head if call.workload.tiered is not None else None
+        if head is None or head.near is None:
+            return None
+        if self._encoder is None:
+            folder = self._config.caches.encoder
+            self._encoder = built_in(Path(folder) if folder else None)
+        if self._encoder.id != head.near.encoder:
+            raise ConfigError([f"The head compares questions by {head.near.encoder}; here is {self._encoder.id}."])
+        return self._encoder.encode(normalise(asked(call.doc).text)[0])
+
     def _tier(self, call: Call, judged: Judgement) -> Tier:
         pushes: tuple[Push, ...] = ()
-        made_of = self._tiering.features(call.workload, call.doc)
+        made_of = self._tiering.features(call.workload, call.doc, call.meaning)
         if judged.difficulty is not None and made_of is not None:
             found, scorer = made_of
             pushes = tuple(Push(name, round(amount, 4)) for name, amount in scorer.contributions(found)[:PUSHES_MAX])

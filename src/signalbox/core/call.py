@@ -94,6 +94,7 @@ class Call(msgspec.Struct, eq=False):
 
     detour: why it goes past the first choice or to another one beside it (overflow, hedge); pipeline/pursuit sets it.
     rescued: its stream died with content out, and attempts go on to rescue it; pipeline/rescue sets it.
+    meaning: vector of its question, where its workload compares them; pipeline/run sets it.
     trail: number under which it is remembered where its conversation was answered, 0 for not at all; pipeline/deciding
     sets it.
     patience_ns: how long its client waits, from received_ns on.
@@ -127,6 +128,7 @@ class Call(msgspec.Struct, eq=False):
     found: dict[str, int] = {}
     labels: Labels = NONE
     permitted: int = 0
+    meaning: Any = None
     decision: Decision | None = None
     detour: str = ""
     decided_ns: int = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from math import isfinite
 
 import msgspec
 
@@ -25,14 +26,47 @@ class Judged(msgspec.Struct, frozen=True, array_like=True, gc=False):
     lost: int
 
 
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Near(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Labelled rows by their meaning, and how far they count beside the linear score.
+
+    encoder: whose vectors they are. vectors: of `dimensions` 16-bit floats, row after row. gains: what each row gained,
+    32-bit floats; all little-endian. nearest: of so many rows the mean is taken. share: of the neighbours in the score,
+    above 0 to 1; the rest is the linear one's. linear, near: mean and spread of both over rows that they do not know.
+    """
+
+    encoder: str
+    dimensions: int
+    vectors: bytes
+    gains: bytes
+    nearest: int
+    share: float
+    linear: tuple[float, float]
+    near: tuple[float, float]
+
+    @property
+    def whole(self) -> bool:
+        rows = len(self.gains) // 4
+        numbers = (*self.linear, *self.near)
+        return (
+            4 * rows == len(self.gains)
+            and 0 < self.nearest <= rows
+            and self.dimensions > 0
+            and 2 * rows * self.dimensions == len(self.vectors)
+            and 0 < self.share <= 1
+            and all(map(isfinite, numbers))
+            and min(self.linear[1], self.near[1]) > 0
+        )
+
+
+class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """A linear head: how much a call gains from the strongest tier. It holds hashes of pieces of the texts that it was
     fitted on, so it is as confidential as they are.
 
     features: version of the features. tiers: names of deployments, from the cheapest to the strongest. rows: labelled
     rows in all. dense: weights in the order of the dense features. gram_keys, word_keys: sorted unsigned 32-bit
     numbers, gram_weights, word_weights: 32-bit floats, all little-endian. ranks: score at each hundredth of the rows.
-    judged: what thresholds are proven on. made: what the fit measured, for people.
+    judged: what thresholds are proven on. made: what the fit measured, for people. near: rows that are compared by
+    their meaning as well, for which every question must be encoded.
     """
 
     features: int
@@ -47,6 +81,7 @@ class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     ranks: tuple[float, ...]
     judged: tuple[Judged, ...] = ()
     made: dict[str, float] = {}
+    near: Near | None = None
 
     @property
     def id(self) -> str:
@@ -59,7 +94,8 @@ class Tiered(msgspec.Struct, frozen=True):
     stronger one, beginning with the second; empty for quality mode. loss_share_max: quality mode, the share of answers
     that may be worse than the strongest tier's. confidence: of that. band: how far in ranks a conversation may move
     before it changes tiers. explore_share: of calls whose tier is drawn. easy: texts that the cheapest may always
-    answer. head_id: of the head, empty without one."""
+    answer. head_id: of the head, empty without one. encoder: questions are encoded, for a head that compares them by
+    meaning or to be labelled for one."""
 
     strong_shares: tuple[float, ...] = ()
     loss_share_max: float = 0.05
@@ -69,6 +105,12 @@ class Tiered(msgspec.Struct, frozen=True):
     easy: frozenset[str] = frozenset()
     head: Head | None = None
     head_id: str = ""
+    encoder: bool = False
+
+    @property
+    def compares(self) -> bool:
+        """Whether the head needs the meaning of every question."""
+        return self.head is not None and self.head.near is not None
 
 
 def write_head(head: Head) -> bytes:
@@ -95,6 +137,8 @@ def read_head(content: bytes) -> Head:
         raise ValueError("it is damaged: weights are missing")
     if len(head.ranks) != RANKS or list(head.ranks) != sorted(head.ranks):
         raise ValueError("it is damaged: its ranks are no ranks")
+    if head.near is not None and not head.near.whole:
+        raise ValueError("it is damaged: its rows by meaning do not fit together")
     return head
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from signalbox.core.errors import ConfigError
 
-_LACKING = "a semantic cache and its encoder need an extra: install signalbox[embed]."
+_LACKING = "semantic caches, and questions compared by meaning, need an extra: install signalbox[embed]."
 
 
 def numpy() -> Any:

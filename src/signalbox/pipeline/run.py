@@ -15,6 +15,7 @@ from signalbox.pipeline import (
     repairing,
     rescue,
     shadowing,
+    tiering,
 )
 from signalbox.pipeline.pursue import pursue
 from signalbox.pipeline.stages import Stages
@@ -38,6 +39,9 @@ async def handle(call: Call, reply: Reply, stages: Stages) -> None:
         call.permitted = stages.interlock.permitted(call)  # 3 rules
         if call.principal.models is not None:
             call.permitted &= of_models(call.snapshot, call.principal.models)
+        tiered = call.workload.tiered
+        if tiered is not None and tiered.compares:
+            call.meaning = await tiering.meaning(call, stages)
         deciding.take(call, deciding.decide(call, stages))  # 5 decide
         call.decided_ns = stages.now_ns()
         deadline.check(call, stages)

@@ -21,6 +21,7 @@ from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import APIS, answered_whole
 from signalbox.pipeline.recorder import Recorder
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.tiering import meaning
 from signalbox.policy.rules import INFRA
 from signalbox.routing.answers import conclusion
 from signalbox.routing.difficulty.features import features
@@ -90,15 +91,19 @@ async def _compared(call: Call, settings: Shadow, mine: str, text: str, stages: 
     if good is None:
         _count(call, stages, "failed")
         return
+    vector = call.meaning
+    if vector is None and call.workload.tiered is not None and call.workload.tiered.encoder:
+        vector = await meaning(call, stages)
     try:
         await asyncio.to_thread(
             stages.shadows.book.add,
             call.workload.name,
             (settings.weak, settings.strong),
-            features(asked(call.doc)),
+            msgspec.structs.replace(features(asked(call.doc)), vector=vector),
             (float(good), 1.0),
             settings.share,
             stages.time_ms(),
+            "" if vector is None else stages.encoding.id,
         )
     except StoreError:
         _count(call, stages, "failed")

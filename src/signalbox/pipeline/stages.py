@@ -9,6 +9,7 @@ import msgspec
 from signalbox.cache.exact import KeptAnswers
 from signalbox.core.ports import Dispatch, Journal
 from signalbox.core.snapshot import Snapshot
+from signalbox.embedding.encoding import Encoding
 from signalbox.guard.room import GuardRoom
 from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
@@ -60,6 +61,7 @@ class Stages(msgspec.Struct, frozen=True):
     observer: Observer
     cache: KeptAnswers
     shadows: Shadows
+    encoding: Encoding
     salt: Salt
     durable: bool
     now_ns: Callable[[], int]

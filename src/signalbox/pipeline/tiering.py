@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from signalbox.core.call import Call
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key
 from signalbox.pipeline.stages import Stages
-from signalbox.routing.difficulty.question import goes_on
+from signalbox.routing.difficulty.normalise import normalise
+from signalbox.routing.difficulty.question import asked, goes_on
 
 
 def tiers(call: Call, stages: Stages, ranked: list[Deployment]) -> tuple[list[Deployment], str]:
@@ -19,5 +22,12 @@ def tiers(call: Call, stages: Stages, ranked: list[Deployment]) -> tuple[list[De
         tenant=call.principal.tenant,
         unreadable=call.envelope.opaque,
         talk=talk,
+        vector=call.meaning,
     )
     return judged.ranked, judged.note
+
+
+async def meaning(call: Call, stages: Stages) -> Any:
+    """The vector of a call's question; None where there is none, or too many wait for theirs."""
+    text = normalise(asked(call.doc).text)[0]
+    return await stages.encoding.vector(text) if text else None

@@ -76,6 +76,7 @@ def tiered_of(entry: schema_workloads.Workload, head: Head | None) -> Tiered | N
         easy=frozenset(stated.easy),
         head=head,
         head_id=head.id if head is not None else "",
+        encoder=stated.encoder,
     )
 
 

@@ -75,15 +75,16 @@ class Tiering:
         unreadable: bool = False,
         talk: int = 0,
         live: bool = True,
+        vector: Any = None,
     ) -> Judgement:
         """ranked: as strategy `tiered` orders it. talk: the conversation that goes on with this call, 0 for none. live:
-        it is a call, to be learnt from; otherwise nothing is remembered or drawn."""
+        it is a call, to be learnt from; otherwise nothing is remembered or drawn. vector: of the question's meaning."""
         judge = self._judges.get(workload.name)
         tiers = undominated(ranked, workload.choosing)
         if judge is None or len(tiers) < 2:
             return Judgement(ranked, ranked[0].name if ranked else "", "only")
         recent = self._standing.recent(workload.name, tenant, judge.scorer.head) if live else None
-        place, judged = judge.place(asked(doc, unreadable=unreadable), tiers, recent)
+        place, judged = judge.place(asked(doc, unreadable=unreadable), tiers, recent, vector)
         if talk and live:
             place, judged = self._held(talk, tiers, place, judged, judge.settings.band)
         explore = judge.settings.explore_share
@@ -94,10 +95,12 @@ class Tiering:
         rest = [one for one in ranked if one not in tiers]
         return msgspec.structs.replace(judged, ranked=[*_from(place, tiers), *rest], tier=tiers[place].name)
 
-    def features(self, workload: Workload, doc: dict[str, Any]) -> tuple[Features, Scorer] | None:
+    def features(self, workload: Workload, doc: dict[str, Any], vector: Any = None) -> tuple[Features, Scorer] | None:
         """What the decision was made of, for explanations."""
         judge = self._judges.get(workload.name)
-        return (features(asked(doc)), judge.scorer) if judge is not None else None
+        if judge is None:
+            return None
+        return msgspec.structs.replace(features(asked(doc)), vector=vector), judge.scorer
 
     def _held(
         self, talk: int, tiers: Sequence[Deployment], place: int, judged: Judgement, band: float
@@ -136,7 +139,9 @@ class _Judge:
         self._safe = _safe_ranks(head, settings) if settings.head is not None else {}
         self._strong = head.tiers[-1] if settings.head is not None and head.tiers else ""
 
-    def place(self, what: Asked, tiers: Sequence[Deployment], recent: Recent | None) -> tuple[int, Judgement]:
+    def place(
+        self, what: Asked, tiers: Sequence[Deployment], recent: Recent | None, vector: Any = None
+    ) -> tuple[int, Judgement]:
         """The position of the tier for this question."""
         top = len(tiers) - 1
         if not what.text.strip():
@@ -144,6 +149,9 @@ class _Judge:
         found = features(what)
         if not what.unreadable and (not found.text or found.text in self._easy):
             return 0, self._judgement("easy")
+        compares = self.scorer.head.near is not None
+        if compares and vector is not None:
+            found = msgspec.structs.replace(found, vector=vector)
         score = self.scorer.score(found)
         if self.settings.strong_shares:
             rank = recent.rank(score) if recent is not None else rank_of(score, self.scorer.head.ranks)
@@ -151,6 +159,9 @@ class _Judge:
         rank = rank_of(score, self.scorer.head.ranks)
         if recent is not None:
             recent.take(score)
+        if compares and vector is None:
+            # The bound was proven on scores with neighbours.
+            return top, self._judgement("unencoded", rank)
         return self._by_bound(rank, tiers, what.unreadable, recent)
 
     def wanted(self, top: int) -> tuple[float, ...]:

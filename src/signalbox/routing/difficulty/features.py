@@ -7,6 +7,7 @@ import re
 import sys
 from array import array
 from math import log1p, sqrt
+from typing import Any
 from zlib import crc32
 
 import msgspec
@@ -44,7 +45,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
 class Features(msgspec.Struct, frozen=True, gc=False):
     """dense: in the order of DENSE. grams, words: hashes, each once; gram_scale, word_scale: what one of them weighs.
-    text: as it was judged."""
+    text: as it was judged. vector: of its meaning, where an encoder was asked: a numpy array of unit length."""
 
     text: str
     dense: tuple[float, ...]
@@ -52,6 +53,7 @@ class Features(msgspec.Struct, frozen=True, gc=False):
     words: set[int]
     gram_scale: float
     word_scale: float
+    vector: Any = None
 
 
 def features(asked: Asked) -> Features:

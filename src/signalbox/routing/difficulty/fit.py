@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse as _scipy_sparse
 
-from signalbox.core.tiering import FEATURES_VERSION, RANKS, Head, Judged
+from signalbox.core.tiering import FEATURES_VERSION, RANKS, Head, Judged, Near
+from signalbox.routing.difficulty import fit_near
 from signalbox.routing.difficulty.features import Features
 from signalbox.routing.difficulty.measure import Floats, apgr
 from signalbox.routing.difficulty.rows import Labelled, evenly
@@ -25,7 +26,8 @@ RIDGES = (3.0, 10.0, 30.0)
 EXACT_ROWS_MAX = 2500
 # What only one row has says nothing about others.
 ROWS_OF_A_FEATURE_MIN = 2
-FOLDS = 5
+# Parts that rows are divided into, and how often that is done anew where it matters.
+FOLDS, WAYS = 5, 3
 GRADIENT_STEPS_MAX, GRADIENT_SHARE_MAX = 300, 1e-4
 # A head of its own counts half as soon as it was fitted on so many rows.
 SHRINK_ROWS = 200.0
@@ -65,9 +67,9 @@ class Weights(msgspec.Struct, frozen=True):
     grams: dict[int, float]
     words: dict[int, float]
 
-    def scorer(self) -> Scorer:
+    def scorer(self, near: Near | None = None) -> Scorer:
         """To score with at once; ranks it cannot tell."""
-        return Scorer(self.head((), 0, (0.0,) * RANKS))
+        return Scorer(self.head((), 0, (0.0,) * RANKS, near=near))
 
     def head(self, tiers: tuple[str, ...], rows: int, ranks: Sequence[float], **more: Any) -> Head:
         gram_keys, gram_weights = _packed(self.grams)
@@ -98,9 +100,10 @@ class Weights(msgspec.Struct, frozen=True):
         return Weights(self.bias, self.dense, kept[0], kept[1])
 
 
-def fit_head(tiers: tuple[str, ...], rows: Sequence[Labelled], shared: Head | None = None) -> Head:
+def fit_head(tiers: tuple[str, ...], rows: Sequence[Labelled], shared: Head | None = None, encoder: str = "") -> Head:
     """A head for these tiers. shared: what is known without the rows; it is used as far as it helps on rows that it
-    was not fitted on. Raises ValueError when the rows cannot tell anything."""
+    was not fitted on. encoder: whose vectors the rows hold; neighbours by them are used as far as that holds for them.
+    Raises ValueError when the rows cannot tell anything."""
     fit = [row for row in rows if not row.cal]
     cal = evenly(row for row in rows if row.cal)
     gain = np.array([row.outcomes[-1] - row.outcomes[0] for row in fit])
@@ -113,16 +116,43 @@ def fit_head(tiers: tuple[str, ...], rows: Sequence[Labelled], shared: Head | No
     weak = np.array([row.outcomes[0] for row in fit])
     made = {"rows_fit": float(len(fit)), "rows_cal": float(len(cal)), "apgr_own": _apgr(own_held_out, weak, gain)}
     weights = solve(found, gain, weight)
+    mixed = _unmixed
     if shared is not None:
-        weights, best = _with_shared(weights, shared, found, weak, gain, own_held_out, made)
-    else:
-        best = own_held_out
-    scorer = weights.scorer()
+        weights, mixed = _with_shared(weights, shared, found, weak, gain, own_held_out, made)
+    best, near = mixed(own_held_out), None
+    if encoder:
+        near, best = _with_near(found, weak, gain, weight, mixed, encoder, made)
+    scorer = weights.scorer(near)
     judged = tuple(_judged(scorer, row) for row in cal)
     # Ranks come from rows that the weights do not know: on their own rows scores lie further apart.
     scores = np.array([one.score for one in judged]) if len(judged) >= RANKS else best
     ranks = [float(score) for score in np.quantile(scores, np.linspace(0, 1, RANKS))]
-    return weights.head(tiers, len(rows), ranks, judged=judged, made=made)
+    return weights.head(tiers, len(rows), ranks, judged=judged, made=made, near=near)
+
+
+def _unmixed(own: Floats) -> Floats:
+    return own
+
+
+def _with_near(
+    found: Sequence[Features],
+    weak: Floats,
+    gain: Floats,
+    weight: Floats,
+    mixed: Callable[[Floats], Floats],
+    encoder: str,
+    made: dict[str, float],
+) -> tuple[Near | None, Floats]:
+    """The neighbours by meaning, and the score of both on rows that it does not know."""
+    if len(found) < fit_near.ROWS_MIN:
+        raise ValueError(f"{len(found)} rows to fit on, of which neighbours by meaning need {fit_near.ROWS_MIN}")
+    meanings = fit_near.Meanings(found)
+    # How rows are divided moves what a head is worth on them by as much as the neighbours do.
+    ways = WAYS if len(found) <= EXACT_ROWS_MAX else 1
+    linear = [mixed(held_out(found, gain, weight, meanings.folds(FOLDS, seed))) for seed in range(ways)]
+    near, both, told = fit_near.choose(meanings, linear, weak, gain, encoder)
+    made |= told
+    return near, both
 
 
 def _with_shared(
@@ -133,21 +163,25 @@ def _with_shared(
     gain: Floats,
     own_held_out: Floats,
     made: dict[str, float],
-) -> tuple[Weights, Floats]:
-    """Own, shared or both together, whichever recovers most of the gap on rows it does not know."""
+) -> tuple[Weights, Callable[[Floats], Floats]]:
+    """Own, shared or both together, whichever recovers most of the gap on rows it does not know; and what that makes of
+    scores of own heads."""
     scorer = Scorer(shared)
     known = np.array([scorer.score(one) for one in found])
     trust = len(found) / (len(found) + SHRINK_ROWS)
     own_spread, known_spread = float(own_held_out.std()) or 1.0, float(known.std()) or 1.0
-    both = trust * own_held_out / own_spread + (1 - trust) * known / known_spread
-    made["apgr_shared"], made["apgr_both"] = _apgr(known, weak, gain), _apgr(both, weak, gain)
+
+    def both(own: Floats) -> Floats:
+        return trust * own / own_spread + (1 - trust) * known / known_spread
+
+    made["apgr_shared"], made["apgr_both"] = _apgr(known, weak, gain), _apgr(both(own_held_out), weak, gain)
     best = max(("own", "both", "shared"), key=lambda name: made[f"apgr_{name}"])
     made["shared_weight"] = {"own": 0.0, "both": 1 - trust, "shared": 1.0}[best]
     if best == "own":
-        return own, own_held_out
+        return own, _unmixed
     other = weights_of(shared)
     if best == "shared":
-        return other, known
+        return other, lambda _: known
     return _sum(own, trust / own_spread, other, (1 - trust) / known_spread), both
 
 
@@ -161,13 +195,16 @@ def _judged(scorer: Scorer, row: Labelled) -> Judged:
     return Judged(scorer.score(row.features()), lost)
 
 
-def held_out(found: Sequence[Features], gain: Floats, weight: Floats | None = None, folds: int = FOLDS) -> Floats:
-    """The score of each row by a head that was fitted on the other folds."""
+def held_out(
+    found: Sequence[Features], gain: Floats, weight: Floats | None = None, fold: NDArray[np.int64] | None = None
+) -> Floats:
+    """The score of each row by a head that was fitted on the other folds. fold: of each row; texts that begin alike
+    fall into one when it is left out."""
     weight = np.ones(len(gain)) if weight is None else weight
     score = np.zeros(len(gain))
-    # Texts that begin alike fall into one fold.
-    fold = np.array([crc32(one.text[:200].encode("utf-8", "replace")) % folds for one in found])
-    for number in range(folds):
+    if fold is None:
+        fold = np.array([crc32(one.text[:200].encode("utf-8", "replace")) % FOLDS for one in found])
+    for number in range(FOLDS):
         inside, outside = np.flatnonzero(fold != number), np.flatnonzero(fold == number)
         if not len(outside) or not len(inside):
             continue

@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from signalbox.core.errors import StoreError
 from signalbox.core.tiering import FEATURES_VERSION
+from signalbox.embedding.extras import numpy
 from signalbox.routing.difficulty.features import Asked, Features
 from signalbox.routing.difficulty.rows import Labelled, is_cal
 
@@ -37,7 +38,8 @@ CREATE INDEX IF NOT EXISTS labels_of ON labels (workload, weak, strong, number);
 
 
 class Label(msgspec.Struct, frozen=True, array_like=True):
-    """text: a keyed hash of the question, so that equal ones are known. outcomes: of the weak and the strong one."""
+    """text: a keyed hash of the question, so that equal ones are known. outcomes: of the weak and the strong one.
+    encoder, vector: the meaning of the question, as 16-bit floats, and whose it is; empty where none was asked."""
 
     version: int
     text: str
@@ -48,6 +50,8 @@ class Label(msgspec.Struct, frozen=True, array_like=True):
     word_scale: float
     outcomes: tuple[float, float]
     propensity: float
+    encoder: str = ""
+    vector: bytes = b""
 
 
 class LabelBook:
@@ -65,8 +69,9 @@ class LabelBook:
         outcomes: tuple[float, float],
         propensity: float,
         at_ms: int,
+        encoder: str = "",
     ) -> None:
-        """Raises StoreError when the file cannot be written."""
+        """encoder: whose vector the features hold, if any. Raises StoreError when the file cannot be written."""
         text = blake2b(found.text.encode("utf-8", "replace"), digest_size=16, key=self._secret).hexdigest()
         label = Label(
             FEATURES_VERSION,
@@ -78,6 +83,8 @@ class LabelBook:
             found.word_scale,
             outcomes,
             propensity,
+            encoder,
+            b"" if found.vector is None else found.vector.astype("<f2").tobytes(),
         )
         nonce = os.urandom(_NONCE_BYTES)
         sealed = nonce + AESGCM(self._secret).encrypt(nonce, msgspec.msgpack.encode(label), workload.encode())
@@ -99,16 +106,16 @@ class LabelBook:
         with self._open() as connection:
             return {(weak, strong): count for weak, strong, count in connection.execute(asked, (workload,))}
 
-    def read(self, workload: str, pair: tuple[str, str]) -> list[Labelled]:
+    def read(self, workload: str, pair: tuple[str, str], encoder: str = "") -> list[Labelled]:
         """What was learnt of a pair; rows of another version of the features, or sealed under another secret, are left
-        out. Raises StoreError."""
+        out, and those without a vector of the encoder that is named. Raises StoreError."""
         asked = "SELECT sealed FROM labels WHERE workload = ? AND weak = ? AND strong = ? ORDER BY number"
         rows: list[Labelled] = []
         with self._open() as connection:
             for (sealed,) in connection.execute(asked, (workload, *pair)):
                 label = self._unsealed(workload, sealed)
-                if label is not None:
-                    rows.append(_labelled(label))
+                if label is not None and (not encoder or label.encoder == encoder):
+                    rows.append(_labelled(label, vector=bool(encoder)))
         return rows
 
     def _unsealed(self, workload: str, sealed: bytes) -> Label | None:
@@ -132,6 +139,7 @@ class LabelBook:
             raise StoreError(f"the file of labels cannot be used: {error}") from None
 
 
-def _labelled(label: Label) -> Labelled:
+def _labelled(label: Label, *, vector: bool) -> Labelled:
     found = Features(label.text, label.dense, set(label.grams), set(label.words), label.gram_scale, label.word_scale)
-    return Labelled(Asked(label.text), label.outcomes, label.propensity, is_cal(label.text), found)
+    meaning = numpy().frombuffer(label.vector, dtype="<f2").astype("float32") if vector else None
+    return Labelled(Asked(label.text), label.outcomes, label.propensity, is_cal(label.text), found, meaning)

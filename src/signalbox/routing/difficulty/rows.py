@@ -12,7 +12,9 @@ import msgspec
 from msgspec import Meta
 
 from signalbox.core.errors import ConfigError
+from signalbox.embedding.encoder import Encoder
 from signalbox.routing.difficulty.features import Asked, Features, features
+from signalbox.routing.difficulty.normalise import normalise
 from signalbox.routing.difficulty.question import asked
 
 ROWS_MAX = 50_000
@@ -38,16 +40,18 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class Labelled(msgspec.Struct, frozen=True):
     """outcomes: in the order of the tiers. cal: proves thresholds. read: its features, where its text is not kept; then
-    the text of `asked` only names it."""
+    the text of `asked` only names it. vector: of its meaning, by one encoder for all rows."""
 
     asked: Asked
     outcomes: tuple[float, ...]
     propensity: float
     cal: bool
     read: Features | None = None
+    vector: Any = None
 
     def features(self) -> Features:
-        return self.read or features(self.asked)
+        found = self.read or features(self.asked)
+        return found if self.vector is None else msgspec.structs.replace(found, vector=self.vector)
 
 
 _decode = msgspec.json.Decoder(Line).decode
@@ -81,6 +85,11 @@ def read(path: Path, tiers: tuple[str, ...] = ()) -> tuple[tuple[str, ...], list
     if not rows:
         raise ConfigError([f"{path}: none of {skipped} rows judges all of {', '.join(tiers) or 'its deployments'}"])
     return tiers, rows
+
+
+def encoded(rows: Iterable[Labelled], encoder: Encoder) -> list[Labelled]:
+    """The rows with their meaning, as it is told of a question when it is asked."""
+    return [msgspec.structs.replace(row, vector=encoder.encode(normalise(row.asked.text)[0])) for row in rows]
 
 
 def evenly(rows: Iterable[Labelled]) -> list[Labelled]:
