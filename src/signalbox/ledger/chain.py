@@ -30,6 +30,7 @@ HASH_CHARS = 64
 LINE_BYTES_MAX = 1 << 20
 LOCK_NAME = "lock"
 # Beginnings of lines that need no decoding to be told apart; msgspec writes the tag first.
+HEAD_START = b'{"k":"head"'
 PROGRESS_START = b'{"k":"progress"'
 SEAL_START = b'{"k":"seal"'
 
@@ -100,13 +101,13 @@ def follow(prev: bytes, line: bytes) -> tuple[bytes, bytes] | None:
 
 def follow_all(prev: bytes, lines: Iterable[bytes]) -> tuple[list[bytes], bytes]:
     """The JSON of lines, without their newlines, that follow each other and the one whose hash is `prev`, up to the
-    first that does not, and the hash of the last of them. What `follow` does, for many."""
+    first that does not or is a head, and the hash of the last of them. What `follow` does, for many."""
     jsons: list[bytes] = []
     add, end = jsons.append, -SEAL_BYTES + 1
     for line in lines:
         json = line[:end]
         digest = hexlify(sha256(prev + json).digest())
-        if line[end:] != b"\t" + digest:
+        if line[end:] != b"\t" + digest or json.startswith(HEAD_START):
             break
         add(json)
         prev = digest

@@ -11,6 +11,7 @@ import msgspec
 from signalbox.ledger.chain import (
     FORMAT_VERSION,
     GENESIS,
+    HEAD_START,
     LINE_BYTES_MAX,
     SEAL_BYTES,
     UNREADABLE,
@@ -28,7 +29,6 @@ from signalbox.ledger.chain import (
 FINDINGS_MAX = 1000
 # What is read at once of a run.
 _RUN_BYTES = 1 << 18
-_HEAD_START = b'{"k":"head"'
 _HEAD_DECODER = msgspec.json.Decoder(Head)
 
 
@@ -82,7 +82,7 @@ class Line(NamedTuple):
 
 class Run(NamedTuple):
     """Whole lines of one segment, one after the other. end: offset behind the last, seq: of the last, digest: its
-    hash. number: of the first within the segment."""
+    hash. number: of the first within the segment. size: bytes of them all."""
 
     segment: int
     number: int
@@ -90,6 +90,7 @@ class Run(NamedTuple):
     seq: int
     digest: bytes
     jsons: list[bytes]
+    size: int
 
 
 class Walk:
@@ -160,15 +161,13 @@ class Walk:
         with path.open("rb", buffering=0) as file:
             file.seek(offset)
             while len(rest) <= LINE_BYTES_MAX and (data := file.read(_RUN_BYTES)):
-                data = rest + data
-                if _HEAD_START in data:
-                    return
-                *lines, rest = data.split(b"\n")
+                *lines, rest = (rest + data).split(b"\n")
                 jsons, digest = follow_all(digest, lines)
                 if jsons:
-                    offset += sum(map(len, jsons)) + len(jsons) * SEAL_BYTES
+                    size = sum(map(len, jsons)) + len(jsons) * SEAL_BYTES
+                    offset += size
                     self._seq, self._digest = self._seq + len(jsons), digest
-                    yield Run(number, line_number + 1, offset, self._seq, digest, jsons)
+                    yield Run(number, line_number + 1, offset, self._seq, digest, jsons, size)
                     line_number += len(jsons)
                 if len(jsons) < len(lines):
                     return
@@ -190,7 +189,7 @@ class Walk:
             json, digest = parts
             if at == 0:
                 self._check_head(json, number)
-            elif json.startswith(_HEAD_START):
+            elif json.startswith(HEAD_START):
                 self._find("misplaced_head", "a head within a segment", number, line_number)
             if sound is None and self._digest is not None and hash_of(self._digest, json) != digest:
                 self._find(
@@ -235,7 +234,7 @@ class Walk:
 
 
 def _alone(line: Line) -> Run:
-    return Run(line.segment, line.number, line.end, line.seq, line.digest, [line.json])
+    return Run(line.segment, line.number, line.end, line.seq, line.digest, [line.json], len(line.json))
 
 
 class _Named(msgspec.Struct):

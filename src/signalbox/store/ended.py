@@ -7,6 +7,7 @@ what has ended and never changes again, so that a day can be dropped as a whole.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from typing import TypeVar
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Record, Refused, Settled
@@ -33,12 +34,15 @@ _COLUMNS = ", ".join(ATTEMPT_COLUMNS)
 _TIME_AT = ATTEMPT_COLUMNS.index("time_ms")
 _STATE_AT = ATTEMPT_COLUMNS.index("state")
 _IDS_AT_ONCE = 1000
+# As many as a processor holds close by from one use to the next.
+_ROWS_AT_ONCE = 200
 _NEAR_MAX = 200
 # An attempt that is told of twice is told of within this time, or the table of days would be searched whole.
 _TOLD_TWICE_MS = 2 * DAY_MS
 
 Room = Callable[[Statements, set[int]], None]
 Row = Sequence[object]
+T = TypeVar("T")
 
 
 class Batch:
@@ -46,7 +50,8 @@ class Batch:
 
     def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
         self._began: dict[str, Opened] = {}
-        self._ended: dict[str, tuple[Opened | None, Settled]] = {}
+        # With its row where its beginning came with it: made here, so that nobody waits for that at the database.
+        self._ended: dict[str, tuple[Row | None, Settled]] = {}
         self._refused: list[tuple[object, ...]] = []
         for place, record in enumerate(records):
             if isinstance(record, Opened):
@@ -55,7 +60,9 @@ class Batch:
             elif isinstance(record, Settled):
                 # The first end of an attempt holds.
                 if record.attempt_id not in self._ended:
-                    self._ended[record.attempt_id] = (self._began.pop(record.attempt_id, None), record)
+                    opened = self._began.pop(record.attempt_id, None)
+                    row = None if opened is None else attempt_values(opened, record)
+                    self._ended[record.attempt_id] = (row, record)
             elif isinstance(record, Refused):
                 named = [getattr(record, name) for name in REFUSED_COLUMNS]
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
@@ -72,14 +79,14 @@ class Batch:
         ids = [*self._began, *self._ended]
         here = {str(row[0]): row for row in _found(connection, "attempts", _COLUMNS, ids)}
         # Those of one process follow each other in its chain, what began earlier apart.
-        earlier = [attempt_id for attempt_id, (opened, _) in self._ended.items() if opened is None]
+        earlier = [attempt_id for attempt_id, (row, _) in self._ended.items() if row is None]
         apart = set(earlier)
         together = ids if not earlier else [each for each in ids if each not in apart]
         done = _known(connection, together, before) | _known(connection, earlier, before)
         done |= {attempt_id for attempt_id, row in here.items() if row[_STATE_AT] != OPEN}
         ended = [
-            _whole(here.get(attempt_id), opened, end)
-            for attempt_id, (opened, end) in self._ended.items()
+            _whole(here.get(attempt_id), row, end)
+            for attempt_id, (row, end) in self._ended.items()
             if attempt_id not in done
         ]
         begun = [
@@ -95,10 +102,15 @@ class Batch:
 
 def keep(connection: Statements, rows: Sequence[Row], room: Room, naming: Naming) -> None:
     """Puts attempts that have ended into their days, and into what is summed up of them."""
-    if rows:
-        room(connection, {_time(row) // DAY_MS for row in rows})
-        connection.executemany(INSERT_SUMMED, rows)
-        cubes.add(connection, rows, naming)
+    if not rows:
+        return
+    days = {_time(row) // DAY_MS for row in rows}
+    room(connection, days)
+    adding = cubes.Adding(connection, naming, max(days) * DAY_MS)
+    for part in _parts(rows, _ROWS_AT_ONCE):
+        connection.executemany(INSERT_SUMMED, part)
+        adding.add(part)
+    adding.end()
 
 
 def move(connection: Statements, limit: int, room: Room) -> bool:
@@ -128,10 +140,10 @@ def _time(row: Row) -> int:
     return time_ms
 
 
-def _whole(row: Row | None, opened: Opened | None, end: Settled) -> Row:
-    if row is not None:
-        return ended_values(row, end)
-    return lone_end_values(end) if opened is None else attempt_values(opened, end)
+def _whole(here: Row | None, row: Row | None, end: Settled) -> Row:
+    if here is not None:
+        return ended_values(here, end)
+    return lone_end_values(end) if row is None else row
 
 
 def _known(connection: Statements, ids: Sequence[str], since_ms: int) -> set[str]:
@@ -152,15 +164,15 @@ def _found(connection: Statements, table: str, columns: str, ids: Sequence[str],
         wanted = set(ids)
         return [row for row in near if row[0] in wanted]
     found: list[Row] = []
-    for part in _parts(ids):
+    for part in _parts(ids, _IDS_AT_ONCE):
         found += connection.execute(f"{select} IN ({', '.join('?' * len(part))}){more}", part).fetchall()
     return found
 
 
 def _remove(connection: Statements, ids: Sequence[str]) -> None:
-    for part in _parts(ids):
+    for part in _parts(ids, _IDS_AT_ONCE):
         connection.execute(f"DELETE FROM attempts WHERE attempt_id IN ({', '.join('?' * len(part))})", part)  # noqa: S608
 
 
-def _parts(ids: Sequence[str]) -> Iterable[Sequence[str]]:
-    return (ids[start : start + _IDS_AT_ONCE] for start in range(0, len(ids), _IDS_AT_ONCE))
+def _parts(whole: Sequence[T], length: int) -> Iterable[Sequence[T]]:
+    return (whole[start : start + length] for start in range(0, len(whole), length))

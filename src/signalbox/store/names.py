@@ -73,10 +73,13 @@ class Naming:
         """The number of each name: as remembered, or as asked for. day_ms: the last day on which any of them was met
         here."""
         remembered = self._known[kind] = self._numbers.known(day_ms)[kind]
-        fresh = self._fresh[kind] = {}
+        fresh = self._fresh.setdefault(kind, {})
         numbers = [*map(remembered.get, wanted)]
         if None in numbers:
-            fresh.update(self._asked(connection, kind, {*wanted} - remembered.keys(), day_ms))
+            # One by one: a set without the keys of a mapping would walk all of the mapping.
+            unknown = {named for number, named in zip(numbers, wanted, strict=True) if number is None}
+            asked = [named for named in unknown if named not in fresh]
+            fresh.update(self._asked(connection, kind, asked, day_ms))
             numbers = [number or fresh[named] for number, named in zip(numbers, wanted, strict=True)]
         return cast("list[int]", numbers)
 

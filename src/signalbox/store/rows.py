@@ -76,10 +76,11 @@ def counts_of(text: str) -> dict[str, int]:
 
 def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...]:
     """The row of an attempt, ended or still open, in the order of ATTEMPT_COLUMNS."""
+    attempt_id, call_id, found, tags = opened.attempt_id, opened.call_id, opened.found, opened.tags
     return (
-        opened.attempt_id,
+        attempt_id,
         # Said twice, it would be a tenth of the row.
-        "" if opened.attempt_id == f"{opened.call_id}-{opened.attempt}" else opened.call_id,
+        "" if attempt_id == f"{call_id}-{opened.attempt}" else call_id,
         opened.time_ms,
         opened.tenant,
         opened.team,
@@ -95,10 +96,10 @@ def attempt_values(opened: Opened, settled: Settled | None) -> tuple[object, ...
         opened.attempt,
         # No boolean: SQLite's driver asks at length how to store one.
         1 if opened.stream else 0,
-        counts_json(opened.found) if opened.found else "{}",
+        counts_json(found) if found else "{}",
         opened.user,
         opened.session,
-        names_json(opened.tags) if opened.tags else "[]",
+        names_json(tags) if tags else "[]",
         *(_OPEN_END if settled is None else _end_values(settled)),
     )
 
