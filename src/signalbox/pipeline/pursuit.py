@@ -34,6 +34,8 @@ POISONED_MIN = 2
 OVERFLOW = "overflow"
 # Whose answers may hold signatures or encrypted reasoning that only their maker can read.
 BOUND_APIS = frozenset(("messages", "responses"))
+# Nothing was sent: the address cannot be reached, from here or by anybody.
+UNCONNECTED = ("connect", "dns")
 # Of the names of provider-kept things in one body, so many are remembered.
 NAMES_TIED_MAX = 64
 # What a caller is told to wait where nobody knows better.
@@ -258,7 +260,7 @@ class Pursuit:
         if isinstance(failure, UpstreamAnswer):
             nobody_there = failure.status == 503
         else:
-            nobody_there = isinstance(failure, UpstreamFault) and failure.kind in ("connect", "dns")
+            nobody_there = isinstance(failure, UpstreamFault) and failure.kind in UNCONNECTED
         if nobody_there:
             group.asleep = True
             self._again = (self.deployment, self.replica)
@@ -319,6 +321,8 @@ class Pursuit:
             return
         if verdict.blame != NOBODY and group.enabled:
             self._blame(verdict, group, now_ns, wait_s)
+            if isinstance(failure, UpstreamFault) and failure.kind in UNCONNECTED:
+                self._fleet.unconnected(self.replica, now_ns)
         if self._reply.content_sent or (verdict.then == STOP and not rescuing) or self._is_poison():
             self._ended = True
         elif verdict.then == LARGER:

@@ -10,6 +10,7 @@ from signalbox.core.snapshot import Deployment, Origin, Saturation, Snapshot
 from signalbox.routing.bonds import Bonds
 from signalbox.routing.group import Credential, Group
 from signalbox.routing.quarantine import Quarantine
+from signalbox.routing.reach import Reach
 from signalbox.routing.replica import Replica
 from signalbox.routing.saturation import Gauge
 from signalbox.routing.shares import Shares
@@ -24,6 +25,7 @@ class Fleet(msgspec.Struct, frozen=True):
     quarantine: Quarantine
     bonds: Bonds
     trails: Trails
+    reach: Reach
     chance: Callable[[], float]
 
     def paces(self, index: int) -> Paces:
@@ -32,6 +34,10 @@ class Fleet(msgspec.Struct, frozen=True):
 
     def of(self, deployment: Deployment) -> Group:
         return self.groups[deployment.index]
+
+    def unconnected(self, replica: Replica, now_ns: int) -> None:
+        """No connection to a replica came about, which says something of others too."""
+        self.reach.unconnected(self.groups, replica, now_ns)
 
     def care(self, now_ns: int) -> None:
         """Once a second."""
@@ -50,6 +56,7 @@ class Fleets:
         self._quarantine = Quarantine()
         self._bonds = Bonds()
         self._trails = Trails()
+        self._reach = Reach()
 
     def adopt(self, snapshot: Snapshot) -> Fleet:
         """The fleet of a snapshot. What it no longer names is forgotten; a changed credential begins anew."""
@@ -82,7 +89,7 @@ class Fleets:
             groups[name] = group
         self._replicas, self._credentials, self._groups = replicas, credentials, groups
         listed = tuple(groups[deployment.name] for deployment in snapshot.deployments)
-        return Fleet(listed, self._quarantine, self._bonds, self._trails, self._chance)
+        return Fleet(listed, self._quarantine, self._bonds, self._trails, self._reach, self._chance)
 
     def groups(self) -> Iterable[tuple[str, Group]]:
         """By the name of the deployment, as in the newest snapshot."""

@@ -93,6 +93,11 @@ class Replica:
     # --- may it be used ---
 
     @property
+    def answers(self) -> int:
+        """How many it gave; begins anew after an ejection."""
+        return self.first_token.samples + self.whole.samples
+
+    @property
     def open(self) -> bool:
         """Out of use after failures in a row, until a trial goes well."""
         return self.open_ns > 0
