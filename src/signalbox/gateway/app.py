@@ -23,6 +23,7 @@ from signalbox.core.link import Stop
 from signalbox.gateway import endpoints
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
+from signalbox.gateway.counting import count_input
 from signalbox.gateway.http import Connection, HttpLimits, Request
 from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Watch
@@ -54,6 +55,7 @@ ROUTES: dict[bytes, Route] = {
     b"/v1/responses": Route(POST, endpoints.generate, DIALECTS["responses"]),
     b"/v1/messages": Route(POST, endpoints.generate, DIALECTS["messages"]),
     b"/v1/messages/count_tokens": Route(POST, endpoints.generate, DIALECTS["count_tokens"]),
+    b"/v1/responses/input_tokens": Route(POST, count_input, DIALECTS["responses"]),
     b"/v1/embeddings": Route(POST, endpoints.generate, DIALECTS["embeddings"]),
     b"/v1/completions": Route(POST, endpoints.generate, DIALECTS["completions"]),
     b"/v1/models": Route(GET, endpoints.list_models, CHAT),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from operator import itemgetter
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import unquote
 
 import msgspec
@@ -154,14 +154,10 @@ def _call(
     headers = request.headers
     names = list(map(NAME, headers))
     if AS_JSON not in headers or names.count(CONTENT_TYPE) != 1:
-        _check_content_type(headers)
+        check_content_type(headers)
     said = SAYS_NOTHING if MEANT_HEADERS.isdisjoint(names) else _said(headers)
     doc = wire_body.parse(request.body)
-    model = doc.get("model")
-    if not isinstance(model, str) or not model:
-        raise BadRequest("`model` must be a non-empty string.", param="model")
-    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
-        raise BadRequest("`model` is not a model name.", param="model")
+    model = read_model(doc)
     envelope = dialect.envelope(doc)
     workload, pinned = resolve(snapshot, principal, model, said.workload)
     # By position: by name takes as long as all the rest of this function.
@@ -189,7 +185,16 @@ def _call(
     )
 
 
-def _check_content_type(headers: Headers) -> None:
+def read_model(doc: dict[str, Any]) -> str:
+    model: object = doc.get("model")
+    if not isinstance(model, str) or not model:
+        raise BadRequest("`model` must be a non-empty string.", param="model")
+    if len(model) > MODEL_CHARS_MAX or not model.isprintable():
+        raise BadRequest("`model` is not a model name.", param="model")
+    return model
+
+
+def check_content_type(headers: Headers) -> None:
     for name, value in headers:
         if name == CONTENT_TYPE and value.partition(b";")[0].strip().lower() != JSON:
             raise BadRequest("The body must be JSON: send content-type: application/json.", code="unsupported_media")

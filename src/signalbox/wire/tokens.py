@@ -160,6 +160,15 @@ def estimate(doc: dict[str, Any]) -> int:
     return counter.total()
 
 
+# What of a Responses body is the model's input.
+_INPUT_FIELDS = ("instructions", "input", "tools", "text")
+
+
+def responses_input(doc: dict[str, Any]) -> int:
+    """An upper estimate of the input tokens of a Responses body."""
+    return bound({name: doc[name] for name in _INPUT_FIELDS if doc.get(name) is not None}, _IMAGE_TOKENS)
+
+
 def bound(doc: dict[str, Any], image_tokens: int) -> int:
     """An upper estimate for the body of any API: every text in it counts, keys and settings too, and every image as
     much as the model counts for the largest."""
