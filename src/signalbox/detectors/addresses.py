@@ -195,5 +195,5 @@ DETECTOR = Detector(
     find,
     tags=("personal",),
     words=frozenset(word.decode("latin-1") for word in _WORDS),
-    forms=(b" 0",),
+    triggers=(rb"[ \t\xa0][0-9]",),
 )

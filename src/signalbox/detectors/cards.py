@@ -172,5 +172,5 @@ DETECTOR = Detector(
     kinds=CARD,
     hinting=frozenset(_WORD_LIST.split()),
     hinted=_is_broken,
-    marks=(b"%",),
+    triggers=(b"%",),
 )

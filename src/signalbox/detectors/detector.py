@@ -14,10 +14,10 @@ class Detector(msgspec.Struct, frozen=True):
     """One detector. tags: all labels its findings can have.
 
     words: lower-case words of which one must occur before it looks. kinds: number shapes (detectors.shapes) of which
-    one must occur. marks, forms: of which one must occur in `view.marks`, `view.shape`; each form has a digit.
-    long: a token of sixteen characters is a reason to look. sign: any other cheap test, which holds only where one of
-    the characters `sign_needs` is in `view.marks`, if it names some; wide_sign: the same for texts beyond latin-1. One
-    of them suffices. context: words that `find` looks up in `view.hits` but that give no reason to look.
+    one must occur. triggers: expressions over `view.flat` (detectors.triggers) of which one must occur. long: a token
+    of sixteen characters is a reason to look. sign: any other cheap test; wide_sign: the same for texts beyond latin-1.
+    One of them suffices. noted: words that `sign` and `find` look up in `view.hits` but that give no reason to look.
+    context: words that `find`, `hinted` and `holds` look up there once a word has given a reason.
 
     hinting, hinted: these words are a reason to look where the test says so as well.
 
@@ -33,15 +33,14 @@ class Detector(msgspec.Struct, frozen=True):
     find: Callable[[View], Iterable[Found]]
     tags: tuple[str, ...]
     words: frozenset[str] = frozenset()
+    noted: frozenset[str] = frozenset()
     context: frozenset[str] = frozenset()
     kinds: int = 0
-    marks: tuple[bytes, ...] = ()
-    forms: tuple[bytes, ...] = ()
+    triggers: tuple[bytes, ...] = ()
     pieces: frozenset[bytes] = frozenset()
     hinting: frozenset[str] = frozenset()
     hinted: Callable[[View], bool] = lambda _: True
     long: bool = False
-    sign_needs: bytes = b""
     sign: Callable[[View], bool] | None = None
     wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()

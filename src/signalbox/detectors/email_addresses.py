@@ -35,4 +35,4 @@ def find(view: View) -> Iterator[Found]:
         yield Found("email", "personal", start, end, confidence, "email")
 
 
-DETECTOR = Detector("email", find, tags=("personal",), marks=(b"@",))
+DETECTOR = Detector("email", find, tags=("personal",), triggers=(b"@",))

@@ -29,14 +29,7 @@ _URL_SAFE = bytes.maketrans(b"-_", b"+/")
 
 
 # Without one of these, and without a long token, there is nothing.
-MARKS = b"%\\&"
-_PERCENT_SIGN, _BACKSLASH = b"%\\"
-
-
-def may_hold(view: View) -> bool:
-    """Whether there is anything to try at all."""
-    marks = view.marks
-    return bool(view.tokens) or _PERCENT_SIGN in marks or _BACKSLASH in marks or marks.find(b"&#") >= 0
+TRIGGERS = (rb"%[0-9A-Fa-f]{2}", rb"\\[ux]", b"&#")
 
 
 def parts(view: View) -> Iterator[tuple[int, int, str]]:

@@ -63,6 +63,7 @@ _SUFFIXES = (
     b"zepam", b"zolam", b"oxetine", b"prazole", b"gliptin", b"gliflozin", b"tinib", b"parin", b"xaban", b"cardia",
 )  # fmt: skip
 _ENDINGS = tuple(suffix + b" " for suffix in _SUFFIXES)
+_ENDING_PIECES = frozenset(_ENDINGS)
 
 _CAP = r"[A-ZÀ-ÖØ-Þ][\w'’-]+"
 _INITIALED = re.compile(rf"(?<![\w.])({_CAP}) ([A-Z])\.(?=[\s,;?!)]|$)")
@@ -233,8 +234,8 @@ def _is_aged(view: View) -> bool:
 def _has_term(view: View) -> bool:
     if view.hits.isdisjoint(_MEDICAL):
         return False
-    padded = view.padded
-    for ending in _ENDINGS:
+    padded, pieces = view.padded, view.pieces
+    for ending in _ENDINGS if pieces is None else pieces & _ENDING_PIECES:
         at = padded.find(ending)
         while at >= 0:
             if padded[max(0, at - 7 + len(ending)) : at].find(b" ") < 0:
@@ -360,5 +361,6 @@ DETECTOR = Detector(
     rests_on=_IDENTIFYING,
     holds=lambda view: clinical(view) >= _LEAST,
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},
+    pieces=_ENDING_PIECES,
     context=WEAK | CARE | care_places.WORDS | {word.decode("latin-1") for word in _CONTEXT},
 )

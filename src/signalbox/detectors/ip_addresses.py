@@ -11,7 +11,8 @@ from signalbox.detectors.found import Found
 from signalbox.detectors.shapes import IPV4
 from signalbox.detectors.view import View, Words
 
-_V6_HINT = re.compile(rb":(?::|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{0,4}:)")
+_V6 = rb":(?::|[0-9A-Fa-f]{1,4}:[0-9A-Fa-f]{0,4}:)"
+_V6_HINT = re.compile(_V6)
 _V6_CHARS = b"0123456789abcdefABCDEF:."
 _MAC = re.compile(rb"(?<![0-9A-Fa-f:-])[0-9A-Fa-f]{2}([:-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}(?![0-9A-Fa-f:-])")
 _VERSION_BEFORE = re.compile(
@@ -88,4 +89,4 @@ def _v6(view: View) -> Iterator[Found]:
         yield Found("ip", "personal", start, start + len(raw), _worth(view, start, address), "ipv6")
 
 
-DETECTOR = Detector("ip", find, tags=("personal",), kinds=IPV4, marks=(b"::",))
+DETECTOR = Detector("ip", find, tags=("personal",), kinds=IPV4, triggers=(_V6,))

@@ -4,7 +4,7 @@ intersection where it is not. Both give the same answer (tests/detectors/test_le
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 # Below this many bytes splitting is cheaper than calling the engine (docs/decisions/0009-word-lookup.md).
@@ -33,7 +33,7 @@ class Lexicon:
         """Compiles, which takes a tenth of a second for two thousand words, once."""
         if self._database is None:
             small = 0 < len(self._patterns) <= WORDS_MAX
-            self._database = _compiled(self._patterns) if small else False
+            self._database = compiled(self._patterns) if small else False
 
     def find(self, padded: bytes) -> tuple[frozenset[bytes], frozenset[bytes] | None]:
         """The words that occur in a text of lower-case words apart by blanks, one before and one after it as well; and
@@ -44,8 +44,8 @@ class Lexicon:
             if self._database:
                 seen: list[int] = []
                 try:
-                    self._database.scan(padded, _note, 0, seen)
-                except _BUSY:
+                    self._database.scan(padded, note, 0, seen)
+                except BUSY:
                     pass  # another thread is inside the engine with this database
                 else:
                     return self._told(seen)
@@ -63,9 +63,18 @@ class Lexicon:
         )
 
 
+# What a text in UTF-8 has: characters beyond latin-1; ideographs, kana or Hangul; maybe a word of a WideLexicon.
+WIDE, IDEOGRAPHS, WORDS = 1, 2, 4
+# In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of its letters.
+_WITHIN = bytes((*range(0xC4), *range(0xF8, 0x100)))
+_NO_LETTER = bytes((0xCC, 0xE2, *range(0xEE, 0x100)))
+_NO_IDEOGRAPH = bytes((*range(0xE3), *range(0xEE, 0x100)))
+_BEYOND = (b"[\\xc4-\\xf7]", b"[\\xe3-\\xed]")
+
+
 class WideLexicon:
     """Lower-case words beyond latin-1, and whether any of them can occur in a text: the engine rules most texts out;
-    without it every text may."""
+    without it every text with such letters may."""
 
     __slots__ = ("_database", "words")
 
@@ -75,22 +84,31 @@ class WideLexicon:
 
     def ready(self) -> None:
         if self._database is None:
-            fits = 0 < len(self.words) <= WIDE_WORDS_MAX
-            patterns = [_any_case(word) for word in sorted(self.words)] if fits and _engine is not None else []
-            self._database = _compiled(patterns, literal=False) if patterns else False
+            fits = len(self.words) <= WIDE_WORDS_MAX and _engine is not None
+            patterns = [*_BEYOND, *map(_any_case, sorted(self.words))] if fits else []
+            self._database = compiled(patterns, literal=False) if patterns else False
 
-    def may_occur(self, utf8: bytes) -> bool:
-        """False where no word can be among those of the text, in whatever case."""
+    def seen(self, utf8: bytes) -> int:
+        """WIDE, IDEOGRAPHS, and WORDS unless no word can be among those of the text, in whatever case."""
         if self._database is None:
             self.ready()
-        if not self._database:
-            return bool(self.words)
-        seen: list[int] = []
-        try:
-            self._database.scan(utf8, _note, 0, seen)
-        except _BUSY:
-            return True
-        return bool(seen)
+        if self._database:
+            seen: list[int] = []
+            try:
+                self._database.scan(utf8, note, 0, seen)
+            except BUSY:
+                pass  # another thread is inside the engine with this database
+            else:
+                found = 0
+                for at in seen:
+                    found |= WIDE if at == 0 else IDEOGRAPHS if at == 1 else WORDS
+                return found
+        leads = utf8.translate(None, _WITHIN)
+        return (
+            (WIDE if leads else 0)
+            | (IDEOGRAPHS if leads.translate(None, _NO_IDEOGRAPH) else 0)
+            | (WORDS if self.words and leads.translate(None, _NO_LETTER) else 0)
+        )
 
 
 # Characters whose small form is, or begins with, another one.
@@ -117,7 +135,7 @@ def _any_case(word: str) -> bytes:
 _NONE: frozenset[bytes] = frozenset()
 
 
-def _note(pattern: int, _start: int, _end: int, _flags: int, seen: list[int]) -> None:
+def note(pattern: int, _start: int, _end: int, _flags: int, seen: list[int]) -> None:
     # Each pattern reports once. A function of the module, because the engine needs one that outlives the call.
     seen.append(pattern)
 
@@ -128,7 +146,7 @@ try:
         import hyperscan as _engine
 except ImportError:
     _engine = None
-_BUSY: tuple[type[Exception], ...] = () if _engine is None else (_engine.HyperscanError,)
+BUSY: tuple[type[Exception], ...] = () if _engine is None else (_engine.HyperscanError,)
 
 
 def engine() -> str:
@@ -136,14 +154,14 @@ def engine() -> str:
     return "split" if _engine is None else "hyperscan"
 
 
-def _compiled(patterns: list[bytes], *, literal: bool = True) -> Any:
+def compiled(patterns: Sequence[bytes], *, literal: bool = True) -> Any:
     """A database of patterns that are each reported once; False where there is no engine or no fitting processor."""
     if _engine is None:
         return False
     try:
         database = _engine.Database(mode=_engine.HS_MODE_BLOCK)
         database.compile(
-            expressions=patterns,
+            expressions=list(patterns),
             ids=list(range(len(patterns))),
             elements=len(patterns),
             flags=_engine.HS_FLAG_SINGLEMATCH,

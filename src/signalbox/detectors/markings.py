@@ -151,7 +151,7 @@ _NARROW, _WIDE = frozenset(_ANCHOR_WORDS), frozenset(_ANCHORS)
 _UNSPACED = re.compile(
     "|".join(re.escape(term) for term in sorted(_TERM_LEVEL, key=len, reverse=True) if _is_unspaced(term))
 )
-_IDEOGRAPH, _IDEOGRAPHIC = re.compile("[\u3040-\ud7af]"), re.compile(b"[\xe3-\xed]")
+_IDEOGRAPH = re.compile("[\u3040-\ud7af]")
 _INTRODUCED = re.compile(
     r"(?i)(?:classification|classified(?: as)?|sensitivity|marking|security level|handling|protection level|"
     r"einstufung|klassifizierung|"
@@ -230,5 +230,5 @@ DETECTOR = Detector(
     hinting=_PHRASES.announcing,
     hinted=_PHRASES.hinted,
     context=_PHRASES.accompanying,
-    wide_sign=lambda view: _IDEOGRAPHIC.search(view.leads) is not None and _IDEOGRAPH.search(view.text) is not None,
+    wide_sign=lambda view: view.ideographs and _IDEOGRAPH.search(view.text) is not None,
 )

@@ -11,10 +11,12 @@ import unicodedata
 from bisect import bisect_right
 from collections.abc import Iterable
 
+from signalbox.detectors.triggers import Triggers
+
 _ASCII = bytes(range(128))
 
-# Over the UTF-8 of all characters beyond ASCII: is there one that `_TABLE` would change?
-_ODD = re.compile(
+# In UTF-8: is there a character that `_TABLE` would change?
+_ODD_UTF8 = (
     rb"\xc2[\xad\xa0]|\xc4\xb0|\xcd\x8f|\xcc[\xb5-\xb8]|\xd9[\xa0-\xa9]|\xdb[\xb0-\xb9]|\xd8\x9c|\xe0\xa5[\xa6-\xaf]|"
     rb"\xe1\xa0\x8e|"
     rb"\xe2\x80[\x80-\x92\xa8-\xaf]|\xe2\x81[\x9f-\xaf]|\xe2\x88\x92|\xe2\x91[\xa0-\xbf]|\xe2\x92[\xb6-\xbf]|\xe2\x93|"
@@ -25,7 +27,7 @@ _ODD = re.compile(
 # The en dash of years and scores is left alone, unless a number has two: identifiers are set so, ranges are not.
 _EN_DASH = "\u2013"
 _EN_DASH_UTF8 = _EN_DASH.encode()
-_EN_JOINED = re.compile(rb"\xe2\x80\x93\d{1,7}\xe2\x80\x93\d")
+_EN_JOINED_UTF8 = rb"\xe2\x80\x93[0-9]{1,7}\xe2\x80\x93[0-9]"
 # Over the UTF-8 of a text: Latin letters and digits as `a`, lead and later bytes of Greek, Cyrillic and Armenian as `f`
 # and `c`, so that `af` and `fca` are the places where scripts meet inside a word.
 _MEETING = bytes(
@@ -34,8 +36,6 @@ _MEETING = bytes(
 )
 
 _LETTER = re.compile(b"f")
-# All bytes but the lead bytes of those scripts.
-_NO_LEADS = bytes(c for c in range(256) if not 0xCD <= c <= 0xD6)
 # What words are made of, all bytes beyond ASCII included. With more letters, or longer words, all words are read.
 _WORD_BYTES = bytes(c for c in range(256) if c >= 128 or chr(c).isalnum() or c in b"_@.+-")
 _LETTERS_MAX, _REACH = 512, 512
@@ -58,8 +58,12 @@ _PASSING = bytes(
     48 if 48 <= c <= 57 or c in b"OolI" else 97 if chr(c).isalnum() and c < 128 else 32 for c in range(256)
 )
 _PASSING_MIN = b"0" * 9
-# Nothing is mended that is not a quarter digits.
-MENDED_DIGITS_MIN = 3
+# Needed for that: so many of them in a row, digits and letters side by side. Over one byte for each character.
+CONFUSED = b"|".join(
+    b"[0-9OolI]" * before + pair + b"[0-9OolI]" * (7 - before)
+    for before in range(8)
+    for pair in (b"[0-9][OolI]", b"[OolI][0-9]")
+)
 _PASSING_CHARS = b"0a"
 _DIGITS = str.maketrans("OolI", "0011")
 _LATIN = re.compile(r"[A-Za-z]")
@@ -93,6 +97,11 @@ _SPARSE_MAX = 8
 _CONFUSABLE = bytes(48 if 48 <= c <= 57 else 120 if c in b"OolI" else 32 for c in range(256))
 
 
+# What a text in UTF-8 may need: characters changed, en dashes made plain, words of several scripts looked at.
+_ODD, _EN_JOINED, _SCRIPTS = 1, 2, 4
+_NEEDS = Triggers(((_ODD_UTF8, _ODD), (_EN_JOINED_UTF8, _EN_JOINED), (rb"[\xcd-\xd6]", _SCRIPTS)))
+
+
 class Dropped:
     """Where characters of a text are gone from its plain form; worked out when first asked."""
 
@@ -120,15 +129,18 @@ def plain(text: str) -> tuple[str, Dropped | None, bytes]:
     if text.isascii():
         return text, None, b""
     encoded = text.encode("utf-8", "surrogatepass")
-    rest = encoded.translate(None, _ASCII)
+    needs = _NEEDS.seen(encoded)
+    if not needs:
+        return text, None, encoded
     dropped: Dropped | None = None
-    if _ODD.search(rest) is not None:
-        odd = _CHANGED.keys() & set(rest.decode("utf-8", "surrogatepass"))
+    if needs & _ODD:
+        odd = _CHANGED.keys() & set(encoded.translate(None, _ASCII).decode("utf-8", "surrogatepass"))
         text, dropped = _sparse(text, odd) if len(odd) <= _SPARSE_MAX else _dense(text)
         encoded = text.encode("utf-8", "surrogatepass")
-    if rest.find(_EN_DASH_UTF8) >= 0 and _EN_JOINED.search(encoded) is not None:
+        needs = _NEEDS.seen(encoded)
+    if needs & _EN_JOINED:
         text, encoded = text.replace(_EN_DASH, "-"), encoded.replace(_EN_DASH_UTF8, b"-")
-    if rest.translate(None, _NO_LEADS):
+    if needs & _SCRIPTS:
         meeting = encoded.translate(_MEETING)
         if meeting.find(b"af") >= 0 or meeting.find(b"fca") >= 0:
             encoded = _unmixed(encoded, meeting)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from msgspec.structs import replace
@@ -12,15 +12,19 @@ from signalbox.detectors import encoded
 from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
-from signalbox.detectors.lexicon import Lexicon, WideLexicon
-from signalbox.detectors.normalise import MENDED_DIGITS_MIN, digits_mended, given, may_confuse, plain
-from signalbox.detectors.numbers import DIGITS_MIN
+from signalbox.detectors.lexicon import IDEOGRAPHS, WIDE, WORDS, Lexicon, WideLexicon
+from signalbox.detectors.normalise import CONFUSED, digits_mended, given, may_confuse, plain
 from signalbox.detectors.shapes import KINDS
 from signalbox.detectors.table import DETECTORS
-from signalbox.detectors.view import View
+from signalbox.detectors.triggers import Triggers
+from signalbox.detectors.view import NUMBER, TOKEN, View
 
 # A survey counts to so many findings of each detector.
 ENOUGH = 20
+# What the gate asks of the bytes for the views' own sake; bits beyond those of detectors.
+_TOKENED, _NUMBERED, _CONFUSED, _ENCODED = range(4)
+# So many different sets of reasons are kept as the detectors that they stand for.
+_ORDERS_MAX = 4096
 
 
 class _Look:
@@ -64,18 +68,20 @@ class Scanner:
 
     __slots__ = (
         "_by_kinds",
+        "_context",
+        "_deep",
         "_detectors",
-        "_forms",
         "_hinted",
+        "_known_orders",
         "_lexicon",
         "_long",
-        "_marks",
         "_narrow",
         "_numeric",
+        "_reasons",
         "_rests",
+        "_shift",
         "_signs",
-        "_telling",
-        "_unbound",
+        "_triggers",
         "_wide",
         "_wide_lexicon",
         "_wide_signs",
@@ -85,41 +91,56 @@ class Scanner:
         self._detectors = tuple(detectors)
         self._lexicon: dict[bytes, int] = {}
         self._wide_lexicon: dict[str, int] = {}
+        size = len(self._detectors)
+        self._deep = 0
         for index, detector in enumerate(self._detectors):
-            hint = 1 << (index + len(self._detectors)) if detector.hinting else 0
-            for words, bit in ((detector.words, 1 << index), (detector.hinting, hint), (detector.context, 0)):
-                for word in words:
-                    if max(word) < "\u0100":
-                        key = word.encode("latin-1")
-                        self._lexicon[key] = self._lexicon.get(key, 0) | bit
-                    else:
-                        self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
+            hint = 1 << (index + size) if detector.hinting else 0
+            self._learn(detector.words, 1 << index)
+            self._learn(detector.hinting, hint)
+            self._learn(detector.noted, 0)
+            if detector.context:
+                self._deep |= 1 << index | hint
+        context = {word for one in self._detectors for word in one.context}
+        for word in context:
+            if max(word) >= "\u0100":
+                self._wide_lexicon.setdefault(word, 0)
         self._narrow = Lexicon(self._lexicon, [piece for one in self._detectors for piece in one.pieces])
+        self._context = Lexicon(
+            {word.encode("latin-1") for word in context if max(word) < "\u0100"} - self._lexicon.keys()
+        )
         self._wide = WideLexicon(self._wide_lexicon)
         kinds = tuple((1 << at, one.kinds) for at, one in enumerate(self._detectors) if one.kinds)
         self._numeric = sum(bit for bit, _ in kinds)
         self._by_kinds = [sum(bit for bit, wanted in kinds if wanted & seen) for seen in range(KINDS)]
-        # A single byte is told by itself: asking for a number in bytes costs a fifth of a search.
-        self._marks = tuple((1 << at, mark[0], mark) for at, one in enumerate(self._detectors) for mark in one.marks)
-        self._forms = tuple((1 << at, form) for at, one in enumerate(self._detectors) for form in one.forms)
         self._hinted = tuple(
-            (1 << (at + len(self._detectors)), 1 << at, one.hinted)
-            for at, one in enumerate(self._detectors)
-            if one.hinting
+            (1 << (at + size), 1 << at, one.hinted) for at, one in enumerate(self._detectors) if one.hinting
         )
         self._long = sum(1 << at for at, one in enumerate(self._detectors) if one.long)
-        signs = tuple((1 << at, one) for at, one in enumerate(self._detectors) if one.sign is not None)
-        self._signs = tuple((bit, one.sign) for bit, one in signs if one.sign is not None and one.sign_needs)
-        self._unbound = tuple((bit, one.sign) for bit, one in signs if one.sign is not None and not one.sign_needs)
+        self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
         self._wide_signs = tuple(
             (1 << at, one.wide_sign) for at, one in enumerate(self._detectors) if one.wide_sign is not None
-        )
-        self._telling = frozenset(
-            b"".join((encoded.MARKS, *(one.sign_needs for _, one in signs), *(mark[:1] for _, _, mark in self._marks)))
         )
         self._rests = tuple(
             (1 << at, self._finding(one.rests_on), one.holds) for at, one in enumerate(self._detectors) if one.rests_on
         )
+        self._reasons, self._shift = (1 << size) - 1, size
+        self._triggers = Triggers(
+            (
+                *((pattern, 1 << at) for at, one in enumerate(self._detectors) for pattern in one.triggers),
+                *((pattern, 1 << (size + _ENCODED)) for pattern in encoded.TRIGGERS),
+            ),
+            ((TOKEN, 1 << (size + _TOKENED)), (NUMBER, 1 << (size + _NUMBERED)), (CONFUSED, 1 << (size + _CONFUSED))),
+        )
+        self._known_orders: dict[int, tuple[Detector, ...]] = {}
+
+    def _learn(self, words: Iterable[str], bit: int) -> None:
+        """Words that give this reason."""
+        for word in words:
+            if max(word) < "\u0100":
+                key = word.encode("latin-1")
+                self._lexicon[key] = self._lexicon.get(key, 0) | bit
+            else:
+                self._wide_lexicon[word] = self._wide_lexicon.get(word, 0) | bit
 
     def _finding(self, labels: frozenset[str]) -> int:
         """One bit for every detector that can find one of these."""
@@ -128,7 +149,9 @@ class Scanner:
     def ready(self) -> None:
         """Compiles what would be compiled at the first text."""
         self._narrow.ready()
+        self._context.ready()
         self._wide.ready()
+        self._triggers.ready()
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
@@ -156,15 +179,11 @@ class Scanner:
         raised = look.raised.difference(look.known)
         return labels_of(raised) if raised else NONE
 
-    def gate(self, text: str) -> tuple[View, list[Detector]]:
+    def gate(self, text: str) -> tuple[View, Sequence[Detector]]:
         """What all detectors look at, and those with a reason to look: the part of a survey that any text costs."""
         normal, _, utf8 = (text, None, b"") if text.isascii() else plain(text)
-        view, fired = self._seen(normal, utf8, 0, brief=True)
-        reasons: list[Detector] = []
-        while fired:
-            reasons.append(self._detectors[(fired & -fired).bit_length() - 1])
-            fired &= fired - 1
-        return view, reasons
+        view, fired, _ = self._seen(normal, utf8, 0, brief=True)
+        return view, self._in_order(fired)
 
     def _found(self, text: str, look: _Look) -> list[Found]:
         normal, dropped, utf8 = (text, None, b"") if text.isascii() else plain(text)
@@ -177,11 +196,10 @@ class Scanner:
 
     def _plain(self, text: str, utf8: bytes, depth: int, look: _Look) -> list[Found]:
         """Findings in a normal text and, to a depth and within a budget of characters and parts, in what it encodes."""
-        view, fired = self._seen(text, utf8, self._knowing(look.known) if look.known else 0, look.brief)
-        while fired:
-            _find(self._detectors[(fired & -fired).bit_length() - 1], view, look)
-            fired &= fired - 1
-        if view.everyday or depth >= encoded.DEPTH_MAX or not encoded.may_hold(view):
+        view, fired, packed = self._seen(text, utf8, self._knowing(look.known) if look.known else 0, look.brief)
+        for detector in self._in_order(fired):
+            _find(detector, view, look)
+        if not packed or depth >= encoded.DEPTH_MAX:
             return view.found
         for start, end, inner in encoded.parts(view):
             if look.chars_left < len(inner) or look.parts_left == 0:
@@ -207,23 +225,35 @@ class Scanner:
         """One bit for every detector that can find nothing but what is known."""
         return sum(1 << at for at, one in enumerate(self._detectors) if set(known).issuperset(one.tags))
 
-    def _seen(self, text: str, utf8: bytes, idle: int, brief: bool) -> tuple[View, int]:
-        """The view of a normal text, and one bit for every detector that has a reason to look. idle: those that need
-        not. Every text of every call comes here, so what most have nothing of is asked for once for all."""
+    def _in_order(self, fired: int) -> tuple[Detector, ...]:
+        """The detectors of these bits, in the order in which they look."""
+        known = self._known_orders.get(fired)
+        if known is None:
+            known = tuple(one for at, one in enumerate(self._detectors) if fired >> at & 1)
+            if len(self._known_orders) < _ORDERS_MAX:
+                self._known_orders[fired] = known
+        return known
+
+    def _seen(self, text: str, utf8: bytes, idle: int, brief: bool) -> tuple[View, int, bool]:
+        """The view of a normal text, one bit for every detector that has a reason to look, and whether anything may be
+        encoded in it. idle: those that need not. Every text of every call comes here, so what most have nothing of is
+        asked for once for all, and nothing is made ready that only few need."""
         view = View(text, brief, utf8)
-        digits = view.shape.count(b"0")
-        if digits >= MENDED_DIGITS_MIN and may_confuse(view.flat, view.shape):
+        omens = self._triggers.seen(view.flat)
+        told = omens >> self._shift
+        if told >> _CONFUSED & 1 and may_confuse(view.flat, view.shape):
             mended = digits_mended(text, view.flat)
             if mended != text:
                 view = View(mended, brief)
-                digits = view.shape.count(b"0")
+                omens = self._triggers.seen(view.flat)
+                told = omens >> self._shift
         lexicon, fired = self._lexicon, 0
         for word in view.look_up(self._narrow):
             fired |= lexicon[word]
-        if view.leads:
-            view.wide_hits = self._wide.words & view.wide_words(self._wide)
-            for word in view.wide_hits:
-                fired |= self._wide_lexicon[word]
+        if view.beyond:
+            fired |= self._seen_wide(view)
+        if fired & self._deep:
+            view.look_up_also(self._context)
         for hint, bit, hinted in self._hinted:
             if fired & hint:
                 fired ^= hint
@@ -235,33 +265,35 @@ class Scanner:
                     idle &= ~others
                 else:
                     idle |= bit
-        if digits:
-            if digits >= DIGITS_MIN and self._numeric & ~(fired | idle):
-                fired |= self._by_kinds[view.kinds_of(digits)]
-            for bit, form in self._forms:
-                if not (fired | idle) & bit and view.shape.find(form) >= 0:
-                    fired |= bit
-        if view.tokens:
+        fired |= omens & self._reasons
+        if not told >> _NUMBERED & 1:
+            view.numbers = []
+        elif self._numeric & ~(fired | idle):
+            fired |= self._by_kinds[view.kinds]
+        if not told >> _TOKENED & 1:
+            view.tokens = ()
+        elif view.tokens:
             fired |= self._long
-        marks = view.marks
-        if not self._telling.isdisjoint(marks):
-            for bit, first, mark in self._marks:
-                if first in marks and (len(mark) == 1 or marks.find(mark) >= 0):
-                    fired |= bit
-            done = fired | idle
-            for bit, sign in self._signs:
-                if not done & bit and sign(view):
-                    fired |= bit
-        elif not view.tokens:
-            view.everyday = True
-        for bit, sign in self._unbound:
-            if not fired & bit and sign(view):
+        done = fired | idle
+        for bit, sign in self._signs:
+            if not done & bit and sign(view):
                 fired |= bit
-        if view.leads:
+        if view.beyond and view.wide:
             for bit, sign in self._wide_signs:
                 if not fired & bit and sign(view):
                     fired |= bit
-        return view, fired & ~idle
+        return view, fired & ~idle, told >> _ENCODED & 1 == 1 or len(view.tokens) > 0
+
+    def _seen_wide(self, view: View) -> int:
+        """The reasons that words beyond latin-1 give; what the view says of such characters is known from then on."""
+        beyond = self._wide.seen(view.utf8)
+        view.wide, view.ideographs = beyond & WIDE > 0, beyond & IDEOGRAPHS > 0
+        fired = 0
+        if beyond & WORDS:
+            view.wide_hits = self._wide.words & view.wide_words()
+            for word in view.wide_hits:
+                fired |= self._wide_lexicon[word]
+        return fired
 
 
 # Detectors that read the same numbers in different ways.

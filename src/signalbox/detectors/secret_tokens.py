@@ -129,6 +129,8 @@ _WEBHOOK = re.compile(
     rb"hooks\.slack\.com/(?:services|workflows)/([A-Za-z0-9/_+-]{20,})|"
     rb"discord(?:app)?\.com/api/webhooks/(\d+/[\w-]{30,})"
 )
+# Without one of these, without a long token and without a word, there is nothing.
+TRIGGERS = (b"://", b"-----BEGIN", rb"hooks\.slack\.com/", b"/api/webhooks/")
 _FILLER = re.compile(
     rb"(?i)x{4,}|\*{3,}|\.{3}|0{8,}|1234567890|example|placeholder|your|changeme|redacted|"
     rb"abcdef(?:gh|$)|dummy"
@@ -153,7 +155,7 @@ def find(view: View) -> Iterator[Found]:
             joints -= flat.count(b"-", start, end) + flat.count(b"_", start, end)
             if joints >= 0:
                 yield from _inner(flat, start, end)
-    if view.marks.find(b"-----") >= 0 and flat.find(b"-----BEGIN") >= 0:
+    if flat.find(b"-----BEGIN") >= 0:
         for match in _PEM.finditer(flat):
             body = len(match[0]) > 120 and match[0].find(b"...") < 0
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")

@@ -79,7 +79,7 @@ def find(view: View) -> Iterator[Found]:
 def assignments(view: View) -> Iterator[_Assignment]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if _EQUALS not in view.marks and _COLON not in view.marks and PROSE_WORDS.isdisjoint(view.hits):
+    if _EQUALS not in flat and _COLON not in flat and PROSE_WORDS.isdisjoint(view.hits):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     tries = max(_TRIED_MIN, len(flat) * _TRIED_PER_KB // 1024)
@@ -182,9 +182,9 @@ def _said(view: View) -> Iterator[Found]:
 def _may_hold(view: View) -> bool:
     """Whether there is anything that announced values are told by; words, marks and tokens speak for themselves."""
     pieces = view.pieces
-    if pieces or pieces is None or not view.hits.isdisjoint(_RARE_WORDS):
-        marks = view.marks
-        return _COLON in marks or _EQUALS in marks
+    if pieces is None or not pieces.isdisjoint(NEEDLES) or not view.hits.isdisjoint(_RARE_WORDS):
+        flat = view.flat
+        return _COLON in flat or _EQUALS in flat
     return False
 
 
@@ -195,10 +195,9 @@ DETECTOR = Detector(
     tags=("credentials",),
     words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS | _SAID.narrow)
     | frozenset(_SAID.wide),
-    context=frozenset(word.decode() for words in _RARE.values() for word in words),
-    marks=(b"://", b"-----"),
+    noted=frozenset(word.decode() for words in _RARE.values() for word in words),
+    triggers=secret_tokens.TRIGGERS,
     long=True,
     sign=_may_hold,
-    sign_needs=b":=",
     pieces=frozenset(NEEDLES),
 )

@@ -77,6 +77,8 @@ _DEFINED = re.compile(
     rb"class \w+[^\n]{0,100}:[ \t]*\r?\n[ \t]++(?:\"\"\"|\'\'\'))",
     re.MULTILINE,
 )
+# `#!/`, with nothing but blanks, letters and digits between.
+_SCRIPT_MARKS = rb"#[ \t\xa00-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xff]*![ \t\xa00-9A-Za-z\xc0-\xd6\xd8-\xf6\xf8-\xff]*/"
 _SCRIPT = re.compile(rb"^#! ?/(?:usr/)?(?:local/)?s?bin/(?:env )?\w", re.MULTILINE)
 # Lines that only a shell reads; prose and data do not have three of them.
 _SHELL = re.compile(
@@ -100,7 +102,6 @@ _STATEMENT_STARTS = (b"CREATE ", b"ALTER ", b"DROP ", b"INSERT INTO ", b"DELETE 
                      b"REVOKE ", b"COMMENT ON ", b"LANGUAGE ")  # fmt: skip
 _SHELL_LINES, _SHELL_CHARS = 3, 4096
 _LINE_ENDS = re.compile(rb"[;{})\]]\r?\n|[)\"]:\r?\n")
-_LINE_END = 10
 _DOLLAR = 36
 _SHELL_WORDS = frozenset((b"fi", b"esac"))
 _DEFINING = frozenset((b"def", b"class"))
@@ -142,7 +143,7 @@ def find(view: View) -> Iterator[Found]:
             yield Found("source_code", "source-code", match.start(), match.end(), 0.9, "script")
             if view.brief:
                 return
-    if _DOLLAR in view.marks or not view.hits.isdisjoint(_SHELL_WORDS):
+    if _DOLLAR in flat or not view.hits.isdisjoint(_SHELL_WORDS):
         lines = list(islice(_SHELL.finditer(flat, 0, _SHELL_CHARS), _SHELL_LINES))
         if len(lines) == _SHELL_LINES:
             yield Found("source_code", "source-code", lines[0].start(), lines[-1].end(), 0.8, "shell")
@@ -221,15 +222,19 @@ def _densest(flat: bytes) -> list[tuple[int, int]]:
 
 def _has_statements(view: View) -> bool:
     """Whether a word of SQL stands there in capitals."""
+    if view.shape.find(b"AAAA ") < 0:
+        return False
     flat = view.flat
     return any(flat.find(start) >= 0 for start in _STATEMENT_STARTS)
 
 
 def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
+    lines = view.flat.count(b"\n")
+    if lines < 2:
+        return False
     signs = view.marks
-    lines = signs.count(b"\n") if _LINE_END in signs else 0
-    if lines < 2 or len(signs) < lines + 2:
+    if len(signs) < lines + 2:
         return False
     if signs.find(b"```") >= 0 or signs.find(b"~~~") >= 0:
         return True
@@ -271,8 +276,7 @@ DETECTOR = Detector(
     ),
     hinting=frozenset(word.decode() for word in _STATEMENT_WORDS),
     hinted=_has_statements,
-    context=frozenset(["class"]),
-    marks=(b"#!/",),
+    noted=frozenset(["class"]),
+    triggers=(_SCRIPT_MARKS,),
     sign=_looks_technical,
-    sign_needs=b"(=;{$})]:`~",
 )

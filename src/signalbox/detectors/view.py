@@ -10,10 +10,11 @@ number, and the exception that it makes and drops costs more than the search.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from signalbox.detectors.found import Found
-from signalbox.detectors.lexicon import Lexicon, WideLexicon
+from signalbox.detectors.lexicon import Lexicon
 from signalbox.detectors.numbers import Number, numbers
 
 _LATIN_UPPER = frozenset((*range(65, 91), *(c for c in range(0xC0, 0xDF) if c != 0xD7)))
@@ -45,15 +46,51 @@ _LEAST = b"a" * 16
 _NO_TOKENS: tuple[tuple[int, int], ...] = ()
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
-# In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of its letters.
-_WITHIN = bytes((*range(0xC4), *range(0xF8, 0x100)))
-_NO_LETTER = bytes((0xCC, 0xE2, *range(0xEE, 0x100)))
+_WIDE = re.compile("[^\x00-\xff]")
+# Needed in a text for anything in `tokens`, and for any number: in one place six digits, nine capitals and digits, or
+# an IPv4 address, with nothing between but what numbers are written with. Over `flat`.
+TOKEN = rb"[A-Za-z0-9_-]{16}"
+_SIGN = rb"A-Z\xc0-\xd6\xd8-\xde"
+_GAP = rb"[ \t\xa0.\-/()+]*"
+NUMBER = b"|".join(
+    (
+        rb"[0-9](?:[ \t\xa0.\-/()+%b]*[0-9]){5}" % _SIGN,
+        rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
+        *(
+            (rb"[0-9%b]%b" % (_SIGN, _GAP)) * before + b"[0-9]" + (rb"%b[0-9%b]" % (_GAP, _SIGN)) * (8 - before)
+            for before in range(9)
+        ),
+    )
+)
 
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
 PLACES_MAX = 64
 
 # Words are told apart in stretches of about this size, so that one is searched only where it stands.
 _STRETCH = 4096
+
+
+T = TypeVar("T")
+
+
+class Lazy(Generic[T]):
+    """An attribute that is worked out when first asked, and from then on stands in its place."""
+
+    __slots__ = ("_make", "_name")
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, one: Any, owner: type) -> T:
+        value = one.__dict__[self._name] = self._make(one)
+        return value
+
+    if TYPE_CHECKING:  # it may be set as well, and is then an attribute like any other: no method is ever called
+
+        def __set__(self, one: Any, value: T) -> None: ...
 
 
 class Words:
@@ -73,20 +110,19 @@ class View:
     a short text to count signs in. found: what detectors have found so far.
     brief: only findings that raise a label are wanted.
     hits: the lexicon's words that occur; wide text (beyond latin-1) has its own in `wide_hits`. pieces: the lexicon's
-    pieces that occur, inside words as well; None when nobody has looked for them. leads: the first bytes in UTF-8 of
-    the characters beyond latin-1. tokens: spans of at least 16 of the characters that keys and identifiers are made
-    of. everyday: none of its marks means anything to a detector, and it has no tokens."""
+    pieces that occur, inside words as well; None when nobody has looked for them. beyond, wide, ideographs: whether
+    there are characters beyond ASCII, beyond latin-1, and such of Chinese, Japanese and Korean. tokens: spans of at
+    least 16 of the characters that keys and identifiers are made of. numbers: (start, end, kinds) of everything that is
+    written like a number somebody may be known by. Who knows that there are none sets these, so that nobody looks."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
     pieces: frozenset[bytes] | None = None
-    leads = b""
-    everyday = False
+    beyond = False
     _utf8 = b""
     _padded: bytes | None = None
     _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
-    _numbers: list[Number] | None = None
     _places: dict[bytes, list[int]] | None = None
     # None where the whole text is one.
     _stretches: list[tuple[int, int, frozenset[bytes]]] | None = None
@@ -98,53 +134,59 @@ class View:
         if text.isascii():
             flat = text.encode()
         else:
-            self._utf8 = utf8 = utf8 or text.encode("utf-8", "surrogatepass")
-            self.leads = utf8.translate(None, _WITHIN)
+            self._utf8 = utf8
+            self.beyond = True
             flat = text.encode("latin-1", "replace")
         self.flat = flat
         self.lower = flat.translate(_LOWER)
-        self.shape = flat.translate(_SHAPE)
-        self.marks = flat.translate(None, _UNMARKED)
-        marked = flat.translate(_TOKEN)
-        self.tokens: Sequence[tuple[int, int]] = _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
         self.found: list[Found] = []
 
     @property
-    def wide(self) -> bool:
-        """Whether there are characters beyond latin-1."""
-        return bool(self.leads)
-
-    @property
-    def numbers(self) -> list[Number]:
-        """(start, end, kinds) of everything that is written like a number somebody may be known by."""
-        if self._numbers is None:
-            _, runs = self._runs or numbers(self.shape, self.shape.count(b"0"))
-            self._numbers = [(at + low, at + high, kinds) for at, parts in runs for low, high, kinds in parts]
-        return self._numbers
+    def utf8(self) -> bytes:
+        """The text in UTF-8, of which there is none kept for ASCII."""
+        if not self._utf8:
+            self._utf8 = self.text.encode("utf-8", "surrogatepass")
+        return self._utf8
 
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        return self.kinds_of(self.shape.count(b"0"))
-
-    def kinds_of(self, digits: int) -> int:
-        """The same for somebody who has counted the digits."""
         if self._runs is None:
-            self._runs = numbers(self.shape, digits)
+            self._runs = numbers(self.shape, self.shape.count(b"0"))
         return self._runs[0]
 
-    def wide_words(self, wanted: WideLexicon | None = None) -> set[str]:
-        """The words of a text that go beyond latin-1, in lower case. wanted: no others matter; empty when none of them
-        can occur."""
-        if not self.leads.translate(None, _NO_LETTER):
-            return set()  # quotation marks, dashes and pictures only
-        if wanted is not None and not wanted.may_occur(self._utf8):
-            return set()
+    def _shaped(self) -> bytes:
+        return self.flat.translate(_SHAPE)
+
+    def _unworded(self) -> bytes:
+        return self.flat.translate(None, _UNMARKED)
+
+    def _tokens(self) -> Sequence[tuple[int, int]]:
+        marked = self.flat.translate(_TOKEN)
+        return _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
+
+    def _numbers(self) -> list[Number]:
+        if self._runs is None:
+            self._runs = numbers(self.shape, self.shape.count(b"0"))
+        return [(at + low, at + high, kinds) for at, parts in self._runs[1] for low, high, kinds in parts]
+
+    def _wide(self) -> bool:
+        return _WIDE.search(self.text) is not None
+
+    shape = Lazy(_shaped)
+    marks = Lazy(_unworded)
+    tokens = Lazy(_tokens)
+    numbers = Lazy(_numbers)
+    wide = Lazy(_wide)
+    ideographs = Lazy(_wide)
+
+    def wide_words(self) -> set[str]:
+        """The words of a text that go beyond latin-1, in lower case."""
         beyond = {word for word in self.text.split() if not word.isascii()}
         return set(_WORD.findall(" ".join(beyond).lower()))
 
     def look_up(self, lexicon: Lexicon) -> frozenset[bytes]:
-        """Those of the lexicon's words that occur; `hits` from then on, and its pieces `pieces`."""
+        """Those of the lexicon's words that occur; among `hits` from then on, and its pieces `pieces`."""
         lower, size = self.lower, len(self.lower)
         padded = self._padded = b" " + lower + b" "
         if size <= _STRETCH * 3 // 2:
@@ -164,6 +206,17 @@ class View:
             start = end + 1
         self.hits = frozenset().union(*[hits for _, _, hits in stretches])
         return self.hits
+
+    def look_up_also(self, lexicon: Lexicon) -> None:
+        """Those of another lexicon's words that occur, among `hits` from then on."""
+        padded, stretches = self.padded, self._stretches
+        if stretches is None:
+            self.hits |= lexicon.find(padded)[0]
+            return
+        self._stretches = stretches = [
+            (start, end, hits | lexicon.find(padded[start : end + 2])[0]) for start, end, hits in stretches
+        ]
+        self.hits = frozenset().union(*[hits for _, _, hits in stretches])
 
     def places(self, word: bytes) -> list[int]:
         """Where a whole lower-case word that the gate has seen occurs; its first PLACES_MAX places."""

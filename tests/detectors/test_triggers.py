@@ -1,0 +1,70 @@
+"""What the gate asks of bytes before anything is looked for: no trigger is narrower than what it stands for."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from signalbox.detectors import lexicon
+from signalbox.detectors.normalise import CONFUSED, digits_mended, may_confuse
+from signalbox.detectors.table import DETECTORS
+from signalbox.detectors.triggers import Triggers
+from signalbox.detectors.view import NUMBER, TOKEN, View
+
+EXACT = [(pattern, 1 << at) for at, one in enumerate(DETECTORS) for pattern in one.triggers]
+LOOSE = [(TOKEN, 1 << 20), (NUMBER, 1 << 21), (CONFUSED, 1 << 22)]
+ALL_LOOSE = 7 << 20
+SEEN = Triggers(EXACT, LOOSE)
+needs_engine = pytest.mark.skipif(lexicon.engine() == "split", reason="the extra `fast` is not installed")
+
+pieces = st.lists(
+    st.one_of(
+        st.text("0123456789OlIoAZÉ .-/()+\t\xa0\n_x", max_size=24),
+        st.sampled_from(
+            ["4111 1111 1111 1111", "1.2.3.4", "AB 12 34 56 C", "ABCPE1234F", "O", "l", "-----BEGIN", "://", "::1", "@"]
+        ),
+        st.sampled_from(["#!/", "# a!1 /", "%41", "/api/webhooks/", "hooks.slack.com/", "a" * 16, "x-" * 9]),
+        st.text(max_size=8),
+    ),
+    max_size=12,
+).map("".join)
+
+
+@needs_engine
+@settings(max_examples=400, deadline=None)
+@given(pieces)
+@example("")
+@example("ABCPE1234F")
+@example("1234\u00a05678.9O1")
+def test_the_engine_sees_what_searching_sees(text: str) -> None:
+    raw = text.encode("latin-1", "replace")
+    expected = sum({bit for pattern, bit in (*EXACT, *LOOSE) if re.search(pattern, raw)})
+    assert SEEN.seen(raw) == expected
+
+
+@settings(max_examples=400, deadline=None)
+@given(pieces)
+@example("AAA000000")
+@example("1 A 2 B 3 C 4 D 5")
+@example("0.0.0.0")
+@example("12345678O")
+def test_nothing_is_there_without_its_trigger(text: str) -> None:
+    view = View(text)
+    if not re.search(NUMBER, view.flat):
+        assert not view.kinds
+        assert not view.numbers
+    if not re.search(TOKEN, view.flat):
+        assert not view.tokens
+    if not re.search(CONFUSED, view.flat):
+        assert not may_confuse(view.flat, view.shape) or digits_mended(text, view.flat) == text
+
+
+def test_without_the_engine_what_only_saves_work_is_taken_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lexicon, "_engine", None)
+    searched = Triggers(EXACT, LOOSE)
+    for text in (b"prose", b"4111 1111 1111 1111 a@b.org", b"#!/bin/sh", b"-----BEGIN "):
+        exact = sum({bit for pattern, bit in EXACT if re.search(pattern, text)})
+        assert searched.seen(text) == exact | ALL_LOOSE
