@@ -158,13 +158,18 @@ async def test_hidden_reasoning_is_paid_for_too(tmp_path: Path, deltas: int) -> 
             box, "chat", box.key, body_of("chat", "w-chat", f"Think on [[tokens:300]]{pace}", stream=True)
         ) as client:
             await (client.deltas(deltas) if deltas else asyncio.sleep(0.2))
+            left_s = time.monotonic()
             await client.leave("fin")
         rows = await box.settled(9)
         row = next(found for found in rows if found["state"] == "cancelled")
         bill = next(found for found in box.bill() if found.client_request_id == row["attempt_id"])
         assert bill.reasoning > 0
-        assert bill.reasoning + bill.tokens_out <= row["tokens_out"] <= 24 + 1.2 * bill.tokens_out + on_its_way(box)
-        assert Decimal(row["cost_usd"]) * 10**12 >= bill.cost_pico
+        # Where the machine is so busy that the upstream sees the close late, it bills what it made until then.
+        entry = next(found for found in box.sim.log.entries if found.client_request_id == row["attempt_id"])
+        late = max(0, math.ceil((entry.closed_s - left_s - 0.05) * 100))
+        truth = bill.reasoning + bill.tokens_out
+        assert truth - late <= row["tokens_out"] <= 24 + 1.2 * bill.tokens_out + on_its_way(box)
+        assert Decimal(row["cost_usd"]) * 10**12 >= bill.cost_pico - late * prices.output_mtok * 10**6
 
 
 async def test_what_nobody_has_counted_yet_is_booked_by_its_characters(tmp_path: Path) -> None:

@@ -158,7 +158,7 @@ async def test_a_failure_is_not_kept(tmp_path: Path) -> None:
         assert (await ask(box, "chat", "k")).status == 200
 
 
-@pytest.mark.parametrize("key", ["x" * 257, "\x7f", "é"])
+@pytest.mark.parametrize("key", ["", " ", "x" * 257, "\x7f", "é", "a\r\nidempotency-key: b"])
 async def test_what_is_no_key_is_refused(tmp_path: Path, key: str) -> None:
     async with running(tmp_path) as box:
         head = (

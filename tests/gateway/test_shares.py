@@ -77,6 +77,24 @@ def test_weights_hold_while_both_want_and_nothing_is_wasted_else() -> None:
     assert (held["a"], held["b"]) == (8, 4)
 
 
+def test_whoever_was_turned_away_is_owed_its_whole_share_for_a_while() -> None:
+    """Not one slot only: its other callers wait as long as they were told to before they ask again."""
+    shares = Shares(8, {"front": Share(weight=3), "batch": Share(weight=1)})
+    for _ in range(8):
+        assert shares.room("batch", 0)
+        shares.begin("batch")
+    assert not shares.room("front", 0)
+    for held in range(6):
+        shares.end("batch")
+        assert not shares.room("batch", WANTS_NS // 2), held
+        assert shares.room("front", WANTS_NS // 2)
+        shares.begin("front")
+    shares.end("front")
+    assert not shares.room("batch", WANTS_NS - 1)
+    # What nobody came for is not kept for longer.
+    assert shares.room("batch", WANTS_NS + WANTS_NS // 2)
+
+
 calls = st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(0, 2 * WANTS_NS)), max_size=200)
 
 

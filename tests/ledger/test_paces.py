@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import Usage
-from signalbox.ledger.estimate import Calibration
+from signalbox.ledger.estimate import TOKENS_PER_S, Calibration
 from signalbox.ledger.settle import Pace, learn
 
 RATE, WAIT_S = 50.0, 0.2
@@ -62,3 +62,12 @@ def test_recovery_goes_by_how_late_the_records_came() -> None:
     pace.add(2400)  # 1.4 s late
     learn(opened(99), settled(99, 2200, 2100), pace, known)
     assert known.tokens_per_s <= RATE * 1.001
+
+
+def test_few_answers_tell_a_pace_with_a_margin() -> None:
+    """Half as fast again as the fastest of them, and behind no wait; before there is one, what most models do."""
+    assert Calibration().tokens_per_s == TOKENS_PER_S
+    meter = taught(answers=2)
+    assert not meter.paced
+    assert RATE * 1.4 < meter.tokens_per_s < RATE * 1.6
+    assert meter.tokens_by(1.0) > RATE * 1.4

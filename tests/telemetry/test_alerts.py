@@ -195,16 +195,29 @@ async def served(tmp_path: Path) -> AsyncIterator[Served]:
 async def test_an_installation_tells_of_unpriced_usage_and_of_a_budget(served: Served, collector: Collector) -> None:
     served.config["deployments"]["local"].pop("price")
     served.config["workloads"]["w-chat"]["budget"] = {"usd_per_day": 0.0001, "hard": False}
-    served.config["alerts"] = {"webhooks": [{"url": f"{collector.url}/hook", "secret": KEY}]}
+    served.config["alerts"] = {
+        "webhooks": [{"url": f"{collector.url}/hook", "secret": KEY}],
+        "budget_thresholds": [0.5],
+    }
     served.write()
     await served.start()
     for workload in ("w-local", "w-chat"):
         answers = [served.request(PATHS["chat"], body_of("chat", workload, "Say [[tokens:300]]")) for _ in range(2)]
         await asyncio.gather(*answers)
-    await until(lambda: len({json.loads(body)["alert"] for *_, body in collector.requests}) >= 2, "both are told", 45)
-    told = {(event["alert"], event["subject"]) for event in (json.loads(body) for *_, body in collector.requests)}
-    assert ("unpriced-usage", "local") in told
-    assert any(name == "budget-threshold" and subject.startswith("workload/w-chat/") for name, subject in told)
+    (own,) = served.cli("keys", "create", "--name", "own", "--budget-usd", "0.001")
+    for _ in range(4):  # each gets what is left, until nothing is
+        await served.request(PATHS["chat"], body_of("chat", "w-messages", "Say [[tokens:900]]"), key=own["key"])
+
+    def told() -> set[tuple[str, str]]:
+        events = [json.loads(body) for *_, body in collector.requests]
+        return {(event["alert"], event["subject"].partition("@")[0]) for event in events}
+
+    wanted = {
+        ("unpriced-usage", "local"),
+        ("budget-threshold", "workload/w-chat/usd/day"),
+        ("budget-threshold", f"key/{own['id']}/usd/total"),
+    }
+    await until(lambda: wanted <= told(), "all are told", 45)
     shown = (await served.admin("/api/alerts")).json["alerts"]
     assert {"unpriced-usage", "budget-threshold"} <= {alert["alert"] for alert in shown}
     page = (await served.admin("/metrics")).body.decode()

@@ -94,15 +94,16 @@ class Attendant:
 
     async def _judge_now(self, now_s: float) -> None:
         checked = self._supervisor.checked
-        if checked.budgets:
+        budgets = (*checked.budgets, *self._supervisor.keys.budgets)
+        if budgets:
             with contextlib.suppress(StoreError):  # the last known ones still say something
                 self._balances = await self._supervisor.balances(self._now_ms())
         facts = Facts(
             metrics=await self._supervisor.metrics(),
             due=checked.due_counts,
             last_error=self._supervisor.last_error,
-            budgets=checked.budgets,
-            balances=self._balances if checked.budgets else [],
+            budgets=budgets,
+            balances=self._balances if budgets else [],
             thresholds=checked.alerts.budget_thresholds,
             ledger_lag_s=checked.alerts.ledger_lag_s,
         )

@@ -223,7 +223,10 @@ def _said(headers: Headers) -> Said:
             else:
                 sessions += (value.decode("latin-1"),)
         elif name == b"idempotency-key":
-            idempotency_key = value.decode("latin-1")
+            named = value.decode("latin-1")
+            if idempotency_key is not None and named != idempotency_key:
+                raise BadRequest("Two different idempotency-key headers were sent. Send one.")
+            idempotency_key = named
         elif name == b"x-signalbox-tags":
             tags = tags + b"," + value if tags else value
     return Said(workload, data, sessions, patience, tags, idempotency_key)

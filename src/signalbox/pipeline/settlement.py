@@ -20,7 +20,7 @@ from signalbox.wire.tokens import kind_of
 
 # How long a provider may go on after we closed: what was on its way to us, until it sees the close, until it stops. The
 # first two are known where its connections were timed, and otherwise taken to be ROUND_TRIP_S. Where this process is
-# behind with its own work, others on its machine may be too.
+# behind with its own work, others on its machine may be too; of a stream it has then not read all that had come.
 ROUND_TRIP_S = 0.1
 STOP_S = 0.03
 LAGS = 2
@@ -118,7 +118,8 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
         if meter.wants_more():
             _learn(this, told, now_ns, meter, stages.open.lag_s)
         return told, "provider"
-    in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + LAGS * stages.open.lag_s)
+    late_s = stages.open.lag_s * (LAGS if this.call.envelope.stream else 1)
+    in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + late_s)
     out = _output_bound(this, begun, now_ns, meter, in_flight_s)
     told = told or Usage(tokens_in=money.input_cut(this, meter))
     return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"

@@ -325,7 +325,7 @@ def exhausted(account: Account, now_ms: int) -> CallError:
         amount = f"{usd(budget.amount)} USD"
     else:
         amount = f"{budget.amount // GPU_NS} GPU-seconds" if budget.unit == GPU else f"{budget.amount} {budget.unit}"
-    window = "in all" if budget.window == "total" else f"a {budget.window}"
+    window = "in all" if budget.window == "total" else f"{'an' if budget.window == 'hour' else 'a'} {budget.window}"
     if budget.window in SHORT_WINDOWS and budget.unit != USD:
         return RateLimited(
             f"{whose} is at its limit of {amount} {window}.", retry_after_s=max(1.0, (account.end_ms - now_ms) / 1000)

@@ -32,7 +32,6 @@ class Shares:
 
     def begin(self, workload: str) -> None:
         self._active[workload] = self._active.get(workload, 0) + 1
-        self._turned_ns.pop(workload, None)
 
     def end(self, workload: str) -> None:
         left = self._active.get(workload, 0) - 1
