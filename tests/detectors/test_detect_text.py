@@ -371,3 +371,45 @@ def test_one_row_about_an_illness_makes_no_health_data_of_the_others() -> None:
     assert "phi" in classify(_FILMS.replace("Role", "Diagnosis")).names()
     assert "phi" in classify(_FILMS.replace("AIDS patient", "AIDS patient Maria Lopez")).names()
     assert "phi" in classify("Our patients after surgery:\n" + _FILMS).names()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "患者王建国，男，58岁，因胸痛入院，诊断为急性心肌梗死，请写出院小结。",
+        "高先生（住院号：Z556677）脑卒中后左侧偏瘫，康复计划怎么写？",
+        "母の鈴木和子は72歳で糖尿病と高血圧があり、メトホルミンを処方されました。注意点は？",
+        "診察券番号 A10293 の患者、妊娠28週、妊娠糖尿病。食事指導をまとめて。",
+        "환자 김철수(58세, 남)는 흉통으로 입원하여 급성 심근경색 진단을 받았습니다.",
+        "간호기록: 오세훈 님, 체온 38.5도, 기침, 폐렴 의심으로 항생제 투여 시작.",
+        "Больной Кузнецов А. В. 12.03.2024 перенёс аппендэктомию, после операции температура 38,5.",
+        "У моего сына Егора Лебедева аллергия на пенициллин, а в поликлинике выписали амоксициллин.",
+        "المريض محمد عبد الله، 58 عامًا، أُدخل المستشفى بسبب ألم في الصدر وشُخّص باحتشاء حاد في عضلة القلب.",
+        "Annem Fatma Kaya 72 yaşında, şeker hastalığı ve tansiyonu var, doktor metformin yazdı.",
+        "मरीज़ राजेश शर्मा, 58 वर्ष, सीने में दर्द के साथ भर्ती हुए, तीव्र हृदयाघात का निदान हुआ।",
+        "मेरे बेटे आरव मेहता को पेनिसिलिन से एलर्जी है पर डॉक्टर ने एंटीबायोटिक दी है, क्या करूँ?",
+    ],
+)
+def test_health_data_of_somebody_in_other_scripts(text: str) -> None:
+    assert "phi" in classify(text).names()
+    assert "phi" in classify(f"{text}\n{'Nothing else is said. ' * 30}").names()  # the engine's answer to long texts
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "糖尿病患者平时饮食应该注意什么？",
+        "王建国是我们公司的销售经理，请帮他写一封客户邀请函。",
+        "高血压的诊断标准是什么？请列出最新指南。",
+        "お医者さんと看護師さんの役割の違いを子供向けに説明して。",
+        "サーバーの健康診断スクリプトを高橋さんに依頼する文面を作って。",
+        "의사 선생님과 간호사의 역할 차이를 아이들에게 설명해 줘.",
+        "Иванов Пётр Сергеевич — наш менеджер по продажам, составь от его имени приглашение.",
+        "Операция по слиянию компаний прошла успешно, сообщает Алексей Морозов.",
+        "اكتب قصة عن مستشفى الملك فهد في الرياض وتاريخه.",
+        "Hastane randevu sistemi için gereksinim dokümanı yaz, poliklinik ve yatan hasta modülleri olsun.",
+        "कंपनी के विलय का ऑपरेशन सफल रहा, सुरेश यादव ने कहा।",
+    ],
+)
+def test_health_questions_about_nobody_in_other_scripts(text: str) -> None:
+    assert "phi" not in classify(text).names()

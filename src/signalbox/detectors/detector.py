@@ -25,6 +25,8 @@ class Detector(msgspec.Struct, frozen=True):
 
     rests_on: labels whose findings it builds on: wherever `holds` says that it will look, they are looked for as well.
 
+    ready: compiles what it would compile at its first text.
+
     find: its findings in a view, in any order. Runs after the detectors above it in the table, whose findings are
     in `view.found`.
     """
@@ -45,3 +47,4 @@ class Detector(msgspec.Struct, frozen=True):
     wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()
     holds: Callable[[View], bool] = lambda _: True
+    ready: Callable[[], None] | None = None

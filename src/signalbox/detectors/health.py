@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from itertools import islice
+from itertools import chain, islice
 
-from signalbox.detectors import care_places
+from signalbox.detectors import care_places, health_abroad
 from signalbox.detectors.dates import FULL, MONTH_WORDS
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.first_names import FIRST_NAMES
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.health_words import CARE, STRONG, WEAK
+from signalbox.detectors.names_abroad import CUED
 from signalbox.detectors.persons import named
 from signalbox.detectors.view import PLACES_MAX, View, Words
 
@@ -183,6 +184,9 @@ def _told(view: View, certainty: float) -> Iterator[Found]:
         certainty = RAISES  # one clinical word about somebody who is named as people are in records
     if certainty < RAISES and any(found.kind == RECORD_NUMBER for found in before.values()):
         certainty = RAISES  # the number of somebody's record
+    abroad = tuple(islice(health_abroad.elements(view), _ELEMENTS_MAX)) if view.beyond else ()
+    if certainty < RAISES and any(confidence >= CUED for *_, confidence in abroad):
+        certainty = RAISES
     if view.brief and certainty < RAISES:
         return
     for found in before.values():
@@ -190,7 +194,7 @@ def _told(view: View, certainty: float) -> Iterator[Found]:
     # One for each start: a clinic may be told by its name and by what is done there.
     places: dict[int, tuple[int, int, str, float]] = {}
     alone = not before
-    for element in islice(_elements(view), _ELEMENTS_MAX):
+    for element in islice(chain(abroad, _elements(view)), _ELEMENTS_MAX):
         start, end, kind, confidence = element
         if (start, end) in before:
             continue
@@ -206,6 +210,10 @@ def _told(view: View, certainty: float) -> Iterator[Found]:
 
 def clinical(view: View) -> float:
     """How sure it is that the text is about somebody's health: 0 when it is not."""
+    return max(_in_latin(view), health_abroad.clinical(view)) if view.beyond else _in_latin(view)
+
+
+def _in_latin(view: View) -> float:
     strong = view.hits & _STRONG
     sure = len(strong - _AMBIGUOUS)
     if not sure and (_is_aged(view) or _has_term(view)):
@@ -358,6 +366,8 @@ DETECTOR = Detector(
     "health",
     find,
     tags=("phi",),
+    ready=health_abroad.ready,
+    wide_sign=health_abroad.may_be_clinical,
     rests_on=_IDENTIFYING,
     holds=lambda view: clinical(view) >= _LEAST,
     words=STRONG | {word.decode("latin-1") for word in _MEDICAL | _AGE_WORDS},

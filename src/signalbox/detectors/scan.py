@@ -152,6 +152,9 @@ class Scanner:
         self._context.ready()
         self._wide.ready()
         self._triggers.ready()
+        for one in self._detectors:
+            if one.ready is not None:
+                one.ready()
 
     def scan(self, text: str | bytes) -> list[Found]:
         """Everything found, by position. Offsets are characters of the text; bytes are read as UTF-8, where each
@@ -252,6 +255,10 @@ class Scanner:
             fired |= lexicon[word]
         if view.beyond:
             fired |= self._seen_wide(view)
+            if view.wide:
+                for bit, sign in self._wide_signs:
+                    if not (fired | idle) & bit and sign(view):
+                        fired |= bit
         if fired & self._deep:
             view.look_up_also(self._context)
         for hint, bit, hinted in self._hinted:
@@ -278,10 +285,6 @@ class Scanner:
         for bit, sign in self._signs:
             if not done & bit and sign(view):
                 fired |= bit
-        if view.beyond and view.wide:
-            for bit, sign in self._wide_signs:
-                if not fired & bit and sign(view):
-                    fired |= bit
         return view, fired & ~idle, told >> _ENCODED & 1 == 1 or len(view.tokens) > 0
 
     def _seen_wide(self, view: View) -> int:

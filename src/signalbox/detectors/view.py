@@ -120,6 +120,8 @@ class View:
     wide_hits: frozenset[str] = frozenset()
     pieces: frozenset[bytes] | None = None
     beyond = False
+    # What `health_abroad` has made of it: (which language, how sure it is clinical); None before anybody asked.
+    abroad: tuple[tuple[int, float], ...] | None = None
     _utf8 = b""
     _padded: bytes | None = None
     _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
