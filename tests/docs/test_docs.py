@@ -221,7 +221,9 @@ class Terminal:
                 arguments, cwd=self.folder, env=self.environ, stdin=subprocess.DEVNULL, stdout=out, stderr=out
             )
         until = time.monotonic() + START_S
-        while not told.read_bytes().endswith(b"\n"):
+        # Log lines may come first: on a busy machine workers take a while to start.
+        greeting = b"signalbox serves" if name == "serve" else b""
+        while greeting not in (said := told.read_bytes()) or not said.endswith(b"\n"):
             assert self.running[name].poll() is None, told.read_text()
             assert time.monotonic() < until, f"{command} prints nothing"
             time.sleep(0.05)

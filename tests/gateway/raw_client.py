@@ -14,6 +14,7 @@ ENDPOINTS: dict[str, dict[str, Any]] = {
     "/v1/responses": {"model": "w-responses", "input": "hi", "max_output_tokens": 16},
     "/v1/messages": {"model": "w-messages", "messages": [{"role": "user", "content": "hi"}], "max_tokens": 4},
     "/v1/messages/count_tokens": {"model": "w-messages", "messages": [{"role": "user", "content": "hi"}]},
+    "/v1/responses/input_tokens": {"model": "w-responses", "input": "hi"},
     "/v1/completions": {"model": "w-chat", "prompt": "hi", "max_tokens": 4},
     "/v1/embeddings": {"model": "w-embed", "input": "hi"},
 }

@@ -107,6 +107,8 @@ async def test_a_query_changes_neither_the_route_nor_who_may_ask(shared_box: Box
         assert (await shared_box.request(path + query, body, key="")).status == 401
         answer = await shared_box.request(path + query, body)
         assert answer.status == 200, answer.body
+        if path == "/v1/responses/input_tokens":
+            continue  # goes nowhere
         assert answer.headers["x-signalbox-placement"].startswith(
             {"w-chat": "chat@", "w-responses": "responses@", "w-messages": "messages@", "w-embed": "embed@"}[
                 str(body["model"])

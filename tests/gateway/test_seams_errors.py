@@ -371,6 +371,8 @@ async def test_without_a_journal_nothing_is_sent_and_a_defect_tells_only_its_num
         whole = gateway.stages
         gateway.stages = msgspec.structs.replace(whole, journal=BrokenJournal(failure))
         for path, body in ENDPOINTS.items():
+            if path == "/v1/responses/input_tokens":
+                continue  # sends nothing, and so needs no record
             for stream in (False, True):
                 answer = await box.request(path, {**body, "stream": stream})
                 assert answer.status == status, (path, answer.body)

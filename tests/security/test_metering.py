@@ -34,7 +34,9 @@ FREE = {"/v1/messages/count_tokens"}
 
 
 def test_every_endpoint_that_takes_a_body_is_in_the_list() -> None:
-    assert set(BODIES) == {path.decode() for path, route in ROUTES.items() if b"POST" in route.methods}
+    # Counting a Responses body is an estimate of our own: nothing is sent for it.
+    listed = {*BODIES, "/v1/responses/input_tokens"}
+    assert listed == {path.decode() for path, route in ROUTES.items() if b"POST" in route.methods}
 
 
 @pytest.mark.parametrize("path", BODIES)

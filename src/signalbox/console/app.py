@@ -228,6 +228,7 @@ class Console:
             {
                 "version": __version__,
                 "generation": supervisor.generation,
+                "workers": supervisor.workers,
                 "workers_alive": supervisor.workers_alive,
                 "reload_failures": supervisor.reload_failures,
                 "last_reload_error": supervisor.last_error,

@@ -153,7 +153,7 @@ class Supervisor:
         await self.keys.load()
         await self._pay_leases()
         async with self._turn:
-            self._links += await self._start_all()
+            await self._start_all()
         await self._shipping.start()
         self._tell_due()
 
@@ -268,13 +268,17 @@ class Supervisor:
 
     # --- workers ---
 
-    async def _start_all(self) -> list[Link]:
-        """All at once; on a busy machine that takes its time, and says so."""
+    async def _start_all(self) -> None:
+        """All at once; on a busy machine that takes its time, and says so. Each counts as soon as it takes calls."""
         loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(self._start_worker()) for _ in range(self._workers_wanted)]
+        tasks = [loop.create_task(self._start_one()) for _ in range(self._workers_wanted)]
         while (await asyncio.wait(tasks, timeout=STARTING_TOLD_S))[1]:
             self._log.info("workers are still starting", workers=sum(not task.done() for task in tasks))
-        return [task.result() for task in tasks]
+        for task in tasks:
+            task.result()
+
+    async def _start_one(self) -> None:
+        self._links.append(await self._start_worker())
 
     async def _start_worker(self) -> Link:
         link = await self._spawn()

@@ -26,8 +26,7 @@ async def count_input(plane: Plane, request: Request, connection: Connection, di
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection, dialect.api)
     check_content_type(request.headers)
     doc = wire_body.parse(request.body)
-    if doc.get("model") is not None:
-        resolve(plane.stages.snapshot, principal, read_model(doc), None)
+    resolve(plane.stages.snapshot, principal, read_model(doc), None)
     _check_input(doc)
     dialect.envelope(doc)
     body = msgspec.json.encode({"object": "response.input_tokens", "input_tokens": responses_input(doc)})
