@@ -36,13 +36,23 @@ async def test_the_kill_switch_reaches_every_worker(served: Served) -> None:
         assert b"stopped_by_operator" in said
     refused = await served.request("/v1/chat/completions", {**body, "stream": False})
     assert (refused.status, refused.json["error"]["code"]) == (400, "stopped_by_operator")
+    # Said again, for no time at all: they are let in before the minute is over, on every worker.
+    lifted = await asyncio.to_thread(kill, served, "key", first, "--for", "0")
+    assert b"let in" in lifted.stdout, lifted.stderr
+    short: dict[str, Any] = body_of("chat", "w-chat", "[[tokens:2]]")
+    answers = await asyncio.gather(*(served.request("/v1/chat/completions", short) for _ in range(8)))
+    assert {answer.status for answer in answers} == {200}
+    unknown = await asyncio.to_thread(kill, served, "workload", "w-chatt", "--for", "1")
+    assert (unknown.returncode, b"no workload 'w-chatt'" in unknown.stderr) == (0, True)
     before = len(spared.data)
     await spared.until(b"data: ", 5)
     assert len(spared.data) >= before
     spared.hang_up()
     actions = served.cli("ledger", "actions")
     assert [(one["action"], one["target"]) for one in actions if one["action"] == "calls.stop"] == [
-        ("calls.stop", f"key:{first}")
+        ("calls.stop", f"key:{first}"),
+        ("calls.stop", f"key:{first}"),
+        ("calls.stop", "workload:w-chatt"),
     ]
 
 

@@ -27,7 +27,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=FOR_S,
         metavar="SECONDS",
-        help="refuse new calls so long (%(default)s)",
+        help="refuse new calls so long (%(default)s); 0 lets them in again",
     )
     parser.add_argument("--url", default="http://127.0.0.1:8701", help="the control plane (default: %(default)s)")
     parser.description = (
@@ -60,9 +60,26 @@ def run(options: argparse.Namespace) -> int:
     if answer.status != 200:
         print(_message(said) or f"The control plane answered {answer.status}.", file=sys.stderr)
         return 1
+    _warn(said)
     whom = f"{options.scope} {options.name}".strip()
-    print(said.decode() if options.json else f"Stopped: {whom}. New calls are refused for {options.for_s:g} s.")
+    print(said.decode() if options.json else _done(whom, options.for_s))
     return 0
+
+
+def _done(whom: str, for_s: float) -> str:
+    if not for_s:
+        return f"Stopped what ran: {whom}. New calls are let in, also where they were refused before."
+    return f"Stopped: {whom}. New calls are refused for {for_s:g} s."
+
+
+def _warn(said: bytes) -> None:
+    """It was done, and perhaps to nobody: a name that was mistyped stops no calls."""
+    try:
+        warning = msgspec.json.decode(said, type=dict[str, object]).get("warning")
+    except msgspec.MsgspecError:
+        return
+    if warning:
+        print(f"warning: {warning}", file=sys.stderr)
 
 
 def _connection(address: str) -> http.client.HTTPConnection | None:

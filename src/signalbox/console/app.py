@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from starlette.applications import Starlette
@@ -256,7 +256,12 @@ class Console:
         now_ms = time.time_ns() // 1_000_000
         until_ms = now_ms + round(wanted.for_s * 1000)
         await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms), now_ms)
-        return JSONResponse({"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms})
+        done: dict[str, Any] = {"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms}
+        if wanted.scope == "workload":
+            in_force = await asyncio.to_thread(self._configurations.now)
+            if wanted.name not in in_force.snapshot.workloads:
+                done["warning"] = f"There is no workload {wanted.name!r} in the configuration in force."
+        return JSONResponse(done)
 
     async def alerts(self, request: Request, actor: Actor) -> Response:
         """What fires now, the critical first."""

@@ -27,12 +27,12 @@ from signalbox.core.link import Applied, ApplyConfig, Drain, Listen, Stop
 from signalbox.core.ports import Store
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
+from signalbox.policy.stops import joined
 from signalbox.pricing.owned import Step
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics
 
 WATCH_S = 0.25
-STOPS_MAX = 1000
 # A worker that dies at once again and again is started again ever more slowly, up to this.
 RESTART_S_MAX = 10.0
 # Within so long after it was revoked a worker that starts hears of a key whose calls end.
@@ -353,8 +353,7 @@ class Supervisor:
 
     async def stop_calls(self, order: Stop, now_ms: int) -> None:
         """On every worker, and on those that are started until the time is over."""
-        running = [stop for stop in self._stops if stop.until_ms > now_ms]
-        self._stops = [*running[-STOPS_MAX:], order]
+        self._stops = joined(self._stops, order, now_ms)
         self._log.warning("calls are stopped", scope=order.scope, until_ms=order.until_ms)
         await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
 

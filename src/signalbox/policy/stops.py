@@ -22,8 +22,7 @@ class Stops:
         return bool(self._orders)
 
     def add(self, order: Stop, now_ms: float) -> None:
-        self._forget(now_ms)
-        self._orders = [*self._orders[-STOPS_MAX:], order]
+        self._orders = joined(self._orders, order, now_ms)
 
     def check(self, call: Call, now_ms: float) -> None:
         """Raises Stopped."""
@@ -34,6 +33,14 @@ class Stops:
 
     def _forget(self, now_ms: float) -> None:
         self._orders = [order for order in self._orders if order.until_ms > now_ms]
+
+
+def joined(orders: list[Stop], order: Stop, now_ms: float) -> list[Stop]:
+    """Those that still hold, with one more. What was said of the same before holds no longer, so that an order which is
+    over at once lifts it."""
+    same = (order.scope, order.name)
+    others = [one for one in orders if one.until_ms > now_ms and (one.scope, one.name) != same]
+    return [*others[-STOPS_MAX:], *([order] if order.until_ms > now_ms else [])]
 
 
 def matches(order: Stop, call: Call) -> bool:
