@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 # Below this many bytes splitting is cheaper than calling the engine (docs/decisions/0009-word-lookup.md).
-SHORT_BYTES = 96
+SHORT_BYTES = 32
 # Beyond this many words (an operator's own dictionary) compiling takes seconds, a set takes any number.
 WORDS_MAX = 8192
 # The same for those beyond latin-1, which are patterns and take longer.

@@ -8,7 +8,7 @@ from itertools import islice
 from msgspec.structs import replace
 
 from signalbox.core.labels import NONE, Labels, labels_of
-from signalbox.detectors import encoded
+from signalbox.detectors import encoded, secret_tokens
 from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
@@ -22,7 +22,7 @@ from signalbox.detectors.view import NUMBER, TOKEN, View
 # A survey counts to so many findings of each detector.
 ENOUGH = 20
 # What the gate asks of the bytes for the views' own sake; bits beyond those of detectors.
-_TOKENED, _NUMBERED, _CONFUSED, _ENCODED = range(4)
+_TOKENED, _NUMBERED, _CONFUSED, _KEYED, _ENCODED = range(5)
 # So many different sets of reasons are kept as the detectors that they stand for.
 _ORDERS_MAX = 4096
 
@@ -129,7 +129,11 @@ class Scanner:
                 *((pattern, 1 << at) for at, one in enumerate(self._detectors) for pattern in one.triggers),
                 *((pattern, 1 << (size + _ENCODED)) for pattern in encoded.TRIGGERS),
             ),
-            ((TOKEN, 1 << (size + _TOKENED)), (NUMBER, 1 << (size + _NUMBERED)), (CONFUSED, 1 << (size + _CONFUSED))),
+            (
+                *((TOKEN, 1 << (size + _TOKENED)), (NUMBER, 1 << (size + _NUMBERED))),
+                (CONFUSED, 1 << (size + _CONFUSED)),
+                *((pattern, 1 << (size + _KEYED)) for pattern in secret_tokens.TRIGGERS),
+            ),
         )
         self._known_orders: dict[int, tuple[Detector, ...]] = {}
 
@@ -273,6 +277,7 @@ class Scanner:
                 else:
                     idle |= bit
         fired |= omens & self._reasons
+        view.keyed = told >> _KEYED & 1 == 1
         if not told >> _NUMBERED & 1:
             view.numbers = []
         elif self._numeric & ~(fired | idle):

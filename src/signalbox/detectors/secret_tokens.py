@@ -155,11 +155,11 @@ def find(view: View) -> Iterator[Found]:
             joints -= flat.count(b"-", start, end) + flat.count(b"_", start, end)
             if joints >= 0:
                 yield from _inner(flat, start, end)
-    if flat.find(b"-----BEGIN") >= 0:
+    if view.keyed and flat.find(b"-----BEGIN") >= 0:
         for match in _PEM.finditer(flat):
             body = len(match[0]) > 120 and match[0].find(b"...") < 0
             yield Found("secrets", "credentials", match.start(), match.end(), 0.98 if body else 0.4, "private-key")
-    if view.marks.find(b"://") >= 0:
+    if view.keyed and view.marks.find(b"://") >= 0:
         yield from _urls(flat)
     if not view.hits.isdisjoint(WORDS):
         yield from _headers(view)

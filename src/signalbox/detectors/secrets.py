@@ -7,7 +7,7 @@ like are features of a small logistic model whose weights are data (detectors/se
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from itertools import islice
 
 from signalbox.detectors import secret_tokens
@@ -26,6 +26,7 @@ _RARE = {
     b"cred": frozenset(b"cred creds credential credentials".split()),
     b"seed": frozenset(b"seed seeds seed1 seed2 oseed skseed".split()),
 }
+_RARE_WORDS = frozenset(word for words in _RARE.values() for word in words)
 
 # Scored candidates per text: two for every KB and never fewer than 40. Beyond it only tokens that say what they are
 # are looked for; the cap bounds time, and a text with that many assignments has long been labelled.
@@ -71,20 +72,23 @@ _NAME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.
 
 
 def find(view: View) -> Iterator[Found]:
-    yield from secret_tokens.find(view)
+    if view.tokens or view.keyed or not view.hits.isdisjoint(secret_tokens.WORDS):
+        yield from secret_tokens.find(view)
     yield from _assigned(view)
-    yield from _said(view)
+    if view.wide_hits or not view.hits.isdisjoint(_SAID.narrow):
+        yield from _said(view)
 
 
 def assignments(view: View) -> Iterator[_Assignment]:
     """(start, end, name, separator, quoted, value, next character) of values that a telling name announces."""
     flat, lower = view.flat, view.lower
-    if _EQUALS not in flat and _COLON not in flat and PROSE_WORDS.isdisjoint(view.hits):
+    needles = _needles(view)
+    if not needles or (_EQUALS not in flat and _COLON not in flat and PROSE_WORDS.isdisjoint(view.hits)):
         return
     left = max(_SCORED_MIN, len(flat) * _SCORED_PER_KB // 1024)
     tries = max(_TRIED_MIN, len(flat) * _TRIED_PER_KB // 1024)
     seen: set[int] = set()
-    for needle in (*_present(view), *(rare for rare, words in _RARE.items() if not words.isdisjoint(view.hits))):
+    for needle in needles:
         at = lower.find(needle)
         while at >= 0 and tries:
             tries -= 1
@@ -105,10 +109,16 @@ def assignments(view: View) -> Iterator[_Assignment]:
             at = lower.find(needle, after)
 
 
-def _present(view: View) -> Iterable[bytes]:
-    """Those of the needles that occur, in their order; all when nobody has looked."""
-    pieces = view.pieces
-    return NEEDLES if pieces is None else [needle for needle in NEEDLES if needle in pieces]
+def _needles(view: View) -> Sequence[bytes]:
+    """Those of the needles that occur, in their order; all when nobody has looked. The rare ones last."""
+    pieces, hits = view.pieces, view.hits
+    if pieces is None:
+        needles: Sequence[bytes] = NEEDLES
+    else:
+        needles = [needle for needle in NEEDLES if needle in pieces] if pieces else ()
+    if hits.isdisjoint(_RARE_WORDS):
+        return needles
+    return (*needles, *(rare for rare, words in _RARE.items() if not words.isdisjoint(hits)))
 
 
 def _candidate(flat: bytes, at: int, after: int) -> _Assignment | None:
@@ -167,8 +177,6 @@ def _assigned(view: View) -> Iterator[Found]:
 
 def _said(view: View) -> Iterator[Found]:
     """Values that a sentence announces, in the languages whose words are known."""
-    if _SAID.narrow.isdisjoint(view.hits) and not view.wide_hits:
-        return
     text = view.text
     ends = [end for _, end in view.after(_SAID.narrow)]
     for wide in view.wide_hits.intersection(_SAID.wide):
@@ -188,7 +196,6 @@ def _may_hold(view: View) -> bool:
     return False
 
 
-_RARE_WORDS = frozenset(word for words in _RARE.values() for word in words)
 DETECTOR = Detector(
     "secrets",
     find,

@@ -113,13 +113,15 @@ class View:
     pieces that occur, inside words as well; None when nobody has looked for them. beyond, wide, ideographs: whether
     there are characters beyond ASCII, beyond latin-1, and such of Chinese, Japanese and Korean. tokens: spans of at
     least 16 of the characters that keys and identifiers are made of. numbers: (start, end, kinds) of everything that is
-    written like a number somebody may be known by. Who knows that there are none sets these, so that nobody looks."""
+    written like a number somebody may be known by. keyed: whether there may be the beginning of a link or of a key.
+    Who knows that there are none sets these, so that nobody looks."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
     pieces: frozenset[bytes] | None = None
     beyond = False
+    keyed = True
     # What `health_abroad` has made of it: (which language, how sure it is clinical); None before anybody asked.
     abroad: tuple[tuple[int, float], ...] | None = None
     _utf8 = b""
