@@ -20,6 +20,7 @@ $(VENV)/.runtime: pyproject.toml requirements.lock requirements-fast.lock requir
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: \
 	  -r requirements-fast.lock || echo "no build of the fast word lookup for this machine: the same findings, slower"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/python -m compileall -q src
 	touch $@
 
 serve: $(VENV)/.runtime

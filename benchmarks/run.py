@@ -8,6 +8,7 @@ Writes .bench/results.json and .bench/results.md; --write also replaces the meas
 from __future__ import annotations
 
 import argparse
+import compileall
 import json
 import os
 import subprocess
@@ -279,6 +280,8 @@ def main() -> int:
     rungs = tuple(int(rung) for rung in words.ladder.split(","))
     ladder = dict.fromkeys(("direct", *names), (64, 256) if words.quick else rungs)
     WORK.mkdir(exist_ok=True)
+    # As installing leaves it: a checkout that was changed since would be compiled again within every start.
+    compileall.compile_dir(machine.ROOT / "src", quiet=1)
     about = machine.describe()
     began = time.perf_counter()
     with ExitStack() as stack:

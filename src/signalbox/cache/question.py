@@ -5,10 +5,12 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
+from signalbox.core.pattern import compiled_later
+
 # Of a longer text so much of either end is looked at.
 END_CHARS = 2000
 
-_NOW = re.compile(
+_NOW = compiled_later(
     r"\b(?:"
     # English
     r"today(?:'s)?|tonight|now|nowadays|currently|current|yesterday|tomorrow|latest|newest|recent(?:ly)?|ago|so far|"

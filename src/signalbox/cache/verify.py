@@ -9,12 +9,12 @@ character.
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
 import msgspec
 
 from signalbox.cache.words import LITTLE, NEGATIONS, NUMBERS, TURNS
+from signalbox.core.pattern import compiled_later
 
 # In other words, or with other endings. With another word where the point of it may be. With another number, name,
 # negation, direction or order: never the same question.
@@ -25,11 +25,11 @@ ALIKE_SHARE = 0.5
 STEM_CHARS, STEM_SHARE, ENDING_CHARS = 4, 0.7, 3
 
 _CJK = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff\uac00-\ud7af\u0e00-\u0e7f"
-_TOKENS = re.compile(
+_TOKENS = compiled_later(
     rf"v?\d[\d.,:/\-]*\d\w*|\d\w*|[{_CJK}]|[^\W\d_{_CJK}](?:[^\W_{_CJK}]|['’\-.](?=[^\W_]))*|[€$£¥₹%<>=≤≥≠+*/@#&]"
 )
-_SENTENCE_ENDS = re.compile(r"[.!?:;\n¿¡\"“”«»(]")
-_NEGATED = re.compile(
+_SENTENCE_ENDS = compiled_later(r"[.!?:;\n¿¡\"“”«»(]")
+_NEGATED = compiled_later(
     r"n['’]t$|^(?:do|does|did|ca|wo|is|are|was|were|should|would|could|have|has|had)nt$|^(?:un|non|dis)(?=\w{4})|less$"
 )
 _CJK_NEGATIONS = frozenset("不没無无非未別别勿ないめ안못없")

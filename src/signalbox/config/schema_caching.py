@@ -1,7 +1,5 @@
 """Settings of caches, each with its unit, default and a sentence about it; part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

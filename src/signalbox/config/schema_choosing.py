@@ -1,7 +1,5 @@
 """Settings of how a workload chooses: shares, qualities, cascades. Part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

@@ -1,7 +1,5 @@
 """The settings of guards: one struct for each, told apart by its name."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

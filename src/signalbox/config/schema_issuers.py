@@ -1,7 +1,5 @@
 """Settings of token issuers, each with its unit, default and a sentence about it; part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

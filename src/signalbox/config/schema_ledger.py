@@ -1,7 +1,5 @@
 """Settings of what the ledger keeps and for how long; part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

@@ -1,7 +1,5 @@
 """Settings of environments and their operators, each with its default and a sentence; part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

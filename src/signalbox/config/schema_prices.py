@@ -1,7 +1,5 @@
 """Settings of prices and contracts, each with its unit, default and a sentence about it; part of config/schema.py."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated
 

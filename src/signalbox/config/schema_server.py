@@ -1,7 +1,5 @@
 """Settings of listening, conversations and the journal, each with its unit and default; part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

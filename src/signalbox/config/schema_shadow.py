@@ -1,7 +1,5 @@
 """Settings of the shadow slice: which calls are asked of a second model to learn from. Part of config/schema.py."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

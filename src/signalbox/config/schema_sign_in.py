@@ -1,7 +1,5 @@
 """Settings of how people sign in to the console, each with its unit, default and a sentence about it."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field

@@ -1,7 +1,5 @@
 """Settings of what the installation tells about itself: request logs, OpenTelemetry, alerts and their webhooks."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct, field

@@ -1,7 +1,5 @@
 """The settings of strategy `tiered`: how a workload's calls are shared out between cheap and strong deployments."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 from msgspec import Meta, Struct

@@ -1,7 +1,5 @@
 """Settings of TLS on the data plane, and of the certificates that workloads may call with."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from msgspec import Meta, Struct

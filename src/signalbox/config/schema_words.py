@@ -1,7 +1,5 @@
 """What text in settings has to look like: names, regions, dates, addresses, amounts; part of config/schema.py."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated, Literal
 

@@ -1,7 +1,5 @@
 """Settings of workloads and teams, each with its unit, default and a sentence about it; part of config/schema.py."""
 
-from __future__ import annotations
-
 from decimal import Decimal
 from typing import Annotated, Literal
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
+from signalbox.core.pattern import compiled_later
+
 
 class Rule(NamedTuple):
     """needs: letters without which it cannot match. untrusted: it holds for content that nobody vouches for only,
@@ -20,7 +22,7 @@ class Rule(NamedTuple):
 
 
 def _rule(name: str, needs: str, pattern: str, untrusted: bool = False) -> Rule:
-    return Rule(name, re.compile(_wide(pattern)), needs.replace("P", ""), untrusted)
+    return Rule(name, compiled_later(_wide(pattern)), needs.replace("P", ""), untrusted)
 
 
 def _wide(pattern: str) -> str:

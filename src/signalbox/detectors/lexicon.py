@@ -17,7 +17,7 @@ WIDE_WORDS_MAX = 1024
 
 class Lexicon:
     """words: lower-case latin-1, found between blanks. pieces: found anywhere, inside words as well; only the engine
-    looks for them. Compiled when first asked, or by `ready`."""
+    looks for them. Compiled when first asked, or by `ready`; while another thread does it, words are split."""
 
     __slots__ = ("_answers", "_database", "_patterns", "_words", "pieces")
 
@@ -32,8 +32,9 @@ class Lexicon:
     def ready(self) -> None:
         """Compiles, which takes a tenth of a second for two thousand words, once."""
         if self._database is None:
-            small = 0 < len(self._patterns) <= WORDS_MAX
-            self._database = compiled(self._patterns) if small else False
+            self._database = False
+            if 0 < len(self._patterns) <= WORDS_MAX:
+                self._database = compiled(self._patterns)
 
     def find(self, padded: bytes) -> tuple[frozenset[bytes], frozenset[bytes] | None]:
         """The words that occur in a text of lower-case words apart by blanks, one before and one after it as well; and
@@ -84,9 +85,9 @@ class WideLexicon:
 
     def ready(self) -> None:
         if self._database is None:
-            fits = len(self.words) <= WIDE_WORDS_MAX and _engine is not None
-            patterns = [*_BEYOND, *map(_any_case, sorted(self.words))] if fits else []
-            self._database = compiled(patterns, literal=False) if patterns else False
+            self._database = False
+            if len(self.words) <= WIDE_WORDS_MAX and _engine is not None:
+                self._database = compiled([*_BEYOND, *map(_any_case, sorted(self.words))], literal=False)
 
     def seen(self, utf8: bytes) -> int:
         """WIDE, IDEOGRAPHS, and WORDS unless no word can be among those of the text, in whatever case."""

@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
 
+from signalbox.core.pattern import compiled_later
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import Found
 from signalbox.detectors.phrases import Phrases, phrase
@@ -140,7 +141,7 @@ def _by_anchor() -> dict[str, list[tuple[int, re.Pattern[str], str]]]:
     for term in sorted(_TERM_LEVEL, key=len, reverse=True):
         if not _is_unspaced(term):
             anchor = max(re.findall(r"[^\W\d_]+", term), key=len)
-            pattern = re.compile(re.escape(term).replace(r"\ ", r"[ \-]") + r"(?!\w)", re.IGNORECASE)
+            pattern = compiled_later(re.escape(term).replace(r"\ ", r"[ \-]") + r"(?!\w)", re.IGNORECASE)
             out.setdefault(anchor, []).append((term.index(anchor), pattern, _TERM_LEVEL[term]))
     return out
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import msgspec
 
+from signalbox.core.pattern import compiled_later
 from signalbox.detectors.found import Found
 from signalbox.detectors.view import View
 
@@ -27,7 +28,7 @@ class Phrase(msgspec.Struct, frozen=True):
 def phrase(tag: str, kind: str, confidence: float, words: str, *alternatives: str) -> Phrase:
     """words: `first second & also`, the groups apart by `&`. alternatives: patterns over lower-case latin-1 text."""
     groups = tuple(frozenset(group.encode("latin-1").split()) for group in words.split("&"))
-    return Phrase(tag, kind, confidence, groups, re.compile("|".join(alternatives).encode("latin-1")))
+    return Phrase(tag, kind, confidence, groups, compiled_later("|".join(alternatives).encode("latin-1")))
 
 
 class Phrases:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from signalbox.core.pattern import compiled_later
 from signalbox.detectors.found import Found
 from signalbox.detectors.view import View
 
@@ -108,7 +109,7 @@ _DOTTED = (b"ya29.", b"SG.", b"hvs.", b"hvb.")
 _BY_START: dict[bytes, list[tuple[bytes, re.Pattern[bytes], str, float]]] = {}
 for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0])):
     _BY_START.setdefault(_prefix[:_PREFIX_MIN].encode(), []).append(
-        (_prefix.encode(), re.compile(f"{re.escape(_prefix)}{_rest}(?![A-Za-z0-9])".encode()), _kind, _worth)
+        (_prefix.encode(), compiled_later(f"{re.escape(_prefix)}{_rest}(?![A-Za-z0-9])".encode()), _kind, _worth)
     )
 
 # After a joint only prefixes that are long enough to be no accident.

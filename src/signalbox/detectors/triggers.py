@@ -28,9 +28,11 @@ class Triggers:
         self._database: Any = None
 
     def ready(self) -> None:
-        """Compiles, which takes some hundredths of a second, once."""
+        """Compiles, which takes some hundredths of a second, once. Meanwhile other threads search one by one."""
         if self._database is None:
-            self._database = compiled(self._patterns, literal=False) if self._patterns else False
+            self._database = False
+            if self._patterns:
+                self._database = compiled(self._patterns, literal=False)
 
     def seen(self, raw: bytes) -> int:
         """The bits of all expressions that occur."""

@@ -82,11 +82,12 @@ class Classifier:
         self._young: dict[MemoKey, Content] = {}
         self._old: dict[MemoKey, Content] = {}
 
-    def adopt(self, snapshot: Snapshot) -> None:
-        """Makes ready for the workloads of a snapshot, and forgets what only others needed."""
+    def adopt(self, snapshot: Snapshot) -> list[Profile]:
+        """Makes ready for the workloads of a snapshot, and forgets what only others needed. Returns how they look."""
         wanted = {workload.classify for workload in snapshot.workloads.values()}
         self._profiles = {declared: self.profile(declared) for declared in wanted}
         self._last = (None, None)
+        return [*self._profiles.values()]
 
     def profile(self, declared: Classify) -> Profile:
         known, found = self._last

@@ -80,6 +80,9 @@ class Profile:
         if declared.custom:
             # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
             self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]))
+
+    def ready(self) -> None:
+        """Compiles what would be compiled at the first text. In any thread; meanwhile texts are read without it."""
         for scanner in self.scanners:
             scanner.ready()
 
