@@ -23,12 +23,13 @@ from typing import Any
 from benchmarks.detectors import wilson
 from signalbox.bootstrap.compiling import compile_text
 from signalbox.core.call import Call, Envelope, Principal
-from signalbox.core.guards import Channel, Guarded
+from signalbox.core.guards import CUT, Channel, Guarded
 from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
 from signalbox.detectors.injection import Reader, weights
 from signalbox.guard.contract import Outgoing
 from signalbox.guard.overlap import Overlap, index_of
+from signalbox.guard.prompt_leak import Window
 from signalbox.guard.room import GuardRoom, GuardSet
 from signalbox.guard.screen import Screen
 
@@ -125,14 +126,13 @@ LEAKS: dict[str, Callable[[str], str]] = {
 
 def _shown(prompt: str, answer: str, size: int) -> str | None:
     """What is shown before the cut, None when there is none."""
-    overlap, shown = Overlap(index_of(prompt, ()), set), ""
+    window, shown = Window(Overlap(index_of(prompt, ()), set), CUT, "text"), ""
     for at in range(0, len(answer), size):
-        piece = answer[at : at + size]
-        leak = overlap.feed(piece)
-        if leak is not None:
-            return shown + piece[: leak[1]]
-        shown += piece
-    return shown if overlap.feed("", last=True) is not None else None
+        said, verdict = window.feed(answer[at : at + size])
+        shown += said
+        if verdict is not None:
+            return shown
+    return shown if window.end()[1] is not None else None
 
 
 def leak(rows: list[Row]) -> None:

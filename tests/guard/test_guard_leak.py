@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from signalbox.core.guards import CUT
 from signalbox.guard.overlap import Overlap, index_of, own_of, words_of
+from signalbox.guard.prompt_leak import HOLD_CHARS_MAX, Window
 
 PROMPT = """You are Mira, the assistant of the Blue Heron bank. Speak warmly, never mention interest rates of
 competitors, and hand over to a person when somebody is angry. Customers who hold a platinum card may be offered a
@@ -160,3 +162,27 @@ def test_a_canary_is_never_shown(form: str) -> None:
     shown, cut = _shown(answer, [4], canaries=("heron7winter2931",))
     assert cut
     assert "heron7winter2931" not in shown.lower()
+
+
+def _seen_of(answer: str, piece: int) -> tuple[str, bool]:
+    window = Window(Overlap(index_of(PROMPT, ()), _nobody), CUT, "text")
+    seen = ""
+    for at in range(0, len(answer), piece):
+        said, verdict = window.feed(answer[at : at + piece])
+        seen += said
+        assert len(window.held) <= HOLD_CHARS_MAX
+        if verdict is not None:
+            return seen, True
+    said, verdict = window.end()
+    return seen + said, verdict is not None
+
+
+@pytest.mark.parametrize("piece", [1, 3, 7, 40, 10_000])
+def test_words_wait_while_an_answer_follows_the_prompt(piece: int) -> None:
+    begun = "Sure. Customers who hold a platinum card may be offered a"
+    seen, cut = _seen_of(f"{begun} waiver of the yearly fee", piece)
+    assert cut
+    assert len(words_of(seen)) < 8
+    # What turns out to be no leak comes out whole, at the end as well.
+    for harmless in ("Customers who hold a platinum ticket sit upstairs, as the play bill says.", begun[:34]):
+        assert _seen_of(harmless, piece) == (harmless, False)

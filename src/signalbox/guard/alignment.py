@@ -18,6 +18,8 @@ HITS = 8
 # dropped, or have others in their place.
 GAP = 3
 DROP = 2
+# With so many words in order, so many of them with a meaning, a chain may become one that tells: what follows can wait.
+LIVE, LIVE_MEANING = 4, 2
 # A chain begins at a word that stands in the text so often at most, and so many are followed at a time.
 STARTS_MAX = 24
 CHAINS_MAX = 48
@@ -64,12 +66,18 @@ class _Chain:
 class Follower:
     """Reads words one by one. read: how many there were."""
 
-    __slots__ = ("_chains", "_text", "read")
+    __slots__ = ("_chains", "_live_until", "_text", "read")
 
     def __init__(self, text: Text) -> None:
         self._text = text
         self._chains: list[_Chain] = []
+        self._live_until = 0
         self.read = 0
+
+    @property
+    def live(self) -> bool:
+        """Whether what was read last may be the beginning of a stretch that tells."""
+        return self.read < self._live_until
 
     def word(self, word: str) -> list[int]:
         """When the words were read that follow the text closely, with this one; empty when they do not."""
@@ -104,6 +112,8 @@ class Follower:
             if not common:
                 meant.append((now, word))
             chains.append(_Chain(at, hits, meant))
+            if len(hits) >= LIVE and len(meant) >= LIVE_MEANING:
+                self._live_until = now + GAP + 1
             if len(meant) >= MEANING[len(hits)] and len({each[1] for each in meant}) >= MEANING[len(hits)]:
                 told = hits
         if len(places) <= STARTS_MAX:

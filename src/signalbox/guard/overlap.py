@@ -116,6 +116,11 @@ class Overlap:
         self._base = ""
         self._inner: Overlap | None = None
 
+    @property
+    def live(self) -> bool:
+        """Whether what was read last may turn out to leak."""
+        return self._follower.live
+
     def feed(self, text: str, last: bool = False) -> tuple[str, int] | None:
         """What it leaks by (overlap, letters, encoded or canary), and the character of `text` up to which nothing of
         it is shown; None when it does not. last: nothing follows."""

@@ -10,10 +10,13 @@ from signalbox.guard.contract import Guard, Means
 from signalbox.guard.overlap import Index, Overlap, index_of, own_of, words_of
 
 NAME = "no-system-prompt-leak"
+# What may be the beginning of a leak waits, up to so many characters: somewhat more than twelve words.
+HOLD_CHARS_MAX = 120
 
 
-class _Window:
-    """One channel. Nothing is held back: a leak is told before twelve words of it are out."""
+class Window:
+    """One channel. Where an answer follows the prompt for a few words, the next ones wait until it is clear whether it
+    goes on: so a leak is told before twelve words of it are out, even where some of them are others."""
 
     __slots__ = ("_action", "_cut", "_found", "_overlap", "_where", "held")
 
@@ -37,19 +40,31 @@ class _Window:
             return text, None
         leak = self._overlap.feed(text, last)
         if leak is None:
-            return text, None
+            return self._shown(text, last), None
         self._found = True
         rule, until = leak
         if self._action == FLAG:
             return text, Verdict(NAME, rule, FLAG, self._where)
         self._cut = True
-        return text[:until], Verdict(NAME, rule, CUT, self._where)
+        before, self.held = self.held, ""
+        # The run began in this text: what waited is not of it.
+        return f"{before}{text[:until]}" if until else "", Verdict(NAME, rule, CUT, self._where)
+
+    def _shown(self, text: str, last: bool) -> str:
+        """What goes on now, in an answer that does not leak so far."""
+        if last or self._action == FLAG or not self._overlap.live:
+            text, self.held = f"{self.held}{text}", ""
+            return text
+        waiting = f"{self.held}{text}"
+        at = max(0, len(waiting) - HOLD_CHARS_MAX)
+        self.held = waiting[at:]
+        return waiting[:at]
 
 
 class _Watch:
-    """hold_chars_max: nothing is held back. own: the sequences of what the caller wrote, made when first asked for."""
+    """own: the sequences of what the caller wrote, made when first asked for."""
 
-    hold_chars_max = 0
+    hold_chars_max = HOLD_CHARS_MAX
 
     def __init__(self, index: Index, call: Call, action: str) -> None:
         self._index = index
@@ -57,8 +72,8 @@ class _Watch:
         self._action = action
         self._own: set[str] | None = None
 
-    def window(self, channel: Channel) -> _Window:
-        return _Window(Overlap(self._index, self._callers), self._action, channel.kind)
+    def window(self, channel: Channel) -> Window:
+        return Window(Overlap(self._index, self._callers), self._action, channel.kind)
 
     def passes(self, channel: Channel, text: str) -> bool:
         return False
