@@ -84,3 +84,24 @@ def test_a_key_for_what_is_not_declared_is_made_with_a_warning(
     assert main([*base, "--workload", "caht", "--team", "writres", "--deployment", "locla"]) == 0
     told = capsys.readouterr().err
     assert all(name in told for name in ("'caht'", "'writres'", "'locla'"))
+
+
+@pytest.mark.parametrize(("model", "warns"), [("nope", True), ("local", False), ("m", False)])
+def test_a_key_for_models_that_nobody_serves_is_made_with_a_warning(
+    model: str, warns: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "signalbox.yaml"
+    config.write_text(CONFIG)
+    words = ["keys", "create", "--name", "x", "--model", model]
+    assert main([*words, "--config", str(config), "--state-dir", str(tmp_path / "state")]) == 0
+    assert (f"no deployment or model {model!r}" in capsys.readouterr().err) == warns
+
+
+def test_explain_names_the_option_that_was_mistyped(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "signalbox.yaml"
+    config.write_text(CONFIG)
+    assert main(["explain", "--data", "phi,nonsense", "--config", str(config)]) == 2
+    told = capsys.readouterr().err
+    assert "--data names an unknown data class 'nonsense'" in told
+    assert "header" not in told
+    assert "x-signalbox-data" not in told

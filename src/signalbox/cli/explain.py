@@ -12,6 +12,7 @@ from signalbox.cli.options import add_config, add_json, add_state_dir, needed_co
 from signalbox.config.load import load
 from signalbox.control.explain import Explanation, Finding, Question
 from signalbox.core.errors import CallError
+from signalbox.policy.classify import declared
 from signalbox.wire.table import DIALECTS
 
 _SHOWN_MAX = 20
@@ -31,6 +32,12 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Reads the request from standard input. 0 when it would be sent, 1 when it would be refused, 2 when the request or
     the configuration cannot be read."""
+    try:
+        declared(options.data)
+    except CallError as error:
+        # The same check as of a client's header; here it is the option that was mistyped.
+        print(error.message.replace("x-signalbox-data", "--data"), file=sys.stderr)
+        return 2
     path = needed_config(options.config)
     explainer = explainer_for(load(path))
     question = Question(

@@ -138,6 +138,10 @@ def _not_declared(options: argparse.Namespace) -> Iterator[str]:
         for name in names:
             if name != "*" and name not in known:
                 yield f"{path} has no {kind} {name!r}: until there is one, the key is of no use for it."
+    reachable = {*config.deployments, *(deployment.model for deployment in config.deployments.values())}
+    for name in options.model:
+        if name not in reachable:
+            yield f"{path} has no deployment or model {name!r}: until there is one, the key does not get there."
     if options.team and options.team not in config.teams:
         yield f"{path} has no team {options.team!r}: until there is one, no list of a team bounds what the key may use."
 
