@@ -41,7 +41,7 @@ _BLOCK = re.compile(r"((?:^<!-- [^\n]* -->\n)*)^```(\w*)\n(.*?)^```$", re.MULTIL
 _LINK = re.compile(r"(?<!!)\[[^\]\n]*\]\(([^)\s]+)\)")
 _KEY = re.compile(r"sb-[0-9a-z]{12}-[0-9a-z]{46}")
 _SERVER = re.compile(r"^(make serve|signalbox (serve|simulate)\b.*)$", re.MULTILINE)
-START_S = 20.0
+START_S = 60.0
 
 
 class Block(NamedTuple):

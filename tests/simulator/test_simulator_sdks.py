@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import anthropic
 import openai
 import pydantic
@@ -281,3 +283,28 @@ async def test_bad_requests_are_the_callers_fault(oai, ant):
             await oai.post("/chat/completions", body={"model": "sim-small", "messages": user("x")} | body, cast_to=dict)
     with pytest.raises(anthropic.BadRequestError):
         await ant.post("/v1/messages", body={"model": "sim-small", "messages": user("x")}, cast_to=dict)
+
+
+@pytest.mark.parametrize("choice", ["auto", "required"])
+async def test_custom_tools_are_taken_and_never_called(oai: openai.AsyncOpenAI, choice: Any) -> None:
+    custom: Any = {"type": "custom", "custom": {"name": "patch"}}
+    told = await oai.chat.completions.create(
+        model="sim-small",
+        messages=[{"role": "user", "content": "[[tool:patch {}]]"}],
+        tools=[custom],
+        tool_choice=choice,
+    )
+    assert told.choices[0].finish_reason == "stop"
+    assert not told.choices[0].message.tool_calls
+    with pytest.raises(openai.BadRequestError, match="custom.name"):
+        await oai.chat.completions.create(
+            model="sim-small",
+            messages=[{"role": "user", "content": "x"}],
+            tools=[{"type": "custom", "custom": {}}],  # type: ignore[typeddict-item]
+        )
+
+
+async def test_a_stored_prompt_is_refused_by_name(oai: openai.AsyncOpenAI) -> None:
+    with pytest.raises(openai.BadRequestError, match="keeps no prompts") as refused:
+        await oai.responses.create(model="sim-small", prompt={"id": "pmpt_1"})
+    assert refused.value.param == "prompt"

@@ -72,7 +72,13 @@ def _n(doc: Json) -> int:
 def _tools(doc: Json) -> tuple[tuple[ToolSpec, ...], str]:
     found: list[ToolSpec] = []
     for item in as_list(doc.get("tools")):
-        function = as_doc(as_doc(item).get("function"))
+        tool = as_doc(item)
+        if tool.get("type") == "custom":
+            # Taken and never called: what it takes is no JSON, and the simulator writes nothing else.
+            if not isinstance(as_doc(tool.get("custom")).get("name"), str):
+                raise bad("each custom tool needs custom.name", "tools")
+            continue
+        function = as_doc(tool.get("function"))
         name = function.get("name")
         if not isinstance(name, str):
             raise bad("each tool needs function.name", "tools")
@@ -81,7 +87,7 @@ def _tools(doc: Json) -> tuple[tuple[ToolSpec, ...], str]:
     if choice == "none":
         return (), ""
     if choice == "required":
-        return tuple(found), "*"
+        return tuple(found), "*" if found else ""
     named = as_doc(as_doc(choice).get("function")).get("name")
     return tuple(found), named if isinstance(named, str) else ""
 

@@ -74,6 +74,8 @@ _DEFAULTS: Json = {
 
 
 def read(doc: Json) -> Ask:
+    if doc.get("prompt") is not None:
+        raise bad("the simulator keeps no prompts; write it into 'instructions' and 'input'", "prompt")
     given = doc.get("input")
     if isinstance(given, str):
         items: list[Any] = [{"role": "user", "content": given}]
@@ -116,7 +118,7 @@ def _tools(doc: Json) -> tuple[tuple[ToolSpec, ...], str]:
     if choice == "none":
         return (), ""
     if choice == "required":
-        return tuple(found), "*"
+        return tuple(found), "*" if found else ""
     name = as_doc(choice).get("name")
     return tuple(found), name if isinstance(name, str) else ""
 
