@@ -296,7 +296,7 @@ async def test_custom_tools_are_taken_and_never_called(oai: openai.AsyncOpenAI, 
     )
     assert told.choices[0].finish_reason == "stop"
     assert not told.choices[0].message.tool_calls
-    with pytest.raises(openai.BadRequestError, match="custom.name"):
+    with pytest.raises(openai.BadRequestError, match=r"custom\.name"):
         await oai.chat.completions.create(
             model="sim-small",
             messages=[{"role": "user", "content": "x"}],
