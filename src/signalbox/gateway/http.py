@@ -116,6 +116,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_inflate",
         "_keep_alive",
+        "_moved",
         "_parser",
         "_pending",
         "_refused",
@@ -144,6 +145,7 @@ class Connection(asyncio.Protocol):
         self._drained: asyncio.Future[None] | None = None
         self._pending = bytearray()
         self._feeding_bytes = 0
+        self._moved = False
         self._refused = False
         self._keep_alive = True
         self.chunked = True
@@ -218,10 +220,12 @@ class Connection(asyncio.Protocol):
 
     def _feed(self, data: bytes) -> None:
         self._feeding_bytes = len(data)
+        self._moved = False
         try:
             self._parser.feed_data(data)
             if self.phase in ("head", "body"):
                 self._count_wire(len(data))
+                self._set_deadline()
         except httptools.HttpParserUpgrade as upgrade:
             self._decline_upgrade(data[upgrade.args[0] :])
         except CallError as error:
@@ -242,6 +246,15 @@ class Connection(asyncio.Protocol):
                 raise HeadersTooLarge("The request headers are too large.", close=True)
         elif self._wire_bytes > 2 * (limits.header_bytes_max + limits.body_bytes_max):
             raise BodyTooLarge("The body's framing is larger than any body may be.", close=True)
+
+    def _set_deadline(self) -> None:
+        """By when more of a request has to come that did not come whole; most do, and never need a clock."""
+        limits, now = self._server.limits, monotonic()
+        if not self.started_at:
+            self.started_at = now
+            self.deadline = now + limits.head_s
+        if self._moved:
+            self.deadline = min(now + limits.body_idle_s, self.started_at + limits.body_total_s)
 
     def _has_too_many_headers(self) -> bool:
         """Of a head, whole or not. What came in few bytes need not be counted."""
@@ -281,8 +294,7 @@ class Connection(asyncio.Protocol):
         self._reset()
         self.head_only = False
         self.phase = "head"
-        self.started_at = monotonic()
-        self.deadline = self.started_at + self._server.limits.head_s
+        self.started_at = 0.0
 
     def on_url(self, url: bytes) -> None:
         self._target += url
@@ -308,7 +320,7 @@ class Connection(asyncio.Protocol):
             raise BadRequest("The request target must be a path.", close=True)
         self._inflate, continues = check_head(self._headers, limits.body_bytes_max, http11=self.chunked)
         self.phase = "body"
-        self.deadline = monotonic() + limits.body_idle_s
+        self._moved = True
         self._upgrading = parser.should_upgrade()
         if continues and not self._upgrading and self.transport is not None:
             self.transport.write(CONTINUE)
@@ -326,8 +338,7 @@ class Connection(asyncio.Protocol):
             if self._body.__class__ is bytes:
                 self._body = bytearray(self._body)
             self._body += data
-        now = monotonic()
-        self.deadline = min(now + limits.body_idle_s, self.started_at + limits.body_total_s)
+        self._moved = True
 
     def _decompress(self, data: bytes) -> bytes:
         room = self._server.limits.body_bytes_max - self._body_bytes + 1

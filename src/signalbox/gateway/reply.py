@@ -66,11 +66,10 @@ class HttpReply:
     # --- core.call.Reply ---
 
     def unary(self, head: AnswerHead, body: bytes, cost_pico: int | None) -> None:
-        extra = b"x-signalbox-cost-usd: %b\r\n" % usd(cost_pico).encode() if cost_pico is not None else b""
-        self._whole(head, body, extra)
+        self._whole(head, body, f"x-signalbox-cost-usd: {usd(cost_pico)}\r\n" if cost_pico is not None else "")
 
     def error(self, head: AnswerHead, body: bytes) -> None:
-        self._whole(head, body, b"x-should-retry: false\r\n" if head.status in (400, 413, 422) else b"")
+        self._whole(head, body, "x-should-retry: false\r\n" if head.status in (400, 413, 422) else "")
 
     def own(self, body: bytes, reason: str) -> None:
         self.started = self.content_sent = self.ended = True
@@ -85,8 +84,8 @@ class HttpReply:
         if self.started:
             return
         self.started = True
-        framing = b"transfer-encoding: chunked\r\n" if self._connection.chunked else b""
-        self._connection.write(self._head(head, EVENTS, framing + b"cache-control: no-cache\r\n"))
+        framing = "transfer-encoding: chunked\r\n" if self._connection.chunked else ""
+        self._connection.write(self._answer(head, EVENTS, framing + "cache-control: no-cache\r\n", b""))
 
     def send(self, frames: list[Frame]) -> None:
         self.content_sent = True
@@ -189,22 +188,22 @@ class HttpReply:
         else:
             self._connection.close_after_answer()
 
-    def _whole(self, head: AnswerHead, body: bytes, extra: bytes) -> None:
+    def _whole(self, head: AnswerHead, body: bytes, extra: str) -> None:
         self.started = self.content_sent = self.ended = True
         self.status = head.status
-        self._connection.write(self._head(head, JSON, extra + b"content-length: %d\r\n" % len(body)) + body)
+        self._connection.write(self._answer(head, JSON, f"{extra}content-length: {len(body)}\r\n", body))
 
-    def _head(self, head: AnswerHead, content_type: bytes, extra: bytes) -> bytes:
+    def _answer(self, head: AnswerHead, content_type: bytes, extra: str, body: bytes) -> bytes:
+        """The head of an answer with what there is of its body. extra: more lines of the head."""
         call = self._call
         received_ns = call.received_ns
         status, identity = head.status, call.id
-        dropped = b""
         if head.lowered:
-            extra += b"x-signalbox-max-tokens: %d\r\n" % head.lowered
+            extra += f"x-signalbox-max-tokens: {head.lowered}\r\n"
         if head.cache:
-            extra += b"x-signalbox-cache: %b\r\n" % head.cache.encode("ascii")
+            extra += f"x-signalbox-cache: {head.cache}\r\n"
         if head.dropped:
-            dropped = b"x-signalbox-dropped: %b\r\n" % _dropped(head.dropped)
+            extra += f"x-signalbox-dropped: {_dropped(head.dropped)}\r\n"
         waited = AT_HAND
         if call.queue_us or call.connect_us:
             waited = f"queue;dur={call.queue_us / 1e3:.3f}, connect;dur={call.connect_us / 1e3:.3f}"
@@ -220,7 +219,7 @@ class HttpReply:
             f"server-timing: auth;dur={auth_us // 1000}{THOUSANDTHS[auth_us % 1000]},"
             f" policy;dur={policy_us // 1000}{THOUSANDTHS[policy_us % 1000]}, {waited},"
             f" ttfb;dur={ttfb_us // 1000}{THOUSANDTHS[ttfb_us % 1000]},"
-            f" total;dur={total_us // 1000}{THOUSANDTHS[total_us % 1000]}\r\n"
+            f" total;dur={total_us // 1000}{THOUSANDTHS[total_us % 1000]}\r\n{extra}"
         )
         return b"".join(
             (
@@ -229,11 +228,10 @@ class HttpReply:
                 content_type,
                 b"\r\n",
                 ours.encode("ascii", "replace"),
-                dropped,
                 passed(head.headers),
                 self._connection_header(),
-                extra,
                 b"\r\n",
+                body,
             )
         )
 
@@ -279,10 +277,10 @@ DROPPED_MAX = 32
 _plain_name = re.compile(r"[A-Za-z0-9_.:\[\]-]{1,64}").fullmatch
 
 
-def _dropped(names: Iterable[str]) -> bytes:
+def _dropped(names: Iterable[str]) -> str:
     """Names of what was dropped, as a header value. They may be a caller's own: what is no plain name is `other`."""
     plain = {name if _plain_name(name) else "other" for name in names}
-    return ", ".join(sorted(plain)[:DROPPED_MAX]).encode()
+    return ", ".join(sorted(plain)[:DROPPED_MAX])
 
 
 def send_error(connection: Connection, dialect: Dialect, error: CallError, request_id: str) -> None:

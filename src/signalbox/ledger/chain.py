@@ -78,7 +78,7 @@ def hash_of(prev: bytes, json: bytes) -> bytes:
 
 def seal_line(prev: bytes, json: bytes) -> tuple[bytes, bytes]:
     """(the whole line, its hash) for a record's JSON that follows the line whose hash is `prev`."""
-    digest = hash_of(prev, json)
+    digest = hexlify(sha256(prev + json).digest())  # hash_of, without the call: twice a request
     return b"".join((json, b"\t", digest, b"\n")), digest
 
 

@@ -228,7 +228,10 @@ class Journal:
     def _forget_queued(self, written: int) -> None:
         if not written:
             return
-        self._queue_bytes -= sum(len(json) for json, _ in self._queue[:written])
+        if written == len(self._queue):  # as nearly always
+            self._queue_bytes = 0
+        else:
+            self._queue_bytes -= sum(len(json) for json, _ in self._queue[:written])
         del self._queue[:written]
         if not self._unsynced:
             self._mark_unsynced()

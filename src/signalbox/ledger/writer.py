@@ -184,9 +184,9 @@ class ChainWriter:
 
     def _note(self, record: Record) -> None:
         self.records += 1
-        if isinstance(record, Opened):
+        if type(record) is Opened:
             self.open[record.attempt_id] = self.segment
-        elif isinstance(record, Settled):
+        elif type(record) is Settled:
             self.open.pop(record.attempt_id, None)
 
     def seal(self, by: str) -> None:

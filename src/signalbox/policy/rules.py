@@ -57,17 +57,18 @@ _API_INDEX = {api: index for index, api in enumerate(APIS)}
 
 
 class Callers:
-    """Sorts callers into the classes that the rules of one snapshot tell apart: few, so that answers are remembered."""
+    """Sorts callers into the classes that the rules of one snapshot tell apart: few, so that answers are remembered.
+    alike: rules tell nobody from anybody."""
 
-    __slots__ = ("_any", "_teams", "_tenants")
+    __slots__ = ("_teams", "_tenants", "alike")
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._tenants = frozenset(name for rule in snapshot.rules for name in rule.tenants)
         self._teams = frozenset(name for rule in snapshot.rules for name in rule.teams)
-        self._any = bool(self._tenants or self._teams)
+        self.alike = not (self._tenants or self._teams)
 
     def of(self, principal: Principal) -> Caller:
-        if not self._any:
+        if self.alike:
             return ANYONE
         tenant, team = principal.tenant, principal.team
         return (tenant if tenant in self._tenants else "", team if team in self._teams else "")

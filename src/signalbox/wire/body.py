@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any, cast
+from typing import Any
 
 import msgspec
 
@@ -38,12 +38,12 @@ def parse(body: bytes, *, depth_max: int = DEPTH_MAX) -> dict[str, Any]:
     no double can hold, duplicate keys at any depth, nesting deeper than depth_max, anything but an object on top.
     """
     try:
-        doc: Any = _decode(body)
+        decoded: Any = _decode(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as exc:
         raise BadRequest(_what_is_wrong(body, exc)) from None
-    if not isinstance(doc, dict):
+    if decoded.__class__ is not dict:
         raise BadRequest("The request body must be a JSON object.")
-    doc = cast(dict[str, Any], doc)
+    doc: dict[str, Any] = decoded
     if body.count(b"{") + body.count(b"[") > depth_max and _deeper_than(doc, depth_max):
         raise BadRequest(f"The JSON body is nested too deeply (at most {depth_max} levels).")
     if not _surely_unique(body, doc):

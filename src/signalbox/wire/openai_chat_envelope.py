@@ -80,12 +80,11 @@ def read_envelope(doc: Fields) -> Envelope:
     )
 
 
-def _plain_messages(messages: object) -> bool:
+def _plain_messages(messages: Any) -> bool:
     """Whether there are messages, each of nothing but a role and a text: the usual case, with nothing to look into."""
-    if not isinstance(messages, list) or not messages:
+    if messages.__class__ is not list or not messages:
         return False
-    each: Any
-    for each in cast("list[Any]", messages):
+    for each in messages:
         if each.__class__ is not dict or len(each) != 2 or each.get("content").__class__ is not str:
             return False
     return True

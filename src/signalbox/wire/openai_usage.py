@@ -88,6 +88,9 @@ def decode_usage(raw: msgspec.Raw, tier: str = "") -> Usage | None:
 def usage_of(plain: PlainUsage, tier: str) -> Usage | None:
     """The usage that the plain shape tells; None when it does not add up, and has to be looked at closely."""
     prompt, completion = plain.prompt_tokens, plain.completion_tokens
+    if plain.prompt_tokens_details is plain.completion_tokens_details is None and not tier:
+        # Most servers of one's own tell no more.
+        return Usage(prompt, 0, 0, 0, completion) if plain.total_tokens == prompt + completion else None
     ins = plain.prompt_tokens_details or _NO_IN
     outs = plain.completion_tokens_details or _NO_OUT
     cached, written, audio_in = ins.cached_tokens or 0, ins.cache_write_tokens or 0, ins.audio_tokens or 0
