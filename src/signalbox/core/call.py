@@ -38,10 +38,6 @@ class Principal(msgspec.Struct, frozen=True):
     criticality: int = 0
     purse: str = ""
 
-    @property
-    def scoped(self) -> bool:
-        return self.apis is not None or self.networks is not None
-
 
 class ForWhom(msgspec.Struct, frozen=True, gc=False):
     """Whom the caller says a call is for, to attribute its cost. user: the end user's id. tags: as the caller gave

@@ -63,7 +63,6 @@ class Usage(msgspec.Struct, frozen=True, array_like=True, gc=False):
     rare: tuple[tuple[str, int], ...] = ()
     tier: str = ""
 
-    @property
     def has_seldom(self) -> bool:
         """Whether it has anything besides plain input and visible output, what is rare aside."""
         return bool(

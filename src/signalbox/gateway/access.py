@@ -28,7 +28,7 @@ def authenticated(
         principal = keyring.principal(credential(headers), now_s)
     else:
         principal = keyring.holder(certificate, headers, now_s)
-    if principal.scoped:
+    if principal.apis is not None or principal.networks is not None:
         _check_scope(principal, connection, api)
     return principal
 

@@ -89,7 +89,7 @@ def generate(plane: Plane, request: Request, connection: Connection, dialect: Di
     auth_ns = plane.now_ns()
     trace = stages.observer.begin(request.headers, request.received_ns) if stages.observer.traces else None
     call = _call(request, principal, stages.snapshot, dialect, call_id, auth_ns, trace)
-    if plane.stops.any:
+    if plane.stops.orders:
         plane.stops.check(call, plane.now_s() * 1000)
     if call.idempotency_key is not None:
         return _once(plane, call, call.idempotency_key, dialect, connection)

@@ -332,7 +332,8 @@ class Pursuit:
 
     def over(self) -> None:
         """The call has ended, however it did."""
-        self._done_retrying()
+        if self._retrying is not None:
+            self._done_retrying()
 
     def _consider_again(
         self, verdict: Verdict, failure: Failure, group: Group, now_ns: int, wait_s: float | None

@@ -12,27 +12,23 @@ SCOPES = ("all", "tenant", "team", "key", "workload", "user", "session")
 
 
 class Stops:
-    """Those of one process. any: whether there is one at all, so that nothing is asked while there is none."""
+    """Those of one process. orders: while there are none, nothing is asked."""
 
     def __init__(self) -> None:
-        self._orders: list[Stop] = []
-
-    @property
-    def any(self) -> bool:
-        return bool(self._orders)
+        self.orders: list[Stop] = []
 
     def add(self, order: Stop, now_ms: float) -> None:
-        self._orders = joined(self._orders, order, now_ms)
+        self.orders = joined(self.orders, order, now_ms)
 
     def check(self, call: Call, now_ms: float) -> None:
         """Raises Stopped."""
         self._forget(now_ms)
-        for order in self._orders:
+        for order in self.orders:
             if matches(order, call):
                 raise stopped(order)
 
     def _forget(self, now_ms: float) -> None:
-        self._orders = [order for order in self._orders if order.until_ms > now_ms]
+        self.orders = [order for order in self.orders if order.until_ms > now_ms]
 
 
 def joined(orders: list[Stop], order: Stop, now_ms: float) -> list[Stop]:

@@ -66,7 +66,7 @@ def cost(usage: Usage, rates: Rates) -> int | None:
     if tokens_in < 0 or tokens_out < 0 or (tokens_in and rate_in < 0) or (tokens_out and rate_out < 0):
         return None
     total = rates.request + tokens_in * rate_in + tokens_out * rate_out
-    if usage.has_seldom:
+    if usage.has_seldom():
         for tokens, rate in _seldom(usage, rates):
             if tokens:
                 if tokens < 0 or rate < 0:

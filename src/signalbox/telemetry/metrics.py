@@ -192,7 +192,7 @@ class Metrics:
             values[workload_cost] += cost_usd
         elif cost_pico is None:
             self.add(("signalbox_unpriced_attempts_total", deployment))
-        if usage.unknown or usage.rare or usage.has_seldom:
+        if usage.unknown or usage.rare or usage.has_seldom():
             self._rare(deployment, usage)
 
     def _first(self, cells: _Cells, state: str, usage: Usage, duration_ns: int, first_ns: int) -> None:

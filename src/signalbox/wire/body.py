@@ -56,12 +56,16 @@ def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
 
     The decoder keeps the last of two equal keys. Written out again, every string that was kept has as many quote
     characters as it had before (two, and one for each escaped quote), unless a quote was spelled \\u0022; a
-    member that was lost takes at least the two around its key with it. So equal counts mean that none was lost.
+    member that was lost takes at least the two around its key with it. So equal counts mean that none was lost. Where
+    the client writes JSON as this encoder does, without spaces, nothing needs to be counted.
     """
+    written = _encode(doc)
+    if written == body:
+        return True
     # `find` and not `in`, here and on the whole path: for bytes in bytes CPython 3.11 makes an exception and drops it.
     if body.find(b"\\") >= 0 and body.find(b"\\u0022") >= 0:
         return False
-    return body.count(b'"') == _encode(doc).count(b'"')
+    return body.count(b'"') == written.count(b'"')
 
 
 def _deeper_than(doc: dict[str, Any], depth_max: int) -> bool:
