@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from msgspec.structs import replace
 
 from benchmarks import routing
 from signalbox.embedding.encoder import Encoder, built_in
+from signalbox.routing.answer_rows import Row, compared, taught
 from signalbox.routing.difficulty.features import Asked
 from signalbox.routing.difficulty.fit import fit_head
 from signalbox.routing.difficulty.measure import Floats, apgr
@@ -58,6 +60,8 @@ def beside_encoder(folder: Path, sets: list[str], encoder: Encoder, keep: Path |
                 versus = None if score is near else near[clean]
                 told = f"{name}, clean slice, {int(clean.sum())} | {router}"
                 yield routing.line(told, score[clean], task.weak[clean], task.strong[clean], versus)
+        if "weak_response" in task.judged[0]:
+            yield from cascades(name, task, encoder, near)
         known, weak = left_out(task, encoder, keep), task.of(task.fit, task.weak_name)
         worth = {share: apgr(blend(task.before, known, share), weak, weak + task.gain) for share in (0.0, *SHARES, 1.0)}
         told = ", ".join(f"{share:.0%}: {one:.3f}" for share, one in worth.items())
@@ -78,6 +82,50 @@ def with_neighbours(task: routing.Task, encoder: Encoder, keep: Path | None) -> 
     scorer = Scorer(head)
     asked = zip(task.asked, vectors(task, "judged", encoder, keep, as_read=True), strict=True)
     return np.array([scorer.score(replace(one, vector=vector)) for one, vector in asked]), head.made
+
+
+def cascades(name: str, task: routing.Task, encoder: Encoder, near: Floats) -> Iterator[str]:
+    """The product's scorer of answers that compares questions by meaning: once on the judged rows, and on all rows,
+    each third judged by what the other two teach."""
+
+    def doubts(learnt: list[Row], kept: list[Row]) -> Floats:
+        _, taught_by, asked = compared(learnt, kept, known)
+        head = taught(taught_by)
+        return np.array([1 - head.trust(row.features()) for row in asked])
+
+    known = Once(encoder)
+    learnt, judged = (
+        [
+            Row(
+                prompt=row["prompt"],
+                answer=row["weak_response"],
+                good=bool(row["weak"]),
+                strong_good=bool(row["strong"]),
+            )
+            for row in rows
+        ]
+        for rows in (task.fit, task.judged)
+    )
+    told = f"{name}, {len(judged)} | **cascade with `encoder: true`**"
+    yield routing.line(told, doubts(learnt, judged), task.weak, task.strong, near)
+    rows = np.array([*learnt, *judged], dtype=object)
+    weak, strong = (np.array([float(getattr(row, kind)) for row in rows]) for kind in ("good", "strong_good"))
+    drawn: list[Floats] = []
+    for seed in range(routing.TURNS):
+        part = np.random.default_rng(seed).permutation(len(rows)) % 3
+        doubt = np.zeros(len(rows))
+        for number in range(3):
+            doubt[part == number] = doubts(list(rows[part != number]), list(rows[part == number]))
+        drawn.append(doubt)
+    yield routing.turns(f"{name}, all {len(rows)} | cascade with `encoder: true`, in thirds", drawn, weak, strong)
+
+
+class Once:
+    """An encoder that remembers what it was asked."""
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.id, self.dimensions = encoder.id, encoder.dimensions
+        self.encode = cache(encoder.encode)
 
 
 def blend(own: Floats, near: Floats, share: float) -> Floats:

@@ -5,29 +5,33 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import tempfile
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from harness import Box, running
 from signalbox.cli.main import main
+from signalbox.core.choosing import read_scorer, write_scorer
 from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import read_head, write_head
 from signalbox.embedding import encoding
 from signalbox.embedding.hashed import HashedEncoder
+from signalbox.routing.answer_rows import Row, learn
+from signalbox.routing.difficulty import fit_near
 from signalbox.routing.difficulty.features import Asked, features
+from signalbox.routing.difficulty.fit import fit_head
 from signalbox.routing.difficulty.labels import LabelBook
 from signalbox.routing.difficulty.rows import encoded, read
 from signalbox.routing.difficulty.scorer import Scorer
 
-np = pytest.importorskip("numpy")
-pytest.importorskip("scipy")
-fit_near = pytest.importorskip("signalbox.routing.difficulty.fit_near")
-
 PAIR = ("local", "chat")
-TOPICS = ("invoice", "harvest", "orchestra", "glacier", "parliament", "bakery", "telescope", "football")
+# Of one length, so that nothing but the word tells them apart.
+TOPICS = ("invoice", "harvest", "concert", "glacier", "cabinet", "biscuit", "monitor", "cricket")
 
 
 def rows(path: Path, count: int = 300, *, known: bool = True) -> Path:
@@ -51,25 +55,31 @@ def told(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     return json.loads(capsys.readouterr().out)
 
 
-def fitted(folder: Path, capsys: pytest.CaptureFixture[str]) -> Path:
+@cache
+def made() -> bytes:
     """A head that relies on its neighbours, whatever its fit would have thought of them."""
-    out = folder / "near.head"
-    told(capsys, "fit", str(rows(folder / "rows.jsonl")), "--out", str(out), "--encoder", "spelling", "--alone")
-    head = read_head(out.read_bytes())
+    with tempfile.TemporaryDirectory() as folder:
+        _, labelled = read(rows(Path(folder) / "rows.jsonl"))
+    labelled = encoded(labelled, HashedEncoder())
+    head = fit_head(PAIR, labelled, encoder="hashed-1")
     if head.near is None:
-        _, labelled = read(folder / "rows.jsonl")
-        found = [row.features() for row in encoded(labelled, HashedEncoder())]
         gain = np.array([row.outcomes[1] - row.outcomes[0] for row in labelled])
-        near, _, _ = fit_near.choose(fit_near.Meanings(found), [np.zeros(len(gain))], 1 - gain, gain, "hashed-1")
-        out.write_bytes(write_head(msgspec.structs.replace(head, near=near)))
-    return out
+        known = fit_near.Meanings([row.vector for row in labelled])
+        near, _, _ = fit_near.choose(known, [np.zeros(len(gain))], 1 - gain, gain, "hashed-1")
+        head = msgspec.structs.replace(head, near=near)
+    return write_head(head)
+
+
+def fitted(folder: Path) -> Path:
+    (folder / "near.head").write_bytes(made())
+    return folder / "near.head"
 
 
 # --- what a fit makes of neighbours ---
 
 
 def meanings(vectors: Any) -> Any:
-    return fit_near.Meanings([msgspec.structs.replace(features(Asked("x")), vector=one) for one in vectors])
+    return fit_near.Meanings(list(vectors))
 
 
 def unit(values: Any) -> Any:
@@ -116,11 +126,11 @@ def test_near_duplicates_tell_nothing_about_each_other() -> None:
     assert abs(np.corrcoef(found.left_out(gain), gain)[0, 1]) < 0.4, "its own answer is not among its neighbours"
 
 
-def test_a_head_scores_what_its_fit_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_head_scores_what_its_fit_measured(tmp_path: Path) -> None:
     vectors, gain = world(1)
     noise = np.random.default_rng(2).normal(size=len(gain))
     near, _, _ = fit_near.choose(meanings(vectors), [noise], 1 - gain, gain, "e")
-    head = read_head(fitted(tmp_path, capsys).read_bytes())
+    head = read_head(fitted(tmp_path).read_bytes())
     scorer = Scorer(msgspec.structs.replace(head, near=near))
     others, other_gain = world(1, 700)
     scores = np.array([scorer.score(msgspec.structs.replace(features(Asked("x")), vector=one)) for one in others[400:]])
@@ -144,10 +154,8 @@ def test_a_head_scores_what_its_fit_measured(tmp_path: Path, capsys: pytest.Capt
         {"near": (float("nan"), 1.0)},
     ],
 )
-def test_a_head_with_broken_rows_is_refused(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], change: dict[str, Any]
-) -> None:
-    head = read_head(fitted(tmp_path, capsys).read_bytes())
+def test_a_head_with_broken_rows_is_refused(tmp_path: Path, change: dict[str, Any]) -> None:
+    head = read_head(fitted(tmp_path).read_bytes())
     assert head.near is not None
     broken = msgspec.structs.replace(head, near=msgspec.structs.replace(head.near, **change))
     with pytest.raises(ValueError, match="damaged"):
@@ -160,8 +168,9 @@ def test_a_head_with_broken_rows_is_refused(
 def test_a_head_says_what_it_compares_by(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    out = str(fitted(tmp_path, capsys))
-    data = str(tmp_path / "rows.jsonl")
+    data, out = str(rows(tmp_path / "rows.jsonl", 220)), str(tmp_path / "own.head")
+    assert told(capsys, "fit", data, "--out", out, "--encoder", "spelling", "--alone")["made"]["near_share"] >= 0
+    out = str(fitted(tmp_path))
     worth = told(capsys, "eval", data, "--head", out, "--encoder", "spelling")
     assert worth["apgr"] > 0.6
     assert main(["router", "eval", data, "--head", out]) == 2
@@ -220,10 +229,8 @@ async def ask(box: Box, text: str) -> tuple[str, str]:
     return answer.headers["x-signalbox-placement"].partition("@")[0], answer.headers["x-signalbox-reason"]
 
 
-async def test_calls_are_decided_by_what_their_like_gained(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    head = str(fitted(tmp_path, capsys))
+async def test_calls_are_decided_by_what_their_like_gained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    head = str(fitted(tmp_path))
     id_ = read_head(Path(head).read_bytes()).id
     async with running(tmp_path / "state") as box:
         with pytest.raises(ConfigError, match="encoder: true"):
@@ -241,8 +248,8 @@ async def test_calls_are_decided_by_what_their_like_gained(
         assert " unencoded " in (await ask(box, "Tell me about the harvest, the new one"))[1]
 
 
-async def test_a_head_of_another_encoder_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = fitted(tmp_path, capsys)
+async def test_a_head_of_another_encoder_is_refused(tmp_path: Path) -> None:
+    out = fitted(tmp_path)
     head = read_head(out.read_bytes())
     assert head.near is not None
     out.write_bytes(
@@ -265,3 +272,50 @@ async def test_the_shadow_slice_labels_meaning_for_a_head_to_come(tmp_path: Path
             await asyncio.sleep(0.02)
         assert labels
         assert float(labels[0].vector @ HashedEncoder().encode("tell me about the harvest")) > 0.999
+
+
+# --- cascades ---
+
+
+def judged_answers(count: int = 500) -> list[Row]:
+    """The weak model knows four topics and not the others, and its answers all look alike."""
+    drawn = random.Random(9)
+    rows: list[Row] = []
+    for number in range(count):
+        topic = drawn.randrange(len(TOPICS))
+        prompt = f"Tell me about the {TOPICS[topic]}, the {TOPICS[topic]} of place {100 + number}"
+        good = drawn.random() < (0.05 if topic % 2 == 0 else 0.97)
+        rows.append(Row(prompt=prompt, answer="It is what it is.", good=good))
+    return rows
+
+
+def test_a_scorer_learns_from_questions_what_answers_do_not_show(tmp_path: Path) -> None:
+    with_meaning = learn(judged_answers(), HashedEncoder())
+    assert with_meaning.made["auc"] > 0.8 > learn(judged_answers()).made["auc"]
+    assert read_scorer(write_scorer(with_meaning)) == with_meaning
+    assert with_meaning.near is not None
+    broken = msgspec.structs.replace(with_meaning.near, gains=b"")
+    with pytest.raises(ValueError, match="by meaning"):
+        read_scorer(write_scorer(msgspec.structs.replace(with_meaning, near=broken)))
+    with pytest.raises(ValueError, match="neighbours by meaning need"):
+        learn(judged_answers(80), HashedEncoder())
+
+
+async def test_a_cascade_doubts_answers_to_questions_like_those_that_were_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "scorer.json"
+    file.write_bytes(write_scorer(learn(judged_answers(), HashedEncoder())))
+    async with running(tmp_path / "state") as box:
+
+        async def cascade(**more: Any) -> str:
+            settings = {"scorer": str(file), "threshold": 0.5, "price_ratio_min": 0, **more}
+            workload = {"placements": list(PAIR), "strategy": "cascade", "cascade": settings}
+            return await box.configure(box.config | {"workloads": box.config["workloads"] | {"w": workload}})
+
+        assert "encoder: true" in await cascade()
+        assert not await cascade(encoder=True)
+        assert (await ask(box, "Tell me about the harvest, the harvest of place 3"))[0] == "local"
+        assert await ask(box, "Tell me about the invoice, the invoice of place 4") == ("chat", "cascade:w doubted")
+        monkeypatch.setattr(encoding, "WAITING_MAX", 0)
+        assert (await ask(box, "Tell me about the harvest, the harvest of place 5"))[0] == "chat"

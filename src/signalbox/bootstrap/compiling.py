@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import msgspec
 
@@ -13,7 +14,8 @@ from signalbox.control.explain import Explainer
 from signalbox.control.source import Text
 from signalbox.control.supervisor import Checked
 from signalbox.core.errors import ConfigError
-from signalbox.core.snapshot import Snapshot
+from signalbox.core.snapshot import Snapshot, Workload
+from signalbox.core.tiering import Near
 from signalbox.gateway.tls import Listening, listening
 from signalbox.guard.room import GuardRoom
 from signalbox.policy.check import counts, due
@@ -61,18 +63,31 @@ def compile_declared(declared: Declared, generation: int) -> Compiled:
 
 
 def check_encoder(declared: Declared, snapshot: Snapshot, encoder: str) -> None:
-    """Raises ConfigError for heads that compare questions by the vectors of another encoder than this one."""
+    """Raises ConfigError for heads and scorers that compare questions by the vectors of another encoder than this
+    one."""
     wrong: list[str] = []
     for workload in snapshot.workloads.values():
-        head = workload.tiered.head if workload.tiered is not None else None
-        if head is not None and head.near is not None and head.near.encoder != encoder:
-            where = declared.where(f"workloads.{workload.name}.tiered.head")
-            wrong.append(
-                f"{where}: workloads.{workload.name}.tiered.head: compares questions by {head.near.encoder}, and"
-                f" caches.encoder is {encoder}. Fit it again with --encoder, or set the folder of that encoder."
-            )
+        for place, near in _compared(workload):
+            if near.encoder != encoder:
+                path = f"workloads.{workload.name}.{place}"
+                wrong.append(
+                    f"{declared.where(path)}: {path}: compares questions by {near.encoder}, and caches.encoder is"
+                    f" {encoder}. Fit it again with --encoder, or set the folder of that encoder."
+                )
     if wrong:
         raise ConfigError(wrong)
+
+
+def _compared(workload: Workload) -> Iterator[tuple[str, Near]]:
+    """What of a workload compares questions by meaning, and where it is declared."""
+    if workload.tiered is not None and workload.tiered.head is not None and workload.tiered.head.near is not None:
+        yield "tiered.head", workload.tiered.head.near
+    if (
+        workload.cascade is not None
+        and workload.cascade.scorer is not None
+        and workload.cascade.scorer.near is not None
+    ):
+        yield "cascade.scorer", workload.cascade.scorer.near
 
 
 def explainer_for(declared: Declared, generation: int = 1) -> Explainer:

@@ -32,7 +32,7 @@ from signalbox.control.treasury import Treasury
 from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
-from signalbox.core.snapshot import Snapshot
+from signalbox.core.snapshot import Snapshot, Workload
 from signalbox.embedding.encoding import Encoding
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
@@ -197,9 +197,7 @@ class DataPlane:
         self._telemetry = compiled.declared.config.telemetry
         folder = Path(caches.encoder) if caches.encoder else None
         self._cache.semantic.adopt(wanted(compiled.snapshot), folder, caches.memory_bytes_max)
-        if any(
-            workload.tiered is not None and workload.tiered.encoder for workload in compiled.snapshot.workloads.values()
-        ):
+        if any(_compares(workload) for workload in compiled.snapshot.workloads.values()):
             check_encoder(compiled.declared, compiled.snapshot, self._encoding.adopt(folder))
         if self._journal is None:
             settings = compiled.declared.config.journal
@@ -421,3 +419,9 @@ async def _obey_all(
         obeying.result()
     finally:
         obeying.cancel()
+
+
+def _compares(workload: Workload) -> bool:
+    """Whether an encoder is to be at hand for it, now or to label rows with."""
+    by_tier, by_answer = workload.tiered, workload.cascade
+    return (by_tier is not None and by_tier.encoder) or (by_answer is not None and by_answer.compares)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import msgspec
 
+from signalbox.cli.encoders import add_encoder, encoder_of
 from signalbox.cli.options import add_json, write
 from signalbox.core.choosing import write_scorer
 from signalbox.routing.answer_rows import learn, read
@@ -19,6 +20,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", type=Path, required=True, help="where the scorer is written")
     parser.add_argument("--loss-share-max", type=float, default=0.05, help="to say what it would allow (%(default)s)")
     parser.add_argument("--confidence", type=float, default=0.9, help="of that (%(default)s)")
+    add_encoder(parser, "also compare questions by meaning")
     add_json(parser)
 
 
@@ -28,7 +30,7 @@ def run(options: argparse.Namespace) -> int:
         return 2
     try:
         with options.rows.open("rb") as lines:
-            scorer = learn(read(lines))
+            scorer = learn(read(lines), encoder_of(options.encoder))
     except OSError as error:
         print(f"{options.rows}: cannot be read: {error.strerror}.", file=sys.stderr)
         return 2

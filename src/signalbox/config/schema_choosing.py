@@ -34,6 +34,13 @@ class Cascade(Struct, frozen=True, forbid_unknown_fields=True):
             "checks of form alone when left out."
         ),
     ] = None
+    encoder: Annotated[
+        bool,
+        Meta(
+            description="Compare questions by meaning with the encoder of `caches.encoder`, while the weak model "
+            "answers. For scorers that `signalbox router fit-answers --encoder` wrote; needs the extra `embed`."
+        ),
+    ] = False
     loss_share_max: Annotated[
         Annotated[float, Meta(gt=0, lt=1)],
         Meta(

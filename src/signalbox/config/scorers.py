@@ -20,4 +20,11 @@ def scorers_of(config: Config, references: References, problems: Problems) -> di
         except (OSError, ValueError) as error:
             reason = error.strerror if isinstance(error, OSError) else str(error)
             problems.add(path, f"cannot be used: {reason}", "Write it with `signalbox router fit-answers`")
+            continue
+        if found[name].near is not None and not workload.cascade.encoder:
+            problems.add(
+                (*path[:-1], "encoder"),
+                "is needed by the scorer, which compares questions by meaning",
+                "Write `encoder: true`, or fit the scorer without --encoder",
+            )
     return found

@@ -6,16 +6,17 @@ import hashlib
 
 import msgspec
 
-from signalbox.core.tiering import Judged
+from signalbox.core.tiering import Judged, Near
 
 SCORER_KIND = "signalbox answers 1"
 SCORER_BYTES_MAX = 16 * 1024 * 1024
 
 
-class Scorer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Scorer(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """How far answers are to be trusted, as fitted: a logistic head over features of answers. features: their names.
     judged: rows that no weight was fitted on, each with its doubt (one less trust) and whether the weak answer was
-    lost: bad where the strong one was good. made: what the fit measured, for people."""
+    lost: bad where the strong one was good. made: what the fit measured, for people. near: judged questions; what the
+    strong model gained at those that mean nearly the same takes the place of how hard a question looks."""
 
     kind: str
     features: tuple[str, ...]
@@ -25,6 +26,7 @@ class Scorer(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     bias: float
     judged: tuple[Judged, ...] = ()
     made: dict[str, float] = {}
+    near: Near | None = None
 
     @property
     def id(self) -> str:
@@ -46,6 +48,8 @@ def read_scorer(content: bytes) -> Scorer:
         raise ValueError("it is no scorer of answers that this version wrote")
     if len({len(scorer.features), len(scorer.mean), len(scorer.scale), len(scorer.weights)}) != 1:
         raise ValueError("it is damaged: numbers are missing")
+    if scorer.near is not None and not scorer.near.whole:
+        raise ValueError("it is damaged: its questions by meaning do not fit together")
     return scorer
 
 
@@ -79,3 +83,8 @@ class Cascade(msgspec.Struct, frozen=True):
     easy_share: float = 0.0
     hard_share: float = 0.0
     agrees_with: tuple[int, ...] = ()
+
+    @property
+    def compares(self) -> bool:
+        """Whether the scorer needs the meaning of every question."""
+        return self.scorer is not None and self.scorer.near is not None

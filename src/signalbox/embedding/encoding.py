@@ -34,7 +34,7 @@ class Encoding:
         return "" if self._encoder is None else self._encoder.id
 
     async def vector(self, text: str) -> Any:
-        """Of a text; None where too many wait for theirs."""
+        """Of a text; None where too many wait for theirs, and of what the encoder cannot read."""
         encoder = self._encoder
         if encoder is None or self._waiting >= WAITING_MAX:
             return None
@@ -43,6 +43,8 @@ class Encoding:
         self._waiting += 1
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, encoder.encode, text)
+        except ValueError:
+            return None
         finally:
             self._waiting -= 1
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from functools import cache
+from typing import Any
 
 import msgspec
 
@@ -28,6 +29,7 @@ from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import answered_in, answered_whole, asked_of
 from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.pipeline.stages import Stages
+from signalbox.pipeline.tiering import meaning
 from signalbox.routing.answers import Answered, Asked
 from signalbox.routing.difficulty.features import features as question_features
 from signalbox.routing.difficulty.question import asked as question
@@ -63,26 +65,34 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
         return await pursuing.pursue(call, reply, stages)
     first = _Held(call, reply, pair, stages)
     opinions = _opinions(call, pair, asked, stages)
+    # While the weak model answers, so that it takes no time.
+    vector = asyncio.ensure_future(meaning(call, stages)) if judge.compares else None
     try:
         await pursuing.pursue(call, first, stages)
         if not first.holding:
             return None
-        asked = msgspec.structs.replace(asked, difficulty=rank)
+        told = None if vector is None else await vector
         others = await _told(opinions, call) if opinions else ()
     finally:
+        if vector is not None:
+            vector.cancel()
+            await asyncio.wait((vector,))
         if opinions:
             await _ended(opinions)
-    if _is_trusted(judge, asked, first.answered(), others):
+    if _is_trusted(judge, asked, rank, told, first.answered(), others):
         _count(call, stages, "kept")
         return first.give("")
     await _escalate(call, first, Decision(strong, decision.reason + DOUBTED), reply, stages)
     return None
 
 
-def _is_trusted(judge: Judge, asked: Asked, answered: Answered | None, others: tuple[str, ...]) -> bool:
-    """Whatever cannot be read is doubtful."""
-    if answered is None or judge.threshold is None:
+def _is_trusted(
+    judge: Judge, asked: Asked, rank: float, vector: Any, answered: Answered | None, others: tuple[str, ...]
+) -> bool:
+    """Whatever cannot be read is doubtful, and so is whatever the scorer cannot compare."""
+    if answered is None or judge.threshold is None or (judge.compares and vector is None):
         return False
+    asked = msgspec.structs.replace(asked, difficulty=judge.hardness(rank, vector))
     told = msgspec.structs.replace(answered, others=() if answered.calls else others)
     return judge.trust(asked, told) >= judge.threshold
 

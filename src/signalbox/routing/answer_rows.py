@@ -7,14 +7,23 @@ from hashlib import blake2b
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from signalbox.core.choosing import SCORER_KIND, Scorer
-from signalbox.core.tiering import Judged
-from signalbox.routing.answer_fit import fit
+from signalbox.core.tiering import Judged, Near
+from signalbox.embedding.encoder import Encoder
+from signalbox.routing.answer_fit import RIDGE, fit
 from signalbox.routing.answers import Answered, Asked, Head, features
+from signalbox.routing.difficulty import fit_near
+from signalbox.routing.difficulty.measure import Floats, apgr
+from signalbox.routing.difficulty.neighbours import Neighbours
+from signalbox.routing.difficulty.normalise import normalise
 
 LINE_BYTES_MAX = 4 * 1024 * 1024
 ROWS_MAX = 1_000_000
+RIDGE_MORE = 100.0
+# How answers are divided, and how often, to see which way of learning ranks those best that are left out.
+FOLDS, WAYS = 5, 3
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -58,20 +67,75 @@ def read(lines: Iterable[bytes]) -> list[Row]:
     return rows
 
 
-def learn(rows: Sequence[Row]) -> Scorer:
+def learn(rows: Sequence[Row], encoder: Encoder | None = None) -> Scorer:
     """Learns `worth` from one half of the rows and leaves the other one to prove thresholds on; the same question is
-    never in both. Raises ValueError where there is nothing to learn."""
+    never in both. encoder: questions are compared by meaning as well, and how hard they look is learnt from that.
+    Raises ValueError where there is nothing to learn."""
     halves: tuple[list[Row], list[Row]] = ([], [])
     for row in rows:
         halves[blake2b(row.prompt.encode("utf-8", "surrogatepass"), digest_size=1).digest()[0] & 1].append(row)
     learnt, kept = halves
-    head = fit([row.features() for row in learnt], worth(learnt))
+    near: Near | None = None
+    if encoder is not None:
+        near, learnt, kept = compared(learnt, kept, encoder)
+    head = taught(learnt)
     trusts = [head.trust(row.features()) for row in kept]
     judged = tuple(
         Judged(1.0 - trust, int(row.strong_good and not row.good)) for trust, row in zip(trusts, kept, strict=True)
     )
     made = {"rows_fitted": float(len(learnt)), "rows_judged": float(len(kept)), "auc": _auc(trusts, kept)}
-    return _scorer(head, judged, made)
+    return _scorer(head, judged, made, near)
+
+
+def taught(rows: Sequence[Row]) -> Head:
+    """A head of what the strong model would gain or of how good answers are, and held back little or more: whichever
+    ranks answers best that were left out. Raises ValueError where there is nothing to learn."""
+    seen, good = np.array([row.features() for row in rows]), np.array([float(row.good) for row in rows])
+    strong = np.array([float(row.strong_good) for row in rows])
+    ways = [(np.array(worth(rows)), RIDGE), (np.array(worth(rows)), RIDGE_MORE), (good, RIDGE), (good, RIDGE_MORE)]
+    if strong.sum() <= good.sum() or strong.all():
+        # Both are the same, or there is no gain to rank by.
+        return fit(seen.tolist(), ways[0][0].tolist())
+    ranked = [_ranked(seen, target, ridge, good, strong) for target, ridge in ways]
+    target, ridge = ways[int(np.argmax(ranked))]
+    return fit(seen.tolist(), target.tolist(), ridge)
+
+
+def _ranked(seen: Floats, target: Floats, ridge: float, good: Floats, strong: Floats) -> float:
+    """What a ranking by the doubt of heads is worth that do not know the answers."""
+    found: list[float] = []
+    for seed in range(WAYS):
+        part = np.random.default_rng(seed).permutation(len(seen)) % FOLDS
+        doubt = np.zeros(len(seen))
+        for number in range(FOLDS):
+            inside, outside = part != number, np.flatnonzero(part == number)
+            try:
+                head = fit(seen[inside].tolist(), target[inside].tolist(), ridge)
+            except ValueError:
+                return 0.0
+            doubt[outside] = [-head.trust(seen[at].tolist()) for at in outside]
+        found.append(apgr(doubt, good, strong))
+    return float(np.mean(found))
+
+
+def compared(learnt: Sequence[Row], kept: Sequence[Row], encoder: Encoder) -> tuple[Near, list[Row], list[Row]]:
+    """The learnt questions as a scorer keeps them; and both kinds of rows with what the strong model gained at learnt
+    questions that mean nearly the same for their difficulty, where no row is among its own neighbours. Raises
+    ValueError where there are too few."""
+    if len(learnt) < fit_near.ROWS_MIN:
+        raise ValueError(f"neighbours by meaning need {fit_near.ROWS_MIN} questions to learn; there are {len(learnt)}")
+    meanings = fit_near.Meanings([encoder.encode(normalise(row.prompt)[0]) for row in learnt])
+    gain = np.array([float(row.strong_good) - float(row.good) for row in learnt])
+    hard = meanings.left_out(gain)
+    near = meanings.carried(gain, encoder.id, 1.0, (0.0, 1.0), hard)
+    beside = Neighbours(near)
+    told = [beside.gain(encoder.encode(normalise(row.prompt)[0])) for row in kept]
+    return near, _with_difficulty(learnt, hard), _with_difficulty(kept, told)
+
+
+def _with_difficulty(rows: Sequence[Row], hard: Iterable[float]) -> list[Row]:
+    pairs = zip(rows, hard, strict=True)
+    return [msgspec.structs.replace(row, difficulty=float(one)) for row, one in pairs]
 
 
 def worth(rows: Sequence[Row]) -> list[float]:
@@ -83,8 +147,8 @@ def worth(rows: Sequence[Row]) -> list[float]:
     return [(1 + row.good - row.strong_good) / 2 for row in rows]
 
 
-def _scorer(head: Head, judged: tuple[Judged, ...], made: dict[str, float]) -> Scorer:
-    return Scorer(SCORER_KIND, head.names, head.mean, head.scale, head.weights, head.bias, judged, made)
+def _scorer(head: Head, judged: tuple[Judged, ...], made: dict[str, float], near: Near | None) -> Scorer:
+    return Scorer(SCORER_KIND, head.names, head.mean, head.scale, head.weights, head.bias, judged, made, near)
 
 
 def _auc(trusts: Sequence[float], rows: Sequence[Row]) -> float:

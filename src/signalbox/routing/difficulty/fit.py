@@ -146,7 +146,7 @@ def _with_near(
     """The neighbours by meaning, and the score of both on rows that it does not know."""
     if len(found) < fit_near.ROWS_MIN:
         raise ValueError(f"{len(found)} rows to fit on, of which neighbours by meaning need {fit_near.ROWS_MIN}")
-    meanings = fit_near.Meanings(found)
+    meanings = fit_near.Meanings([one.vector for one in found])
     # How rows are divided moves what a head is worth on them by as much as the neighbours do.
     ways = WAYS if len(found) <= EXACT_ROWS_MAX else 1
     linear = [mixed(held_out(found, gain, weight, meanings.folds(FOLDS, seed))) for seed in range(ways)]

@@ -16,7 +16,6 @@ from scipy import sparse as _scipy_sparse
 from scipy.sparse import csgraph as _scipy_csgraph
 
 from signalbox.core.tiering import Near
-from signalbox.routing.difficulty.features import Features
 from signalbox.routing.difficulty.measure import Floats, apgr
 
 # As is usual for routers by neighbours; with few rows it is a fifth of them.
@@ -39,10 +38,10 @@ sparse, csgraph = cast(Any, _scipy_sparse), cast(Any, _scipy_csgraph)
 class Meanings:
     """Vectors of rows to fit on, and who is who's near duplicate. kept: positions of those that a head carries."""
 
-    def __init__(self, found: Sequence[Features]) -> None:
-        self.kept = np.arange(0, len(found), -(-len(found) // ROWS_MAX))
+    def __init__(self, vectors: Sequence[Any]) -> None:
+        self.kept = np.arange(0, len(vectors), -(-len(vectors) // ROWS_MAX))
         # As exact as a head keeps them.
-        self.vectors = np.array([one.vector for one in found]).astype("<f2")
+        self.vectors = np.array(vectors).astype("<f2")
         self._full = self.vectors.astype(np.float32)
         self.groups = self._groups()
         self.nearest = max(1, min(NEAREST, len(self.kept) // 5))
@@ -61,6 +60,19 @@ class Meanings:
         """Rows to parts, near duplicates to the same one."""
         drawn = np.random.default_rng(seed).integers(0, count, int(self.groups.max()) + 1)
         return drawn[self.groups]
+
+    def carried(self, gain: Floats, encoder: str, share: float, linear: tuple[float, float], near: Floats) -> Near:
+        """As a head carries them. linear: mean and spread of the linear score. near: what `left_out` found."""
+        return Near(
+            encoder=encoder,
+            dimensions=self.vectors.shape[1],
+            vectors=self.vectors[self.kept].tobytes(),
+            gains=gain[self.kept].astype("<f4").tobytes(),
+            nearest=self.nearest,
+            share=share,
+            linear=linear,
+            near=_spread(near),
+        )
 
     def left_out(self, gain: Floats) -> Floats:
         """The mean gain of the rows nearest to each, without itself and its near duplicates."""
@@ -89,17 +101,7 @@ def choose(
     made |= {"near_share": 1 - share, "near_lower_end": float(ends[at])}
     if share == 1.0:
         return None, first, made
-    carried = Near(
-        encoder=encoder,
-        dimensions=meanings.vectors.shape[1],
-        vectors=meanings.vectors[meanings.kept].tobytes(),
-        gains=gain[meanings.kept].astype("<f4").tobytes(),
-        nearest=meanings.nearest,
-        share=1 - share,
-        linear=(float(first.mean()), float(first.std()) or 1.0),
-        near=(float(near.mean()), float(near.std()) or 1.0),
-    )
-    return carried, both, made
+    return meanings.carried(gain, encoder, 1 - share, _spread(first), near), both, made
 
 
 def _lower_ends(linear: Floats, near: Floats, weak: Floats, gain: Floats) -> Floats:
@@ -115,5 +117,10 @@ def _lower_ends(linear: Floats, near: Floats, weak: Floats, gain: Floats) -> Flo
     return np.nan_to_num(np.quantile(np.array(added), LOWER_END, axis=0), nan=-1.0)
 
 
+def _spread(values: Floats) -> tuple[float, float]:
+    return float(values.mean()), float(values.std()) or 1.0
+
+
 def _standard(values: Floats) -> Floats:
-    return (values - values.mean()) / (float(values.std()) or 1.0)
+    mean, spread = _spread(values)
+    return (values - mean) / spread
