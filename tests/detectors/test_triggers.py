@@ -68,3 +68,13 @@ def test_without_the_engine_what_only_saves_work_is_taken_to_hold(monkeypatch: p
     for text in (b"prose", b"4111 1111 1111 1111 a@b.org", b"#!/bin/sh", b"-----BEGIN "):
         exact = sum({bit for pattern, bit in EXACT if re.search(pattern, text)})
         assert searched.seen(text) == exact | ALL_LOOSE
+
+
+def test_every_language_abroad_is_told_by_its_letters() -> None:
+    wide = lexicon.WideLexicon(())
+    for letters in ("糖尿病", "カルテ", "환자", "пациент", "مريض", "रोगी", "hastalığı", "ışık", "Şeker", "AĞRI"):
+        for letter in letters:
+            if not letter.isascii() and max(letter.encode()) >= 0xC4:
+                assert wide.seen(f"x {letter} y".encode()) & lexicon.ABROAD
+    if lexicon.engine() != "split":
+        assert not wide.seen("Zażółć gęślą jaźń – Ångström, őű".encode()) & lexicon.ABROAD

@@ -64,13 +64,20 @@ class Lexicon:
         )
 
 
-# What a text in UTF-8 has: characters beyond latin-1; ideographs, kana or Hangul; maybe a word of a WideLexicon.
-WIDE, IDEOGRAPHS, WORDS = 1, 2, 4
+# What a text in UTF-8 has: characters beyond latin-1; ideographs, kana or Hangul; maybe a word of a WideLexicon;
+# letters of Chinese, Japanese, Korean, Russian, Arabic or Hindi, or such as Turkish has and Polish or Czech have not.
+WIDE, IDEOGRAPHS, WORDS, ABROAD = 1, 2, 4, 8
 # In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of its letters.
 _WITHIN = bytes((*range(0xC4), *range(0xF8, 0x100)))
 _NO_LETTER = bytes((0xCC, 0xE2, *range(0xEE, 0x100)))
 _NO_IDEOGRAPH = bytes((*range(0xE3), *range(0xEE, 0x100)))
-_BEYOND = (b"[\\xc4-\\xf7]", b"[\\xe3-\\xed]")
+_NOT_ABROAD = bytes(set(range(0x100)) - {0xC4, 0xC5, 0xD0, 0xD1, 0xD8, 0xD9, 0xDA, 0xE0, *range(0xE3, 0xEE)})
+_BEYOND = (
+    (b"[\\xc4-\\xf7]", WIDE),
+    (b"[\\xe3-\\xed]", IDEOGRAPHS),
+    (rb"[\xd0\xd1\xd8-\xda\xe0\xe3-\xed]|\xc4[\x9e\x9f\xb1]|\xc5[\x9e\x9f]", ABROAD),
+)
+_BEYOND_BITS = tuple(bit for _, bit in _BEYOND)
 
 
 class WideLexicon:
@@ -87,10 +94,12 @@ class WideLexicon:
         if self._database is None:
             self._database = False
             if len(self.words) <= WIDE_WORDS_MAX and _engine is not None:
-                self._database = compiled([*_BEYOND, *map(_any_case, sorted(self.words))], literal=False)
+                self._database = compiled(
+                    [*(pattern for pattern, _ in _BEYOND), *map(_any_case, sorted(self.words))], literal=False
+                )
 
     def seen(self, utf8: bytes) -> int:
-        """WIDE, IDEOGRAPHS, and WORDS unless no word can be among those of the text, in whatever case."""
+        """WIDE and IDEOGRAPHS; and WORDS and ABROAD, unless none of them can be in the text, in whatever case."""
         if self._database is None:
             self.ready()
         if self._database:
@@ -102,12 +111,13 @@ class WideLexicon:
             else:
                 found = 0
                 for at in seen:
-                    found |= WIDE if at == 0 else IDEOGRAPHS if at == 1 else WORDS
+                    found |= _BEYOND_BITS[at] if at < len(_BEYOND_BITS) else WORDS
                 return found
         leads = utf8.translate(None, _WITHIN)
         return (
             (WIDE if leads else 0)
             | (IDEOGRAPHS if leads.translate(None, _NO_IDEOGRAPH) else 0)
+            | (ABROAD if leads.translate(None, _NOT_ABROAD) else 0)
             | (WORDS if self.words and leads.translate(None, _NO_LETTER) else 0)
         )
 

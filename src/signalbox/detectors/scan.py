@@ -12,7 +12,7 @@ from signalbox.detectors import encoded, secret_tokens
 from signalbox.detectors.cards import AUTHENTICATION
 from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
-from signalbox.detectors.lexicon import IDEOGRAPHS, WIDE, WORDS, Lexicon, WideLexicon
+from signalbox.detectors.lexicon import ABROAD, IDEOGRAPHS, WIDE, WORDS, Lexicon, WideLexicon
 from signalbox.detectors.normalise import CONFUSED, digits_mended, given, may_confuse, plain
 from signalbox.detectors.shapes import KINDS
 from signalbox.detectors.table import DETECTORS
@@ -296,6 +296,8 @@ class Scanner:
         """The reasons that words beyond latin-1 give; what the view says of such characters is known from then on."""
         beyond = self._wide.seen(view.utf8)
         view.wide, view.ideographs = beyond & WIDE > 0, beyond & IDEOGRAPHS > 0
+        if not beyond & ABROAD:
+            view.abroad = ()
         fired = 0
         if beyond & WORDS:
             view.wide_hits = self._wide.words & view.wide_words()
