@@ -58,3 +58,19 @@ async def test_an_answer_that_its_limit_cut_says_so_on_its_last_item(box: Box, m
     done = answer.json if not stream else json.loads(answer.events[-1].partition("data: ")[2])["response"]
     assert (done["status"], done["incomplete_details"]) == ("incomplete", {"reason": "max_output_tokens"})
     assert done["output"][-1]["status"] == "incomplete"
+
+
+@pytest.mark.parametrize("model", ["w-chat", "w-responses"])
+async def test_a_translated_stream_tells_expected_input_first_and_the_true_one_at_its_end(box: Box, model: str) -> None:
+    """Clients of Messages show from `message_start` how full the context is; `message_delta` puts it right."""
+    body = {"model": model, "max_tokens": 16, "stream": True, "messages": [{"role": "user", "content": "word " * 400}]}
+    expected: list[int] = []
+    for _ in range(24):
+        answer = await box.request("/v1/messages", body)
+        events = [json.loads(event.partition("data: ")[2]) for event in answer.events]
+        begun = next(event["message"]["usage"] for event in events if event["type"] == "message_start")
+        ended = next(event["usage"] for event in events if event["type"] == "message_delta")
+        expected.append(begun["input_tokens"])
+        assert ended["input_tokens"] == box.bill()[-1].tokens_in
+    true = box.bill()[-1].tokens_in
+    assert 0 < true <= expected[0] < 8 * true

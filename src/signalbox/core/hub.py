@@ -109,6 +109,8 @@ class Request(msgspec.Struct):
     dropped: names of parameters in the client's body that the hub cannot carry and that only tune the answer;
     the gateway reports them in `x-signalbox-dropped` (strict mode refuses). A contract parameter that cannot be
     carried is never put here: the reader or writer raises core.errors.Unsupported.
+
+    expected_in: about how many input tokens it is, for a dialect that tells them before the answer; 0 where unasked.
     """
 
     messages: tuple[Message, ...]
@@ -134,6 +136,7 @@ class Request(msgspec.Struct):
     service_tier: str | None = None
     metadata: dict[str, str] | None = None
     dropped: list[str] = msgspec.field(default_factory=list)
+    expected_in: int = 0
 
 
 # Why generation stopped, in no dialect.

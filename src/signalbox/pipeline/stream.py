@@ -14,6 +14,7 @@ from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
 from signalbox.ledger.open import GAIN_TOKENS_MAX
+from signalbox.pipeline.money import input_cut
 from signalbox.pipeline.settlement import ROUND_TRIP_S
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -296,7 +297,10 @@ class _Relay:
         if held is None:
             return
         self._passing = self._observer
-        self._reply.start(self._this.head(self._upstream), self._this.hub)
+        this = self._this
+        if this.hub is not None and this.call.api == "messages":
+            this.hub.expected_in = input_cut(this, self._meter)
+        self._reply.start(this.head(self._upstream), this.hub)
         if held:
             self._this.opening = held[0].raw
             self._reply.send(held)

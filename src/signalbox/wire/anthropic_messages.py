@@ -56,7 +56,7 @@ class MessagesDialect:
         return MessagesReader()
 
     def writer(self, request: Request, response_id: str, created_s: int) -> MessagesWriter:
-        return MessagesWriter(response_id)
+        return MessagesWriter(response_id, request.expected_in)
 
     def supply_end(self, usage: Usage | None, include_usage: bool) -> bytes:
         """`message_stop`, for a stream whose `message_delta` gave the stop reason. Usage was told there."""

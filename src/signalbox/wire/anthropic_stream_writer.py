@@ -45,10 +45,22 @@ class MessagesWriter:
     protocols may interleave the arguments of parallel calls. Thoughts that Anthropic did not sign are left out: sent
     back later, they would be refused as forged. `dropped` then holds `thinking`."""
 
-    __slots__ = ("_blocks", "_finish", "_id", "_next", "_refused", "_started", "_stop_sequence", "_tools", "dropped")
+    __slots__ = (
+        "_blocks",
+        "_expected_in",
+        "_finish",
+        "_id",
+        "_next",
+        "_refused",
+        "_started",
+        "_stop_sequence",
+        "_tools",
+        "dropped",
+    )
 
-    def __init__(self, response_id: str) -> None:
+    def __init__(self, response_id: str, expected_in: int = 0) -> None:
         self._id = response_id
+        self._expected_in = expected_in
         self._blocks: dict[int, _Block] = {}
         self._next = 0
         self._started = False
@@ -103,7 +115,8 @@ class MessagesWriter:
         self._stop_sequence = event.stop_sequence
 
     def _start(self, out: list[bytes], model: str) -> None:
-        """Once an answer, however many upstreams it took. Input tokens are told at the end: nobody knows them yet."""
+        """Once an answer, however many upstreams it took. Input tokens are known at the end, when `message_delta` tells
+        them; until then what is expected stands here, because clients show from it how full the context is."""
         if self._started:
             return
         self._started = True
@@ -115,7 +128,7 @@ class MessagesWriter:
             "content": [],
             "stop_reason": None,
             "stop_sequence": None,
-            "usage": {"input_tokens": 0, "output_tokens": 0},
+            "usage": {"input_tokens": self._expected_in, "output_tokens": 0},
         }
         _emit(out, b"message_start", {"type": "message_start", "message": message})
 
