@@ -15,7 +15,10 @@ import numpy as np
 import pytest
 
 from harness import Box, running
+from signalbox.bootstrap.compiling import explainer_for
 from signalbox.cli.main import main
+from signalbox.config.load import load_text
+from signalbox.control.explain import Question
 from signalbox.core.choosing import read_scorer, write_scorer
 from signalbox.core.errors import ConfigError
 from signalbox.core.tiering import read_head, write_head
@@ -246,6 +249,31 @@ async def test_calls_are_decided_by_what_their_like_gained(tmp_path: Path, monke
         assert id_ in (await ask(box, "Tell me about the harvest"))[1]
         await configure(box, head=head, encoder=True, loss_share_max=0.5)
         assert " unencoded " in (await ask(box, "Tell me about the harvest, the new one"))[1]
+
+
+def test_explaining_compares_questions_too(tmp_path: Path) -> None:
+    head = fitted(tmp_path)
+    config = {
+        "environments": {"dc": {"kind": "on-prem", "region": "eu/de"}},
+        "deployments": {
+            name: {"environment": "dc", "preset": "vllm", "base_url": "http://127.0.0.1:1/v1", "model": name}
+            | {"price": {"input_mtok": price, "output_mtok": price}}
+            for name, price in {"local": 1, "chat": 20}.items()
+        },
+        "workloads": {
+            "w": {
+                "placements": list(PAIR),
+                "strategy": "tiered",
+                "tiered": {"head": str(head), "encoder": True, "strong_share": 0.5},
+            }
+        },
+    }
+    explainer = explainer_for(load_text(json.dumps(config).encode(), "signalbox.yaml"))
+    body = {"model": "w", "messages": [{"role": "user", "content": "Tell me about the invoice, the old invoice"}]}
+    tier = explainer.explain(Question(msgspec.Raw(json.dumps(body).encode()))).tier
+    assert tier is not None
+    assert tier.deployment == "chat"
+    assert "neighbours" in [push.feature for push in tier.pushes]
 
 
 async def test_a_head_of_another_encoder_is_refused(tmp_path: Path) -> None:

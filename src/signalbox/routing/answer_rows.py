@@ -24,6 +24,8 @@ ROWS_MAX = 1_000_000
 RIDGE_MORE = 100.0
 # How answers are divided, and how often, to see which way of learning ranks those best that are left out.
 FOLDS, WAYS = 5, 3
+# Of more rows so many are looked at for that, spread over all.
+RANKED_ROWS_MAX = 5000
 
 
 class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -96,7 +98,8 @@ def taught(rows: Sequence[Row]) -> Head:
     if strong.sum() <= good.sum() or strong.all():
         # Both are the same, or there is no gain to rank by.
         return fit(seen.tolist(), ways[0][0].tolist())
-    ranked = [_ranked(seen, target, ridge, good, strong) for target, ridge in ways]
+    some = slice(None, None, -(-len(rows) // RANKED_ROWS_MAX))
+    ranked = [_ranked(seen[some], target[some], ridge, good[some], strong[some]) for target, ridge in ways]
     target, ridge = ways[int(np.argmax(ranked))]
     return fit(seen.tolist(), target.tolist(), ridge)
 
