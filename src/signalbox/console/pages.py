@@ -36,7 +36,7 @@ class Pages:
         desk = self._desk
         scope, facts = await desk.office.scope(visit.actor), await desk.facts()
         changes = (await desk.office.actions())[-CHANGES_SHOWN:][::-1] if visit.may("GET", "/api/actions") else None
-        told = alert_lines(facts) if scope.whole else []
+        told = alert_lines(facts.firing) if scope.whole else []
 
         def read(store: Store, in_force: InForce) -> dict[str, Any]:
             found = overview(store, in_force, scope, desk.now_ms())

@@ -30,6 +30,7 @@ ADMIN, DEVELOPER = "admin", "developer"
 ACTIONS_MAX = 1000
 SIGN_IN = "console.sign-in"
 SIGN_OUT = "console.sign-out"
+NOT_YOURS = "This installation has other tenants: stop your own tenant, or a team or key that is only yours."
 # Each try that fails is another machine's that did not.
 TRIES_MAX = 100
 # Sign-ins that failed and are put on record, in a minute.
@@ -141,6 +142,16 @@ class KeyOffice:
         """Whether there is nobody of another tenant whom the actor could see anything of."""
         tenants = {row.tenant for row in (await self._known()).values()} - {EVERY}
         return actor.key.tenant == EVERY or tenants <= {actor.key.tenant}
+
+    async def may_stop(self, actor: Actor, scope: str, name: str) -> bool:
+        """Whether nobody's calls but those of the actor's tenant would end. Where there are other tenants, workloads,
+        users and sessions could be anybody's, and so could a team that another tenant has as well."""
+        if await self.sees_all(actor):
+            return True
+        rows = (await self._known()).values()
+        ours = [row for row in rows if row.tenant == actor.key.tenant]
+        teams = {row.team for row in ours} - {row.team for row in rows if row.tenant != actor.key.tenant}
+        return name in {"tenant": {actor.key.tenant}, "key": {row.id for row in ours}, "team": teams}.get(scope, set())
 
     async def list_keys(self, actor: Actor) -> list[VirtualKey]:
         return [row for row in (await self._known()).values() if actor.sees(row)]

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import msgspec
 
-from signalbox.control.readings.facts import Facts
+from signalbox.control.alerts import Alert
+from signalbox.control.readings.budgets import belongings
+from signalbox.core.ports import VirtualKey
 
 _PAGES = {
     "journal-unhealthy": "/settings",
@@ -33,11 +37,29 @@ class AlertLine(msgspec.Struct, frozen=True):
     where: str
 
 
-def alert_lines(facts: Facts) -> list[AlertLine]:
-    """The critical first."""
+def alert_lines(firing: Iterable[tuple[Alert, float]]) -> list[AlertLine]:
+    """The critical first. firing: each since a Unix time."""
     return [
         AlertLine(
             alert.name, alert.severity, alert.subject, alert.summary, round(since_s * 1000), _PAGES.get(alert.name, "")
         )
-        for alert, since_s in facts.firing
+        for alert, since_s in firing
     ]
+
+
+def alerts_of_tenant(
+    firing: Iterable[tuple[Alert, float]], tenant: str, rows: Iterable[VirtualKey]
+) -> list[tuple[Alert, float]]:
+    """What somebody of one tenant may see where there are others: of budgets only their own. rows: keys of theirs."""
+    theirs = belongings(tenant, rows)
+    return [
+        (alert, since_s)
+        for alert, since_s in firing
+        if alert.name != "budget-threshold" or _is_theirs(alert.subject, theirs)
+    ]
+
+
+def _is_theirs(subject: str, theirs: dict[str, set[str]]) -> bool:
+    """subject: an account and how full it is, `tenant/acme/usd/day@80%`."""
+    scope, _, rest = subject.partition("/")
+    return scope not in theirs or rest.rsplit("/", 2)[0] in theirs[scope]

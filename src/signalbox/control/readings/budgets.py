@@ -81,12 +81,17 @@ def purses(rows: Iterable[VirtualKey]) -> list[tuple[str, Decimal]]:
     return list({row.purse or row.id: row.budget_usd for row in rows if row.budget_usd is not None}.items())
 
 
-def of_tenant(found: Iterable[BudgetUse], tenant: str, rows: Iterable[VirtualKey]) -> list[BudgetUse]:
-    """What somebody of one tenant may see where there are others: what belongs to the tenant, its teams and its keys,
-    and what the configuration names. Users and sessions could be anybody's. rows: the keys of this tenant."""
+def belongings(tenant: str, rows: Iterable[VirtualKey]) -> dict[str, set[str]]:
+    """By scope, whose budgets are one tenant's. A scope that is left out is everybody's: the configuration names its
+    members. Users and sessions could be of any tenant, so none are told. rows: keys of this tenant."""
     rows = list(rows)
     theirs = {"tenant": {tenant}, "team": {row.team for row in rows}, "key": {row.purse or row.id for row in rows}}
-    theirs["user"] = theirs["session"] = set[str]()
+    return theirs | {"user": set[str](), "session": set[str]()}
+
+
+def of_tenant(found: Iterable[BudgetUse], tenant: str, rows: Iterable[VirtualKey]) -> list[BudgetUse]:
+    """What somebody of one tenant may see where there are others. rows: the keys of this tenant."""
+    theirs = belongings(tenant, rows)
     return [one for one in found if one.scope not in theirs or one.subject in theirs[one.scope]]
 
 
