@@ -282,7 +282,10 @@ class DataPlane:
             self._classifier = Classifier(self._conversations, self._key, now_ms)
         self._conversations.lifetime_s = snapshot.conversation_lifetime_s
         # A quarter of a second of CPU that no request and no start need wait for.
-        threading.Thread(target=_ready, args=(self._classifier.adopt(snapshot),), daemon=True).start()
+        profiles = self._classifier.adopt(snapshot)
+        for profile in profiles:
+            profile.postpone()
+        threading.Thread(target=_ready, args=(profiles,), daemon=True).start()
         return self._classifier
 
     def _observer_for(self, settings: schema_telemetry.Telemetry) -> Observer:

@@ -14,6 +14,9 @@ WORDS_MAX = 8192
 # The same for those beyond latin-1, which are patterns and take longer.
 WIDE_WORDS_MAX = 1024
 
+# In place of a database that is still to be compiled, and not by the first text that would use it.
+POSTPONED: tuple[()] = ()
+
 
 class Lexicon:
     """words: lower-case latin-1, found between blanks. pieces: found anywhere, inside words as well; only the engine
@@ -29,9 +32,14 @@ class Lexicon:
         self._patterns = [b" %b " % word for word in sorted(self._words)] + sorted(self.pieces)
         self._database: Any = None
 
+    def postpone(self) -> None:
+        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
+        if self._database is None:
+            self._database = POSTPONED
+
     def ready(self) -> None:
         """Compiles, which takes a tenth of a second for two thousand words, once."""
-        if self._database is None:
+        if self._database is None or self._database is POSTPONED:
             self._database = False
             if 0 < len(self._patterns) <= WORDS_MAX:
                 self._database = compiled(self._patterns)
@@ -90,8 +98,13 @@ class WideLexicon:
         self.words = frozenset(words)
         self._database: Any = None
 
-    def ready(self) -> None:
+    def postpone(self) -> None:
+        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
         if self._database is None:
+            self._database = POSTPONED
+
+    def ready(self) -> None:
+        if self._database is None or self._database is POSTPONED:
             self._database = False
             if len(self.words) <= WIDE_WORDS_MAX and _engine is not None:
                 self._database = compiled(

@@ -150,6 +150,11 @@ class Scanner:
         """One bit for every detector that can find one of these."""
         return sum(1 << at for at, one in enumerate(self._detectors) if not labels.isdisjoint(one.tags))
 
+    def postpone(self) -> None:
+        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
+        for one in (self._narrow, self._context, self._wide, self._triggers):
+            one.postpone()
+
     def ready(self) -> None:
         """Compiles what would be compiled at the first text."""
         self._narrow.ready()

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-from signalbox.detectors.lexicon import BUSY, compiled, note
+from signalbox.detectors.lexicon import BUSY, POSTPONED, compiled, note
 
 
 class Triggers:
@@ -27,9 +27,14 @@ class Triggers:
         self._loose = sum(dict.fromkeys(bit for _, bit in loose))
         self._database: Any = None
 
+    def postpone(self) -> None:
+        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
+        if self._database is None:
+            self._database = POSTPONED
+
     def ready(self) -> None:
         """Compiles, which takes some hundredths of a second, once. Meanwhile other threads search one by one."""
-        if self._database is None:
+        if self._database is None or self._database is POSTPONED:
             self._database = False
             if self._patterns:
                 self._database = compiled(self._patterns, literal=False)

@@ -81,6 +81,11 @@ class Profile:
             # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
             self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]))
 
+    def postpone(self) -> None:
+        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
+        for scanner in self.scanners:
+            scanner.postpone()
+
     def ready(self) -> None:
         """Compiles what would be compiled at the first text. In any thread; meanwhile texts are read without it."""
         for scanner in self.scanners:
