@@ -47,7 +47,7 @@ def custom(
                     yield Found(name, tag, match.start(), match.end(), confidence, "pattern")
         for word, end in view.after(frozenset(view.hits & anchors.keys())):
             yield from _terms(text, end - len(word), anchors[word])
-        for word in view.wide_hits & wide.keys():
+        for word in sorted(view.wide_hits & wide.keys()):
             for match in islice(re.finditer(re.escape(word), text, re.IGNORECASE), FOUND_MAX):
                 yield from _terms(text, match.start(), wide[word])
         if joined is not None and view.wide:

@@ -170,9 +170,9 @@ _UNCASED = re.compile(r"[\u0590-\u06ff\u0900-\u0e7f\u3000-\ud7af]")
 
 def find(view: View) -> Iterator[Found]:
     yield from _PHRASES.find(view)
-    for word in view.hits & _NARROW:
+    for word in sorted(view.hits & _NARROW):
         yield from _terms(view, _ANCHORS[_ANCHOR_WORDS[word]], view.places(word))
-    for word in view.wide_hits & _WIDE:
+    for word in sorted(view.wide_hits & _WIDE):
         places = (match.start() for match in re.finditer(re.escape(word), view.text, re.IGNORECASE))
         yield from _terms(view, _ANCHORS[word], places)
     if view.wide:

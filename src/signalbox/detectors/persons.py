@@ -87,7 +87,7 @@ def _introduced(view: View) -> Iterator[Found]:
     text = view.text
     for words, pattern in ((_AT_ONCE_WORDS, _AT_ONCE), (_AFTER_IS_WORDS, _AFTER_IS)):
         ends = [(word, end) for word, end in view.after(words.narrow)]
-        for wide in view.wide_hits.intersection(words.wide):
+        for wide in sorted(view.wide_hits.intersection(words.wide)):
             ends += ((b"", match.end()) for match in islice(re.finditer(re.escape(wide), text, re.I), PLACES_MAX))
         for word, end in ends:
             match = pattern.match(text, end)

@@ -179,7 +179,7 @@ def _said(view: View) -> Iterator[Found]:
     """Values that a sentence announces, in the languages whose words are known."""
     text = view.text
     ends = [end for _, end in view.after(_SAID.narrow)]
-    for wide in view.wide_hits.intersection(_SAID.wide):
+    for wide in sorted(view.wide_hits.intersection(_SAID.wide)):
         ends += (match.end() for match in islice(re.finditer(re.escape(wide), text, re.I), PLACES_MAX))
     for end in ends:
         match = _SAID_VALUE.match(text, end)

@@ -253,9 +253,10 @@ class View:
         return places
 
     def after(self, words: frozenset[bytes]) -> list[tuple[bytes, int]]:
-        """(word, where it ends) for the first places of those of the words that the gate has seen."""
+        """(word, where it ends) for the first places of those of the words that the gate has seen, in the words' order:
+        a set's own differs from process to process, and with it what is found where only so much is looked at."""
         ends: list[tuple[bytes, int]] = []
-        for word in words & self.hits:
+        for word in sorted(words & self.hits):
             size = len(word)
             for place in self.places(word):
                 ends.append((word, place + size))

@@ -55,8 +55,10 @@ def withhold(api: str, doc: dict[str, Any], choices: set[int], part: int) -> Non
         doc["content"] = [block for block in doc["content"][: part + 1] if block.get("type") != "tool_use"]
         doc["stop_reason"], doc["stop_sequence"] = "refusal", None
     elif api == "responses":
-        kept = [item for item in doc["output"][: part + 1] if not str(item.get("type", "")).endswith("_call")]
-        doc["output"] = kept
+        shown = doc["output"][: part + 1]
+        if len(shown) > part and "status" in shown[part]:
+            shown[part]["status"] = "incomplete"
+        doc["output"] = [item for item in shown if not str(item.get("type", "")).endswith("_call")]
         doc["status"], doc["incomplete_details"] = "incomplete", {"reason": "content_filter"}
     else:
         for at, choice in enumerate(cast("list[dict[str, Any]]", doc["choices"])):
