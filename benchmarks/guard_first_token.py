@@ -27,6 +27,8 @@ PACE_MS, FIRST_MS = 100, 100
 WORDS = len(TEXT.split())
 STREAM_S = (FIRST_MS + WORDS * PACE_MS) / 1000
 MODEL = "chat/sim-small"
+# The last chunk. (A head may end in `0` and two line ends as well.)
+END = b"\r\n0\r\n\r\n"
 CONTENT = re.compile(rb'"content":"[^"]')
 
 
@@ -67,12 +69,12 @@ class Turn:
             counts, began = self._counts, time.perf_counter()
             writer.write(self._request)
             seen = b""
-            while CONTENT.search(seen) is None and not seen.endswith(b"0\r\n\r\n"):
-                seen += await reader.read(65536) or b"0\r\n\r\n"
+            while CONTENT.search(seen) is None and not seen.endswith(END):
+                seen += await reader.read(65536) or END
             if counts:
                 self.first_s.append(time.perf_counter() - began)
-            while not seen.endswith(b"0\r\n\r\n"):
-                seen += await reader.read(65536) or b"0\r\n\r\n"
+            while not seen.endswith(END):
+                seen += await reader.read(65536) or END
             if not seen.startswith(b"HTTP/1.1 200") or b"[DONE]" not in seen:
                 self.wrong.append(seen[:80].decode("latin-1"))
                 break
