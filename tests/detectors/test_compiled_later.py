@@ -36,9 +36,9 @@ def test_words_are_found_while_another_thread_compiles() -> None:
     words = [b"word%d" % number for number in range(4000)]
     text = b" word7 other word3999 ".ljust(SHORT_BYTES + 1)
     lexicon = Lexicon(words)
-    lexicon.postpone()
+    lexicon.database.postpone()
     assert lexicon.find(text) == ({b"word7", b"word3999"}, None)  # nobody compiled for it
-    compiling = threading.Thread(target=lexicon.ready)
+    compiling = threading.Thread(target=lexicon.database.ready)
     compiling.start()
     while compiling.is_alive():
         assert lexicon.find(text)[0] == {b"word7", b"word3999"}

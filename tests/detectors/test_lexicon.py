@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalbox.detectors import lexicon
+from signalbox.detectors import engine, lexicon
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
 from signalbox.detectors.scan import Scanner
 from signalbox.detectors.table import DETECTORS
@@ -16,7 +16,7 @@ from signalbox.detectors.table import DETECTORS
 WORDS = sorted({w.encode("latin-1") for d in DETECTORS for w in d.words | d.noted | d.context if max(w) < "\u0100"})
 PIECES = frozenset().union(*(d.pieces for d in DETECTORS))
 OURS = Lexicon(WORDS, PIECES)
-needs_engine = pytest.mark.skipif(lexicon.engine() == "split", reason="the extra `fast` is not installed")
+needs_engine = pytest.mark.skipif(engine.engine() == "split", reason="the extra `fast` is not installed")
 
 word = st.one_of(
     st.sampled_from(WORDS),
@@ -50,7 +50,7 @@ def test_the_engine_finds_what_splitting_finds(padded: bytes) -> None:
 
 def without_engine(monkeypatch: pytest.MonkeyPatch) -> Scanner:
     with monkeypatch.context() as patched:
-        patched.setattr(lexicon, "_engine", None)
+        patched.setattr(engine, "_engine", None)
         scanner = Scanner()
         scanner.ready()
     return scanner
@@ -116,6 +116,6 @@ def test_the_engine_rules_out_no_wide_word_in_any_case() -> None:
 
 
 def test_without_the_engine_every_wide_word_may_occur(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexicon, "_engine", None)
+    monkeypatch.setattr(engine, "_engine", None)
     assert WideLexicon(WIDE).seen("jaźń".encode()) & lexicon.WORDS
     assert not WideLexicon(()).seen("jaźń".encode()) & lexicon.WORDS

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalbox.detectors import lexicon
+from signalbox.detectors import engine, lexicon
 from signalbox.detectors.normalise import CONFUSED, digits_mended, may_confuse
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.triggers import Triggers
@@ -18,7 +18,7 @@ EXACT = [(pattern, 1 << at) for at, one in enumerate(DETECTORS) for pattern in o
 LOOSE = [(TOKEN, 1 << 20), (NUMBER, 1 << 21), (CONFUSED, 1 << 22)]
 ALL_LOOSE = 7 << 20
 SEEN = Triggers(EXACT, LOOSE)
-needs_engine = pytest.mark.skipif(lexicon.engine() == "split", reason="the extra `fast` is not installed")
+needs_engine = pytest.mark.skipif(engine.engine() == "split", reason="the extra `fast` is not installed")
 
 pieces = st.lists(
     st.one_of(
@@ -63,7 +63,7 @@ def test_nothing_is_there_without_its_trigger(text: str) -> None:
 
 
 def test_without_the_engine_what_only_saves_work_is_taken_to_hold(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lexicon, "_engine", None)
+    monkeypatch.setattr(engine, "_engine", None)
     searched = Triggers(EXACT, LOOSE)
     for text in (b"prose", b"4111 1111 1111 1111 a@b.org", b"#!/bin/sh", b"-----BEGIN "):
         exact = sum({bit for pattern, bit in EXACT if re.search(pattern, text)})
@@ -76,5 +76,5 @@ def test_every_language_abroad_is_told_by_its_letters() -> None:
         for letter in letters:
             if not letter.isascii() and max(letter.encode()) >= 0xC4:
                 assert wide.seen(f"x {letter} y".encode()) & lexicon.ABROAD
-    if lexicon.engine() != "split":
+    if engine.engine() != "split":
         assert not wide.seen("Zażółć gęślą jaźń – Ångström, őű".encode()) & lexicon.ABROAD

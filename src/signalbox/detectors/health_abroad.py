@@ -15,7 +15,7 @@ from msgspec import Struct
 
 from signalbox.detectors import health_words_abroad as words
 from signalbox.detectors import names_abroad as names
-from signalbox.detectors.lexicon import Lexicon
+from signalbox.detectors.lexicon import Lexicon, are_abroad, leads_of
 from signalbox.detectors.view import PLACES_MAX, View
 
 Element = tuple[int, int, str, float]
@@ -119,9 +119,6 @@ _TONGUES = (
     _tongue(b"[\xc4\xc5]", "[ğışĞŞ]", (words.TURKISH_CLEAR, words.TURKISH_VAGUE), names.TURKISH, "a-z0-9çğıöşü"),
     _tongue(b"\xe0", "[\u0900-\u097f]", (words.HINDI_CLEAR, words.HINDI_VAGUE), names.HINDI, "\u0900-\u097f"),
 )  # fmt: skip
-# In UTF-8, all bytes but those that begin a character beyond latin-1; and those that begin none of these scripts.
-_WITHIN = bytes((*range(0xC4), *range(0xF8, 0x100)))
-_OTHERS = bytes(set(range(0x100)) - {0xC4, 0xC5, 0xD0, 0xD1, 0xD8, 0xD9, 0xDA, 0xE0, *range(0xE3, 0xEE)})
 _CLEAR_TEXT = " ".join(
     (words.CHINESE_CLEAR, words.JAPANESE_CLEAR, words.KOREAN_CLEAR, words.RUSSIAN_CLEAR, words.ARABIC_CLEAR,
      words.TURKISH_CLEAR, words.HINDI_CLEAR)
@@ -132,7 +129,7 @@ _CLEAR = Lexicon((), {_bare(term).encode() for term in _terms(_folded(_CLEAR_TEX
 
 def ready() -> None:
     """Compiles what would be compiled at the first text in one of the scripts."""
-    _CLEAR.ready()
+    _CLEAR.database.ready()
 
 
 def may_be_clinical(view: View) -> bool:
@@ -166,8 +163,8 @@ def elements(view: View) -> Iterator[Element]:
 def _spoken(view: View) -> tuple[tuple[int, float], ...]:
     """The languages in which a text is clinical, and how sure that is; worked out once for a view."""
     if view.abroad is None:
-        leads = view.utf8.translate(None, _WITHIN) if view.wide else b""
-        view.abroad = tuple(_heard(view, leads)) if leads.translate(None, _OTHERS) else ()
+        leads = leads_of(view.utf8) if view.wide else b""
+        view.abroad = tuple(_heard(view, leads)) if are_abroad(leads) else ()
     return view.abroad
 
 

@@ -3,9 +3,9 @@ intersection where it is not. Both give the same answer (tests/detectors/test_le
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Iterable
+
+from signalbox.detectors.engine import Database
 
 # Below this many bytes splitting is cheaper than calling the engine (docs/decisions/0009-word-lookup.md).
 SHORT_BYTES = 32
@@ -14,50 +14,33 @@ WORDS_MAX = 8192
 # The same for those beyond latin-1, which are patterns and take longer.
 WIDE_WORDS_MAX = 1024
 
-# In place of a database that is still to be compiled, and not by the first text that would use it.
-POSTPONED: tuple[()] = ()
-
 
 class Lexicon:
     """words: lower-case latin-1, found between blanks. pieces: found anywhere, inside words as well; only the engine
     looks for them. Compiled when first asked, or by `ready`; while another thread does it, words are split."""
 
-    __slots__ = ("_answers", "_database", "_patterns", "_words", "pieces")
+    __slots__ = ("_answers", "_words", "database", "pieces")
 
     def __init__(self, words: Iterable[bytes], pieces: Iterable[bytes] = ()) -> None:
         self._words = frozenset(words)
         self.pieces = frozenset(pieces)
         # What each pattern stands for: pieces may be words as well, so the two are told apart by position.
         self._answers: tuple[bytes, ...] = (*sorted(self._words), *sorted(self.pieces))
-        self._patterns = [b" %b " % word for word in sorted(self._words)] + sorted(self.pieces)
-        self._database: Any = None
+        self.database = Database(self._patterns, literal=True)
 
-    def postpone(self) -> None:
-        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
-        if self._database is None:
-            self._database = POSTPONED
-
-    def ready(self) -> None:
-        """Compiles, which takes a tenth of a second for two thousand words, once."""
-        if self._database is None or self._database is POSTPONED:
-            self._database = False
-            if 0 < len(self._patterns) <= WORDS_MAX:
-                self._database = compiled(self._patterns)
+    def _patterns(self) -> list[bytes]:
+        if len(self._answers) > WORDS_MAX:
+            return []
+        border = len(self._words)
+        return [b" %b " % word if at < border else word for at, word in enumerate(self._answers)]
 
     def find(self, padded: bytes) -> tuple[frozenset[bytes], frozenset[bytes] | None]:
         """The words that occur in a text of lower-case words apart by blanks, one before and one after it as well; and
         the pieces, None when nobody has looked for them."""
         if len(padded) >= SHORT_BYTES:
-            if self._database is None:
-                self.ready()
-            if self._database:
-                seen: list[int] = []
-                try:
-                    self._database.scan(padded, note, 0, seen)
-                except BUSY:
-                    pass  # another thread is inside the engine with this database
-                else:
-                    return self._told(seen)
+            seen = self.database.seen(padded)
+            if seen is not None:
+                return self._told(seen)
         return self._words.intersection(padded.split()), None
 
     def _told(self, seen: list[int]) -> tuple[frozenset[bytes], frozenset[bytes]]:
@@ -88,49 +71,44 @@ _BEYOND = (
 _BEYOND_BITS = tuple(bit for _, bit in _BEYOND)
 
 
+def leads_of(utf8: bytes) -> bytes:
+    """The bytes of a text that begin a character beyond latin-1."""
+    return utf8.translate(None, _WITHIN)
+
+
+def are_abroad(leads: bytes) -> bool:
+    """Whether a letter may begin with one of them that ABROAD stands for."""
+    return bool(leads.translate(None, _NOT_ABROAD))
+
+
 class WideLexicon:
     """Lower-case words beyond latin-1, and whether any of them can occur in a text: the engine rules most texts out;
     without it every text with such letters may."""
 
-    __slots__ = ("_database", "words")
+    __slots__ = ("database", "words")
 
     def __init__(self, words: Iterable[str]) -> None:
         self.words = frozenset(words)
-        self._database: Any = None
+        self.database = Database(self._patterns, literal=False)
 
-    def postpone(self) -> None:
-        """Lets no text wait for `ready`, which somebody is about to call in another thread."""
-        if self._database is None:
-            self._database = POSTPONED
-
-    def ready(self) -> None:
-        if self._database is None or self._database is POSTPONED:
-            self._database = False
-            if len(self.words) <= WIDE_WORDS_MAX and _engine is not None:
-                self._database = compiled(
-                    [*(pattern for pattern, _ in _BEYOND), *map(_any_case, sorted(self.words))], literal=False
-                )
+    def _patterns(self) -> list[bytes]:
+        if len(self.words) > WIDE_WORDS_MAX:
+            return []
+        return [*(pattern for pattern, _ in _BEYOND), *map(_any_case, sorted(self.words))]
 
     def seen(self, utf8: bytes) -> int:
         """WIDE and IDEOGRAPHS; and WORDS and ABROAD, unless none of them can be in the text, in whatever case."""
-        if self._database is None:
-            self.ready()
-        if self._database:
-            seen: list[int] = []
-            try:
-                self._database.scan(utf8, note, 0, seen)
-            except BUSY:
-                pass  # another thread is inside the engine with this database
-            else:
-                found = 0
-                for at in seen:
-                    found |= _BEYOND_BITS[at] if at < len(_BEYOND_BITS) else WORDS
-                return found
-        leads = utf8.translate(None, _WITHIN)
+        seen = self.database.seen(utf8)
+        if seen is not None:
+            found = 0
+            for at in seen:
+                found |= _BEYOND_BITS[at] if at < len(_BEYOND_BITS) else WORDS
+            return found
+        leads = leads_of(utf8)
         return (
             (WIDE if leads else 0)
             | (IDEOGRAPHS if leads.translate(None, _NO_IDEOGRAPH) else 0)
-            | (ABROAD if leads.translate(None, _NOT_ABROAD) else 0)
+            | (ABROAD if are_abroad(leads) else 0)
             | (WORDS if self.words and leads.translate(None, _NO_LETTER) else 0)
         )
 
@@ -157,40 +135,3 @@ def _any_case(word: str) -> bytes:
 
 
 _NONE: frozenset[bytes] = frozenset()
-
-
-def note(pattern: int, _start: int, _end: int, _flags: int, seen: list[int]) -> None:
-    # Each pattern reports once. A function of the module, because the engine needs one that outlives the call.
-    seen.append(pattern)
-
-
-try:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        import hyperscan as _engine
-except ImportError:
-    _engine = None
-BUSY: tuple[type[Exception], ...] = () if _engine is None else (_engine.HyperscanError,)
-
-
-def engine() -> str:
-    """What looks words up in this process, for reports."""
-    return "split" if _engine is None else "hyperscan"
-
-
-def compiled(patterns: Sequence[bytes], *, literal: bool = True) -> Any:
-    """A database of patterns that are each reported once; False where there is no engine or no fitting processor."""
-    if _engine is None:
-        return False
-    try:
-        database = _engine.Database(mode=_engine.HS_MODE_BLOCK)
-        database.compile(
-            expressions=list(patterns),
-            ids=list(range(len(patterns))),
-            elements=len(patterns),
-            flags=_engine.HS_FLAG_SINGLEMATCH,
-            literal=literal,
-        )
-    except _engine.HyperscanError:
-        return False
-    return database

@@ -153,14 +153,12 @@ class Scanner:
     def postpone(self) -> None:
         """Lets no text wait for `ready`, which somebody is about to call in another thread."""
         for one in (self._narrow, self._context, self._wide, self._triggers):
-            one.postpone()
+            one.database.postpone()
 
     def ready(self) -> None:
         """Compiles what would be compiled at the first text."""
-        self._narrow.ready()
-        self._context.ready()
-        self._wide.ready()
-        self._triggers.ready()
+        for one in (self._narrow, self._context, self._wide, self._triggers):
+            one.database.ready()
         for one in self._detectors:
             if one.ready is not None:
                 one.ready()
