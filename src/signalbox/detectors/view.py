@@ -126,7 +126,6 @@ class View:
     abroad: tuple[tuple[int, float], ...] | None = None
     _utf8 = b""
     _padded: bytes | None = None
-    _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
     _places: dict[bytes, list[int]] | None = None
     # None where the whole text is one.
     _stretches: list[tuple[int, int, frozenset[bytes]]] | None = None
@@ -155,8 +154,6 @@ class View:
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        if self._runs is None:
-            self._runs = numbers(self.shape, self.shape.count(b"0"))
         return self._runs[0]
 
     def _shaped(self) -> bytes:
@@ -169,9 +166,10 @@ class View:
         marked = self.flat.translate(_TOKEN)
         return _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
 
+    def _counted(self) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
+        return numbers(self.shape, self.shape.count(b"0"))
+
     def _numbers(self) -> list[Number]:
-        if self._runs is None:
-            self._runs = numbers(self.shape, self.shape.count(b"0"))
         return [(at + low, at + high, kinds) for at, parts in self._runs[1] for low, high, kinds in parts]
 
     def _wide(self) -> bool:
@@ -180,6 +178,7 @@ class View:
     shape = Lazy(_shaped)
     marks = Lazy(_unworded)
     tokens = Lazy(_tokens)
+    _runs = Lazy(_counted)
     numbers = Lazy(_numbers)
     wide = Lazy(_wide)
     ideographs = Lazy(_wide)
