@@ -38,11 +38,9 @@ from signalbox.control.office import NOT_YOURS, Actor, KeyOffice
 from signalbox.control.oidc import Providers
 from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
-from signalbox.control.readings.alerts import alerts_of_tenant
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import CallError
-from signalbox.core.link import Stop
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.prometheus import CONTENT_TYPE, render
 
@@ -253,14 +251,9 @@ class Console:
             return _error(400, "invalid_request", f"What to stop cannot be read: {error}.")
         if (wanted.scope == "all") != (not wanted.name):
             return _error(400, "invalid_request", "Name whom to stop, and nobody for the scope `all`.")
-        may = await self._office.may_stop(actor, wanted.scope, wanted.name)
-        whom, how = f"{wanted.scope}:{wanted.name}", {"for_s": str(wanted.for_s)}
-        await self._office.record(actor, "calls.stop", whom, how, refused=not may)
-        if not may:
+        until_ms = await self._desk.stop_calls(actor, wanted.scope, wanted.name, wanted.for_s)
+        if until_ms is None:
             return _error(403, "forbidden", NOT_YOURS)
-        now_ms = time.time_ns() // 1_000_000
-        until_ms = now_ms + round(wanted.for_s * 1000)
-        await self._supervisor.stop_calls(Stop(wanted.scope, wanted.name, until_ms), now_ms)
         done: dict[str, Any] = {"scope": wanted.scope, "name": wanted.name, "until_ms": until_ms}
         if wanted.scope == "workload":
             in_force = await asyncio.to_thread(self._configurations.now)
@@ -270,10 +263,6 @@ class Console:
 
     async def alerts(self, request: Request, actor: Actor) -> Response:
         """What fires now, the critical first."""
-        office = self._office
-        firing = self._supervisor.firing
-        if not await office.sees_all(actor):
-            firing = alerts_of_tenant(firing, actor.key.tenant, await office.list_keys(actor))
         shown = [
             {
                 "alert": alert.name,
@@ -282,7 +271,7 @@ class Console:
                 "summary": alert.summary,
                 "since_s": round(since, 3),
             }
-            for alert, since in firing
+            for alert, since in await self._desk.firing(actor)
         ]
         return JSONResponse({"alerts": shown})
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -12,12 +12,15 @@ from starlette.responses import Response
 from signalbox import __version__
 from signalbox.console.access import MAY, Visit
 from signalbox.console.rendering import render
+from signalbox.control.alerts import Alert
 from signalbox.control.in_force import Configurations, InForce
-from signalbox.control.office import KeyOffice
+from signalbox.control.office import Actor, KeyOffice
 from signalbox.control.reading_room import ReadingRoom
+from signalbox.control.readings.alerts import alerts_of_tenant
 from signalbox.control.readings.facts import Facts, gather
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
+from signalbox.core.link import Stop
 from signalbox.core.ports import Store
 
 T = TypeVar("T")
@@ -60,6 +63,25 @@ class Desk:
 
     async def facts(self) -> Facts:
         return await gather(self.supervisor, self.now_ms())
+
+    async def firing(self, actor: Actor) -> Sequence[tuple[Alert, float]]:
+        """The alerts that are for an actor's eyes, each since a Unix time."""
+        firing = self.supervisor.firing
+        if await self.office.sees_all(actor):
+            return firing
+        return alerts_of_tenant(firing, actor.key.tenant, await self.office.list_keys(actor))
+
+    async def stop_calls(self, actor: Actor, scope: str, name: str, for_s: float) -> int | None:
+        """The kill switch, on record. Until when new calls are refused, in Unix milliseconds; None, and nothing done,
+        where calls of other tenants would end."""
+        may = await self.office.may_stop(actor, scope, name)
+        await self.office.record(actor, "calls.stop", f"{scope}:{name}", {"for_s": str(for_s)}, refused=not may)
+        if not may:
+            return None
+        now_ms = self.now_ms()
+        until_ms = now_ms + round(for_s * 1000)
+        await self.supervisor.stop_calls(Stop(scope, name, until_ms), now_ms)
+        return until_ms
 
     async def read(self, reading: Reading[T]) -> T:
         """What a reading finds, in a thread of the reading room."""

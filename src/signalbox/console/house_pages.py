@@ -11,8 +11,7 @@ from signalbox.console.access import Visit
 from signalbox.console.desk import Desk
 from signalbox.control.in_force import InForce
 from signalbox.control.office import NOT_YOURS
-from signalbox.control.readings.alerts import alert_lines, alerts_of_tenant
-from signalbox.core.link import Stop
+from signalbox.control.readings.alerts import alert_lines
 from signalbox.core.ports import Store
 
 SCOPES = ("all", "tenant", "team", "key", "workload", "user", "session")
@@ -27,10 +26,7 @@ class HousePages:
     # --- alerts
 
     async def alerts(self, request: Request, visit: Visit) -> Response:
-        facts, office = await self._desk.facts(), self._desk.office
-        firing = facts.firing
-        if not await office.sees_all(visit.actor):
-            firing = alerts_of_tenant(firing, visit.actor.key.tenant, await office.list_keys(visit.actor))
+        facts, firing = await self._desk.facts(), await self._desk.firing(visit.actor)
         context = {"alerts": alert_lines(firing), "due": facts.due}
         return await self._desk.page(request, visit, "alerts.html", lambda store, now: context)
 
@@ -74,10 +70,6 @@ class HousePages:
         if scope not in SCOPES or not 0 <= for_s <= STOP_S_MAX or (scope == "all") != (not name) or len(name) > 256:
             said = "Name whom to stop, and nobody for the scope `all`; seconds are a whole number. Nothing was done."
             return self._desk.excuse(request, visit, 400, "That cannot be stopped", said)
-        now_ms, office = self._desk.now_ms(), self._desk.office
-        may = await office.may_stop(visit.actor, scope, name)
-        await office.record(visit.actor, "calls.stop", f"{scope}:{name}", {"for_s": str(for_s)}, refused=not may)
-        if not may:
+        if await self._desk.stop_calls(visit.actor, scope, name, for_s) is None:
             return self._desk.excuse(request, visit, 403, "That is not yours to stop", NOT_YOURS)
-        await self._desk.supervisor.stop_calls(Stop(scope, name, now_ms + for_s * 1000), now_ms)
         return RedirectResponse("/settings", 303)

@@ -16,10 +16,10 @@ from signalbox.console.access import Visit
 from signalbox.console.desk import Desk, json
 from signalbox.console.stack import LOOKS, stack
 from signalbox.control.in_force import InForce
-from signalbox.control.keys import NewKey, TooBroad
+from signalbox.control.keys import NewKey, TooBroad, own_budgets
 from signalbox.control.office import Actor
 from signalbox.control.readings import spend as money
-from signalbox.control.readings.budgets import BudgetUse, of_tenant, purses, shown, uses
+from signalbox.control.readings.budgets import BudgetUse, of_tenant, shown, uses
 from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.scope import Scope
 from signalbox.core.errors import StoreError
@@ -111,7 +111,7 @@ class MoneyPages:
         """Those that are for the actor's eyes."""
         office = self._desk.office
         rows, alone = await office.list_keys(actor), await office.sees_all(actor)
-        own, balances = purses(rows), facts.balances or ()
+        own, balances = own_budgets(rows), facts.balances or ()
         found = await self._desk.read(lambda store, now: uses(now.snapshot, own, balances, facts.now_ms))
         return found if alone else of_tenant(found, actor.key.tenant, rows)
 

@@ -6,14 +6,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from signalbox.control.keys import usable
+from signalbox.control.keys import own_budgets, usable
 from signalbox.control.links import Link, LinkLost
 from signalbox.control.storage import StoreThread
-from signalbox.core.budgets import USD, Budget
+from signalbox.core.budgets import Budget
 from signalbox.core.issuers import KeySet
 from signalbox.core.link import ApplyKeys, ApplyKeySets
 from signalbox.core.ports import VirtualKey
-from signalbox.core.usage import PICO
 
 # How long whoever changed a key waits for workers to have it. One that is slower gets it when it listens again.
 DELIVERED_S = 5.0
@@ -40,9 +39,8 @@ class KeyDelivery:
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
-        """Those that keys have of their own; keys made anew go on with the first one's."""
-        own = {row.purse or row.id: row.budget_usd for row in self._keys if row.budget_usd is not None}
-        return tuple(Budget("key", key_id, USD, "total", int(amount * PICO)) for key_id, amount in own.items())
+        """Those that keys have of their own."""
+        return own_budgets(self._keys)
 
     async def load(self) -> None:
         """Gives every worker the keys if they changed, and returns when they have them, or after DELIVERED_S.

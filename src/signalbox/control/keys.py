@@ -10,10 +10,12 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 import msgspec
 
 from signalbox.core import keys
+from signalbox.core.budgets import USD, Budget
 from signalbox.core.labels import labels_of
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import APIS
+from signalbox.core.usage import PICO
 from signalbox.policy.limits import CRITICALITIES
 
 DEFAULT_TENANT = "default"
@@ -121,7 +123,7 @@ def rotate(store: Store, row: VirtualKey, pepper: bytes, now_ms: int, grace_ms: 
     if row.revoked_ms is not None or (row.expires_ms is not None and row.expires_ms <= now_ms):
         raise ValueError("the key does not hold any more")
     fresh, key = make(_again(row), pepper, now_ms)
-    fresh = msgspec.structs.replace(fresh, default_workload=row.default_workload, purse=row.purse or row.id)
+    fresh = msgspec.structs.replace(fresh, default_workload=row.default_workload, purse=purse_of(row))
     store.insert_key(fresh)
     store.expire_key(row.id, now_ms + grace_ms)
     return fresh, key
@@ -146,9 +148,20 @@ def _again(row: VirtualKey) -> NewKey:
     )
 
 
+def purse_of(row: VirtualKey) -> str:
+    """Whose budget a key spends: a key made anew goes on with the first one's."""
+    return row.purse or row.id
+
+
+def own_budgets(rows: Iterable[VirtualKey]) -> tuple[Budget, ...]:
+    """Those that keys have of their own, each once."""
+    own = {purse_of(row): row.budget_usd for row in rows if row.budget_usd is not None}
+    return tuple(Budget("key", key_id, USD, "total", int(amount * PICO)) for key_id, amount in own.items())
+
+
 def given_usd(rows: Iterable[VirtualKey], creator: VirtualKey) -> Decimal:
     """What a creator's keys may spend together. Those that have ended count too: they may have spent all of it."""
-    rows, purse = list(rows), creator.purse or creator.id
+    rows, purse = list(rows), purse_of(creator)
     family = {row.id for row in rows if purse in (row.id, row.purse)} | {creator.id}
     theirs = (row.budget_usd for row in rows if row.creator in family and not row.purse)
     return sum((budget for budget in theirs if budget is not None), Decimal(0))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
+from typing import Any
 
 import msgspec
 
+from signalbox.control.keys import purse_of
 from signalbox.core.budgets import GPU, GPU_NS, USD, Balance, Budget
 from signalbox.core.ports import VirtualKey
 from signalbox.core.snapshot import Snapshot
@@ -34,58 +36,30 @@ class BudgetUse(msgspec.Struct, frozen=True):
     forecast: int | None
 
 
-class BudgetShown(msgspec.Struct, frozen=True):
+def shown(one: BudgetUse) -> dict[str, Any]:
     """The same for programs: amounts in the unit that is named, dollars as exact text and GPU-seconds to the
     nanosecond."""
-
-    account: str
-    scope: str
-    subject: str
-    unit: str
-    window: str
-    hard: bool
-    limit: str | int
-    spent: str | int
-    leased: str | int
-    share: float
-    start_ms: int
-    end_ms: int | None
-    forecast: str | int | None
-
-
-def shown(one: BudgetUse) -> BudgetShown:
     per_unit = {USD: PICO, GPU: GPU_NS}.get(one.unit)
 
     def told(amount: int) -> str | int:
         return amount if per_unit is None else f"{(Decimal(amount) / per_unit).normalize():f}"
 
-    return BudgetShown(
-        one.account,
-        one.scope,
-        one.subject,
-        one.unit,
-        one.window,
-        one.hard,
-        told(one.amount),
-        told(one.spent),
-        told(one.leased),
-        round(one.share, 6),
-        one.start_ms,
-        one.end_ms,
-        None if one.forecast is None else told(one.forecast),
-    )
-
-
-def purses(rows: Iterable[VirtualKey]) -> list[tuple[str, Decimal]]:
-    """(id, amount) of keys with a budget of their own. Keys made anew spend the first one's."""
-    return list({row.purse or row.id: row.budget_usd for row in rows if row.budget_usd is not None}.items())
+    fields = msgspec.structs.asdict(one)
+    amount = fields.pop("amount")
+    return fields | {
+        "limit": told(amount),
+        "spent": told(one.spent),
+        "leased": told(one.leased),
+        "share": round(one.share, 6),
+        "forecast": None if one.forecast is None else told(one.forecast),
+    }
 
 
 def belongings(tenant: str, rows: Iterable[VirtualKey]) -> dict[str, set[str]]:
     """By scope, whose budgets are one tenant's. A scope that is left out is everybody's: the configuration names its
     members. Users and sessions could be of any tenant, so none are told. rows: keys of this tenant."""
     rows = list(rows)
-    theirs = {"tenant": {tenant}, "team": {row.team for row in rows}, "key": {row.purse or row.id for row in rows}}
+    theirs = {"tenant": {tenant}, "team": {row.team for row in rows}, "key": {*map(purse_of, rows)}}
     return theirs | {"user": set[str](), "session": set[str]()}
 
 
@@ -95,12 +69,9 @@ def of_tenant(found: Iterable[BudgetUse], tenant: str, rows: Iterable[VirtualKey
     return [one for one in found if one.scope not in theirs or one.subject in theirs[one.scope]]
 
 
-def uses(
-    snapshot: Snapshot, keys: Sequence[tuple[str, Decimal]], balances: Sequence[Balance], now_ms: int
-) -> list[BudgetUse]:
+def uses(snapshot: Snapshot, own: Iterable[Budget], balances: Sequence[Balance], now_ms: int) -> list[BudgetUse]:
     """Every account that was used, and every budget with a name of its own, used or not; the fullest first.
-    keys: (id, amount) of keys with a budget."""
-    own = [Budget("key", key_id, USD, "total", int(amount * PICO)) for key_id, amount in keys]
+    own: budgets of keys."""
     by_account = {balance.account: balance for balance in balances}
     found: list[BudgetUse] = []
     for budget in (*snapshot.budgets, *own):
