@@ -17,7 +17,7 @@ from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
 from signalbox.pipeline.salting import salted
-from signalbox.pipeline.settlement import settle
+from signalbox.pipeline.settlement import is_told, settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pricing.tariff import charge
@@ -224,7 +224,7 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
     this.opening = body
-    if this.usage is not None:
+    if this.usage is not None and (this.usage.tokens_out or is_told(this.usage, this.out_chars)):
         this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:
         try:

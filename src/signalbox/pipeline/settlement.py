@@ -114,15 +114,23 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
         return NO_USAGE, "provider" if state == SETTLED else "none"
     meter = stages.metering.of(this.deployment.name, this.api)
     told = this.usage
-    if told is not None and this.ended:
+    if told is not None and this.ended and (told.tokens_out or is_told(told, this.out_chars)):
         if meter.wants_more():
             _learn(this, told, now_ns, meter, stages.open.lag_s)
         return told, "provider"
     late_s = stages.open.lag_s * (LAGS if this.call.envelope.stream else 1)
     in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + late_s)
     out = _output_bound(this, begun, now_ns, meter, in_flight_s)
-    told = told or Usage(tokens_in=money.input_cut(this, meter))
+    told = told or NO_USAGE
+    if not told.input_total:
+        told = msgspec.structs.replace(told, tokens_in=money.input_cut(this, meter))
     return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
+
+
+def is_told(usage: Usage, chars: int) -> bool:
+    """Whether a provider's figure can be that of an answer with so many characters: one that counts nothing at all, or
+    nothing for what was answered, says what it cost as little as none."""
+    return bool(usage.output_total or (usage.input_total and not chars))
 
 
 def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration, in_flight_s: float) -> int:

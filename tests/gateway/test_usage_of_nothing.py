@@ -1,0 +1,90 @@
+"""A provider that counts nothing, or nothing for what it answered: the books and budgets do not take it for free."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from tests.harness import Box, running
+
+ASKED = "Say it. [[tokens:40]]" + " and some more words to read" * 40
+PLACES = {"chat": "w-chat", "responses": "w-responses", "messages": "w-messages", "completions": "w-chat"}
+PATHS = {
+    "chat": "/v1/chat/completions",
+    "responses": "/v1/responses",
+    "messages": "/v1/messages",
+    "completions": "/v1/completions",
+    "embeddings": "/v1/embeddings",
+}
+# One counts nothing at all, the other what was asked but for nothing what was answered.
+FAULTS = ("zero_usage", "wrong_usage@-40")
+
+
+def _asked(api: str, workload: str, *, stream: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {"model": workload}
+    if api in ("responses", "embeddings"):
+        body["input"] = ASKED
+    elif api == "completions":
+        body |= {"prompt": ASKED, "max_tokens": 200}
+    else:
+        body |= {"messages": [{"role": "user", "content": ASKED}], "max_tokens": 200}
+    return body | {"stream": True} if stream else body
+
+
+async def _told(box: Box, api: str, workload: str, *, stream: bool) -> dict[str, Any]:
+    before = len(box.rows())
+    answer = await box.request(PATHS[api], _asked(api, workload, stream=stream))
+    assert answer.status == 200, answer.body
+    if not stream and api == "embeddings":
+        assert "x-signalbox-cost-usd" not in answer.headers
+    row = (await box.settled(before + 1))[-1]
+    assert row["state"] == "settled"
+    return row
+
+
+async def test_what_counts_nothing_is_estimated_on_every_endpoint(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        for (api, workload), stream, fault in product(PLACES.items(), (False, True), FAULTS):
+            box.sim.faults.clear()
+            box.sim.fault(fault)
+            row = await _told(box, api, workload, stream=stream)
+            bill = box.bill()[-1]
+            where = (api, stream, fault, row)
+            assert row["usage_source"] == "estimated", where
+            assert int(row["tokens_out"]) >= bill.tokens_out == 40, where
+            if fault == "zero_usage":
+                assert int(row["tokens_in"]) >= bill.tokens_in, where
+        box.sim.faults.clear()
+        box.sim.fault("zero_usage")
+        row = await _told(box, "embeddings", "w-embed", stream=False)
+        assert row["usage_source"] == "estimated"
+        assert int(row["tokens_in"]) >= box.bill()[-1].tokens_in > 0
+
+
+async def test_a_translated_answer_that_counts_nothing_is_estimated_too(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        box.sim.fault("zero_usage")
+        for stream in (False, True):
+            row = await _told(box, "chat", "w-messages", stream=stream)
+            assert (row["usage_source"], int(row["tokens_out"]) >= 40) == ("estimated", True), row
+
+
+async def test_a_hard_budget_is_spent_by_answers_that_count_nothing(tmp_path: Path) -> None:
+    budget = {"for": "tenant", "name": "default", "usd_total": 0.001, "hard": True}
+    async with running(tmp_path, {"budgets": [budget]}) as box:
+        box.sim.fault("zero_usage")
+        statuses = [
+            (await box.request(PATHS["chat"], _asked("chat", "w-chat", stream=False))).status for _ in range(30)
+        ]
+        assert statuses[0] == 200
+        assert statuses[-1] == 429
+
+
+async def test_an_answer_without_content_may_count_nothing_for_it(tmp_path: Path) -> None:
+    async with running(tmp_path) as box:
+        body = {"model": "w-chat", "messages": [{"role": "user", "content": "[[tokens:0]]"}]}
+        answer = await box.request(PATHS["chat"], body)
+        assert answer.status == 200
+        row = (await box.settled(1))[-1]
+        assert (row["usage_source"], int(row["tokens_out"])) == ("provider", 0)
