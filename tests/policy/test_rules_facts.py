@@ -238,7 +238,7 @@ def test_a_decision_takes_about_a_microsecond_warm_and_far_under_a_millisecond_c
 
 
 def test_many_different_rules_answer_as_each_by_itself() -> None:
-    """More rules with answers of their own than deployments: the index turns its table on its side."""
+    """More rules than one table of the index holds, with answers of their own."""
     chance = random.Random(7)
     out = ["environments:"] + [f"  env{i}: {{kind: cloud, region: eu, operator: op{i}}}" for i in range(8)]
     out += ["deployments:"]
@@ -253,7 +253,7 @@ def test_many_different_rules_answer_as_each_by_itself() -> None:
         places = ", ".join(f"op{at}" for at in chance.sample(range(8), 7 if i % 2 else 6))
         out.append(f"  - {{id: r{i}, when: {{{when}}}, allow: {{operator: [{places}]}}}}")
     snapshot = compiled("\n".join(out))
-    assert len(snapshot.index.answers["", False, 0]) <= 8
+    assert [len(form) for form in snapshot.index.answers["", False, 0]] == [0, 8]
     for _ in range(400):
         labels = Labels(
             chance.randrange(len(LEVELS)), chance.getrandbits(len(TAG_BIT)) & chance.getrandbits(len(TAG_BIT))

@@ -234,8 +234,9 @@ class RuleIndex(msgspec.Struct, frozen=True):
     rules that apply at each level. tags: those that apply to each tag, in the order of core.labels.TAG_BIT; untagged:
     those without a condition on tags. workloads: those that a workload's name and regulations do not rule out. teams,
     tenants: likewise, `` for callers that no rule names. placements: the deployments that a workload may use at all.
-    guards: that rules name. answers: by guard (or ``), onward and position of the API: sets of rules, and
-    the deployments that remain where one of a set applies.
+    guards: that rules name. answers: by guard (or ``), onward and position of the API: sets of rules with
+    the deployments that remain where one of a set applies; or, where many rules have answers of their own, what remains
+    at every combination of the first eight rules, of the next eight, and so on.
     """
 
     levels: tuple[int, ...]
@@ -246,7 +247,7 @@ class RuleIndex(msgspec.Struct, frozen=True):
     tenants: dict[str, int]
     placements: dict[str, int]
     guards: frozenset[str]
-    answers: dict[tuple[str, bool, int], tuple[tuple[int, int], ...]]
+    answers: dict[tuple[str, bool, int], tuple[tuple[tuple[int, int], ...], tuple[tuple[int, ...], ...]]]
 
 
 # What rules may ask about a caller: the tenant and the team of its key, empty where no rule names them.

@@ -7,9 +7,13 @@ from collections.abc import Callable, Iterable, Mapping
 from signalbox.core.labels import LEVELS, TAG_BIT, Labels
 from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, RuleIndex, Workload
 
-# With no more different answers than these among its rules, a table need not be turned to be short.
+# With no more different answers than these among its rules, one AND for each is quicker than one for eight rules.
 _SHORT = 16
-_Answers = tuple[tuple[int, int], ...]
+# Sets of rules, with what remains of the deployments where one of a set applies.
+_Pairs = tuple[tuple[int, int], ...]
+# What remains where some of eight rules apply, at each of their 256 combinations; then of the next eight.
+_Tables = tuple[tuple[int, ...], ...]
+_Answers = tuple[_Pairs, _Tables]
 
 
 def index_of(rules: tuple[CompiledRule, ...], workloads: Mapping[str, Workload], deployments: int) -> RuleIndex:
@@ -39,6 +43,18 @@ def applying(index: RuleIndex, workload: Workload, labels: Labels, caller: Calle
         tags ^= 1 << tags.bit_length() - 1
     team, tenant = caller[1], caller[0]
     return applies & index.levels[level] & index.workloads[workload.name] & index.teams[team] & index.tenants[tenant]
+
+
+def remaining(answers: _Answers, applies: int, found: int) -> int:
+    """What remains of the deployments in `found` where the rules in `applies` apply."""
+    pairs, tables = answers
+    for rules, remains in pairs:
+        if applies & rules:
+            found &= remains
+    if tables:
+        for table, eight in zip(tables, applies.to_bytes(len(tables), "little"), strict=True):
+            found &= table[eight]
+    return found
 
 
 def allowed_by(rule: CompiledRule, onward: bool, api_index: int, guard: str = "") -> int:
@@ -86,22 +102,19 @@ def _by_use(
 
 
 def _answers(allows: tuple[int, ...], deployments: int) -> _Answers:
-    """Sets of rules, and what remains where one of a set applies: by rule or by deployment, whichever is shorter."""
     everything = (1 << deployments) - 1
     by_answer: dict[int, int] = {}
     for at, allow in enumerate(allows):
         if allow & everything != everything:
             by_answer[allow & everything] = by_answer.get(allow & everything, 0) | 1 << at
-    by_rule = tuple((rules, allow) for allow, rules in by_answer.items())
-    if len(by_rule) <= _SHORT:
-        return by_rule
-    by_refusers: dict[int, int] = {}
-    for at in range(deployments):
-        bit = 1 << at
-        refusers = 0
-        for rules, allow in by_rule:
-            if not allow & bit:
-                refusers |= rules
-        if refusers:
-            by_refusers[refusers] = by_refusers.get(refusers, everything) & ~bit
-    return min(by_rule, tuple(by_refusers.items()), key=len)
+    if len(by_answer) <= _SHORT:
+        return tuple((rules, allow) for allow, rules in by_answer.items()), ()
+    # Combinations have few different answers, and each is held once: a table is 256 references then.
+    same: dict[int, int] = {}
+    tables: list[tuple[int, ...]] = []
+    for at in range(0, len(allows), 8):
+        table = [everything]
+        for allow in allows[at : at + 8]:
+            table += [same.setdefault(both, both) for both in [one & allow for one in table]]
+        tables.append(tuple(table))
+    return (), tuple(tables)

@@ -101,9 +101,7 @@ def permitted(
         applies = rule_index.applying(index, workload, labels, caller)
         # A guard that no rule names opens nothing.
         use = (guard if guard in index.guards else "", onward, _API_INDEX[api])
-        for rules, remains in index.answers[use]:
-            if applies & rules:
-                found &= remains
+        found = rule_index.remaining(index.answers[use], applies, found)
         if len(snapshot.permitted) >= MEMO_MAX:
             snapshot.permitted.clear()
         snapshot.permitted[key] = found
@@ -118,11 +116,8 @@ def permitted_beside(
     bare = msgspec.structs.replace(workload, labels=NONE)
     index = snapshot.index
     applies = rule_index.applying(index, bare, labels, caller) & ~rule_index.applying(index, bare, NONE, caller)
-    found = (1 << len(snapshot.deployments)) - 1
-    for rules, remains in index.answers["", onward, _API_INDEX[api]]:
-        if applies & rules:
-            found &= remains
-    return found
+    everything = (1 << len(snapshot.deployments)) - 1
+    return rule_index.remaining(index.answers["", onward, _API_INDEX[api]], applies, everything)
 
 
 def applying(snapshot: Snapshot, workload: Workload, labels: Labels, caller: Caller = ANYONE) -> list[CompiledRule]:
