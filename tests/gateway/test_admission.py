@@ -163,6 +163,18 @@ async def test_nothing_is_tried_after_the_client_gave_up(tmp_path: Path) -> None
         assert (await box.request(CHAT, body, headers={"x-stainless-timeout": "60"})).status == 200
 
 
+@pytest.mark.parametrize("fault", ["429@9", "503@9", "529@9"])
+async def test_nobody_is_kept_waiting_for_a_retry_that_comes_too_late(tmp_path: Path, fault: str) -> None:
+    """The provider asks for longer than the client has left: the client is told at once, and how long."""
+    workload = {"placements": ["chat"], "retries": {"retry_after_s_max": 30}}
+    async with running(tmp_path / "state", {"workloads": {"patient": workload}}) as box:
+        box.sim.fault(fault, provider="openai")
+        body = {"model": "patient", "messages": [{"role": "user", "content": "hi"}]}
+        answer = await box.request(CHAT, body, headers={"x-stainless-timeout": "5"}, within_s=8)
+        assert answer.status == int(fault[:3])
+        assert answer.headers["retry-after"] == "9"
+
+
 @pytest.mark.parametrize(
     ("name", "value", "seconds"),
     [

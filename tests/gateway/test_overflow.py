@@ -321,3 +321,22 @@ async def test_one_that_does_not_wake_is_passed_or_told(tmp_path: Path) -> None:
         answer = await ask(box, "zero")
         assert (answer.status, answer.headers["x-signalbox-reason"]) == (503, "placement_unavailable")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("path", PATHS)
+async def test_nobody_is_held_for_longer_than_its_client_waits(tmp_path: Path, path: str, stream: bool) -> None:
+    """Half of it where another placement may be tried, so that its answer still finds somebody."""
+    hurried = {"x-request-timeout": "2"}
+    body = {**PATHS[path], "model": "zero", "stream": stream}
+    async with running(tmp_path / "state") as box:
+        long = {"scale_from_zero": {"hold_s": 60}}
+        port = await asleep(box, placements=["zero-d", "chat"], deployment=long)
+        answer = await box.request(path, body, headers=hurried, within_s=20)
+        assert answer.status == 200
+        assert at("chat")(answer)
+        await port.up("127.0.0.1", port.port)
+    async with running(tmp_path / "other") as box:
+        await asleep(box, deployment=long)
+        answer = await box.request(path, body, headers=hurried, within_s=20)
+        assert (answer.status, answer.headers["x-signalbox-reason"]) == (503, "placement_unavailable")

@@ -19,7 +19,9 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
     pursuit = Pursuit(call, reply, stages)
     try:
         while pursuit.advance():
-            if pursuit.asleep and not await stages.wakes.up(pursuit.deployment, pursuit.group, pursuit.replica):
+            if pursuit.asleep and not await stages.wakes.up(
+                pursuit.deployment, pursuit.group, pursuit.replica, pursuit.hold_s()
+            ):
                 pursuit.failed(UpstreamFault("asleep", "it was asleep and did not wake in time", sent=False))
                 continue
             try:

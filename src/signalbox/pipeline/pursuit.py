@@ -273,7 +273,21 @@ class Pursuit:
             return False
         if retries.cost_pico is not None and call.spent_pico >= retries.cost_pico:
             return False
-        return self._stages.now_ns() - call.received_ns < min(retries.total_ns, call.patience_ns)
+        return self._left_ns(self._stages.now_ns()) > 0
+
+    def _left_ns(self, now_ns: int) -> int:
+        """The time in which attempts of this call may still begin."""
+        call = self._call
+        return call.received_ns + min(call.workload.retries.total_ns, call.patience_ns) - now_ns
+
+    def hold_s(self) -> float:
+        """How long this call may wait for a backend that is being woken: while it may still be sent there, and where
+        another placement may be tried instead, half of the time that its client has left."""
+        call, now_ns = self._call, self._stages.now_ns()
+        left_ns = self._left_ns(now_ns)
+        if self._others(now_ns):
+            left_ns = min(left_ns, (call.received_ns + call.patience_ns - now_ns) // 2)
+        return max(0, left_ns) / SECOND_NS
 
     def _may_retry(self, group: Group, now_ns: int) -> bool:
         self._done_retrying()
@@ -353,11 +367,14 @@ class Pursuit:
         floor_s = wait_s or 0.0
         if floor_s > retries.retry_after_s_max:
             return
+        pause = floor_s + pause_s(tries, retries.backoff_s, PAUSE_S_MAX, self._fleet.chance())
+        if pause * SECOND_NS >= self._left_ns(now_ns):
+            return  # nobody would be waiting any more
         replica = group.pick(now_ns, resting=True, avoid=self.replica)
         if replica is None or not self._may_retry(group, now_ns):
             return
         self._again = (self.deployment, replica)
-        self.pause_s = floor_s + pause_s(tries, retries.backoff_s, PAUSE_S_MAX, self._fleet.chance())
+        self.pause_s = pause
         self._stages.metrics.add(("signalbox_retries_total", self.deployment.name))
 
     def _untried(self) -> int:

@@ -31,8 +31,8 @@ class Wakes:
         self._waking: dict[str, asyncio.Task[bool]] = {}
         self._waiting: dict[str, int] = {}
 
-    async def up(self, deployment: Deployment, group: Group, replica: Replica) -> bool:
-        """Whether it is awake, after waiting for at most as long as the first who asked may."""
+    async def up(self, deployment: Deployment, group: Group, replica: Replica, within_s: float) -> bool:
+        """Whether it is awake, after waiting for at most `within_s`, and as long as the first who asked may."""
         name = deployment.name
         if self._waiting.get(name, 0) >= WAITING_MAX:
             return False
@@ -44,7 +44,8 @@ class Wakes:
             task.add_done_callback(lambda _: self._waking.pop(name, None))
         self._waiting[name] = self._waiting.get(name, 0) + 1
         try:
-            return await asyncio.shield(task)
+            done, _ = await asyncio.wait((task,), timeout=within_s)
+            return task in done and task.result()
         finally:
             self._waiting[name] -= 1
             if not self._waiting[name]:
