@@ -8,15 +8,16 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from signalbox.detectors import engine, lexicon
+from signalbox.detectors import engine, lexicon, secret_tokens
 from signalbox.detectors.normalise import CONFUSED, digits_mended, may_confuse
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.triggers import Triggers
 from signalbox.detectors.view import NUMBER, TOKEN, View
 
 EXACT = [(pattern, 1 << at) for at, one in enumerate(DETECTORS) for pattern in one.triggers]
-LOOSE = [(TOKEN, 1 << 20), (NUMBER, 1 << 21), (CONFUSED, 1 << 22)]
-ALL_LOOSE = 7 << 20
+FORMS = [(pattern, 1 << 23) for one in DETECTORS for pattern in one.forms]
+LOOSE = [(TOKEN, 1 << 20), (NUMBER, 1 << 21), (CONFUSED, 1 << 22), *FORMS]
+ALL_LOOSE = 15 << 20
 SEEN = Triggers(EXACT, LOOSE)
 needs_engine = pytest.mark.skipif(engine.engine() == "split", reason="the extra `fast` is not installed")
 
@@ -26,6 +27,7 @@ pieces = st.lists(
         st.sampled_from(
             ["4111 1111 1111 1111", "1.2.3.4", "AB 12 34 56 C", "ABCPE1234F", "O", "l", "-----BEGIN", "://", "::1", "@"]
         ),
+        st.sampled_from(["ghp_" + "aB3" * 13, "MSG." + "x1" * 12, "eyJ" + "b" * 9, "sk-", "oy2", "_ghp_a1b2c3d4e5f6"]),
         st.sampled_from(["#!/", "# a!1 /", "%41", "/api/webhooks/", "hooks.slack.com/", "a" * 16, "x-" * 9]),
         st.text(max_size=8),
     ),
@@ -78,3 +80,21 @@ def test_every_language_abroad_is_told_by_its_letters() -> None:
                 assert wide.seen(f"x {letter} y".encode()) & lexicon.ABROAD
     if engine.engine() != "split":
         assert not wide.seen("Zażółć gęślą jaźń – Ångström, őű".encode()) & lexicon.ABROAD
+
+
+# Every form of a key that is known, written out, in words that it may be glued to.
+keys = st.one_of([st.from_regex(re.escape(prefix) + rest, fullmatch=True) for prefix, rest, *_ in secret_tokens.KNOWN])
+
+
+@settings(max_examples=600, deadline=None)
+@given(
+    st.sampled_from(["", " ", "MY", "key_", "a1-", "é", ".", "x.", "K.K_"]), keys, st.sampled_from(["", " ", "-", "!"])
+)
+def test_no_key_is_found_without_its_trigger(before: str, key: str, after: str) -> None:
+    view = View(f"{before}{key}{after}")
+    view.keyed = False  # links and key blocks have triggers of their own
+    found = [one for one in secret_tokens.find(view) if one.kind in KINDS]
+    assert not found or any(re.search(pattern, view.flat) for pattern, _ in FORMS)
+
+
+KINDS = frozenset(kind for _, _, kind, _ in secret_tokens.KNOWN)

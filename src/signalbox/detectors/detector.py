@@ -14,9 +14,10 @@ class Detector(msgspec.Struct, frozen=True):
     """One detector. tags: all labels its findings can have.
 
     words: lower-case words of which one must occur before it looks. kinds: number shapes (detectors.shapes) of which
-    one must occur. triggers: expressions over `view.flat` (detectors.triggers) of which one must occur. long: a token
-    of sixteen characters is a reason to look. sign: any other cheap test; wide_sign: the same for texts beyond latin-1.
-    One of them suffices. noted: words that `sign` and `find` look up in `view.hits` but that give no reason to look.
+    one must occur. triggers: expressions over `view.flat` (detectors.triggers) of which one must occur. forms: the
+    same, where the text has a token of sixteen characters as well; where nobody knows, such a token is enough. sign:
+    any other cheap test; wide_sign: the same for texts beyond latin-1. One of them suffices. noted: words that `sign`
+    and `find` look up in `view.hits` but that give no reason to look.
     context: words that `find`, `hinted` and `holds` look up there once a word has given a reason.
 
     hinting, hinted: these words are a reason to look where the test says so as well.
@@ -42,7 +43,7 @@ class Detector(msgspec.Struct, frozen=True):
     pieces: frozenset[bytes] = frozenset()
     hinting: frozenset[str] = frozenset()
     hinted: Callable[[View], bool] = lambda _: True
-    long: bool = False
+    forms: tuple[bytes, ...] = ()
     sign: Callable[[View], bool] | None = None
     wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()

@@ -113,4 +113,6 @@ DETECTOR = Detector(
     find,
     tags=("personal",),
     words=_CUES | FIRST_NAMES | {word.decode("latin-1") for word in _FIELDS | _TITLES},
+    # What a name stands beside, where that has a label of its own.
+    rests_on=frozenset(("national-id",)),
 )

@@ -22,7 +22,7 @@ from signalbox.detectors.view import NUMBER, TOKEN, View
 # A survey counts to so many findings of each detector.
 ENOUGH = 20
 # What the gate asks of the bytes for the views' own sake; bits beyond those of detectors.
-_TOKENED, _NUMBERED, _CONFUSED, _KEYED, _ENCODED = range(5)
+_TOKENED, _NUMBERED, _CONFUSED, _KEYED, _ENCODED, _FORMED = range(6)
 # So many different sets of reasons are kept as the detectors that they stand for.
 _ORDERS_MAX = 4096
 
@@ -71,10 +71,10 @@ class Scanner:
         "_context",
         "_deep",
         "_detectors",
+        "_formed",
         "_hinted",
         "_known_orders",
         "_lexicon",
-        "_long",
         "_narrow",
         "_numeric",
         "_reasons",
@@ -115,7 +115,7 @@ class Scanner:
         self._hinted = tuple(
             (1 << (at + size), 1 << at, one.hinted) for at, one in enumerate(self._detectors) if one.hinting
         )
-        self._long = sum(1 << at for at, one in enumerate(self._detectors) if one.long)
+        self._formed = sum(1 << at for at, one in enumerate(self._detectors) if one.forms)
         self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
         self._wide_signs = tuple(
             (1 << at, one.wide_sign) for at, one in enumerate(self._detectors) if one.wide_sign is not None
@@ -133,6 +133,7 @@ class Scanner:
                 *((TOKEN, 1 << (size + _TOKENED)), (NUMBER, 1 << (size + _NUMBERED))),
                 (CONFUSED, 1 << (size + _CONFUSED)),
                 *((pattern, 1 << (size + _KEYED)) for pattern in secret_tokens.TRIGGERS),
+                *((pattern, 1 << (size + _FORMED)) for one in self._detectors for pattern in one.forms),
             ),
         )
         self._known_orders: dict[int, tuple[Detector, ...]] = {}
@@ -285,15 +286,18 @@ class Scanner:
             view.numbers = []
         elif self._numeric & ~(fired | idle):
             fired |= self._by_kinds[view.kinds]
-        if not told >> _TOKENED & 1:
+        tokened = told >> _TOKENED & 1 == 1
+        if not tokened:
             view.tokens = ()
+        if not told >> _FORMED & 1:
+            view.formed = False
         elif view.tokens:
-            fired |= self._long
+            fired |= self._formed
         done = fired | idle
         for bit, sign in self._signs:
             if not done & bit and sign(view):
                 fired |= bit
-        return view, fired & ~idle, told >> _ENCODED & 1 == 1 or len(view.tokens) > 0
+        return view, fired & ~idle, tokened or told >> _ENCODED & 1 == 1
 
     def _seen_wide(self, view: View) -> int:
         """The reasons that words beyond latin-1 give; what the view says of such characters is known from then on."""

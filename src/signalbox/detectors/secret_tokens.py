@@ -10,7 +10,7 @@ from signalbox.detectors.found import Found
 from signalbox.detectors.view import View
 
 # Prefix, what follows it in full, kind, confidence. Forms as their issuers document them.
-_FORMS: tuple[tuple[str, str, str, float], ...] = (
+KNOWN: tuple[tuple[str, str, str, float], ...] = (
     ("sb-", r"[A-Za-z0-9]{6,24}-[A-Za-z0-9]{20,64}", "signalbox-key", 0.97),
     ("ghp_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
     ("gho_", r"[A-Za-z0-9]{36,}", "github-token", 0.99),
@@ -102,25 +102,42 @@ _FORMS: tuple[tuple[str, str, str, float], ...] = (
     ("eyJ", r"[\w-]{8,}\.(?:eyJ)?[\w-]{8,}(?:\.[\w-]{8,})?", "jwt", 0.93),
 )
 # How known keys begin.
-PREFIXES: tuple[str, ...] = tuple(dict.fromkeys(prefix for prefix, *_ in _FORMS))
-_PREFIX_MIN = min(len(prefix) for prefix, *_ in _FORMS)
+PREFIXES: tuple[str, ...] = tuple(dict.fromkeys(prefix for prefix, *_ in KNOWN))
+_PREFIX_MIN = min(len(prefix) for prefix, *_ in KNOWN)
 # Prefixes that end in a dot, after which the long part begins.
 _DOTTED = (b"ya29.", b"SG.", b"hvs.", b"hvb.")
 _BY_START: dict[bytes, list[tuple[bytes, re.Pattern[bytes], str, float]]] = {}
-for _prefix, _rest, _kind, _worth in sorted(_FORMS, key=lambda form: -len(form[0])):
+for _prefix, _rest, _kind, _worth in sorted(KNOWN, key=lambda form: -len(form[0])):
     _BY_START.setdefault(_prefix[:_PREFIX_MIN].encode(), []).append(
         (_prefix.encode(), compiled_later(f"{re.escape(_prefix)}{_rest}(?![A-Za-z0-9])".encode()), _kind, _worth)
     )
 
+# So much of what follows a prefix is needed for it to be worth a look.
+_FORM_CHARS = 12
+_FIRST = re.compile(r"(\\\.)?(\[[^\]]+\]|\\w)(?:\{(\d+)|\+)")
+
+
+def _form(prefix: str, rest: str) -> bytes:
+    """An expression that occurs wherever this form does: its prefix, which nothing but letters and digits would make
+    part of something longer, and the beginning of what follows it. `SG.` and the like are looked for from their dot."""
+    match = _FIRST.match(rest)
+    assert match is not None
+    least = min(int(match[3] or 1), _FORM_CHARS)
+    before = "" if match[1] else "(?:^|[^A-Za-z0-9])"
+    return f"{before}{re.escape(prefix)}{match[1] or ''}{match[2]}{{{least}}}".encode()
+
+
+FORMS = tuple(_form(prefix, rest) for prefix, rest, *_ in KNOWN)
+
 # After a joint only prefixes that are long enough to be no accident.
 _GLUED = re.compile(
-    ("[_-](?=" + "|".join(re.escape(prefix) for prefix, *_ in _FORMS if len(prefix) >= 4) + ")").encode()
+    ("[_-](?=" + "|".join(re.escape(prefix) for prefix, *_ in KNOWN if len(prefix) >= 4) + ")").encode()
 )
 
 # Joints inside long words that are looked at in one text, which bounds time: no identifier has so many.
 _JOINTS_PER_KB, _JOINTS_MIN = 64, 1024
 _JOINTS = re.compile(rb"[_-](?=(....))", re.DOTALL)
-_GLUED_STARTS = frozenset(prefix[:4].encode() for prefix, *_ in _FORMS if len(prefix) >= 4)
+_GLUED_STARTS = frozenset(prefix[:4].encode() for prefix, *_ in KNOWN if len(prefix) >= 4)
 
 _PEM = re.compile(rb"-----BEGIN (?:[A-Z0-9]{1,12} ){0,4}PRIVATE KEY(?: BLOCK)?-----(?:[^-]{1,8192}+)?")
 _USER_INFO = re.compile(rb"://[^\s/:@\"'`<>?#]{0,64}+:(?!\d{1,5}[#\\])([^\s/@\"'`<>]{1,128}+)@[A-Za-z0-9\[$%{.\\_-]")
@@ -142,7 +159,7 @@ def find(view: View) -> Iterator[Found]:
     flat = view.flat
     shape = view.shape
     joints = max(_JOINTS_MIN, len(flat) * _JOINTS_PER_KB // 1024)
-    for start, end in view.tokens:
+    for start, end in view.tokens if view.formed else ():
         forms = _BY_START.get(flat[start : start + _PREFIX_MIN])
         found = _token(flat, start, forms) if forms is not None else None
         if found is None and flat[start - 1 : start] == b"." and flat.endswith(_DOTTED, max(0, start - 6), start):

@@ -72,7 +72,7 @@ _NAME_CHARS = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.
 
 
 def find(view: View) -> Iterator[Found]:
-    if view.tokens or view.keyed or not view.hits.isdisjoint(secret_tokens.WORDS):
+    if view.keyed or (view.formed and view.tokens) or not view.hits.isdisjoint(secret_tokens.WORDS):
         yield from secret_tokens.find(view)
     yield from _assigned(view)
     if view.wide_hits or not view.hits.isdisjoint(_SAID.narrow):
@@ -204,7 +204,7 @@ DETECTOR = Detector(
     | frozenset(_SAID.wide),
     noted=frozenset(word.decode() for words in _RARE.values() for word in words),
     triggers=secret_tokens.TRIGGERS,
-    long=True,
+    forms=secret_tokens.FORMS,
     sign=_may_hold,
     pieces=frozenset(NEEDLES),
 )

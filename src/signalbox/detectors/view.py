@@ -114,7 +114,8 @@ class View:
     there are characters beyond ASCII, beyond latin-1, and such of Chinese, Japanese and Korean. tokens: spans of at
     least 16 of the characters that keys and identifiers are made of. numbers: (start, end, kinds) of everything that is
     written like a number somebody may be known by. keyed: whether there may be the beginning of a link or of a key.
-    Who knows that there are none sets these, so that nobody looks."""
+    formed: whether a token may have a form that a detector knows. Who knows that there are none sets these, so that
+    nobody looks."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
     hits: frozenset[bytes] = frozenset()
@@ -122,6 +123,7 @@ class View:
     pieces: frozenset[bytes] | None = None
     beyond = False
     keyed = True
+    formed = True
     # What `health_abroad` has made of it: (which language, how sure it is clinical); None before anybody asked.
     abroad: tuple[tuple[int, float], ...] | None = None
     _utf8 = b""
