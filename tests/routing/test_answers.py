@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from signalbox.routing import answer_fit
 from signalbox.routing.answer_rows import Row, worth
 from signalbox.routing.answers import FEATURES, PRIOR, Answered, Asked, Head, conclusion, features
-from signalbox.routing.arithmetic import equations
+from signalbox.routing.arithmetic import reckoned
+from signalbox.routing.operations import called_for
 from signalbox.wire.answer_schema import faults
 
 SCHEMA = {
@@ -80,10 +81,70 @@ def test_a_schema_that_refers_to_itself_ends() -> None:
         ("1 / 0 = 5", []),
         ("x = 5 and f(x) = 7, 12 = 12", []),
         ("= = = == (((((((((((((((((((1+1))))) = 2", []),
+        # A sum may go on, by a sum that equals it or from its result.
+        ("2 * (3 + 4) = 2 * 7 = 14", [True, True]),
+        ("2*4 + 3*6 = 24 + 18 = 42", [False, True]),
+        ("45 - 5 = 40 / 2 = 20", [True, True]),
+        ("She needs 4 feet / 0.5 feet\n= 4 / 0.5\n= 8 pieces.", [True, True]),
+        # What is counted does not matter, unless it is another measure.
+        ("He runs 3 hours / 2 = 1.5 hours.", [True]),
+        ("That is $20 (for the phone) + 4 (for the lines) * $10 = $60.", [True]),
+        ("So 10 * 25 cents = $2.50 and 60 + 30 minutes = 1.5 hours", [True, True]),
+        ("Thus 10 * 25 cents = $3.50, and 2/3 * 4,500 gallons = 6,000 gallons", [False, False]),
+        ("1 hour = 60 minutes, and 1 hour + 30 minutes = 90", []),
+        ("It is 40% of the 200 MB = 80 MB; 1/2 of 80 = 41", [True, False]),
+        ("So 30 / 90 = 33.3% of them", [True]),
+        ("5 times 3 = 15, 9 divided by 3 = 4", [True, False]),
+        ("- 5 + 3 = 8\n* 3 + 4 = 7\nand -5 + 3 = -2", [True, True, True]),
+        # Unknowns, powers and mixed numbers are none of its business.
+        ("6s + 9 = 3 * (s + 9), 60 = 17 + 2r", []),
+        ("2^3 + 1 = 9 and 2 1/2 + 3 = 5.5, n! + 1 = 3", []),
+        ("if a >= 3 + 4 or b == 3 + 5:", []),
+        (r"\[ 3 \times 60 = 180 \] and \frac{1}{2} \cdot 8 = 5", [True, False]),
+        ("**3 + 4 = 7** and 200 / 100 \\* 40 = 80", [True, True]),
+        # Said in words and in a note: once when they agree.
+        ("(90 + 150) / 3 = $<<90+150=240;240/3=80>>80", [True, True]),
+        ("3 + 4 = <<3+5=7>>7", [True, False]),
     ],
 )
 def test_sums_are_reckoned_again(text: str, held: list[bool]) -> None:
-    assert list(equations(text)) == held
+    assert reckoned(text).held == held
+
+
+@given(st.integers(1, 999), st.integers(1, 999), st.sampled_from("+-*"), st.integers(-3, 3), st.text(max_size=20))
+def test_a_sum_holds_when_it_does(one: int, other: int, sign: str, off: int, before: str) -> None:
+    result = {"+": one + other, "-": one - other, "*": one * other}[sign]
+    told = reckoned(f"{before}\nThen {one} {sign} {other} = {result + off} apples.")
+    if abs(off) > max(0.011, abs(result + off) * 1e-3) and not before.rstrip().endswith("="):
+        assert told.held[-1:] == [False]
+    elif off == 0 and not before.rstrip().endswith("="):
+        assert told.held[-1:] == [True]
+
+
+@given(st.text(alphabet="0123456789 =+-*/()x%.,\n$<>fos{}\\of", max_size=300))
+def test_any_text_can_be_reckoned(text: str) -> None:
+    assert all(isinstance(one, bool) for one in reckoned(text).held)
+
+
+def test_reckoning_a_long_text_ends() -> None:
+    for piece in ("1+", "(", "1=", "1+1=2 ", "\n=", " ", "2 of ", "(a ", "<<1+1=2>>", "\\frac{", "1,000"):
+        assert len(reckoned(piece * 20_000).held) <= 100
+
+
+@pytest.mark.parametrize(
+    ("question", "answer", "missing"),
+    [
+        ("She has 30 and eats 2. How many are left?", "30 / 2 = 15", 1.0),
+        ("She has 30 and eats 2. How many are left?", "30 - 2 = 28", 0.0),
+        ("90 roses and 40 fewer tulips, $2 each. What do they cost?", "90 + 130 = 220, 220 * 2 = 440", 0.5),
+        ("Half of 60 are stamped. How many?", "0.5 * 60 = 30", 0.0),
+        ("Half of 60 are stamped. How many?", "It is <<60/2=30>>30.", 0.0),
+        ("Who was it?", "Nobody.", 0.0),
+    ],
+)
+def test_what_the_question_asks_for_is_missed(question: str, answer: str, missing: float) -> None:
+    assert feature("operations_missing", Asked(question), Answered(answer)) == missing
+    assert called_for(question.upper()) == called_for(question)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from typing import Any
 
 import msgspec
 
-from signalbox.routing.arithmetic import equations, numbers
+from signalbox.routing.arithmetic import numbers, reckoned
+from signalbox.routing.operations import called_for
 from signalbox.wire.answer_schema import faults
 
 # Of a long text both ends are looked at, so that the work is bounded.
@@ -63,6 +64,7 @@ FEATURES = (
     "equations",
     "equations_wrong",
     "last_equation_wrong",
+    "operations_missing",
     "conclusion",
     "prompt_numbers",
     "prompt_numbers_unused",
@@ -74,6 +76,7 @@ FEATURES = (
     "conclusion_words",
     "numbers",
     "prompt_length",
+    "prompt_questions",
     "difficulty",
     "logprob_given",
     "logprob_mean",
@@ -194,6 +197,7 @@ def features(asked: Asked, answered: Answered) -> tuple[float, ...]:
         tools_missing,
         *_reckoned(prompt, text, lines),
         prompt_length,
+        math.log1p(prompt.count("?")),
         asked.difficulty,
         *_likelihood(answered.logprobs),
         *_agreement(text, answered.others),
@@ -268,8 +272,10 @@ def _is_broken(name: str, arguments: str, tools: dict[str, Any]) -> bool:
 
 
 def _reckoned(prompt: str, text: str, lines: Sequence[str]) -> tuple[float, ...]:
-    """What the answer reckons: equations, whether they hold, and what became of the question's numbers."""
-    held = list(equations(text))
+    """What the answer reckons: equations, whether they hold, and what became of the question's numbers and of what it
+    asks to be done with them."""
+    sums, wanted = reckoned(text), called_for(prompt)
+    held = sums.held
     given, used = numbers(prompt), numbers(text)
     stated = _stated(text)
     told = numbers(stated)
@@ -280,8 +286,9 @@ def _reckoned(prompt: str, text: str, lines: Sequence[str]) -> tuple[float, ...]
     before = numbers("\n".join(lines[:-1]))
     return (
         math.log1p(len(held)),
-        held.count(False) / len(held) if held else 0.0,
+        math.log1p(held.count(False)),
         float(bool(held) and not held[-1]),
+        len(wanted - sums.operations) / len(wanted) if wanted else 0.0,
         float(any(form.search(text) for form in _CONCLUSIONS)),
         math.log1p(len(given)),
         len(unused) / len(given) if given else 0.0,
