@@ -49,6 +49,7 @@ class Target(msgspec.Struct, frozen=True):
     json_schema: bool
     prefill: bool
     cache_salt: bool
+    no_store: bool
     stream_usage: bool
     fine_tune_of: str | None
     health: Health

@@ -198,6 +198,14 @@ class Deployment(Struct, frozen=True, forbid_unknown_fields=True):
         dict[HeaderName, HeaderValue],
         Meta(max_length=32, description="Headers added to every request. No credentials: these values are shown."),
     ] = {}
+    store: Annotated[
+        Literal["as-asked", "never"],
+        Meta(
+            description='never: chat completions and responses leave with `"store": false`, whatever the client said '
+            "or left unsaid, so that the provider does not keep them; completions that ask for it too. It changes "
+            "bytes: for providers that know the field, such as OpenAI."
+        ),
+    ] = "as-asked"
     context_tokens: Annotated[
         int, Meta(ge=0, le=1_000_000_000, description="Tokens of context, input and output together; 0 when unknown.")
     ] = 0

@@ -17,6 +17,8 @@ from signalbox.core.secret import Secret
 from signalbox.core.shares import Share
 from signalbox.core.snapshot import Health, Origin, Saturation, Timeouts
 
+# APIs whose bodies may say whether the provider keeps the answer.
+STORING: frozenset[str] = frozenset(("chat", "completions", "responses"))
 _OWN_KINDS = frozenset(("on-prem", "edge"))
 # Headers that the transport writes itself, or that carry credentials, which belong into api_key.
 _TRANSPORT_HEADERS = frozenset(
@@ -44,10 +46,12 @@ def complete(
     auth = _auth(declared, protocol, known, preset, references, problems, path)
     _check_headers(declared, problems, path)
     _check_price(declared, protocol, known, problems, path)
-    if not replicas:
-        return None
     capabilities = declared.capabilities
     apis = capabilities.apis or (known.apis if known else APIS_BY_PROTOCOL[protocol])
+    if declared.store == "never" and STORING.isdisjoint(apis):
+        problems.add((*path, "store"), "none of its APIs can be told what to keep", "Leave `store` out")
+    if not replicas:
+        return None
     timeouts = declared.timeouts
     catalogue = known.catalogue if known else None
     return Target(
@@ -70,6 +74,7 @@ def complete(
         images=_or(capabilities.images, True),
         json_schema=_or(capabilities.json_schema, True),
         cache_salt=_or(capabilities.cache_salt, False),
+        no_store=declared.store == "never",
         prefill=_or(capabilities.prefill, known.prefill if known else False),
         stream_usage=_or(capabilities.stream_usage, known.stream_usage if known else True),
         fine_tune_of=declared.fine_tune_of,

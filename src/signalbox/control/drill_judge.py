@@ -108,7 +108,9 @@ class Judge:
             found.append("(placements)")
         further = bool(case.onward)
         if case.onward == ("store",) and (
-            self._holds_by_name(deployment, "zero-retention") or case.api not in self._abilities[deployment].apis
+            self._deployments[deployment].get("store") == "never"
+            or self._holds_by_name(deployment, "zero-retention")
+            or case.api not in self._abilities[deployment].apis
         ):
             further = False  # bodies that go there are told not to be stored, or are translated, which leaves it out
         for rule in self._rules:

@@ -97,7 +97,7 @@ class Deployment(msgspec.Struct, frozen=True):
 
     wake_hold_ns: how long calls wait for it to wake when it has scaled to zero, 0 when it never does.
     auth: header name in lower case and its whole value, `Bearer …` included. rates: the plain ones; tariff: what else
-    may hold, None when nothing does.
+    may hold, None when nothing does. no_store: whether whatever goes there says that it is not to be kept.
     """
 
     index: int
@@ -120,6 +120,7 @@ class Deployment(msgspec.Struct, frozen=True):
     json_schema: bool = True
     prefill: bool = True
     cache_salt: bool = False
+    no_store: bool = False
     stream_usage: bool = True
     fine_tune_of: str | None = None
     health: Health = Health()

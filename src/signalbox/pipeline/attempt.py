@@ -20,6 +20,7 @@ from signalbox.pipeline.salting import salted
 from signalbox.pipeline.settlement import is_told, settle
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.pipeline.unstored import unstored
 from signalbox.pricing.tariff import charge
 from signalbox.routing.replica import Replica
 from signalbox.routing.router import target_api
@@ -139,7 +140,9 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     if this.api == call.api:
         envelope = call.envelope
         edits = (
-            _edits(this, stages) if envelope.stream or envelope.onward or deployment.cache_salt else None
+            _edits(this, stages)
+            if envelope.stream or envelope.onward or deployment.cache_salt or deployment.no_store
+            else None
         )  # most calls get none
         if edits:
             if call.model != deployment.model:
@@ -161,8 +164,10 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     if call.workload.strict and hub.dropped:
         names = ", ".join(sorted(set(hub.dropped)))
         raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])
-    if deployment.cache_salt:
-        written = wire_body.splice(written, wire_body.parse(written), salted(call, deployment, this.api, stages.salt))
+    if deployment.cache_salt or deployment.no_store:
+        doc = wire_body.parse(written)
+        edits = [*unstored(deployment, this.api, doc), *salted(call, deployment, this.api, stages.salt)]
+        written = wire_body.splice(written, doc, edits) if edits else written
     return written
 
 
@@ -175,6 +180,8 @@ def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:
         edits.append(wire_body.Edit("stream_options.include_usage", True))
     if "store" in call.envelope.onward and stages.interlock.writes_no_store(deployment):
         edits.append(wire_body.Edit("store", False))
+    elif deployment.no_store:
+        edits += unstored(deployment, this.api, call.doc)
     return edits + salted(call, deployment, this.api, stages.salt) if deployment.cache_salt else edits
 
 

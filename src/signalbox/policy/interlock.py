@@ -13,8 +13,8 @@ from signalbox.wire.body import parse
 from signalbox.wire.table import DIALECTS
 
 ZERO_RETENTION = "zero-retention"
-# The one onward fact that we undo: `store: false` is written for zero-retention environments, and a translation leaves
-# storing out, whatever the client said or left unsaid.
+# The one onward fact that we undo: `store: false` is written for zero-retention environments and for deployments with
+# `store: never`, and a translation leaves storing out, whatever the client said or left unsaid.
 STORE = "store"
 # A client is told of so many rules; `signalbox explain` tells of all.
 RULES_SHOWN_MAX = 8
@@ -29,18 +29,20 @@ class Interlock:
         self._callers = rules.Callers(snapshot)
         # Of calls that send nothing further, where rules ask for nobody in particular: nearly all.
         self._usual: dict[tuple[str, Labels, str, bool], int] = {}
-        self._zero_retention = sum(
-            1 << d.index for d in snapshot.deployments if any(a.name == ZERO_RETENTION for a in d.environment.attests)
+        self._never_stored = sum(
+            1 << d.index
+            for d in snapshot.deployments
+            if d.no_store or any(a.name == ZERO_RETENTION for a in d.environment.attests)
         )
         # By the client's API: the deployments at which nothing is kept, though the client lets it be.
         self._unstored = {
-            api: self._zero_retention | sum(1 << d.index for d in snapshot.deployments if api not in d.apis)
+            api: self._never_stored | sum(1 << d.index for d in snapshot.deployments if api not in d.apis)
             for api in APIS
         }
 
     def writes_no_store(self, deployment: Deployment) -> bool:
         """True where every body must say `store: false`."""
-        return bool(self._zero_retention >> deployment.index & 1)
+        return bool(self._never_stored >> deployment.index & 1)
 
     def unstored(self, call: Call) -> int:
         """The bitset of deployments at which nothing is kept, though the call lets it be, and nothing goes further."""

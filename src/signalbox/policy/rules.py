@@ -278,6 +278,7 @@ def _deployment(
         json_schema=target.json_schema,
         prefill=target.prefill,
         cache_salt=target.cache_salt,
+        no_store=target.no_store,
         stream_usage=target.stream_usage,
         fine_tune_of=target.fine_tune_of,
         health=target.health,
