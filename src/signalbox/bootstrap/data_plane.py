@@ -12,6 +12,7 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from random import Random
@@ -33,6 +34,7 @@ from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot, Workload
+from signalbox.detectors.scan import Scanner
 from signalbox.embedding.encoding import Encoding
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
@@ -220,6 +222,8 @@ class DataPlane:
         fleet = self._fleets.adopt(snapshot)
         self._limits.resize(self._server.calls_max)
         self._journal.append_soon(ConfigLoaded(time_ms=now_ms(), version=snapshot.version))
+        guards = GuardRoom(snapshot, self._vault_for(snapshot), self._shared_for(snapshot))
+        _make_ready(guards.scanners)
         stages = Stages(
             snapshot=snapshot,
             router=Router(snapshot),
@@ -232,7 +236,7 @@ class DataPlane:
             owners=self._owners,
             repeats=self._repeats,
             budgets=Budgets(snapshot, self.purse, now_ms),
-            guards=GuardRoom(snapshot, self._vault_for(snapshot), self._shared_for(snapshot)),
+            guards=guards,
             errands=Dispatcher,
             journal=self._journal,
             open=self._open,
@@ -281,11 +285,7 @@ class DataPlane:
             self._conversations = Conversations(self._state.conversations, self._key, durable=self._durable)
             self._classifier = Classifier(self._conversations, self._key, now_ms)
         self._conversations.lifetime_s = snapshot.conversation_lifetime_s
-        # A quarter of a second of CPU that no request and no start need wait for.
-        profiles = self._classifier.adopt(snapshot)
-        for profile in profiles:
-            profile.postpone()
-        threading.Thread(target=_ready, args=(profiles,), daemon=True).start()
+        _make_ready(self._classifier.adopt(snapshot))
         return self._classifier
 
     def _observer_for(self, settings: schema_telemetry.Telemetry) -> Observer:
@@ -350,12 +350,20 @@ class DataPlane:
             metrics.set(("signalbox_cpu_seconds_total", "workers"), used.cpu_s)
 
 
-def _ready(profiles: list[Profile]) -> None:
+def _make_ready(lookers: Sequence[Profile | Scanner]) -> None:
+    """A quarter of a second of CPU for each that no request and no start need wait for."""
+    for one in lookers:
+        one.postpone()
+    if lookers:
+        threading.Thread(target=_ready, args=(lookers,), daemon=True).start()
+
+
+def _ready(lookers: Sequence[Profile | Scanner]) -> None:
     """In a thread of its own, behind requests."""
     if sys.platform == "linux":  # where a thread can be nicer than its process
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), READY_NICE)
-    for profile in profiles:
-        profile.ready()
+    for one in lookers:
+        one.ready()
 
 
 def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:

@@ -11,6 +11,7 @@ from signalbox.core.call import Call
 from signalbox.core.guards import Channel, GuardUse, Verdict
 from signalbox.core.ports import Dispatch
 from signalbox.core.snapshot import Deployment, Workload
+from signalbox.detectors.scan import Scanner
 
 
 class Outgoing(msgspec.Struct, gc=False):
@@ -94,12 +95,14 @@ class AnswerGuard(Protocol):
 
 
 class Guard(msgspec.Struct, frozen=True):
-    """One guard of one workload, ready to work. order: answers pass guards of lower order first (restoring is 0)."""
+    """One guard of one workload, ready to work. order: answers pass guards of lower order first (restoring is 0).
+    scanner: what it looks with, which somebody may make ready before a text waits for that."""
 
     use: GuardUse
     request: RequestGuard | None = None
     answer: AnswerGuard | None = None
     order: int = 10
+    scanner: Scanner | None = None
 
 
 class Vault(Protocol):

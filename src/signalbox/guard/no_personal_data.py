@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from signalbox.config.schema_guards import NoPersonalData
 from signalbox.core.call import Call
 from signalbox.core.guards import Channel, GuardUse
 from signalbox.detectors import bank, cards, email_addresses, ip_addresses, national_ids, persons, phones
+from signalbox.detectors.scan import Scanner
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.input_text import InputText
 from signalbox.guard.spans import Spans
@@ -163,9 +165,15 @@ class _Watch:
         return self._watch
 
 
+@cache
+def _scanner() -> Scanner:
+    """One for all workloads and configurations: to make it ready takes a while."""
+    return Scanner(_DETECTORS)
+
+
 class _Filter:
     def __init__(self, action: str) -> None:
-        self._spans = Spans(_DETECTORS, _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX)
+        self._spans = Spans(_scanner(), _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX)
         self._action = action
 
     def watch(self, call: Call) -> _Watch:
@@ -175,4 +183,4 @@ class _Filter:
 def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, NoPersonalData)
-    return Guard(use, answer=_Filter(ACTION_OF[options.action]))
+    return Guard(use, answer=_Filter(ACTION_OF[options.action]), scanner=_scanner())

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 
 from signalbox.config.schema_guards import NoSecrets
 from signalbox.core.call import Call
 from signalbox.core.guards import GuardUse
 from signalbox.detectors import secrets
 from signalbox.detectors.found import RAISES, Found
+from signalbox.detectors.scan import Scanner
 from signalbox.detectors.secret_tokens import PREFIXES
 from signalbox.guard.contract import Guard, Means
 from signalbox.guard.spans import Spans
@@ -148,9 +150,15 @@ def _begins(run: str) -> bool:
     return run in _BEGUN or any(run.startswith(one) for one in _BY_START.get(run[:_SHORTEST], ()))
 
 
+@cache
+def _scanner() -> Scanner:
+    """One for all workloads and configurations: to make it ready takes a while."""
+    return Scanner([secrets.DETECTOR])
+
+
 class _Filter:
     def __init__(self, action: str) -> None:
-        spans = Spans([secrets.DETECTOR], _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX, sure=_sure)
+        spans = Spans(_scanner(), _may_hold, _opens, _opens_plain, HOLD_CHARS_MAX, sure=_sure)
         self._watch = TextWatch(NAME, spans, action)
 
     def watch(self, call: Call) -> TextWatch:
@@ -160,4 +168,4 @@ class _Filter:
 def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, NoSecrets)
-    return Guard(use, answer=_Filter(ACTION_OF[options.action]))
+    return Guard(use, answer=_Filter(ACTION_OF[options.action]), scanner=_scanner())

@@ -310,4 +310,4 @@ def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, Pseudonymise)
     requests = _Requests(options, means.vault, means.shared if options.shared else None)
-    return Guard(use, request=requests, answer=_Answers(), order=0)
+    return Guard(use, request=requests, answer=_Answers(), order=0, scanner=_SCANNER)

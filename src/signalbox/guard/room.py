@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from signalbox.config.schema_guards import ValidJson
 from signalbox.core.snapshot import Snapshot
+from signalbox.detectors.scan import Scanner
 from signalbox.guard.contract import AnswerGuard, Guard, Means, RequestGuard, SharedVault, Vault
 from signalbox.guard.table import GUARDS
 
@@ -26,15 +27,20 @@ class GuardSet:
 class GuardRoom:
     """Made once for each snapshot. Raises ConfigError for settings with which a guard cannot work."""
 
-    __slots__ = ("_by_workload",)
+    __slots__ = ("_by_workload", "scanners")
 
     def __init__(self, snapshot: Snapshot, vault: Vault | None = None, shared: SharedVault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
+        # What guards look with, each once: the first text of each would wait until it is ready.
+        self.scanners: list[Scanner] = []
         deployments = {name: one.protocol for name, one in snapshot.deployment_by_name.items()}
         for workload in snapshot.workloads.values():
             if workload.guards:
                 means = Means(workload, vault, shared, deployments)
-                self._by_workload[workload.name] = GuardSet([GUARDS[use.name](use, means) for use in workload.guards])
+                guards = [GUARDS[use.name](use, means) for use in workload.guards]
+                self._by_workload[workload.name] = GuardSet(guards)
+                scanners = (one.scanner for one in guards if one.scanner is not None)
+                self.scanners += [one for one in dict.fromkeys(scanners) if one not in self.scanners]
 
     def of(self, workload: str) -> GuardSet:
         return self._by_workload[workload]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import Scanner
 from signalbox.guard.window import Hit
@@ -14,7 +13,7 @@ CONTEXT_CHARS = 160
 
 
 class Spans:
-    """A finder over detectors.
+    """A finder over the detectors of a scanner.
 
     gate: false where there is nothing to find, so that the detectors need not look. opens: where in a text (looking no
     further back than its second argument) what may be the beginning of a finding begins; the length of the text where
@@ -26,7 +25,7 @@ class Spans:
 
     def __init__(
         self,
-        detectors: Sequence[Detector],
+        scanner: Scanner,
         gate: Callable[[str], bool],
         opens: Callable[[str, int], int],
         opens_plain: Callable[[str], int],
@@ -34,7 +33,7 @@ class Spans:
         allowed: Callable[[str], bool] | None = None,
         sure: Callable[[Found], float] | None = None,
     ) -> None:
-        self._scanner = Scanner(detectors)
+        self._scanner = scanner
         self._gate = gate
         self._opens = opens
         self._opens_plain = opens_plain
