@@ -26,8 +26,10 @@ $(VENV)/.runtime: pyproject.toml requirements.lock requirements-fast.lock requir
 serve: $(VENV)/.runtime
 	$(BIN)/signalbox serve $(ARGS)
 
+# In this many processes: half of a test is waiting, so two of them fill two cores.
+WORKERS ?= 2
 test: $(VENV)/.installed check engine
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed
 	$(BIN)/ruff check --output-format concise .

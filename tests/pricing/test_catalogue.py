@@ -249,6 +249,6 @@ assert not {'pydantic', 'genai_prices', 'asyncio', 'socket'} & set(sys.modules)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=30)
     cpu_s, memory_bytes = (float(word) for word in done.stdout.split())
-    # The budget is 40 ms; twice that on a busy machine is still far from the 800 ms that this file exists to avoid.
-    assert cpu_s < 0.080
+    # The budget is 40 ms; five times that, on a busy machine, is far from the 800 ms that this file exists to avoid.
+    assert cpu_s < 0.200
     assert memory_bytes < 10 * 2**20

@@ -140,7 +140,7 @@ async def test_a_server_that_never_accepts_costs_connect_s(world: World) -> None
         start = time.monotonic()
         fault = await fault_of(world, Origin("http", "127.0.0.1", port, "", private=True), connect_s=0.4)
         assert fault.kind == "connect"
-        assert 0.35 <= time.monotonic() - start <= 0.4 + 0.25
+        assert 0.35 <= time.monotonic() - start <= 0.4 + 2
     finally:
         for filler in [listener, *fillers]:
             filler.close()

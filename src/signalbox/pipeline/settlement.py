@@ -129,8 +129,9 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
 
 def is_told(usage: Usage, chars: int) -> bool:
     """Whether a provider's figure can be that of an answer with so many characters: one that counts nothing at all, or
-    nothing for what was answered, says what it cost as little as none."""
-    return bool(usage.output_total or (usage.input_total and not chars))
+    nothing for what was answered, says what it cost as little as none. NO_USAGE itself is what those tell whose answers
+    are not counted in tokens."""
+    return usage is NO_USAGE or bool(usage.output_total or (usage.input_total and not chars))
 
 
 def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration, in_flight_s: float) -> int:
