@@ -86,7 +86,7 @@ _TRACKS = (
     (b"%A0000000000000", re.compile(rb"%B\d{13,19}\^[^^\n]{2,26}\^\d{7}")),
     (b";0000000000000", re.compile(rb";\d{13,19}=\d{7,40}\?")),
 )
-_SEPARATORS = str.maketrans("", "", " \t.-")
+_SEPARATORS = b" \t.-"
 # A number that goes on in the next line, and the forms that any such text has.
 _BREAKS = (b"0000\n0000", b"0000 \n0000", b"0000-\n0000")
 _BROKEN = re.compile(
@@ -100,11 +100,12 @@ def brand(digits: str) -> str | None:
 
 
 def find(view: View) -> Iterator[Found]:
+    flat = view.flat
     says = view.wide or not _CARD_WORDS.narrow.isdisjoint(view.hits)
     for start, end, kinds in view.numbers:
         if not kinds & CARD:
             continue
-        digits = view.text[start:end].translate(_SEPARATORS)
+        digits = flat[start:end].translate(None, _SEPARATORS).decode("latin-1")
         name = brand(digits)
         if name is None and not says:
             continue

@@ -24,7 +24,8 @@ class Detector(msgspec.Struct, frozen=True):
 
     pieces: what `find` and `sign` look up in `view.pieces`, where it is not None: found inside words as well.
 
-    rests_on: labels whose findings it builds on: wherever `holds` says that it will look, they are looked for as well.
+    rests_on: labels whose findings it builds on: wherever it will look, they are looked for as well. holds: whether it
+    will, once a word has given a reason; None where it will in any case.
 
     ready: compiles what it would compile at its first text.
 
@@ -47,5 +48,5 @@ class Detector(msgspec.Struct, frozen=True):
     sign: Callable[[View], bool] | None = None
     wide_sign: Callable[[View], bool] | None = None
     rests_on: frozenset[str] = frozenset()
-    holds: Callable[[View], bool] = lambda _: True
+    holds: Callable[[View], bool] | None = None
     ready: Callable[[], None] | None = None

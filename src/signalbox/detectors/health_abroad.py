@@ -26,6 +26,9 @@ SURE, ALONE = 0.9, 0.45
 _FOLDED = (("\u093c", ""), ("\u095b", "ज"), ("\u095e", "फ"), ("\u095c", "ड"), ("\u095d", "ढ"), ("ё", "е"))
 # What stands before an Arabic word and is written with it: and, in, for, like, the.
 _JOINED_AR = ("ال", "و", "ب", "ل", "لل", "وال", "بال", "فال", "كال")
+_WIDE = re.compile("[^\x00-\x7f]+")
+# Where fewer than one in so many characters begins a run of them, the others need not be looked at.
+_SPARSE = 16
 # No term is shorter; where words have no blanks between them, two characters are looked up.
 _LEAST = 2
 
@@ -33,9 +36,9 @@ _LEAST = 2
 class _Terms:
     """Words to be found in a text in small letters. spaced: how a word is told there; None where words have no blanks.
     joined: what may be written before a word. Texts are looked at word by word, or pair by pair, so that the time does
-    not depend on how many terms there are."""
+    not depend on how many terms there are. bare: in UTF-8, what of each term occurs wherever it does."""
 
-    __slots__ = ("_ascii", "_by_lead", "_inside", "_joined", "_sizes", "_spaced", "_stems", "_whole")
+    __slots__ = ("_ascii", "_by_lead", "_inside", "_joined", "_reach", "_sizes", "_spaced", "_stems", "_whole", "bare")
 
     def __init__(self, terms: list[str], spaced: re.Pattern[str] | None, joined: tuple[str, ...] = ()) -> None:
         self._spaced = spaced
@@ -53,10 +56,14 @@ class _Terms:
             elif " " in term:
                 self._by_lead.setdefault(term.split()[0], []).append(term)
         self._sizes = sorted({len(stem) for stem in self._stems})
+        self.bare = frozenset(_bare(term).encode() for term in terms)
+        # The most Latin characters that a term of others begins with.
+        self._reach = max((len(_WIDE.split(term, 1)[0]) for term in terms if not term.isascii()), default=0)
 
     def of(self, low: str) -> set[str]:
         if self._spaced is None:
-            found = self._led({*map(add, low, low[1:]), *low}, low)
+            near = _near(low, self._reach)
+            found = self._led({*map(add, near, near[1:]), *near}, low)
             return found | (self._ascii.intersection(_LATIN.findall(low)) if self._ascii else found)
         seen = set(self._spaced.findall(low))
         for joined in self._joined:
@@ -69,6 +76,19 @@ class _Terms:
 
     def _led(self, seen: set[str], low: str) -> set[str]:
         return {term for lead in self._by_lead.keys() & seen for term in self._by_lead[lead] if low.find(term) >= 0}
+
+
+def _near(text: str, reach: int) -> str:
+    """What of a text stands beside a character beyond ASCII: so many characters before it, and one behind."""
+    runs = _WIDE.findall(text)
+    if len(runs) * _SPARSE > len(text):
+        return text
+    pieces: list[str] = []
+    done = 0
+    for match in _WIDE.finditer(text):
+        pieces.append(text[max(done, match.start() - reach) : match.end() + 1])
+        done = match.end() + 1
+    return "".join(pieces)
 
 
 class _Tongue(Struct, frozen=True):
@@ -174,6 +194,8 @@ def _heard(view: View, leads: bytes) -> Iterator[tuple[int, float]]:
     if seen is not None and not seen:
         return
     for at, tongue in enumerate(_TONGUES):
+        if seen is not None and tongue.clear.bare.isdisjoint(seen):
+            continue
         if tongue.leads.search(leads) is None or tongue.letters.search(view.text) is None:
             continue
         clear = tongue.clear.of(low)

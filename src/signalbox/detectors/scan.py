@@ -269,14 +269,15 @@ class Scanner:
                         fired |= bit
         if fired & self._deep:
             view.look_up_also(self._context)
-        for hint, bit, hinted in self._hinted:
-            if fired & hint:
-                fired ^= hint
-                if not fired & bit and hinted(view):
-                    fired |= bit
+        if fired > self._reasons:
+            for hint, bit, hinted in self._hinted:
+                if fired & hint:
+                    fired ^= hint
+                    if not fired & bit and hinted(view):
+                        fired |= bit
         for bit, others, holds in self._rests:
             if fired & bit & ~idle:
-                if holds(view):
+                if holds is None or holds(view):
                     idle &= ~others
                 else:
                     idle |= bit

@@ -230,10 +230,12 @@ def _has_statements(view: View) -> bool:
 
 def _looks_technical(view: View) -> bool:
     """Enough of the marks of programs to be worth reading lines."""
-    lines = view.flat.count(b"\n")
-    if lines < 2:
+    flat = view.flat
+    first = flat.find(b"\n")
+    if first < 0 or flat.find(b"\n", first + 1) < 0:
         return False
     signs = view.marks
+    lines = signs.count(b"\n")
     if len(signs) < lines + 2:
         return False
     if signs.find(b"```") >= 0 or signs.find(b"~~~") >= 0:
