@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from signalbox.control.treasury import Treasury
-from signalbox.core.budgets import Budget
+from signalbox.core.budgets import Budget, LeaseAsk, Lent
 from signalbox.core.errors import LeaseUnavailable
 from signalbox.policy.purse import Purse
 from signalbox.store import open_store
@@ -167,6 +167,30 @@ async def test_calls_at_the_same_time_are_counted_over_processes(tmp_path: Path)
         await asyncio.gather(*(call(number) for number in range(30)))
         assert done == 30
         assert most <= 5
+
+
+async def test_what_is_on_its_way_back_is_had_again(tmp_path: Path) -> None:
+    """Whoever asks while something is given back waits for an answer of its own."""
+    budget = Budget("key", "", "concurrency", "total", 1)
+    async with world(tmp_path, 1) as made:
+        on_its_way = asyncio.Event()
+
+        async def lend(asks: list[LeaseAsk]) -> list[Lent]:
+            on_its_way.set()
+            await asyncio.sleep(0.05)
+            return await made.treasury.lend("p0", asks)
+
+        purse = Purse(lend, time.monotonic)
+        made.purses.append(purse)
+        for _ in range(3):
+            account = purse.account(purse.line(budget, "k"), NOW_MS)
+            assert await purse.obtain(account, 1, 1)
+            account.take(1)
+            assert not await purse.obtain(account, 1, 1)
+            account.settle(1, 0)
+            on_its_way.clear()
+            purse.moved(account)
+            await on_its_way.wait()
 
 
 async def test_what_was_used_up_is_refused_as_such_while_the_store_does_not_answer(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,11 @@ WORKLOADS: dict[str, Any] = {
     "deployed": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "embedding": "embed"}}},
     "judged": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "judge": "local"}}},
     "tagged": {"placements": ["chat"], "cache": {"tags": ["corpus-7"], "semantic": SEMANTIC}},
+    "herd": {"placements": ["chat"], "cache": {"exact_ttl_s": 600, "semantic": SEMANTIC}},
+    "herd-deployed": {
+        "placements": ["chat"],
+        "cache": {"exact_ttl_s": 600, "semantic": {**SEMANTIC, "embedding": "embed"}},
+    },
     "secret": {"data": ["confidential"], "placements": ["chat"], "cache": {"semantic": SEMANTIC}},
 }
 SAY = " [[text:Ten working days.]]"
@@ -109,6 +115,19 @@ async def test_answers_that_differ_open_nothing(box: Box) -> None:
         for number, text in enumerate(WORDINGS)
     ]
     assert not any(given)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("workload", "bills"), [("herd", 1), ("herd-deployed", 2)])
+async def test_equal_calls_at_the_same_time_are_looked_up_and_asked_once(
+    box: Box, workload: str, bills: int, stream: bool
+) -> None:
+    box.sim.fault("ttft@300ms", provider="openai")
+    calls = (box.request(CHAT, chat(workload, ASKED, stream=stream)) for _ in range(12))
+    answers = await asyncio.gather(*calls)
+    assert {answer.status for answer in answers} == {200}
+    assert sum("kind=joined" in answer.headers["x-signalbox-cache"] for answer in answers) == 11
+    assert len(box.bill()) == bills
 
 
 async def test_classes_above_what_is_stated_are_never_looked_up(box: Box) -> None:

@@ -21,6 +21,7 @@ SignalboxError
  │   ├─ BudgetExhausted       429  a hard budget is used up (402 to clients of the Messages API)
  │   │   └─ Unpriced          400  the model has no price, and a budget in dollars is in force
  │   ├─ RateLimited           429  too many calls or tokens in a short window, or too many calls at once
+ │   │   └─ DeploymentLimited 429  the same of one deployment: another one may do
  │   ├─ RequestTimeout        408  a client too slow to send its request
  │   ├─ GuardFailed           503  a guard could not do its work, and is declared to fail closed
  │   ├─ Overloaded            503  this gateway sheds load or is draining
@@ -226,6 +227,10 @@ class RateLimited(CallError):
     code = "rate_limit_exceeded"
     openai_type = "rate_limit_error"
     anthropic_type = "rate_limit_error"
+
+
+class DeploymentLimited(RateLimited):
+    """One deployment's limit, not the caller's."""
 
 
 class RequestTimeout(CallError):

@@ -54,14 +54,40 @@ async def answer(call: Call, reply: Reply, stages: Stages, ask: Answering) -> No
         _count(call, stages, f"bypass_{name}")
         await ask(call, reply, stages)
         return
-    flight = await _known(call, reply, stages, caching, name)
-    if flight is GIVEN:
+    before = await _known(call, reply, stages, caching, name)
+    if before is GIVEN:
         return
-    lookup = await meaning.look(call, name, stages) if caching.semantic is not None else None
-    if lookup is not None and lookup.given is not None and (by := _giver(call, lookup.given)) is not None:
-        give(call, reply, stages, lookup.given, by, "semantic")
+    if not caching.time_dependent and call.api != "embeddings" and question.about_now(call.doc):
+        _count(call, stages, "bypass_now")
+        await ask(call, reply, stages)
         return
-    await _lead(call, reply, stages, ask, caching, name, flight, lookup)
+    flight = _begun(stages, caching, name, before)
+    try:
+        await _lead(call, reply, stages, ask, caching, name, flight)
+    except _COMMON as error:
+        if flight is not None:
+            flight.failures += 1
+            flight.error = error if flight.failures >= FAILURES_MAX else None
+        raise
+    except Exception:
+        # Whose budget is used up, or whom the rules refuse, says nothing about the others.
+        if flight is not None:
+            flight.alone = True
+        raise
+    finally:
+        if flight is not None:
+            del stages.cache.flights[name.key]
+            flight.over.set()
+
+
+def _begun(stages: Stages, caching: Caching, name: Name, before: Flight | None) -> Flight | None:
+    """The flight of a call that looks further, so that equal ones wait for it; None where each goes by itself. before:
+    the one that ended without an answer."""
+    flights = stages.cache.flights
+    if not caching.single_flight or name.key in flights or (before is not None and before.alone):
+        return None
+    flight = flights[name.key] = Flight(before.failures if before is not None else 0)
+    return flight
 
 
 async def _known(call: Call, reply: Reply, stages: Stages, caching: Caching, name: Name) -> Flight | None:
@@ -95,48 +121,24 @@ async def _wait(flight: Flight) -> None:
 
 
 async def _lead(
-    call: Call,
-    reply: Reply,
-    stages: Stages,
-    ask: Answering,
-    caching: Caching,
-    name: Name,
-    before: Flight | None,
-    lookup: meaning.Lookup | None,
+    call: Call, reply: Reply, stages: Stages, ask: Answering, caching: Caching, name: Name, flight: Flight | None
 ) -> None:
-    """Asks, keeps the answer, and lets those know who wait for it. before: the flight that ended without an answer."""
-    cache = stages.cache
-    if not caching.time_dependent and call.api != "embeddings" and question.about_now(call.doc):
-        _count(call, stages, "bypass_now")
-        await ask(call, reply, stages)
-        return
-    _count(call, stages, "miss")
-    since, recorder = cache.mark(), Recorder(reply)
-    flight: Flight | None = None
-    if caching.single_flight and name.key not in cache.flights and not (before is not None and before.alone):
-        flight = cache.flights[name.key] = Flight(before.failures if before is not None else 0)
-    try:
-        await ask(call, recorder, stages)
-        entry = _entry(call, recorder, caching, stages)
-        if entry is not None:
-            _keep(call, entry, recorder, name, since, lookup, stages)
-        elif flight is not None:
-            flight.failures += recorder.refused
-            flight.alone = not recorder.refused or flight.failures >= FAILURES_MAX
-    except _COMMON as error:
-        if flight is not None:
-            flight.failures += 1
-            flight.error = error if flight.failures >= FAILURES_MAX else None
-        raise
-    except Exception:
-        # Whose budget is used up, or whom the rules refuse, says nothing about the others.
+    """Gives what was answered to the same in other words; else asks, and keeps the answer for those who wait."""
+    lookup = await meaning.look(call, name, stages) if caching.semantic is not None else None
+    if lookup is not None and lookup.given is not None and (by := _giver(call, lookup.given)) is not None:
         if flight is not None:
             flight.alone = True
-        raise
-    finally:
-        if flight is not None:
-            del cache.flights[name.key]
-            flight.over.set()
+        give(call, reply, stages, lookup.given, by, "semantic")
+        return
+    _count(call, stages, "miss")
+    since, recorder = stages.cache.mark(), Recorder(reply)
+    await ask(call, recorder, stages)
+    entry = _entry(call, recorder, caching, stages)
+    if entry is not None:
+        _keep(call, entry, recorder, name, since, lookup, stages)
+    elif flight is not None:
+        flight.failures += recorder.refused
+        flight.alone = not recorder.refused or flight.failures >= FAILURES_MAX
 
 
 def _keep(

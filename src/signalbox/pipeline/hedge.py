@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import AnswerHead, Call, Reply
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import RateLimited, UpstreamFault
 from signalbox.core.hub import Event, Request
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
@@ -55,17 +55,22 @@ class _Race:
             done, _ = await asyncio.wait(self.tasks, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 entrant = self.tasks.pop(task)
+                had_no_room = _had_no_room(task) and entrant.second
+                if self.winner is not None and self.winner is not entrant:
+                    continue  # it had lost already, whatever came of it
+                if had_no_room:
+                    if self.tasks:
+                        pursuit.put_back(entrant.deployment)
+                    else:
+                        self.enter(entrant.deployment, entrant.replica)  # the first one has failed, and left its room
+                    continue
                 failure = _failure_of(task)
                 if failure is None:
-                    if self.winner is not entrant and self.winner is not None:
-                        continue
                     pursuit.deployment, pursuit.replica = entrant.deployment, entrant.replica
                     if hedged:
                         won = "second" if entrant.second else "first"
                         self._stages.metrics.add(("signalbox_hedges_total", self._call.workload.name, won))
                     return
-                if self.winner is not None and self.winner is not entrant:
-                    continue  # it had lost already
                 pursuit.deployment, pursuit.replica = entrant.deployment, entrant.replica
                 if not self.tasks or self.winner is entrant:
                     raise failure
@@ -86,6 +91,11 @@ class _Race:
         for task in tasks:
             task.cancel(*((LOST,) if self.winner is not None else ()))
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _had_no_room(task: asyncio.Task[None]) -> bool:
+    """Whether an attempt was not made because of a limit on calls or tokens, which an earlier one may be within."""
+    return not task.cancelled() and isinstance(task.exception(), RateLimited)
 
 
 def _failure_of(task: asyncio.Task[None]) -> Failure | None:

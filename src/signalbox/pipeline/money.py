@@ -6,7 +6,7 @@ from typing import cast
 
 from signalbox.core.budgets import CONCURRENCY, GPU, REQUESTS, TOKENS, USD
 from signalbox.core.call import Call
-from signalbox.core.errors import BudgetExhausted, Unpriced
+from signalbox.core.errors import BudgetExhausted, DeploymentLimited, Unpriced
 from signalbox.core.usage import Rates, Usage
 from signalbox.ledger.estimate import Calibration
 from signalbox.pipeline.stages import Stages
@@ -36,7 +36,7 @@ async def reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     """
     try:
         return await _reserve(this, body, stages)
-    except BudgetExhausted:
+    except (BudgetExhausted, DeploymentLimited):
         this.withdrawn()
         raise
 
@@ -45,12 +45,15 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     call, budgets = this.call, stages.budgets
     found = budgets.lines(call, this.deployment)
     lines, hard = found.lines, found.hard
+    if call.is_counted or call.errand:
+        lines = [line for line in lines if line.budget.unit != REQUESTS or line.budget.scope == "deployment"]
     if not lines:
         return body
     meter = stages.metering.of(this.deployment.name, this.api)
     fixed, per_out = _amounts(this, body, meter, stages, dollars=found.dollars, hard=hard)
     if this.api in _NO_OUTPUT:
         this.hold = await budgets.reserve(lines, fixed, per_out, 0, 0)
+        call.is_counted = True
         return body
     n, stated = call.envelope.n, call.envelope.max_tokens
     watched = not hard or (call.envelope.stream and n == 1 and not _hides(call, this.api, meter))
@@ -60,7 +63,7 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     if hold is None:
         least = min(wanted, _thought(call) + LEAST_TOKENS)
         hold = await budgets.reserve(lines, fixed, per_out, least * n, wanted * n)
-    this.hold = hold
+    this.hold, call.is_counted = hold, True
     paid = hold.tokens_out // n
     if not hard or (stated is not None and paid >= stated):
         return body
@@ -85,9 +88,7 @@ def _amounts(
     """By unit: what the attempt takes in any case, and for each output token. A unit that it does not touch is not
     there: a free deployment serves on when the money is gone."""
     call, deployment = this.call, this.deployment
-    fixed, per_out = {CONCURRENCY: 1}, {CONCURRENCY: 0, REQUESTS: 0}
-    if call.attempts == 1 and not call.errand:
-        fixed[REQUESTS] = 1
+    fixed, per_out = {CONCURRENCY: 1, REQUESTS: 1}, {CONCURRENCY: 0, REQUESTS: 0}
     if this.api == "count_tokens":
         return fixed, per_out
     # What others of its size were counted for says nothing for certain of this one: a hard budget goes by its content.

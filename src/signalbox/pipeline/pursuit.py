@@ -172,10 +172,14 @@ class Pursuit:
         if self._call.attempts >= retries.max_attempts or retries.max_attempts < 2 or not self.advance():
             return False
         if not self._may_retry(self.group, self._stages.now_ns()):
-            self._later = [*(self._later or ()), self.deployment]
+            self.put_back(self.deployment)
             return False
         self._call.detour = f"hedge:{self._call.workload.name}"
         return True
+
+    def put_back(self, deployment: Deployment) -> None:
+        """The second attempt that was to be made there was not: it may be tried once the first one has failed."""
+        self._later = [*(self._later or ()), deployment]
 
     def _may_fall_over_to(self, deployment: Deployment, group: Group, now_ns: int) -> bool:
         """Not where it could do no better than what failed. To fall over is free; to one that fails as well it is a

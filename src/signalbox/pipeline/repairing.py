@@ -161,7 +161,7 @@ def _longer(call: Call, turns: list[dict[str, str]]) -> Call:
         for_whom=call.for_whom,
         trace=call.trace,
     )
-    own.guarded, own.attempts = call.guarded, call.attempts
+    own.guarded, own.attempts, own.is_counted = call.guarded, call.attempts, call.is_counted
     return own
 
 

@@ -6,6 +6,7 @@ import msgspec
 
 from signalbox.core.errors import (
     BudgetExhausted,
+    DeploymentLimited,
     LeaseUnavailable,
     NoPermittedPlacement,
     Unsupported,
@@ -14,10 +15,18 @@ from signalbox.core.errors import (
 )
 
 # Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, its translation was
-# found to contain more than it may see, or there is no money for it.
-Ours = Unsupported | NoPermittedPlacement | BudgetExhausted | LeaseUnavailable
+# found to contain more than it may see, there is no money for it, or it is at a limit of its own.
+Ours = Unsupported | NoPermittedPlacement | BudgetExhausted | LeaseUnavailable | DeploymentLimited
 Failure = UpstreamAnswer | UpstreamFault | Ours
-FAILURES = (UpstreamAnswer, UpstreamFault, Unsupported, NoPermittedPlacement, BudgetExhausted, LeaseUnavailable)
+FAILURES = (
+    UpstreamAnswer,
+    UpstreamFault,
+    Unsupported,
+    NoPermittedPlacement,
+    BudgetExhausted,
+    LeaseUnavailable,
+    DeploymentLimited,
+)
 
 # What may be done next.
 STOP = "stop"  # nothing: the caller is told

@@ -18,7 +18,7 @@ from signalbox.core.budgets import (
     Budget,
 )
 from signalbox.core.call import Call
-from signalbox.core.errors import BudgetExhausted, CallError, RateLimited
+from signalbox.core.errors import BudgetExhausted, CallError, DeploymentLimited, RateLimited
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.core.usage import Rates, Usage, usd
 from signalbox.policy.purse import Account, Line, Purse
@@ -320,14 +320,19 @@ def exhausted(account: Account, now_ms: int) -> CallError:
     budget = account.budget
     whose = f"The {budget.scope}"
     if budget.unit == CONCURRENCY:
-        return RateLimited(f"{whose} is at its limit of {budget.amount} calls at the same time.", retry_after_s=1)
+        return _limited(budget, f"{whose} is at its limit of {budget.amount} calls at the same time.", 1.0)
     if budget.unit == USD:
         amount = f"{usd(budget.amount)} USD"
     else:
         amount = f"{budget.amount // GPU_NS} GPU-seconds" if budget.unit == GPU else f"{budget.amount} {budget.unit}"
     window = "in all" if budget.window == "total" else f"{'an' if budget.window == 'hour' else 'a'} {budget.window}"
     if budget.window in SHORT_WINDOWS and budget.unit != USD:
-        return RateLimited(
-            f"{whose} is at its limit of {amount} {window}.", retry_after_s=max(1.0, (account.end_ms - now_ms) / 1000)
-        )
+        left_s = max(1.0, (account.end_ms - now_ms) / 1000)
+        return _limited(budget, f"{whose} is at its limit of {amount} {window}.", left_s)
     return BudgetExhausted(f"{whose} has used up its budget of {amount} {window}.")
+
+
+def _limited(budget: Budget, message: str, retry_after_s: float) -> CallError:
+    if budget.scope == "deployment":
+        return DeploymentLimited(message, retry_after_s=retry_after_s)
+    return RateLimited(message, retry_after_s=retry_after_s)

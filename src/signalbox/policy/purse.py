@@ -307,29 +307,31 @@ class Purse:
     async def _one_round(self, batch: list[Account]) -> None:
         asked_s = self.now_s()
         asks = [_ask_of(account) for account in batch]
+        # Whoever comes while the answer is on its way has asked for something else.
+        waiting = [len(account.waiters) for account in batch]
         try:
             lent = await self._lend(asks)
         except LeaseUnavailable:
             self._failed(batch)
             return
-        for account, ask, answer in zip(batch, asks, lent, strict=True):
+        for account, ask, answer, waiters in zip(batch, asks, lent, waiting, strict=True):
             account.confirm(answer.extra, asked_s)
             account.scarce = answer.scarce
             if answer.extra or ask.need:
                 account.dry_s = -inf if answer.extra else asked_s
             if ask.done:
                 self._open.pop(account.lease, None)
-            self._wake(account, answer.extra > 0)
+            self._wake(account, waiters, answer.extra > 0)
 
     def _failed(self, batch: list[Account]) -> None:
         """Nothing was lent. What was to be given back is kept in mind, and leases are ended at a later turn."""
         self._failed_at = self.now_s()
         for account in batch:
-            self._wake(account, None)
+            self._wake(account, len(account.waiters), None)
 
-    def _wake(self, account: Account, got_some: bool | None) -> None:
+    def _wake(self, account: Account, first: int, got_some: bool | None) -> None:
         account.asked = account.lease in self._dirty
-        waiters, account.waiters = account.waiters, []
+        waiters, account.waiters = account.waiters[:first], account.waiters[first:]
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(got_some)
