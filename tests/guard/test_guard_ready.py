@@ -13,7 +13,7 @@ from tests.harness import running
 
 from signalbox.detectors.engine import Database
 
-GUARDS = ["pseudonymise", "no-secrets", "no-personal-data"]
+GUARDS = [{"name": "pseudonymise", "where": "always"}, "no-secrets", "no-personal-data"]
 SAID = "[[text:Write to john.doe@example.com, password: hunter2xyz99]] and to jane@example.org"
 
 
