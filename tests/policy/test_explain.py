@@ -71,6 +71,16 @@ def test_when_nothing_is_permitted_it_names_the_smallest_change() -> None:
     assert "cards" in told.relaxation.sentence() or "on-prem" in told.relaxation.sentence()
 
 
+def test_when_only_what_goes_further_is_forbidden_it_says_so_and_no_rule_is_to_go() -> None:
+    """As the refusal of the call itself does."""
+    for more in ({"store": True}, {"web_search_options": {}}):
+        told = explain(says(f"Pay with {CARD}", **more))
+        assert (told.verdict, told.choices, told.without_onward) == ("no_permitted_placement", (), ("home",))
+        assert told.relaxation is None
+    assert explain(says(f"Pay with {CARD}", "clouds", store=True)).without_onward == ()
+    assert explain(says("Hello.", store=True)).without_onward == ()
+
+
 def test_what_is_declared_what_was_found_and_who_asks_all_count() -> None:
     assert explain(says("Hello."), data="pci").raised == {"header": 1}
     assert [one.deployment for one in explain(says("Hello."), data="pci").choices] == ["home"]

@@ -13,6 +13,7 @@ from signalbox.config.load import load
 from signalbox.control.explain import Explanation, Finding, Question
 from signalbox.core.errors import CallError
 from signalbox.policy.classify import declared
+from signalbox.policy.interlock import leaving_out
 from signalbox.wire.table import DIALECTS
 
 _SHOWN_MAX = 20
@@ -83,6 +84,8 @@ def _print(told: Explanation) -> None:
     for refusal in told.refused:
         why = [f"{one.rule} ({one.source})" if one.source else one.rule for one in refusal.reasons]
         print(f"refused   {refusal.deployment}@{refusal.environment}: {'; '.join(why)}")
+    if told.without_onward:
+        print(f"Without {leaving_out(told.onward)} it would be permitted at {', '.join(told.without_onward)}.")
     if told.relaxation is not None and told.relaxation.sentence():
         print(told.relaxation.sentence())
 

@@ -107,8 +107,9 @@ class Tier(msgspec.Struct, frozen=True):
 class Explanation(msgspec.Struct, frozen=True):
     """labels: of the call. declared: the part of them that workload and header state. raised: what raised the rest,
     by kind with its number. findings: at most PLACES_MAX of findings_total. permitted: by the rules; unable: permitted
-    ones that cannot do what the call asks for. choices: who would be tried, in order. relaxation: the smallest
-    changes, only when nothing is permitted. tier: of strategy tiered."""
+    ones that cannot do what the call asks for. choices: who would be tried, in order. without_onward: who would be
+    permitted if the request left out what is onward, only when nothing is permitted. relaxation: the smallest changes,
+    only when nothing is permitted and that would not help. tier: of strategy tiered."""
 
     workload: str
     api: str
@@ -126,6 +127,7 @@ class Explanation(msgspec.Struct, frozen=True):
     verdict: str
     relaxation: Relaxation | None
     tier: Tier | None = None
+    without_onward: tuple[str, ...] = ()
 
 
 class Explainer:
@@ -154,6 +156,7 @@ class Explainer:
         findings, total = self._findings(call)
         permitted = [one for one in self._snapshot.deployments if call.permitted >> one.index & 1]
         nothing = not permitted
+        without = self._interlock.without_onward(call) if nothing else 0
         return Explanation(
             workload=call.workload.name,
             api=call.api,
@@ -169,8 +172,9 @@ class Explainer:
             choices=tuple(_choice(call, one, short) for one in decision.choices),
             reason=decision.reason,
             verdict=self._verdict(call, decision.choices),
-            relaxation=self._relaxation(call) if nothing and not self._forbids_tools(call) else None,
+            relaxation=self._relaxation(call) if nothing and not without and not self._forbids_tools(call) else None,
             tier=self._tier(call, judged[0]) if judged else None,
+            without_onward=tuple(one.name for one in self._snapshot.deployments if without >> one.index & 1),
         )
 
     def _situation(self, call: Call, judged: list[Judgement]) -> Situation:

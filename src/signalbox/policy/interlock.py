@@ -170,9 +170,15 @@ class Interlock:
 
     def _but_for(self, call: Call) -> str:
         """What the caller can leave out so that it would be permitted: whatever carries the content further."""
-        onward = call.envelope.onward
-        if not onward:
+        if not self.without_onward(call):
             return ""
+        return f" It would be permitted without {leaving_out(call.envelope.onward)}: that carries content further."
+
+    def without_onward(self, call: Call) -> int:
+        """The bitset of deployments that might see the content of a call if it carried nothing further; 0 for one that
+        does not."""
+        if not call.envelope.onward or _unknown_tools(call, call.labels):
+            return 0
         without = rules.permitted(
             self._snapshot,
             call.workload,
@@ -182,11 +188,12 @@ class Interlock:
             placed=call.pinned is None,
             caller=self.caller(call),
         )
-        if not (without if call.pinned is None else without >> call.pinned.index & 1):
-            return ""
-        # The Responses API stores what says nothing about it.
-        how = ' (say `"store": false`)' if STORE in onward else ""
-        return f" It would be permitted without {', '.join(onward)}{how}: that carries content further."
+        return without if call.pinned is None else without & 1 << call.pinned.index
+
+
+def leaving_out(onward: tuple[str, ...]) -> str:
+    """What carries content further, for people. The Responses API stores what says nothing about it."""
+    return ", ".join(onward) + (' (say `"store": false`)' if STORE in onward else "")
 
 
 def _cited(rule: str, source: str) -> str:
