@@ -155,4 +155,5 @@ async def test_the_kill_switch_ends_streams_and_refuses_new_calls(tmp_path: Path
         assert refused.headers["x-should-retry"] == "false"
         spared.cancel()
         rows = await box.settled(1)
-        assert [row["state"] for row in rows if row["key_id"] == key_id] == ["cancelled"]
+        ended = [(row["state"], row["error"]) for row in rows if row["key_id"] == key_id]
+        assert ended == [("cancelled", "stopped_by_operator")]

@@ -31,7 +31,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--url", default="http://127.0.0.1:8701", help="the control plane (default: %(default)s)")
     parser.description = (
-        "Ends the streams of somebody on every worker within a second and refuses new calls for a while. The admin "
+        "Ends the calls of somebody on every worker within a second and refuses new calls for a while. The admin "
         "secret, or a key with the role admin or operator, is read from SIGNALBOX_ADMIN_SECRET or "
         "SIGNALBOX_ADMIN_SECRET_FILE."
     )

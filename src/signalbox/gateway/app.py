@@ -98,6 +98,7 @@ class Gateway:
         self.log = log
         self.connections: set[Connection] = set()
         self.streams: set[HttpReply] = set()
+        self.wholes: set[HttpReply] = set()
         self.accepting = True
         self.stops = Stops()
         self.watch = Watch(limits.overload, stages.limits.press)
@@ -180,9 +181,9 @@ class Gateway:
         self.stages.metrics.request(api, status, self.now_ns() - received_ns)
 
     def stop_calls(self, order: Stop) -> None:
-        """Ends the streams that an operator wants to end, and refuses what else there is of them for a while."""
+        """Ends the calls that an operator wants to end, and refuses what else there is of them for a while."""
         self.stops.add(order, self.now_s() * 1000)
-        for reply in list(self.streams):
+        for reply in (*self.streams, *self.wholes):
             if matches(order, reply.call):
                 reply.stop(stopped(order))
 

@@ -58,12 +58,13 @@ SAYS_NOTHING = Said()
 
 
 class Plane(Protocol):
-    """What the endpoints need of the process that runs them. streams: those that may need a heartbeat. answers: those
-    with idempotency keys."""
+    """What the endpoints need of the process that runs them. streams: those that may need a heartbeat. wholes: other
+    calls under way. answers: those with idempotency keys."""
 
     stages: Stages
     keyring: Keyring
     streams: set[HttpReply]
+    wholes: set[HttpReply]
     answers: Answers
     stops: Stops
 
@@ -119,8 +120,8 @@ async def _once(plane: Plane, call: Call, key: str, dialect: Dialect, connection
 
 async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) -> None:
     stages = plane.stages
-    if call.envelope.stream:
-        plane.streams.add(reply)
+    under_way = plane.streams if call.envelope.stream else plane.wholes
+    under_way.add(reply)
     try:
         if dialect.api == "count_tokens":
             await count_tokens(call, reply, stages)
@@ -136,7 +137,7 @@ async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) 
     except Exception as failure:
         reply.fail(plane.told(failure, call.id))
     finally:
-        plane.streams.discard(reply)
+        under_way.discard(reply)
         plane.answered(dialect.api, reply.status, call.received_ns)
         if stages.observer.every or reply.status >= 500:
             stages.observer.end(call, reply.status, reply.code)

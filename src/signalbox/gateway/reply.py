@@ -134,7 +134,7 @@ class HttpReply:
         task = self._connection.task
         if self.stopped is None and task is not None and not self.ended:
             self.stopped = error
-            task.cancel()
+            task.cancel(error.code)
 
     def heartbeat(self) -> None:
         """Keeps an idle stream alive; before any answer it sends a head that names no placement yet."""

@@ -53,14 +53,18 @@ class Dispatcher:
         own.decided_ns = stages.now_ns()
         collected = Collected()
         pursuing = asyncio.ensure_future(pursue(own, collected, stages))
+        why: tuple[str, ...] = (LATE,)
         try:
             done, _ = await asyncio.wait((pursuing,), timeout=errand.within_s)
             if not done:
                 raise UpstreamTimeout(f"The {errand.purpose} had no answer in time.")
             pursuing.result()
+        except asyncio.CancelledError as gone:
+            why = gone.args
+            raise
         finally:
             if not pursuing.done():
-                pursuing.cancel(*((LATE,) if not _cancelling() else ()))
+                pursuing.cancel(*why)
                 await asyncio.wait((pursuing,))  # what is cancelled is booked before
             spent_beside(call, own.spent_pico)
         return collected.fetched(errand)
@@ -127,11 +131,6 @@ def own_call(
         for_whom=for_whom,
         trace=trace,
     )
-
-
-def _cancelling() -> bool:
-    task = asyncio.current_task()
-    return task is not None and task.cancelling() > 0
 
 
 class Collected:

@@ -29,12 +29,16 @@ async def hedged(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> 
         if race.tasks and race.winner is None and not any(task.done() for task in race.tasks) and pursuit.beside():
             race.enter(pursuit.deployment, pursuit.replica)
         await race.run(pursuit)
+    except asyncio.CancelledError as gone:
+        race.why = gone.args
+        raise
     finally:
         await race.leave()
 
 
 class _Race:
-    """tasks: entrants under way. winner: whoever gave content first."""
+    """tasks: entrants under way. winner: whoever gave content first. why: what its end was called, if it had another
+    one."""
 
     def __init__(self, call: Call, reply: Reply, stages: Stages) -> None:
         self._call = call
@@ -42,6 +46,7 @@ class _Race:
         self._stages = stages
         self.tasks: dict[asyncio.Task[None], _Entrant] = {}
         self.winner: _Entrant | None = None
+        self.why: tuple[str, ...] = ()
 
     def enter(self, deployment: Deployment, replica: Replica) -> None:
         entrant = _Entrant(self, deployment, replica, second=bool(self.tasks))
@@ -89,7 +94,7 @@ class _Race:
         """Nothing goes on when the call is over; what is cancelled is booked before."""
         tasks = list(self.tasks)
         for task in tasks:
-            task.cancel(*((LOST,) if self.winner is not None else ()))
+            task.cancel(*(self.why or ((LOST,) if self.winner is not None else ())))
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
