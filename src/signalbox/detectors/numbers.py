@@ -11,8 +11,6 @@ from signalbox.detectors.shapes import PHONE, candidates, is_dull
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _RUN_MAX = 64
-# No number has fewer digits: an IPv4 address may have one in each group.
-DIGITS_MIN = 4
 # Where more than one character in so many is a digit, as in logs, runs are told apart before any is looked at.
 _DENSE = 10
 _SHORT = 2048
@@ -31,36 +29,80 @@ _ATTACHED = b"A0 -"
 _ATTACHED_MAX = 28
 
 Number = tuple[int, int, int]
+_HYPHEN, _CAPITAL = b"-A"
+# What a run is: its kinds, how many characters before it were looked at, and its numbers by offsets from there on.
+# Negative kinds: more of what stands before it has to be looked at.
+_Told = tuple[int, int, tuple[Number, ...]]
+_UNSURE: _Told = (-1, 0, ())
+# Remembered of runs with two and with eight characters before them, and with the one behind.
+_NEAR: dict[bytes, _Told] = {}
+_WIDER: dict[bytes, _Told] = {}
+_REMEMBERED_MAX = 8192
+_LINED = b"\n" * 8
 
 
-def numbers(shape: bytes, digits: int) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
+def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
     """All kinds of number in a shape (View.shape); and by the place of their runs what each run holds, as an offset and
-    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place.
-
-    digits: how many the shape has."""
-    if digits < DIGITS_MIN:
-        return 0, []
-    # A line end on both sides, so that every run has a neighbour.
-    lined = b"\n%b\n" % shape
+    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place."""
+    # Line ends on both sides, so that every run has neighbours.
+    lined = b"%b%b\n" % (_LINED, shape)
     every = 0
     found: list[tuple[int, tuple[Number, ...]]] = []
-    if len(shape) < _SHORT or digits * _DENSE < len(shape):
+    if len(shape) < _SHORT or shape.count(b"0") * _DENSE < len(shape):
         spans = [match.span() for match in _RUN.finditer(lined)]
     else:
         spans = _spans(lined)
+    near, wider = _NEAR, _WIDER
     for start, end in spans:
-        before = lined[start - 1]
-        at = start - 1
-        if before in _ATTACHED:
-            if before == 45 and start > 17 and lined[start - 16 : start : 5] == b"----":
-                continue  # the tail of a UUID
-            if before in _BEFORE or lined[start - 2] == 65:
-                at = start - _attached(lined[max(0, start - _ATTACHED_MAX) : start])
-        kinds, parts = _of_run(lined[at : end + 1], start - at)
+        around = lined[start - 2 : end + 1]
+        told = near.get(around) or _by_two(around)
+        if told is _UNSURE:
+            around = lined[start - 8 : end + 1]
+            told = wider.get(around) or _by_eight(around)
+            if told is _UNSURE:
+                told = _by_all(lined, start, end)
+        kinds, before, parts = told
         if kinds:
             every |= kinds
-            found.append((at - 1, parts))
+            found.append((start - before - 8, parts))
     return every, found
+
+
+def _by_two(around: bytes) -> _Told:
+    """What a run is with two characters before it, where none of them may belong to it."""
+    before = around[1]
+    if before in _ATTACHED and (before in _BEFORE or before == _HYPHEN or around[0] == _CAPITAL):
+        return _remembered(_NEAR, around, _UNSURE)
+    kinds, parts = _of_run(around[1:], 1)
+    return _remembered(_NEAR, around, (kinds, 1, parts))
+
+
+def _by_eight(around: bytes) -> _Told:
+    """What a run is with eight characters before it, where those that may belong to it are fewer, and no UUID's."""
+    if around[7] == _HYPHEN == around[2] or not around[:8].rstrip(_ATTACHED):
+        return _remembered(_WIDER, around, _UNSURE)
+    before = _attached(around[:8]) if around[7] in _BEFORE or around[6] == _CAPITAL else 1
+    kinds, parts = _of_run(around[8 - before :], before)
+    return _remembered(_WIDER, around, (kinds, before, parts))
+
+
+def _by_all(lined: bytes, start: int, end: int) -> _Told:
+    """What a run is with all before it that may belong to it."""
+    before = lined[start - 1]
+    if before == _HYPHEN and start > 24 and lined[start - 16 : start : 5] == b"----":
+        return 0, 1, ()  # the tail of a UUID
+    size = 1
+    if before in _BEFORE or lined[start - 2] == _CAPITAL:
+        size = _attached(lined[max(0, start - _ATTACHED_MAX) : start])
+    kinds, parts = _of_run(lined[start - size : end + 1], size)
+    return kinds, size, parts
+
+
+def _remembered(told: dict[bytes, _Told], around: bytes, one: _Told) -> _Told:
+    if len(told) >= _REMEMBERED_MAX:
+        told.clear()
+    told[around] = one
+    return one
 
 
 def _spans(shape: bytes) -> Iterable[tuple[int, int]]:

@@ -86,7 +86,7 @@ def _kinds(part: bytes) -> int:
     if part in _POLISH_ACCOUNT:
         return kinds | IBAN
     if part[:2] == b"AA":
-        # With fewer digits a text by itself is not looked at (DIGITS_MIN of numbers), so none is one among others.
+        # With fewer digits none is one.
         return kinds | IBAN if bare[2:4] == b"00" and 15 <= len(bare) <= 34 and part.count(b"0") >= 4 else kinds
     if part.find(b"A") >= 0:
         return kinds

@@ -169,7 +169,7 @@ class View:
         return _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
 
     def _counted(self) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
-        return numbers(self.shape, self.shape.count(b"0"))
+        return numbers(self.shape)
 
     def _numbers(self) -> list[Number]:
         return [(at + low, at + high, kinds) for at, parts in self._runs[1] for low, high, kinds in parts]
