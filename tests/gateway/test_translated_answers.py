@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from canned_upstream import CannedUpstream, http
 
 from harness import Box, running
 
@@ -74,3 +75,47 @@ async def test_a_translated_stream_tells_expected_input_first_and_the_true_one_a
         assert ended["input_tokens"] == box.bill()[-1].tokens_in
     true = box.bill()[-1].tokens_in
     assert 0 < true <= expected[0] < 8 * true
+
+
+def answered(arguments: str, finish: str) -> bytes:
+    """A whole chat completion that thinks and calls a tool."""
+    function = {"name": "f", "arguments": arguments}
+    message = {
+        "role": "assistant",
+        "content": None,
+        "reasoning_content": "hm",
+        "tool_calls": [{"id": "c", "type": "function", "function": function}],
+    }
+    doc = {
+        "id": "c",
+        "object": "chat.completion",
+        "created": 1,
+        "model": "m",
+        "choices": [{"index": 0, "message": message, "finish_reason": finish}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+    return http(200, json.dumps(doc).encode())
+
+
+MESSAGE = {"messages": [{"role": "user", "content": "hi"}], "max_tokens": 9}
+
+
+async def test_arguments_that_are_no_json_are_the_providers_fault_and_another_is_asked(tmp_path: Path) -> None:
+    async with CannedUpstream() as upstream, running(tmp_path / "state", upstream.config()) as box:
+        upstream.answer = answered("not json", "tool_calls")
+        alone = await box.request("/v1/messages", {"model": "canned", **MESSAGE})
+        assert (alone.status, alone.json["error"]["type"]) == (502, "api_error")
+        asked = len(upstream.asked)
+        helped = await box.request("/v1/messages", {"model": "canned-then-local", **MESSAGE})
+        assert (helped.status, len(upstream.asked) > asked) == (200, True)
+        assert helped.headers["x-signalbox-placement"] == "local@vllm-env"
+
+
+async def test_a_call_cut_by_its_limit_is_an_answer_and_a_foreign_thought_is_named(tmp_path: Path) -> None:
+    async with CannedUpstream() as upstream, running(tmp_path / "state", upstream.config()) as box:
+        upstream.answer = answered('{"a": ', "length")
+        answer = await box.request("/v1/messages", {"model": "canned", **MESSAGE})
+        assert (answer.status, answer.json["stop_reason"], answer.json["content"]) == (200, "max_tokens", [])
+        assert answer.headers["x-signalbox-dropped"] == "thinking"
+        (row,) = await box.settled(1)
+        assert (row["state"], row["usage_source"]) == ("settled", "provider")

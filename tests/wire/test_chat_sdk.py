@@ -299,7 +299,8 @@ def test_a_stream_survives_the_wire(answer: list[Any]) -> None:
 
 
 def told(events: list[Event]) -> list[Any]:
-    """The answer without how it was cut into pieces: neighbouring texts of one kind joined, empty ones left out."""
+    """The answer without how it was cut into pieces: neighbouring texts of one kind joined, empty ones left out. A call
+    without arguments is one with an empty object of them."""
     found: list[list[Any]] = []
     tools: dict[int, list[Any]] = {}
     for event in events:
@@ -314,6 +315,8 @@ def told(events: list[Event]) -> list[Any]:
                 found[-1][1] += event.text
             else:
                 found.append([kind, event.text])
+    for tool in tools.values():
+        tool[3] = tool[3] or "{}"
     return found
 
 

@@ -145,7 +145,8 @@ FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "stop_sequen
 
 class Response(msgspec.Struct):
     """One finished answer. parts: Text, Thinking, ToolCall, Refusal in order. created_s: Unix seconds.
-    freeform: names of the request's freeform tools, for dialects that write calls of those differently."""
+    freeform: names of the request's freeform tools, for dialects that write calls of those differently.
+    dropped: what the dialect that wrote it for the client had no place for; that writer sets it."""
 
     id: str
     model: str
@@ -154,6 +155,7 @@ class Response(msgspec.Struct):
     stop_sequence: str | None = None
     created_s: int = 0
     freeform: frozenset[str] = frozenset()
+    dropped: tuple[str, ...] = ()
 
 
 # --- stream events (cross-protocol streams only) ---

@@ -223,6 +223,24 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     stages.open.opened(this.id)
 
 
+def _translated(this: Attempt, body: bytes) -> bytes:
+    """A whole answer in the client's dialect. An upstream's answer that has no form there is its fault: another
+    deployment may do better."""
+    call, hub = this.call, this.hub
+    try:
+        answer = DIALECTS[this.api].read_response(body)
+        if hub is not None:
+            answer.freeform = frozenset(tool.name for tool in hub.tools if tool.freeform)
+        # Not every API tells when; a client that shows it would show 1970.
+        answer.created_s = answer.created_s or this.opened_ms // 1000
+        written = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
+    except ValueError:
+        raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
+    if hub is not None:
+        hub.dropped += answer.dropped
+    return written
+
+
 def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply, stages: Stages) -> None:
     call, deployment = this.call, this.deployment
     dialect = DIALECTS[this.api]
@@ -234,13 +252,5 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
     if this.usage is not None and (this.usage.tokens_out or is_told(this.usage, this.out_chars)):
         this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:
-        try:
-            answer = dialect.read_response(body)
-        except ValueError:
-            raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
-        if this.hub is not None:
-            answer.freeform = frozenset(tool.name for tool in this.hub.tools if tool.freeform)
-        # Not every API tells when; a client that shows it would show 1970.
-        answer.created_s = answer.created_s or this.opened_ms // 1000
-        body = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
+        body = _translated(this, body)
     reply.unary(this.head(upstream), body, this.cost_pico)

@@ -107,8 +107,18 @@ def _part(block: _AnswerBlock) -> Part | None:
 
 
 def write_response(response: Response, usage: Usage) -> bytes:
-    """Raises ValueError when a tool's arguments are no JSON object: this API has no form for them."""
-    content = [block for part in response.parts if (block := _block(part)) is not None]
+    """Raises ValueError when a tool's arguments are no JSON object: this API has no form for them. Of a call that a
+    limit cut nothing is shown, since half of it could be taken for the whole; the stop reason tells."""
+    parts = response.parts
+    if response.finish in ("length", "content_filter") and parts and _is_cut_call(parts[-1]):
+        parts = parts[:-1]
+    content: list[dict[str, Any]] = []
+    for part in parts:
+        block = _block(part)
+        if block is not None:
+            content.append(block)
+        elif isinstance(part, Thinking):
+            response.dropped = ("thinking",)
     reason = stop_reason_of(
         response.finish,
         tool_calls=any(isinstance(part, ToolCall) for part in response.parts),
@@ -126,6 +136,16 @@ def write_response(response: Response, usage: Usage) -> bytes:
             "usage": usage_document(usage),
         }
     )
+
+
+def _is_cut_call(part: Part) -> bool:
+    if not isinstance(part, ToolCall):
+        return False
+    try:
+        _tool_input(part)
+    except ValueError:
+        return True
+    return False
 
 
 def _block(part: Part) -> dict[str, Any] | None:

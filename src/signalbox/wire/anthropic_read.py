@@ -37,7 +37,7 @@ _READ = frozenset(
 )
 # Change what is done, for whom, or where: never left out quietly.
 _CONTRACT = ("mcp_servers", "container", "thread", "compaction", "inference_geo", "billing_policy")
-_TOOL_TUNING = ("cache_control", "defer_loading", "input_examples", "eager_input_streaming", "allowed_callers")
+_TOOL_FIELDS = frozenset({"type", "name", "description", "input_schema", "strict"})
 _HEADER_SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 _DROPPED_MAX = 32
 _TIERS = {"auto": "auto", "standard_only": "default"}
@@ -57,7 +57,7 @@ def read_request(doc: dict[str, Any], *, counting: bool = False) -> Request:
     system, messages = _conversation(doc, blocks, dropped)
     choice, parallel = _tool_choice(doc.get("tool_choice"))
     budget, effort = _thinking(doc, dropped)
-    user = _metadata(doc.get("metadata"))
+    user = _metadata(doc.get("metadata"), dropped)
     return Request(
         messages=messages,
         system=system,
@@ -136,9 +136,9 @@ def _tools(tools: object, dropped: dict[str, None]) -> tuple[Tool, ...]:
             raise BadRequest(f"{where}.name: Field required", param=f"{where}.name")
         if not isinstance(schema, dict):
             raise BadRequest(f"{where}.input_schema: Field required", param=f"{where}.input_schema")
-        for field in _TOOL_TUNING:
-            if tool.get(field):
-                dropped[f"tools.{field}"] = None
+        for field, value in tool.items():
+            if field not in _TOOL_FIELDS and value and len(dropped) < _DROPPED_MAX:
+                dropped[f"tools.{field}" if _HEADER_SAFE.fullmatch(field) else "other"] = None
         strict = tool.get("strict")
         read.append(
             Tool(
@@ -205,15 +205,19 @@ def _thinking(doc: dict[str, Any], dropped: dict[str, None]) -> tuple[int | None
         if type(budget) is not int or budget < 0:
             raise BadRequest("thinking.budget_tokens: Input should be a valid integer", param="thinking")
         return budget, effort
-    if kind != "adaptive":
+    if kind != "adaptive" or effort is None:
+        # Of adaptive thinking other protocols know the effort alone.
         dropped["thinking"] = None
     return None, effort
 
 
-def _metadata(value: object) -> str | None:
+def _metadata(value: object, dropped: dict[str, None]) -> str | None:
     if value is None:
         return None
-    user = _object(value, "metadata").get("user_id")
+    fields = _object(value, "metadata")
+    if any(name != "user_id" and given is not None for name, given in fields.items()):
+        dropped["metadata"] = None
+    user = fields.get("user_id")
     return user if isinstance(user, str) else None
 
 

@@ -97,6 +97,9 @@ class MessagesWriter:
     def end(self, usage: Usage) -> bytes:
         out: list[bytes] = []
         self._start(out, "")
+        if self.dropped:
+            # The head with its `x-signalbox-dropped` left before the answer came; clients pass comments over.
+            out.append(b": x-signalbox-dropped: %b\n\n" % ", ".join(self.dropped).encode())
         for part in list(self._blocks):
             self._close(out, part)
         reason = stop_reason_of(self._finish, tool_calls=self._tools, refused=self._refused)

@@ -93,6 +93,8 @@ def _messages(messages: tuple[Message, ...], writer: _BlockWriter) -> list[dict[
     """Turns in alternation: consecutive messages of one role become one, a turn's tool results come first in it."""
     turns: list[dict[str, Any]] = []
     for message in messages:
+        if message.name is not None:
+            writer.leave_out("messages.name")
         blocks = [block for part in message.parts if (block := writer.block(part)) is not None]
         if not blocks:
             continue
@@ -134,6 +136,9 @@ class _BlockWriter:
     def report(self) -> None:
         known = self._request.dropped
         known.extend(name for name in self._dropped if name not in known)
+
+    def leave_out(self, name: str) -> None:
+        self._dropped[name] = None
 
     def text(self, part: Text) -> dict[str, Any]:
         block: dict[str, Any] = {"type": "text", "text": part.text}

@@ -72,6 +72,14 @@ def obj(doc: Fields, name: str, where: str = "") -> Fields | None:
     return None if value is None else as_object(value, where + name)
 
 
+def read_metadata(doc: Fields) -> dict[str, str] | None:
+    """`metadata` of a request of either OpenAI API."""
+    fields = obj(doc, "metadata")
+    if fields is None:
+        return None
+    return {name: as_text(value, f"metadata.{name[:64]}") for name, value in fields.items()}
+
+
 def array(doc: Fields, name: str, where: str = "") -> list[Any] | None:
     value = doc.get(name)
     return None if value is None else as_array(value, where + name)

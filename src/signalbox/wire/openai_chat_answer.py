@@ -151,6 +151,8 @@ def made_up_id(answer_id: str, position: int) -> str:
 
 def write_response(response: Response, usage: Usage) -> bytes:
     """Thoughts go where most servers and clients look for them; what signs them has no place here."""
+    if any(isinstance(part, Thinking) and part.redacted is not None for part in response.parts):
+        response.dropped = ("thinking",)
     message = _message(response.parts, response.freeform)
     reason = finish_reason_of(response.finish, refused="refusal" in message and message["refusal"] is not None)
     answer: dict[str, Any] = {

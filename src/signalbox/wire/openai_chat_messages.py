@@ -10,7 +10,16 @@ import msgspec
 from signalbox.core.errors import BadRequest, Unsupported
 from signalbox.core.hub import File, Image, Message, Part, Refusal, Text, Thinking, ToolCall, ToolResult
 from signalbox.wire.fields import Fields, array, as_array, as_object, as_text, text, wrong
-from signalbox.wire.responses_items import note, split_data_url, wrap_freeform
+from signalbox.wire.responses_items import note, note_unknown, split_data_url, titled_text, wrap_freeform
+
+# Read below. The name of a tool's message repeats what its id says.
+_MESSAGE_FIELDS = frozenset(
+    {"role", "content", "name", "tool_calls", "tool_call_id", "refusal", "reasoning_content", "reasoning",
+     "reasoning_details", "audio", "function_call"}
+)  # fmt: skip
+_CALL_FIELDS = frozenset({"id", "type", "index", "function", "custom"})
+_TEXT_FIELDS = frozenset({"type", "text", "cache_control"})
+_PART_FIELDS = frozenset({"type", "text", "refusal", "image_url", "file", "thinking"})
 
 
 class ConversationReader(msgspec.Struct):
@@ -27,6 +36,7 @@ def read_conversation(messages: Sequence[Fields], dropped: list[str]) -> Convers
     for position, message in enumerate(messages):
         where = f"messages[{position}]"
         role = message.get("role")
+        note_unknown(dropped, message, _MESSAGE_FIELDS, "messages.")
         if role == "tool":
             results.append(_tool_result(message, where, dropped))
             continue
@@ -56,6 +66,8 @@ def read_conversation(messages: Sequence[Fields], dropped: list[str]) -> Convers
 
 
 def _system(message: Fields, where: str, dropped: list[str]) -> list[Text]:
+    if message.get("name") is not None:
+        note(dropped, "messages.name")
     found: list[Text] = []
     for part in _content(message.get("content"), f"{where}.content", dropped):
         if not isinstance(part, Text):
@@ -89,12 +101,13 @@ def _assistant(message: Fields, where: str, dropped: list[str]) -> list[Part]:
     if refusal:
         parts.append(Refusal(refusal))
     for position, item in enumerate(array(message, "tool_calls", f"{where}.") or ()):
-        parts.append(_tool_call(item, f"{where}.tool_calls[{position}]"))
+        parts.append(_tool_call(item, f"{where}.tool_calls[{position}]", dropped))
     return parts
 
 
-def _tool_call(item: object, where: str) -> ToolCall:
+def _tool_call(item: object, where: str, dropped: list[str]) -> ToolCall:
     call = as_object(item, where)
+    note_unknown(dropped, call, _CALL_FIELDS, "tool_calls.")
     name = as_text(call.get("id"), f"{where}.id")
     if call.get("type") == "custom":
         custom = as_object(call.get("custom"), f"{where}.custom")
@@ -121,7 +134,9 @@ def _part(item: object, where: str, dropped: list[str]) -> Part:
     part = as_object(item, where)
     kind = part.get("type")
     if kind == "text":
+        note_unknown(dropped, part, _TEXT_FIELDS, "content.")
         return Text(as_text(part.get("text"), f"{where}.text"), cache=bool(part.get("cache_control")))
+    note_unknown(dropped, part, _PART_FIELDS, "content.")
     if kind == "refusal":
         return Refusal(as_text(part.get("refusal"), f"{where}.refusal"))
     if kind == "image_url":
@@ -264,7 +279,7 @@ def _write_part(part: Part, dropped: list[str]) -> dict[str, Any]:
 
 def _write_file(part: File) -> dict[str, Any]:
     if part.text is not None:
-        return {"type": "text", "text": part.text}
+        return {"type": "text", "text": titled_text(part)}
     if part.data is None:
         raise Unsupported("The deployments this call may use take files inline, not by URL.", param="messages")
     data = f"data:{part.media_type or 'application/octet-stream'};base64,{part.data}"

@@ -11,14 +11,26 @@ from typing import Any, cast
 
 from signalbox.core.errors import Unsupported
 from signalbox.core.hub import OutputFormat, Request, Tool, ToolChoice
-from signalbox.wire.fields import Fields, array, as_array, as_object, as_text, flag, integer, number, obj, text, wrong
+from signalbox.wire.fields import (
+    Fields,
+    array,
+    as_array,
+    as_object,
+    as_text,
+    flag,
+    integer,
+    number,
+    obj,
+    read_metadata,
+    text,
+    wrong,
+)
 from signalbox.wire.openai_chat_envelope import N_MAX, read_max_tokens, read_messages
 from signalbox.wire.openai_chat_messages import read_conversation
-from signalbox.wire.responses_items import note
+from signalbox.wire.responses_items import DROPPED_MAX, note, note_unknown
 
 STOP_MAX = 64
 _SEED_MAX = 1 << 63
-_DROPPED_MAX = 32
 _HEADER_SAFE = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 
 # Read below, or without meaning once the call is translated.
@@ -30,6 +42,8 @@ _READ = frozenset(
         "service_tier", "metadata",
     }
 )  # fmt: skip
+_TOOL_FIELDS = frozenset({"type", "function", "custom"})
+_FUNCTION_FIELDS = frozenset({"name", "description", "parameters", "strict", "format"})
 # Change what the answer is or who else gets the content: never left out quietly.
 _CONTRACT = (
     "functions", "function_call", "audio", "web_search_options", "search_parameters", "moderation", "plugins",
@@ -43,12 +57,12 @@ def read_request(doc: Fields) -> Request:
     _refuse_contract(doc)
     dropped: list[str] = []
     for name, value in doc.items():
-        if name not in _READ and value is not None and value is not False and len(dropped) < _DROPPED_MAX:
+        if name not in _READ and value is not None and value is not False and len(dropped) < DROPPED_MAX:
             if name == "modalities":
                 continue
             note(dropped, name if _HEADER_SAFE.fullmatch(name) else "other")
     conversation = read_conversation(read_messages(doc), dropped)
-    tools, choice = _tool_choice(doc.get("tool_choice"), _tools(doc))
+    tools, choice = _tool_choice(doc.get("tool_choice"), _tools(doc, dropped))
     options = obj(doc, "stream_options") or {}
     return Request(
         messages=tuple(conversation.messages),
@@ -70,7 +84,7 @@ def read_request(doc: Fields) -> Request:
         stream=flag(doc, "stream") is True,
         include_usage=flag(options, "include_usage", "stream_options.") is True,
         service_tier=text(doc, "service_tier"),
-        metadata=_metadata(doc),
+        metadata=read_metadata(doc),
         dropped=dropped,
     )
 
@@ -99,11 +113,11 @@ def _refuse_contract(doc: Fields) -> None:
         raise Unsupported("'n' above 1 is not available on the deployments this call may use.", param="n")
 
 
-def _tools(doc: Fields) -> tuple[Tool, ...]:
-    return tuple(_tool(item, f"tools[{position}]") for position, item in enumerate(array(doc, "tools") or ()))
+def _tools(doc: Fields, dropped: list[str]) -> tuple[Tool, ...]:
+    return tuple(_tool(item, f"tools[{position}]", dropped) for position, item in enumerate(array(doc, "tools") or ()))
 
 
-def _tool(item: object, where: str) -> Tool:
+def _tool(item: object, where: str, dropped: list[str]) -> Tool:
     tool = as_object(item, where)
     kind = tool.get("type")
     if kind not in ("function", "custom"):
@@ -116,6 +130,8 @@ def _tool(item: object, where: str) -> Tool:
     if not name:
         raise wrong(f"{where}.name", "a string that is not empty")
     description = text(fields, "description", f"{where}.")
+    note_unknown(dropped, tool, _TOOL_FIELDS, "tools.")
+    note_unknown(dropped, fields, _FUNCTION_FIELDS, "tools.")
     if kind == "custom":
         return Tool(name, description, _freeform_parameters(fields, where), freeform=True)
     parameters = obj(fields, "parameters", f"{where}.")
@@ -194,10 +210,3 @@ def _output_format(doc: Fields) -> OutputFormat | None:
         strict=flag(fields, "strict", f"{where}."),
         description=text(fields, "description", f"{where}."),
     )
-
-
-def _metadata(doc: Fields) -> dict[str, str] | None:
-    fields = obj(doc, "metadata")
-    if fields is None:
-        return None
-    return {name: as_text(value, f"metadata.{name[:64]}") for name, value in fields.items()}

@@ -36,6 +36,7 @@ from signalbox.wire.openai_chat_model import BAD_JSON, Answered, Called, Choice,
 from signalbox.wire.openai_chat_watch import ChatObserver
 from signalbox.wire.openai_errors import DONE
 from signalbox.wire.openai_usage import write_usage
+from signalbox.wire.responses_answer import CUT
 
 _encode = msgspec.json.Encoder().encode
 
@@ -223,6 +224,8 @@ class ChatWriter:
     """
 
     __slots__ = (
+        "_bare",
+        "_bare_ended",
         "_finish",
         "_freeform",
         "_head",
@@ -249,11 +252,16 @@ class ChatWriter:
         self._tools_seen = 0
         self._held: dict[int, tuple[ToolStarted, list[str]]] = {}
         self._held_chars = 0
+        # Calls that were told no arguments yet: under way, and over. Clients parse what they were told as JSON.
+        self._bare: set[int] = set()
+        self._bare_ended: list[int] = []
 
     def write(self, events: Sequence[Event]) -> bytes:
         """Raises ValueError for arguments of a tool call that was not started, or too many of them to hold back."""
         out: list[bytes] = []
         for event in events:
+            if self._bare_ended and not isinstance(event, PartDone | Finished):
+                self._complete_bare(out)
             if isinstance(event, TextDelta):
                 self._delta(b'{"content":%b}' % _encode(event.text), out)
             elif isinstance(event, ToolDelta):
@@ -304,6 +312,7 @@ class ChatWriter:
         if event.name in self._freeform:
             self._held[event.index] = (event, [])
             return
+        self._bare.add(event.index)
         function = {"name": event.name, "arguments": ""}
         self._call({"index": index, "id": event.id, "type": "function", "function": function}, out)
 
@@ -318,15 +327,27 @@ class ChatWriter:
         index = self._tools.get(event.index)
         if index is None:
             raise ValueError("arguments of a tool call that was not started")
-        self._delta(
-            b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (index, _encode(event.arguments)), out
-        )
+        if event.arguments:
+            self._bare.discard(event.index)
+        self._told(index, event.arguments, out)
+
+    def _told(self, index: int, arguments: str, out: list[bytes]) -> None:
+        self._delta(b'{"tool_calls":[{"index":%d,"function":{"arguments":%b}}]}' % (index, _encode(arguments)), out)
+
+    def _complete_bare(self, out: list[bytes]) -> None:
+        """Gives each call that ended without arguments the empty object that it means."""
+        for part in self._bare_ended:
+            self._told(self._tools[part], "{}", out)
+        self._bare_ended.clear()
 
     def _call(self, call: dict[str, Any], out: list[bytes]) -> None:
         self._delta(b'{"tool_calls":[%b]}' % _encode(call), out)
 
     def _release(self, part: int, out: list[bytes]) -> None:
         """A freeform tool's call, all at once."""
+        if part in self._bare:
+            self._bare.discard(part)
+            self._bare_ended.append(part)
         held = self._held.pop(part, None)
         if held is not None:
             started, pieces = held
@@ -340,6 +361,10 @@ class ChatWriter:
             self._start("", out)
         for part in list(self._held):
             self._release(part, out)
+        if event.reason in CUT and self._bare_ended and self._bare_ended[-1] == next(reversed(self._tools)):
+            # What the cut met is not whole: it may have had arguments to come.
+            self._bare_ended.pop()
+        self._complete_bare(out)
         self._finish = finish_reason_of(event.reason, refused=self._refused)
         out.append(
             b'%b[{"index":0,"delta":{},"logprobs":null,"finish_reason":"%b"}]}\n\n'

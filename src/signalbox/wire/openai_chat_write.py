@@ -12,22 +12,16 @@ from signalbox.core.hub import OutputFormat, Request, Tool
 from signalbox.wire.dialect import Target
 from signalbox.wire.limits import refuse_what_target_cannot
 from signalbox.wire.openai_chat_messages import write_conversation
+from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling
 from signalbox.wire.responses_items import note
 
-# OpenAI's own models by name: the newer ones refuse `max_tokens`, while many servers of other models know nothing
-# else; and reasoning models refuse sampling parameters. Open weights under OpenAI's name are served by the latter.
-_OPENAI = re.compile(r"(?:openai/)?(?:ft:)?(?:gpt-(?!oss)|o\d|chatgpt-|codex-)")
-_OPENAI_REASONING = re.compile(r"(?:openai/)?(?:ft:)?(?:o\d|gpt-[5-9](?!.*-chat)|codex-)")
 # Models whose servers take `reasoning_effort`; others refuse a parameter that they do not know.
 _TAKES_EFFORT = re.compile(r"(?:.*/)?(?:ft:)?(?:o\d|gpt-[5-9]|gpt-oss|codex-|gemini-(?:2\.5|[3-9])|deepseek-v[4-9])")
-_SERVICE_TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
-# A thinking budget in tokens has no place on this wire; these are the efforts it stands for, by upper bound.
-_EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
 
 
 def limit_name(model: str) -> str:
     """The parameter that limits a model's output."""
-    return "max_completion_tokens" if _OPENAI.match(model) else "max_tokens"
+    return "max_completion_tokens" if is_openai(model) else "max_tokens"
 
 
 def write_request(request: Request, target: Target) -> bytes:
@@ -93,32 +87,24 @@ def _write_format(form: OutputFormat) -> dict[str, Any]:
 
 def _write_tuning(body: dict[str, Any], request: Request, model: str) -> None:
     dropped = request.dropped
-    fixed = _OPENAI_REASONING.match(model) is not None
-    for name, neutral in (("temperature", 1), ("top_p", 1), ("presence_penalty", 0), ("frequency_penalty", 0)):
-        value = getattr(request, name)
-        if value is None:
-            continue
-        if not fixed:
-            body[name] = value
-        elif value != neutral:
-            note(dropped, name)
+    body |= sampling(request, model)
     if request.seed is not None:
         body["seed"] = request.seed
     if request.stop:
-        if fixed:
+        if is_reasoning(model):
             note(dropped, "stop")
         else:
             body["stop"] = list(request.stop)
-    effort = request.reasoning_effort or _effort(request.thinking_budget)
-    if effort is not None:
+    wanted = effort(request)
+    if wanted is not None:
         if _TAKES_EFFORT.match(model):
-            body["reasoning_effort"] = effort
+            body["reasoning_effort"] = wanted
         else:
             note(dropped, "reasoning_effort" if request.reasoning_effort is not None else "thinking")
     if request.user is not None:
         body["user"] = request.user
     if request.service_tier is not None:
-        if _OPENAI.match(model) and request.service_tier in _SERVICE_TIERS:
+        if is_openai(model) and request.service_tier in SERVICE_TIERS:
             body["service_tier"] = request.service_tier
         else:
             note(dropped, "service_tier")
@@ -127,9 +113,3 @@ def _write_tuning(body: dict[str, Any], request: Request, model: str) -> None:
     if request.metadata:
         # The API takes metadata only for answers that it stores.
         note(dropped, "metadata")
-
-
-def _effort(budget_tokens: int | None) -> str | None:
-    if not budget_tokens:
-        return None
-    return next((effort for limit, effort in _EFFORT_BY_BUDGET if budget_tokens <= limit), "high")

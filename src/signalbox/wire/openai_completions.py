@@ -8,7 +8,7 @@ import msgspec
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import BadRequest, CallError, Unsupported
-from signalbox.core.hub import Message, Request, Response, Text
+from signalbox.core.hub import Message, Request, Response, Text, Thinking
 from signalbox.core.stream import Seen
 from signalbox.core.usage import Usage
 from signalbox.wire import openai_errors
@@ -69,6 +69,8 @@ class CompletionsDialect:
     def write_response(self, response: Response, usage: Usage) -> bytes:
         """Only text: thoughts have no place here, and tools cannot be asked for."""
         said = "".join(part.text for part in response.parts if isinstance(part, Text))
+        if any(isinstance(part, Thinking) for part in response.parts):
+            response.dropped = ("thinking",)
         answer: dict[str, Any] = {
             "id": completion_id(response.id),
             "object": "text_completion",

@@ -105,7 +105,8 @@ def _text(fields: dict[str, Any], name: str) -> str:
 
 
 def write_response(response: Response, usage: Usage) -> bytes:
-    last = len(response.parts) - 1 if response.finish in CUT else -1
+    finish = finish_here(response.finish, refused=any(isinstance(part, Refusal) for part in response.parts))
+    last = len(response.parts) - 1 if finish in CUT else -1
     items = [
         write_item(
             part,
@@ -116,7 +117,15 @@ def write_response(response: Response, usage: Usage) -> bytes:
         for index, part in enumerate(response.parts)
     ]
     shell = response_object(response.id, response.model, response.created_s)
-    return msgspec.json.encode(ended(shell, response.finish, items, usage))
+    return msgspec.json.encode(ended(shell, finish, items, usage))
+
+
+def finish_here(finish: str, *, refused: bool) -> str:
+    """The finish reason as this API can tell it. A refusal without words of its own is a filtered answer, and one
+    that paused is not whole either: neither ever passes for a completed answer."""
+    if finish == "refusal" and not refused:
+        return "content_filter"
+    return "length" if finish == "pause" else finish
 
 
 def response_id(name: str) -> str:
@@ -181,11 +190,17 @@ def write_item(part: Part, name: str, freeform: frozenset[str], *, status: str) 
         case Refusal(text=text):
             return message_item(name, status, [refusal_part(text)])
         case ToolCall():
-            return call_item(name, status, part, freeform)
+            whole = ToolCall(part.id, part.name, arguments_of(part.arguments, status))
+            return call_item(name, status, whole, freeform)
         case Thinking():
             return reasoning_item(name, part, cut=status == "incomplete")
         case _:
             raise ValueError(f"an answer cannot hold a part of type {type(part).__name__}")
+
+
+def arguments_of(told: str, status: str) -> str:
+    """A whole call's arguments are JSON: none at all are an empty object."""
+    return "{}" if not told and status == "completed" else told
 
 
 def text_part(text: str) -> dict[str, Any]:

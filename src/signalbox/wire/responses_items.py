@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, cast
 
@@ -14,6 +15,10 @@ from signalbox.wire.responses_envelope import item_kind
 # How a foreign signature travels in `encrypted_content` through a Responses client, which returns it unread: without
 # it the signing provider refuses the next turn of a conversation that thinks between tool calls.
 _CARRIED = "signalbox.thinking."
+
+# More names than this tell a reader of the header nothing.
+DROPPED_MAX = 32
+_PLAIN = re.compile(r"[A-Za-z0-9_.-]{1,48}")
 
 _encode = msgspec.json.Encoder().encode
 
@@ -46,6 +51,20 @@ def unseal(encrypted: object, text: str, item_id: str | None) -> Thinking | None
     if kind == "redacted":
         return Thinking(redacted=value, id=item_id, origin=origin)
     return Thinking(text=text, signature=value, id=item_id, origin=origin)
+
+
+def note_unknown(dropped: list[str], fields: dict[str, Any], known: frozenset[str], prefix: str) -> None:
+    """Records what an object says beyond what is read of it. Cache marks go by their own name wherever they stand."""
+    for name, value in fields.items():
+        if name in known or value is None or value is False or value in ([], {}, ""):
+            continue
+        if len(dropped) < DROPPED_MAX:
+            note(dropped, name if name == "cache_control" else f"{prefix}{name}" if _PLAIN.fullmatch(name) else "other")
+
+
+def titled_text(file: File) -> str:
+    """A plain text document for APIs that take such as text of the message, under its title."""
+    return f"{file.filename}\n\n{file.text}" if file.filename else file.text or ""
 
 
 class ItemsReader:
@@ -127,6 +146,8 @@ class ItemsReader:
         output = item.get("output")
         parts = read_content(output, f"{where}.output", self._dropped)
         readable = tuple(part for part in parts if isinstance(part, Text | Image | File))
+        if len(readable) < len(parts):
+            raise BadRequest(f"'{where}.output' must hold text, images or files.", param=f"{where}.output")
         is_error = item.get("status") == "incomplete"
         self._add("user", ToolResult(_string(item, "call_id", where), readable, is_error))
 
@@ -183,7 +204,7 @@ def _part(value: object, where: str, dropped: list[str]) -> Part:
         case "input_image":
             return _image(part, where)
         case "input_file":
-            return _file(part, where)
+            return _file(part, where, dropped)
         case "input_audio":
             raise Unsupported("Audio input cannot be carried to another protocol.", param=where)
         case kind:
@@ -203,10 +224,12 @@ def _image(part: dict[str, Any], where: str) -> Image:
     return Image(media_type=inline[0], data=inline[1], detail=detail)
 
 
-def _file(part: dict[str, Any], where: str) -> File:
+def _file(part: dict[str, Any], where: str, dropped: list[str]) -> File:
     name = part.get("filename")
     name = name if isinstance(name, str) else None
     data, url = part.get("file_data"), part.get("file_url")
+    if part.get("detail") not in (None, "auto"):
+        note(dropped, "file.detail")
     if isinstance(data, str):
         inline = split_data_url(data)
         # Bare base64 without a media type is what older clients send, and only for PDF.
@@ -271,15 +294,17 @@ def write_items(messages: Iterable[Message], dropped: list[str]) -> list[dict[st
     items: list[dict[str, Any]] = []
     for message in messages:
         content: list[dict[str, Any]] = []
+        if message.name is not None:
+            note(dropped, "messages.name")
         for part in message.parts:
             if isinstance(part, ToolCall | ToolResult):
                 _flush(items, message.role, content)
                 content = []
-                items.append(_call(part) if isinstance(part, ToolCall) else _output(part))
+                items.append(_call(part) if isinstance(part, ToolCall) else _output(part, dropped))
             elif isinstance(part, Thinking):
                 note(dropped, "thinking")
             else:
-                content.append(_content_part(part, message.role))
+                content.append(_content_part(part, message.role, dropped))
         _flush(items, message.role, content)
     return items
 
@@ -300,24 +325,34 @@ def _flush(items: list[dict[str, Any]], role: str, content: list[dict[str, Any]]
 
 
 def _call(call: ToolCall) -> dict[str, Any]:
-    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
+    return {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments or "{}"}
 
 
-def _output(result: ToolResult) -> dict[str, Any]:
+def _output(result: ToolResult, dropped: list[str]) -> dict[str, Any]:
     parts = result.parts
+    if result.is_error:
+        # The status below is for programs: a model that is not told takes the error for an answer.
+        said = "[The tool call failed.]"
+        match parts:
+            case (Text(text=text),):
+                parts = (Text(f"{said}\n{text}"),)
+            case _:
+                parts = (Text(said), *parts)
     item: dict[str, Any] = {"type": "function_call_output", "call_id": result.id}
     if all(isinstance(part, Text) for part in parts) and len(parts) <= 1:
         item["output"] = "".join(part.text for part in parts if isinstance(part, Text))
     else:
-        item["output"] = [_content_part(part, "user") for part in parts]
+        item["output"] = [_content_part(part, "user", dropped) for part in parts]
     if result.is_error:
         item["status"] = "incomplete"
     return item
 
 
-def _content_part(part: Part, role: str) -> dict[str, Any]:
+def _content_part(part: Part, role: str, dropped: list[str]) -> dict[str, Any]:
     match part:
         case Text(text=text):
+            if part.cache:
+                note(dropped, "cache_control")
             if role == "assistant":
                 return {"type": "output_text", "text": text, "annotations": []}
             return {"type": "input_text", "text": text}
@@ -334,7 +369,7 @@ def _content_part(part: Part, role: str) -> dict[str, Any]:
 
 def _file_part(file: File) -> dict[str, Any]:
     if file.text is not None:
-        return {"type": "input_text", "text": file.text}
+        return {"type": "input_text", "text": titled_text(file)}
     if file.url is not None:
         return {"type": "input_file", "file_url": file.url}
     return {

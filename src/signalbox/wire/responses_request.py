@@ -9,9 +9,11 @@ import msgspec
 from signalbox.core.errors import BadRequest, Unsupported
 from signalbox.core.hub import Message, OutputFormat, Request, Text, Tool, ToolChoice
 from signalbox.wire.dialect import Target
+from signalbox.wire.fields import read_metadata
 from signalbox.wire.limits import refuse_what_target_cannot
+from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling
 from signalbox.wire.responses_envelope import read_max_tokens
-from signalbox.wire.responses_items import ItemsReader, note, write_items
+from signalbox.wire.responses_items import ItemsReader, note, note_unknown, write_items
 
 # Read below, or without meaning once the call is translated (`store: false` and how the bytes are streamed).
 _READ = frozenset(
@@ -30,13 +32,15 @@ _READ = frozenset(
         "reasoning",
         "store",
         "stream_options",
+        "user",
+        "safety_identifier",
+        "service_tier",
+        "metadata",
     }
 )
+_TOOL_FIELDS = frozenset({"type", "name", "description", "parameters", "strict", "format"})
 # State that only the provider who keeps it can honour.
 _STATEFUL = ("previous_response_id", "conversation", "background", "prompt", "moderation")
-_SERVICE_TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
-# A thinking budget in tokens has no place on this wire; these are the efforts it stands for, by upper bound.
-_EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
 
 
 def read_request(doc: dict[str, Any]) -> Request:
@@ -61,7 +65,10 @@ def read_request(doc: dict[str, Any]) -> Request:
         max_tokens=read_max_tokens(doc),
         temperature=_number(doc, "temperature"),
         top_p=_number(doc, "top_p"),
+        user=_optional(doc, "user", str) or _optional(doc, "safety_identifier", str),
         stream=doc.get("stream") is True,
+        service_tier=_optional(doc, "service_tier", str),
+        metadata=read_metadata(doc),
         dropped=dropped,
     )
     _tool_choice(doc.get("tool_choice"), request)
@@ -112,9 +119,7 @@ def _tool(value: object, where: str, dropped: list[str]) -> Tool:
         raise BadRequest(f"'{where}.name' must be a string.", param=f"{where}.name")
     description = tool.get("description")
     description = description if isinstance(description, str) else None
-    for field in ("defer_loading", "output_schema", "allowed_callers", "async"):
-        if tool.get(field):
-            note(dropped, f"tools.{field}")
+    note_unknown(dropped, tool, _TOOL_FIELDS, "tools.")
     if kind == "custom":
         return _freeform(tool, name, description)
     parameters = tool.get("parameters")
@@ -238,39 +243,59 @@ def write_request(request: Request, target: Target) -> bytes:
     refuse_what_target_cannot(request, target, "the Responses API")
     dropped = request.dropped
     body: dict[str, Any] = {"model": target.model, "input": write_items(request.messages, dropped), "store": False}
+    if any(text.cache for text in request.system):
+        note(dropped, "cache_control")
     if request.system:
         body["instructions"] = "\n\n".join(text.text for text in request.system)
     if request.stream:
         body["stream"] = True
+    choice = request.tool_choice
     if request.tools:
         body["tools"] = [_write_tool(tool) for tool in request.tools]
-    choice = request.tool_choice
+    elif choice is not None and choice.mode in ("required", "named"):
+        raise BadRequest("'tool_choice' demands a tool, but there are no tools.", param="tool_choice")
     if choice is not None:
         body["tool_choice"] = {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
     if request.output_format is not None:
         body["text"] = {"format": _write_format(request.output_format)}
-    effort = request.reasoning_effort or _effort(request.thinking_budget)
-    if effort is not None:
-        body["reasoning"] = {"effort": effort}
+    _write_effort(body, request, target.model)
+    body |= _sampling(request, target.model)
     _write_scalars(request, body)
-    for name in ("top_k", "seed", "presence_penalty", "frequency_penalty", "stop"):
+    for name in ("top_k", "seed", "stop"):
         if getattr(request, name) not in (None, ()):
             note(dropped, name)
     return msgspec.json.encode(body)
+
+
+def _write_effort(body: dict[str, Any], request: Request, model: str) -> None:
+    wanted = effort(request)
+    if wanted is None:
+        return
+    if not is_openai(model) or is_reasoning(model):
+        body["reasoning"] = {"effort": wanted}
+    elif wanted != "none":
+        note(request.dropped, "reasoning_effort" if request.reasoning_effort is not None else "thinking")
+
+
+def _sampling(request: Request, model: str) -> dict[str, float]:
+    """This API has no penalties, whatever the model."""
+    kept = sampling(request, model)
+    for name in ("presence_penalty", "frequency_penalty"):
+        if kept.pop(name, None):
+            note(request.dropped, name)
+    return kept
 
 
 def _write_scalars(request: Request, body: dict[str, Any]) -> None:
     for name, value in (
         ("parallel_tool_calls", request.parallel_tool_calls),
         ("max_output_tokens", request.max_tokens),
-        ("temperature", request.temperature),
-        ("top_p", request.top_p),
         ("user", request.user),
         ("metadata", request.metadata),
     ):
         if value is not None:
             body[name] = value
-    if request.service_tier in _SERVICE_TIERS:
+    if request.service_tier in SERVICE_TIERS:
         body["service_tier"] = request.service_tier
     elif request.service_tier is not None:
         note(request.dropped, "service_tier")
@@ -294,9 +319,3 @@ def _write_format(form: OutputFormat) -> dict[str, Any]:
     if form.description is not None:
         written["description"] = form.description
     return written
-
-
-def _effort(budget_tokens: int | None) -> str | None:
-    if budget_tokens is None:
-        return None
-    return next((effort for limit, effort in _EFFORT_BY_BUDGET if budget_tokens <= limit), "high")

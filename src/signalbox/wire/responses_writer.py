@@ -26,8 +26,10 @@ from signalbox.core.hub import (
 from signalbox.core.usage import Usage
 from signalbox.wire.responses_answer import (
     CUT,
+    arguments_of,
     call_item,
     ended,
+    finish_here,
     item_id,
     item_type,
     message_item,
@@ -95,6 +97,7 @@ class ResponsesWriter:
         "_freeform",
         "_open",
         "_outputs",
+        "_refused",
         "_sequence",
         "_shell",
         "_started",
@@ -107,6 +110,7 @@ class ResponsesWriter:
         self._freeform = frozenset(tool.name for tool in request.tools if tool.freeform)
         self._started = False
         self._finish = "error"
+        self._refused = False
         self._sequence = 0
         self._outputs = 0
         self._open: dict[int, _Item] = {}
@@ -135,8 +139,8 @@ class ResponsesWriter:
                     self._shell["model"] = event.model
                     self._start(out)
                 case Finished():
-                    self._finish = event.reason
-                    self._close_all(out, cut=event.reason in CUT)
+                    self._finish = finish_here(event.reason, refused=self._refused)
+                    self._close_all(out, cut=self._finish in CUT)
         return b"".join(out)
 
     def end(self, usage: Usage) -> bytes:
@@ -216,6 +220,7 @@ class ResponsesWriter:
         out.append(b"event: response.output_text.delta\ndata: %b\n\n" % _encode(delta))
 
     def _refusal(self, event: RefusalDelta, out: list[bytes]) -> None:
+        self._refused = True
         item = self._open.get(event.index)
         if item is None:
             item = self._begin(event.index, Refusal(""), out)
@@ -300,13 +305,15 @@ class ResponsesWriter:
         return reasoning_item(item.name, thinking, cut=status == "incomplete")
 
     def _call_done(self, item: _Item, started: ToolCall, status: str, out: list[bytes]) -> dict[str, Any]:
-        call = ToolCall(started.id, started.name, item.text)
+        call = ToolCall(started.id, started.name, arguments_of(item.text, status))
         where: dict[str, Any] = {"item_id": item.name, "output_index": item.output_index}
         if call.name in self._freeform:
             text = unwrap_freeform(call.arguments)
             self._emit("response.custom_tool_call_input.delta", out, **where, delta=text)
             self._emit("response.custom_tool_call_input.done", out, **where, input=text)
         else:
+            if call.arguments and not item.text:
+                self._emit("response.function_call_arguments.delta", out, **where, delta=call.arguments)
             self._emit("response.function_call_arguments.done", out, **where, name=call.name, arguments=call.arguments)
         return call_item(item.name, status, call, self._freeform)
 
