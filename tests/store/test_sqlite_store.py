@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sqlite3
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -81,3 +83,16 @@ def test_a_locked_database_is_an_error_and_not_a_hang(tmp_path: Path, monkeypatc
     other.close()
     assert store.settle_fact("x", b"y") == b"y"
     store.close()
+
+
+def test_a_disk_without_room_for_the_tables_is_told_as_that(tmp_path: Path) -> None:
+    mount, directory = shutil.which("mount"), tmp_path / "small"
+    directory.mkdir()
+    command = [mount or "", "-t", "tmpfs", "-o", "size=64k", "tmpfs", str(directory)]
+    if mount is None or subprocess.run(command, capture_output=True, check=False).returncode:
+        pytest.skip("no right to mount a tmpfs here")
+    try:
+        with pytest.raises(StoreError, match="disk is full"):
+            SqliteStore(directory / "signalbox.db")
+    finally:
+        subprocess.run(["umount", "-l", str(directory)], check=True)
