@@ -161,6 +161,40 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
         ),
     ),
     20: ("streams that mix under load", ("security/test_canaries.py::test_streams_never_mix",)),
+    21: (
+        "fields and headers that name another upstream, price or answer",
+        (
+            "security/test_egress_attempts.py::test_no_field_or_header_leads_anywhere_else",
+            "gateway/test_seams_errors.py::test_credentials_of_the_caller_and_his_connection_never_go_on",
+            "gateway/test_key_scopes.py::test_networks_are_those_of_the_connection_and_no_header_changes_that",
+        ),
+    ),
+    22: (
+        "upstreams at addresses of this machine or its cloud",
+        (
+            "upstream/test_transport_connect.py::test_some_addresses_are_refused_always",
+            "upstream/test_transport_connect.py::test_private_addresses_are_refused_unless_declared",
+            "upstream/test_transport_connect.py::test_a_name_rebound_to_the_metadata_address_is_refused",
+            "upstream/test_transport_connect.py::test_one_bad_address_among_good_ones_refuses_all",
+            "upstream/test_transport_connect.py::test_a_metadata_literal_is_refused_through_a_proxy_too",
+        ),
+    ),
+    23: ("redirects", ("security/test_egress_attempts.py::test_a_redirect_is_followed_by_nobody",)),
+    24: (
+        "addresses of images and files",
+        ("security/test_egress_attempts.py::test_what_a_body_points_to_is_fetched_by_nobody_here",),
+    ),
+    25: (
+        "proxies of the environment",
+        ("upstream/test_transport_connect.py::test_proxies_of_the_environment_are_never_used",),
+    ),
+    26: (
+        "a fall-over to where the call may not go",
+        (
+            "gateway/test_seams_interlock.py::test_forbidden_environments_see_nothing_even_when_the_permitted_ones_fail",
+            "gateway/test_seams_interlock.py::test_when_the_permitted_one_is_down_the_call_fails_closed",
+        ),
+    ),
     27: (
         "two hundred calls at once on money for few",
         (
@@ -228,6 +262,92 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "gateway/test_http_limits.py::test_what_never_ends_is_refused_in_bounded_memory_and_the_client_can_read_why",
             "gateway/test_bad_input_json.py::test_what_is_no_request_is_400_in_the_callers_dialect",
             "gateway/test_bad_input_json.py::test_a_million_messages_are_answered_in_bounded_time_and_memory",
+        ),
+    ),
+    37: (
+        "requests that two servers would cut apart differently",
+        (
+            "gateway/test_http_framing.py::test_a_request_with_two_readings_is_400_and_the_connection_ends",
+            "gateway/test_http_framing.py::test_trailers_never_become_headers",
+            "gateway/test_http_limits.py::test_random_bytes_never_hang_a_connection_or_reach_a_model",
+        ),
+    ),
+    38: (
+        "HTTP/2, which is not spoken",
+        (
+            "gateway/test_http_framing.py::test_a_request_with_two_readings_is_400_and_the_connection_ends",
+            "gateway/test_http_framing.py::test_an_offer_to_switch_protocols_is_ignored",
+        ),
+    ),
+    39: (
+        "clients that are slow on purpose",
+        (
+            "gateway/test_http_limits.py::test_slow_heads_and_bodies_get_408_and_others_are_served_meanwhile",
+            "gateway/test_http_limits.py::test_hundreds_of_slow_clients_change_nothing_for_a_good_one",
+        ),
+    ),
+    40: (
+        "line breaks in names, and request ids of callers",
+        (
+            "gateway/test_seams_errors.py::test_a_callers_names_never_become_headers",
+            "gateway/test_seams_errors.py::test_a_callers_request_id_is_never_ours",
+            "gateway/test_seams_errors.py::test_a_name_with_line_breaks_never_gets_into_a_configuration",
+            "gateway/test_seams_errors.py::test_a_request_of_a_caller_cannot_carry_a_line_break_onward",
+        ),
+    ),
+    41: (
+        "headers of a provider",
+        (
+            "gateway/test_seams_errors.py::test_what_is_no_answer_is_told_as_a_bad_gateway_and_splits_nothing",
+            "gateway/test_seams_errors.py::test_only_named_headers_of_a_provider_come_back",
+        ),
+    ),
+    42: (
+        "pages of other origins",
+        (
+            "gateway/test_seams_errors.py::test_only_named_headers_of_a_provider_come_back",
+            "gateway/test_headers.py::test_real_answers_carry_nothing_that_the_table_does_not_name",
+            "console/test_pages.py::test_every_answer_keeps_browsers_in",
+        ),
+    ),
+    43: (
+        "markup, formulas and escapes in names",
+        (
+            "console/test_pages.py::test_what_callers_and_models_name_is_inert_everywhere",
+            "console/test_pages.py::test_a_spreadsheet_gets_no_formula",
+            "console/test_bills.py::test_hostile_names_in_a_bill_are_inert",
+            "telemetry/test_log_lines.py::test_an_event_is_one_line_of_plain_characters",
+        ),
+    ),
+    44: (
+        "secrets in any sink",
+        (
+            "security/test_canaries.py::test_no_sink_holds_what_a_tenant_said",
+            "gateway/test_seams_errors.py::test_fragments_of_our_key_are_taken_out_of_what_passes",
+            "upstream/test_providers.py::test_no_eight_characters_of_a_key_survive",
+            "telemetry/test_log_lines.py::test_a_defect_tells_where_and_never_what",
+        ),
+    ),
+    45: ("a way past a guard", ("guard/test_guard_matrix.py::test_no_way_to_an_answer_leads_past_a_guard",)),
+    47: (
+        "a ledger that was changed",
+        (
+            "ledger/test_verify.py::test_any_changed_byte_is_found",
+            "ledger/test_verify.py::test_any_rearrangement_of_lines_is_found",
+            "ledger/test_verify.py::test_a_removed_tail_is_seen_against_the_store",
+            "ledger/test_checkpoints.py::test_a_rollback_of_everything_is_told_by_the_anchor",
+            "ledger/test_checkpoints.py::test_a_fork_is_told_by_the_anchor",
+            "ledger/test_checkpoints.py::test_another_key_and_no_signature_are_refused",
+        ),
+    ),
+    48: (
+        "something more in a wheel",
+        (
+            "packaging/test_wheel.py::test_the_wheel_holds_what_git_holds_and_nothing_that_runs_by_itself",
+            "packaging/test_wheel.py::test_a_wheel_with_something_more_is_refused",
+            "packaging/test_wheel.py::test_importing_it_opens_nothing",
+            "packaging/test_wheel.py::test_the_bill_of_materials_names_every_pin_once",
+            "packaging/test_wheel.py::test_an_audit_without_data_says_that_it_is_none",
         ),
     ),
 }  # fmt: skip
