@@ -175,7 +175,7 @@ def find(view: View) -> Iterator[Found]:
     for word in sorted(view.wide_hits & _WIDE):
         places = (match.start() for match in re.finditer(re.escape(word), view.text, re.IGNORECASE))
         yield from _terms(view, _ANCHORS[word], places)
-    if view.wide:
+    if view.ideographs:
         for match in islice(_UNSPACED.finditer(view.text), 4 * PLACES_MAX):
             confidence = _stands(view.text, match.start(), match.end())
             if not confidence and said(view.text, match.start(), match.end()):

@@ -49,6 +49,8 @@ _OF_A_RECORD = 0.45
 
 def find(view: View) -> Iterator[Found]:
     yield from documents(view)
+    # What numbers are without a word near them: a text repeats few, and checks cost.
+    alone: dict[tuple[bytes, str], tuple[str, float]] = {}
     for start, end, kinds in view.numbers:
         if not kinds & ID:
             continue
@@ -57,16 +59,20 @@ def find(view: View) -> Iterator[Found]:
         if readings is None:
             continue
         around = view.window(start, end, 56, 24)
-        # Checks cost, and files full of numbers have many: without a word near, only what is sure alone is checked.
-        entries = readings.entries if view.says(around, readings.words) else readings.alone
-        if not entries:
+        named = view.says(around, readings.words)
+        # Files full of numbers have many: without a word near, only what is sure alone is checked.
+        if not named and not readings.alone:
             continue
         bare = view.text[start:end].translate(_SEPARATORS)
-        kind, most = "", 0.0
-        for entry in entries:
-            confidence = _confidence(view, entry, bare, around)
-            if confidence > most:
-                kind, most = entry.kind, confidence
+        if named:
+            kind, most = _best(readings.entries, [_confidence(view, entry, bare, around) for entry in readings.entries])
+        else:
+            known = alone.get((shape, bare))
+            if known is None:
+                entries = readings.alone
+                known = _best(entries, [_worth(entry, bare, entry.alone, 0.0) for entry in entries])
+                alone[shape, bare] = known
+            kind, most = known
         if most and view.says(around, RECORD_LEADS) and _is_record(view, start, kind):
             most, kind = _OF_A_RECORD, RECORD_NUMBER
         if most:
@@ -82,9 +88,17 @@ def _confidence(view: View, entry: NationalId, bare: str, around: tuple[list[byt
     named = view.says(around, _WORDS[entry.kind])
     if not named and entry.alone < RAISES:
         return 0.0
-    if entry.check is None or entry.check(bare):
-        return entry.named if named else entry.alone
-    return entry.invalid if named else 0.0
+    return _worth(entry, bare, entry.named, entry.invalid) if named else _worth(entry, bare, entry.alone, 0.0)
+
+
+def _worth(entry: NationalId, bare: str, right: float, wrong: float) -> float:
+    return right if entry.check is None or entry.check(bare) else wrong
+
+
+def _best(entries: tuple[NationalId, ...], worth: list[float]) -> tuple[str, float]:
+    """The kind that is worth most, the first where several are, and how much; nothing where none is worth any."""
+    most = max(worth)
+    return (entries[worth.index(most)].kind, most) if most > 0 else ("", 0.0)
 
 
 DETECTOR = Detector("national_ids", find, tags=("national-id",), words=DOCUMENT_WORDS, kinds=ID)
