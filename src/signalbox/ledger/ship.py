@@ -30,6 +30,8 @@ from signalbox.ledger.walk import FINDINGS_MAX, START, Finding, Findings, Place,
 BATCH_RECORDS = 4000
 BATCH_BYTES = 8 << 20
 _BACKOFF_S_MAX = 30.0
+# As a tuple, which is asked faster than a union.
+_SHIPPED = (Settled, Opened, Refused)
 
 
 class Shipped(msgspec.Struct, frozen=True):
@@ -125,7 +127,7 @@ class _Batch:
             entries = ENTRY_DECODER.decode_lines(b"\n".join(run.jsons))
         except UNREADABLE:
             entries = self._readable(run, findings)
-        self._records += [entry for entry in entries if isinstance(entry, Opened | Settled | Refused)]
+        self._records += [entry for entry in entries if isinstance(entry, _SHIPPED)]
 
     def _readable(self, run: Run, findings: Findings) -> list[Entry]:
         """One by one: what cannot be read is told of, and the others are not lost with it."""

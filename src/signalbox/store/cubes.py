@@ -7,13 +7,15 @@ never disagree. They stay when the attempts themselves are past their retention.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from itertools import repeat
 from operator import add
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from signalbox.core.ports import HOUR, AttemptFilter
 from signalbox.store import rows
+from signalbox.store.columns import Column, Columns
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind, Named, Naming
 from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, begun, split
 from signalbox.store.rows import ATTEMPT_COLUMNS, conditions, names_of
@@ -62,25 +64,26 @@ _NO_TAGS = "[]"
 _MAY_BE_NOBODY = frozenset({WHOM, SESSION})
 
 
-def _onto(cube: Cube) -> str:
-    columns = ("time_ms", *(kind.column for kind in cube.kinds))
-    more = ", ".join(f"{name} = {cube.table}.{name} + excluded.{name}" for name in SUMS)
-    marks = ", ".join("?" * (len(columns) + len(SUMS)))
+@lru_cache(maxsize=256)
+def _onto(cube: Cube, adding: tuple[str, ...]) -> str:
+    """adding: those of SUMS that anything is added to; nothing is bound for the others."""
+    columns = (*_key_of(cube), *SUMS)
+    bound = {*_key_of(cube), *adding}
+    more = ", ".join(f"{name} = {cube.table}.{name} + excluded.{name}" for name in adding)
+    values = ", ".join("?" if name in bound else "0" for name in columns)
     return (
-        f"INSERT INTO {cube.table} ({', '.join((*columns, *SUMS))}) VALUES ({marks})"  # noqa: S608
-        f" ON CONFLICT ({', '.join(columns)}) DO UPDATE SET {more}"
+        f"INSERT INTO {cube.table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608
+        f" ON CONFLICT ({', '.join(_key_of(cube))}) DO UPDATE SET {more}"
     )
 
 
-_ONTO = {cube: _onto(cube) for cube in CUBES}
+def _key_of(cube: Cube) -> tuple[str, ...]:
+    return ("time_ms", *(kind.column for kind in cube.kinds))
 
 
 Cells = dict[tuple[int, ...], "Sums"]
 # Attempts, input, read, written, output, pico-dollars, unpriced.
 Sums = tuple[int, int, int, int, int, int, int]
-
-
-Column = Sequence[Any]
 
 
 class Adding:
@@ -93,10 +96,8 @@ class Adding:
         self._day_ms = day_ms
         self._cells: dict[Cube, Cells] = {cube: {} for cube in CUBES}
 
-    def add(self, attempts: Sequence[Sequence[object]]) -> None:
-        """Each in the order of ATTEMPT_COLUMNS."""
-        # Column by column: of many rows that is several times as fast as row by row.
-        columns: list[Column] = [*zip(*attempts, strict=True)]
+    def add(self, columns: Columns) -> None:
+        """Of attempts, in the order of ATTEMPT_COLUMNS."""
         who, what = (self._numbers(kind, *(columns[_AT[name]] for name in kind.names)) for kind in (WHO, WHAT))
         whom = self._numbers(WHOM, columns[_AT["end_user"]], _first_tags(columns[_AT["tags"]]))
         session = self._numbers(SESSION, columns[_AT["session"]])
@@ -111,9 +112,17 @@ class Adding:
             _onto_cells(self._cells[SESSION_HOURS], said)
 
     def _numbers(self, kind: Kind, *named: Column) -> Sequence[int]:
-        return _numbers(
-            named, lambda names: self._naming.of(self._connection, kind, names, self._day_ms), kind in _MAY_BE_NOBODY
-        )
+        """Of each attempt's name."""
+        count = len(named[0])
+        if all(part.count(part[0]) == count for part in named):
+            return self._of(kind, [tuple(part[0] for part in named)]) * count
+        return self._of(kind, [*zip(*named, strict=True)])
+
+    def _of(self, kind: Kind, names: Sequence[Named]) -> list[int]:
+        if kind not in _MAY_BE_NOBODY or all(map(any, names)):
+            return self._naming.of(self._connection, kind, names, self._day_ms)
+        number = iter(self._of(kind, [name for name in names if any(name)]))
+        return [next(number) if any(name) else NOBODY for name in names]
 
     def end(self) -> None:
         """Writes it all. Days come from their hours, which are at most as many as the attempts."""
@@ -126,24 +135,17 @@ class Adding:
         )
         _onto_cells(cells[IN_SESSION_DAYS], (((day_of[at], by, of), sums) for (at, _, by, of), sums in in_session))
         for cube, each in cells.items():
-            # In order, so that two processes that add to the same rows do so in one order.
-            self._connection.executemany(_ONTO[cube], [key + _spread(*each[key]) for key in sorted(each)])
+            if each:
+                self._write(cube, each)
 
-
-def _numbers(named: Sequence[Column], of: Callable[[Sequence[Named]], list[int]], may_be_nobody: bool) -> Sequence[int]:
-    """The number of each attempt's name. of: gives the numbers of names. may_be_nobody: who has none is NOBODY.
-
-    Most parts of a name are the same in a whole batch, and comparing them is cheaper than hashing them: only the others
-    tell names apart."""
-    count = len(named[0])
-    others = [part for part in named if part.count(part[0]) != count] or [named[0]]
-    keys = others[0] if len(others) == 1 else [*zip(*others, strict=True)]
-    found = dict(zip(keys, zip(*named, strict=True), strict=True))
-    nobody = [key for key, name in found.items() if may_be_nobody and not any(name)]
-    for key in nobody:
-        del found[key]
-    number_of = dict(zip(found, of([*found.values()]) if found else (), strict=True)) | dict.fromkeys(nobody, NOBODY)
-    return [*map(number_of.__getitem__, keys)]
+    def _write(self, cube: Cube, cells: Cells) -> None:
+        # In order, so that two processes that add to the same rows do so in one order.
+        keys = sorted(cells)
+        *counts, cost, unpriced = zip(*map(cells.__getitem__, keys), strict=True)
+        micro, rest = [each // MICRO for each in cost], [each % MICRO for each in cost]
+        sums = {name: each for name, each in zip(SUMS, (*counts, micro, rest, unpriced), strict=True) if any(each)}
+        rows = [*zip(*zip(*keys, strict=True), *sums.values(), strict=True)]
+        self._connection.executemany(_onto(cube, (*sums,)), rows)
 
 
 def _first_tags(tags: Column) -> Column:
@@ -167,13 +169,6 @@ def _together(counts: Sequence[Column]) -> Column:
     for each in more:
         total = [*map(add, total, each)]
     return total
-
-
-def _spread(
-    count: int, tokens_in: int, read: int, written: int, tokens_out: int, cost: int, unpriced: int
-) -> tuple[int, ...]:
-    """In the order of SUMS."""
-    return (count, tokens_in, read, written, tokens_out, cost // MICRO, cost % MICRO, unpriced)
 
 
 def _onto_cells(cells: Cells, more: Iterable[tuple[tuple[int, ...], Sums]]) -> None:

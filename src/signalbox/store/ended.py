@@ -12,14 +12,15 @@ from typing import TypeVar
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.store import cubes, rollups
+from signalbox.store.columns import Columns, columns_of, insert, transposed
 from signalbox.store.names import Naming
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
+    END_AT,
     INSERT_ENDED,
     INSERT_OPENED,
     INSERT_REFUSED,
-    INSERT_SUMMED,
     OPEN,
     REFUSED_COLUMNS,
     attempt_values,
@@ -50,19 +51,23 @@ class Batch:
 
     def __init__(self, after: ShipMark, records: Sequence[Record]) -> None:
         self._began: dict[str, Opened] = {}
-        # With its row where its beginning came with it: made here, so that nobody waits for that at the database.
-        self._ended: dict[str, tuple[Row | None, Settled]] = {}
+        # Ends whose beginning came with an earlier batch.
+        self._late: dict[str, Settled] = {}
         self._refused: list[tuple[object, ...]] = []
+        whole: dict[str, tuple[Opened, Settled]] = {}
         for place, record in enumerate(records):
-            if isinstance(record, Opened):
-                if record.attempt_id not in self._ended:
-                    self._began.setdefault(record.attempt_id, record)
-            elif isinstance(record, Settled):
+            if isinstance(record, Settled):
                 # The first end of an attempt holds.
-                if record.attempt_id not in self._ended:
-                    opened = self._began.pop(record.attempt_id, None)
-                    row = None if opened is None else attempt_values(opened, record)
-                    self._ended[record.attempt_id] = (row, record)
+                attempt_id = record.attempt_id
+                if attempt_id not in whole and attempt_id not in self._late:
+                    opened = self._began.pop(attempt_id, None)
+                    if opened is None:
+                        self._late[attempt_id] = record
+                    else:
+                        whole[attempt_id] = opened, record
+            elif isinstance(record, Opened):
+                if record.attempt_id not in whole and record.attempt_id not in self._late:
+                    self._began.setdefault(record.attempt_id, record)
             elif isinstance(record, Refused):
                 named = [getattr(record, name) for name in REFUSED_COLUMNS]
                 named[REFUSED_COLUMNS.index("labels")] = names_json(record.labels)
@@ -70,46 +75,49 @@ class Batch:
                 named[REFUSED_COLUMNS.index("rules")] = names_json(record.rules)
                 named[REFUSED_COLUMNS.index("guards")] = counts_json(record.guards)
                 self._refused.append((after.chain, after.seq, place, *named))
+        # Made here, so that nobody waits for that at the database.
+        self._whole_ids = [*whole]
+        self._whole = [columns_of(part) for part in _parts([*whole.values()], _ROWS_AT_ONCE)]
 
     def store(self, connection: Statements, room: Room, naming: Naming) -> None:
         """In the transaction that moves the mark. room: makes room for the days of these numbers. naming: of this
         transaction."""
-        times = [*(each.time_ms for each in self._began.values()), *(end.time_ms for _, end in self._ended.values())]
-        before = min(times, default=0) - _TOLD_TWICE_MS
-        ids = [*self._began, *self._ended]
-        here = {str(row[0]): row for row in _found(connection, "attempts", _COLUMNS, ids)}
+        before = min(self._times(), default=0) - _TOLD_TWICE_MS
         # Those of one process follow each other in its chain, what began earlier apart.
-        earlier = [attempt_id for attempt_id, (row, _) in self._ended.items() if row is None]
-        apart = set(earlier)
-        together = ids if not earlier else [each for each in ids if each not in apart]
+        together, earlier = [*self._began, *self._whole_ids], [*self._late]
+        here = {str(row[0]): row for row in _found(connection, "attempts", _COLUMNS, together + earlier)}
         done = _known(connection, together, before) | _known(connection, earlier, before)
         done |= {attempt_id for attempt_id, row in here.items() if row[_STATE_AT] != OPEN}
-        ended = [
-            _whole(here.get(attempt_id), row, end)
-            for attempt_id, (row, end) in self._ended.items()
-            if attempt_id not in done
-        ]
+        late = [_with_end(here.get(each), end) for each, end in self._late.items() if each not in done]
         begun = [
             attempt_values(each, None)
             for each in self._began.values()
             if each.attempt_id not in here and each.attempt_id not in done
         ]
-        _remove(connection, [attempt_id for attempt_id in self._ended if attempt_id in here and attempt_id not in done])
+        whole = [fresh for columns in self._whole if (fresh := _fresh(columns, here, done))]
+        ending = [each for each in here if each not in done and each not in self._began]
+        _remove(connection, ending)
         connection.executemany(INSERT_OPENED, begun)
-        keep(connection, ended, room, naming)
+        keep(connection, whole + [transposed(part) for part in _parts(late, _ROWS_AT_ONCE)], room, naming)
         connection.executemany(INSERT_REFUSED, self._refused)
 
+    def _times(self) -> Iterable[int]:
+        yield from (opened.time_ms for opened in self._began.values())
+        yield from (end.time_ms for end in self._late.values())
+        for columns in self._whole:
+            yield min(columns[_TIME_AT])
 
-def keep(connection: Statements, rows: Sequence[Row], room: Room, naming: Naming) -> None:
+
+def keep(connection: Statements, parts: Sequence[Columns], room: Room, naming: Naming) -> None:
     """Puts attempts that have ended into their days, and into what is summed up of them."""
-    if not rows:
+    if not parts:
         return
-    days = {_time(row) // DAY_MS for row in rows}
+    days = {time_ms // DAY_MS for columns in parts for time_ms in {*columns[_TIME_AT]}}
     room(connection, days)
     adding = cubes.Adding(connection, naming, max(days) * DAY_MS)
-    for part in _parts(rows, _ROWS_AT_ONCE):
-        connection.executemany(INSERT_SUMMED, part)
-        adding.add(part)
+    for columns in parts:
+        insert(connection, columns)
+        adding.add(columns)
     adding.end()
 
 
@@ -140,10 +148,16 @@ def _time(row: Row) -> int:
     return time_ms
 
 
-def _whole(here: Row | None, row: Row | None, end: Settled) -> Row:
-    if here is not None:
-        return ended_values(here, end)
-    return lone_end_values(end) if row is None else row
+def _with_end(here: Row | None, end: Settled) -> Row:
+    return lone_end_values(end) if here is None else ended_values(here, end)
+
+
+def _fresh(columns: Columns, here: dict[str, Row], done: set[str]) -> Columns:
+    """Without attempts that are done, and with the beginnings that are here already."""
+    if done.isdisjoint(columns[0]) and here.keys().isdisjoint(columns[0]):
+        return columns
+    rows = [row for row in zip(*columns, strict=True) if row[0] not in done]
+    return transposed((*here.get(row[0], row)[:END_AT], *row[END_AT:]) for row in rows)
 
 
 def _known(connection: Statements, ids: Sequence[str], since_ms: int) -> set[str]:

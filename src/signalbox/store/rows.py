@@ -20,9 +20,9 @@ TOKENS_MAX = 10**12
 OUT_OF_RANGE = "out_of_range"
 # How attempts are marked that are summed up in store/cubes.py.
 CUBES = "cubes"
-_INT32_MAX = 2**31 - 1
+INT32_MAX = 2**31 - 1
 # Counts of at most so many bits are within TOKENS_MAX.
-_SMALL = 2**39 - 1
+SMALL = 2**39 - 1
 
 ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
 KEY_COLUMNS = VirtualKey.__struct_fields__
@@ -40,10 +40,6 @@ INSERT_OPENED = (
     " ON CONFLICT (attempt_id) DO NOTHING"
 )
 INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
-INSERT_SUMMED = (
-    f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}, summed)"  # noqa: S608
-    f" VALUES ({_marks(len(ATTEMPT_COLUMNS))}, '{CUBES}')"
-)
 INSERT_REFUSED = (
     f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
     f" VALUES ({_marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"
@@ -124,7 +120,7 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
     one, two, three, four, five, six, seven, eight = counts
     unknown, rare = usage.unknown, "{}"
     # Of nearly all: no count is negative, since all of them together are not, and none is beyond what is told.
-    small = 0 <= (one | two | three | four | five | six | seven | eight) <= _SMALL
+    small = 0 <= (one | two | three | four | five | six | seven | eight) <= SMALL
     if not small or usage.rare or (cost is not None and not 0 <= cost <= INT64_MAX):
         counts, rare, cost, unknown = _within_range(settled)
     ttft_ms, duration_ms, saved_pico = settled.ttft_ms, settled.duration_ms, settled.saved_pico
@@ -138,8 +134,8 @@ def _end_values(settled: Settled) -> tuple[object, ...]:
         cost,
         settled.status,
         settled.error,
-        ttft_ms if 0 <= ttft_ms <= _INT32_MAX else min(max(ttft_ms, 0), _INT32_MAX),
-        duration_ms if 0 <= duration_ms <= _INT32_MAX else min(max(duration_ms, 0), _INT32_MAX),
+        ttft_ms if 0 <= ttft_ms <= INT32_MAX else min(max(ttft_ms, 0), INT32_MAX),
+        duration_ms if 0 <= duration_ms <= INT32_MAX else min(max(duration_ms, 0), INT32_MAX),
         saved_pico if 0 <= saved_pico <= INT64_MAX else min(max(saved_pico, 0), INT64_MAX),
         counts_json(settled.guards) if settled.guards else "{}",
     )
