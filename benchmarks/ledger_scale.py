@@ -31,7 +31,7 @@ from signalbox.core.ports import DIMENSIONS, AttemptFilter, Mark, Retention, Shi
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store
-from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS
+from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS, settle
 from signalbox.store.names import KINDS, SESSION
 from signalbox.store.postgres import PostgresStore
 from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
@@ -91,6 +91,10 @@ def fill(store: SqlStore, rows: int) -> float:
         store.ship(mark, after, records)
         spent_s += time.perf_counter() - began
         mark = after
+    with store._transaction() as connection:
+        # Times of long ago: all of it is where it stays before it is multiplied.
+        while settle(connection, FIRST_DAY * DAY_MS + DAY_MS):
+            pass
     for hour in range(1, 24):
         hourly = ("attempt_days", "refused", HOURS.table, SESSION_HOURS.table)
         copy(store, hourly, f"h{hour:02d}", hour * HOUR_MS)

@@ -26,6 +26,7 @@ STEPS = [
     ("which rules refused", "362822a4d99794d5"),
     ("what guards said of calls that were refused", "dd5dd61865940f76"),
     ("whose budget a rotated key spends", "420a6be125936252"),
+    ("sums of the last hours, in one table", "393d870567ffd1cb"),
 ]
 
 

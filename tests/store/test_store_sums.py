@@ -277,14 +277,45 @@ def test_names_are_forgotten_with_the_last_sums_that_speak_of_them(store: SqlSto
     assert {one.group for one in store.sum_attempts(AttemptFilter(), "session")} <= {"", "new", "old"}
 
 
+def test_hours_that_are_over_are_settled_little_by_little(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cubes, "SETTLED_AT_ONCE", 17)
+    chance = Random(11)
+    # The last of these hours is not over yet.
+    now_ms = BASE_MS + DAY_MS + cubes.SETTLED_AFTER_MS - HOUR_MS
+
+    def unsettled() -> list[int]:
+        return [row[0] for row in store._connection().execute("SELECT time_ms FROM sum_fresh").fetchall()]
+
+    for first in (0, 60):
+        # The second time what ends late, in hours that are settled.
+        last_hour = _pair(first, chance, time_ms=BASE_MS + DAY_MS - 1)
+        _ship(store, [*last_hour, *(one for number in range(first + 1, first + 60) for one in _pair(number, chance))])
+        before, steps = len(unsettled()), 0
+        while store.tidy(now_ms, Retention()):
+            steps += 1
+            if steps == 2:
+                assert 1 < len(unsettled()) < before
+                _agree(store, WHERES[3], LOOKED_AT)
+        assert steps >= 3
+        assert {*unsettled()} == {BASE_MS + DAY_MS - HOUR_MS}
+        assert sum(one.attempts for one in store.sum_labels(AttemptFilter())) == first + 60
+    for where in WHERES:
+        _agree(store, where, LOOKED_AT)
+    days = {row[0] for row in store._connection().execute("SELECT time_ms FROM sum_days").fetchall()}
+    assert days == {BASE_MS, BASE_MS - DAY_MS, BASE_MS - 2 * DAY_MS}
+    store.tidy(now_ms + HOUR_MS, Retention())
+    assert not unsettled()
+    _agree(store, WHERES[3])
+
+
 def test_a_store_that_fails_in_the_middle_leaves_nothing(tmp_path: Path) -> None:
     chance = Random(3)
     with contextlib.closing(open_store(f"sqlite:{tmp_path}/s.db")) as store:
         _ship(store, list(_pair(1, chance)))
         with contextlib.closing(sqlite3.connect(tmp_path / "s.db")) as other:
-            other.execute("ALTER TABLE sum_days RENAME TO gone")
+            other.execute("ALTER TABLE sum_fresh RENAME TO gone")
             with pytest.raises(StoreError):
                 _ship(store, list(_pair(2, chance)))
-            other.execute("ALTER TABLE gone RENAME TO sum_days")
+            other.execute("ALTER TABLE gone RENAME TO sum_fresh")
         _ship(store, list(_pair(2, chance)))
         _agree(store, AttemptFilter())

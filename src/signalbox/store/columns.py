@@ -58,6 +58,7 @@ _USUAL: dict[str, int | str] = {
 _USUAL_AT = [(ATTEMPT_COLUMNS.index(name), value) for name, value in _USUAL.items()]
 _EVERY_PLACE = frozenset(range(len(ATTEMPT_COLUMNS)))
 
+
 def transposed(rows: Iterable[Sequence[object]]) -> Columns:
     """The columns of rows, at least one."""
     return [*zip(*rows, strict=True)]

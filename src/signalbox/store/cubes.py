@@ -33,6 +33,8 @@ class Cube(NamedTuple):
     only: Kind | None = None
 
 
+# What has come since: one table a row instead of two. `settle` takes hours that are over from here to both of the next.
+FRESH = Cube("sum_fresh", HOUR_MS, (WHO, WHAT, WHOM))
 HOURS = Cube("sum_hours", HOUR_MS, (WHO, WHAT, WHOM))
 DAYS = Cube("sum_days", DAY_MS, (WHO, WHAT))
 WHOM_DAYS = Cube("sum_whom_days", DAY_MS, (WHOM, WHO, WHAT), WHOM)
@@ -40,7 +42,12 @@ WHOM_DAYS = Cube("sum_whom_days", DAY_MS, (WHOM, WHO, WHAT), WHOM)
 SESSION_HOURS = Cube("sum_session_hours", HOUR_MS, (SESSION, WHO, WHAT), SESSION)
 # What all sessions of a day come to: without it, who names none would be asked of every session.
 IN_SESSION_DAYS = Cube("sum_in_session_days", DAY_MS, (WHO, WHAT), SESSION)
-CUBES = (HOURS, DAYS, WHOM_DAYS, SESSION_HOURS, IN_SESSION_DAYS)
+CUBES = (FRESH, HOURS, DAYS, WHOM_DAYS, SESSION_HOURS, IN_SESSION_DAYS)
+# What every batch adds to.
+_ADDED_TO = (FRESH, WHOM_DAYS, SESSION_HOURS, IN_SESSION_DAYS)
+# So long after an hour nearly all that began in it has ended; what ends later is taken again.
+SETTLED_AFTER_MS = 2 * HOUR_MS
+SETTLED_AT_ONCE = 2000
 # What version 16 of the schema summed up of sessions, and goes on doing beside this one, in place of the two above.
 SESSION_DAYS = Cube("sum_session_days", DAY_MS, (SESSION, WHO, WHAT), SESSION)
 
@@ -94,7 +101,7 @@ class Adding:
         self._connection = connection
         self._naming = naming
         self._day_ms = day_ms
-        self._cells: dict[Cube, Cells] = {cube: {} for cube in CUBES}
+        self._cells: dict[Cube, Cells] = {cube: {} for cube in _ADDED_TO}
 
     def add(self, columns: Columns) -> None:
         """Of attempts, in the order of ATTEMPT_COLUMNS."""
@@ -105,7 +112,7 @@ class Adding:
         hour_of = {time_ms: time_ms // HOUR_MS * HOUR_MS for time_ms in {*times}}
         hours = [*map(hour_of.__getitem__, times)]
         sums = _sums(columns)
-        _onto_cells(self._cells[HOURS], zip(zip(hours, who, what, whom, strict=True), sums, strict=True))
+        _onto_cells(self._cells[FRESH], zip(zip(hours, who, what, whom, strict=True), sums, strict=True))
         if any(session):
             keys = zip(hours, session, who, what, strict=True)
             said = (each for each in zip(keys, sums, strict=True) if each[0][1])
@@ -127,25 +134,56 @@ class Adding:
     def end(self) -> None:
         """Writes it all. Days come from their hours, which are at most as many as the attempts."""
         cells = self._cells
-        by_hour, in_session = cells[HOURS].items(), cells[SESSION_HOURS].items()
-        day_of = {at: at // DAY_MS * DAY_MS for at, *_ in cells[HOURS]}
-        _onto_cells(cells[DAYS], (((day_of[at], by, of), sums) for (at, by, of, _), sums in by_hour))
+        by_hour, in_session = cells[FRESH].items(), cells[SESSION_HOURS].items()
         _onto_cells(
-            cells[WHOM_DAYS], (((day_of[at], person, by, of), sums) for (at, by, of, person), sums in by_hour if person)
+            cells[WHOM_DAYS], (((_day(at), person, by, of), sums) for (at, by, of, person), sums in by_hour if person)
         )
-        _onto_cells(cells[IN_SESSION_DAYS], (((day_of[at], by, of), sums) for (at, _, by, of), sums in in_session))
+        _onto_cells(cells[IN_SESSION_DAYS], (((_day(at), by, of), sums) for (at, _, by, of), sums in in_session))
         for cube, each in cells.items():
-            if each:
-                self._write(cube, each)
+            _write(self._connection, cube, each)
 
-    def _write(self, cube: Cube, cells: Cells) -> None:
-        # In order, so that two processes that add to the same rows do so in one order.
-        keys = sorted(cells)
-        *counts, cost, unpriced = zip(*map(cells.__getitem__, keys), strict=True)
-        micro, rest = [each // MICRO for each in cost], [each % MICRO for each in cost]
-        sums = {name: each for name, each in zip(SUMS, (*counts, micro, rest, unpriced), strict=True) if any(each)}
-        rows = [*zip(*zip(*keys, strict=True), *sums.values(), strict=True)]
-        self._connection.executemany(_onto(cube, (*sums,)), rows)
+
+def settle(connection: Statements, now_ms: int) -> bool:
+    """Takes some of the hours that are over to where sums are kept for good, by hour and by day; True when there may
+    be more. Nobody else does so at the same time."""
+    keys = ", ".join(_key_of(FRESH))
+    last = connection.execute(
+        f"SELECT {keys} FROM {FRESH.table} WHERE time_ms < ? ORDER BY {keys} LIMIT 1 OFFSET {SETTLED_AT_ONCE:d}",  # noqa: S608
+        (now_ms - SETTLED_AFTER_MS,),
+    ).fetchone()
+    which, values = "time_ms < ?", (now_ms - SETTLED_AFTER_MS,)
+    if last is not None:
+        which, values = f"time_ms <= ? AND ({keys}) < (?, ?, ?, ?)", (last[0], *last)
+    rows = connection.execute(
+        f"DELETE FROM {FRESH.table} WHERE {which} RETURNING {keys}, {', '.join(SUMS)}",  # noqa: S608
+        values,
+    ).fetchall()
+    hours: Cells = {}
+    days: Cells = {}
+    for at, by, of, person, *counts, micro, rest, unpriced in rows:
+        one, two, three, four, five = counts
+        sums = one, two, three, four, five, micro * MICRO + rest, unpriced
+        _onto_cells(hours, [((at, by, of, person), sums)])
+        _onto_cells(days, [((_day(at), by, of), sums)])
+    _write(connection, HOURS, hours)
+    _write(connection, DAYS, days)
+    return last is not None
+
+
+def _day(time_ms: int) -> int:
+    return time_ms // DAY_MS * DAY_MS
+
+
+def _write(connection: Statements, cube: Cube, cells: Cells) -> None:
+    if not cells:
+        return
+    # In order, so that two processes that add to the same rows do so in one order.
+    keys = sorted(cells)
+    *counts, cost, unpriced = zip(*map(cells.__getitem__, keys), strict=True)
+    micro, rest = [each // MICRO for each in cost], [each % MICRO for each in cost]
+    sums = {name: each for name, each in zip(SUMS, (*counts, micro, rest, unpriced), strict=True) if any(each)}
+    rows = [*zip(*zip(*keys, strict=True), *sums.values(), strict=True)]
+    connection.executemany(_onto(cube, (*sums,)), rows)
 
 
 def _first_tags(tags: Column) -> Column:
@@ -185,7 +223,7 @@ def forget(connection: Statements, before_ms: int) -> bool:
     """Drops the oldest span of each table that ended before; True when there was one. Hours of sessions, which do not
     stand in the order of time, go with the day of everybody."""
     dropped = False
-    for cube in (HOURS, DAYS, WHOM_DAYS, IN_SESSION_DAYS, SESSION_DAYS):
+    for cube in (FRESH, HOURS, DAYS, WHOM_DAYS, IN_SESSION_DAYS, SESSION_DAYS):
         row = connection.execute(f"SELECT MIN(time_ms) FROM {cube.table}").fetchone()  # noqa: S608
         if row is not None and row[0] is not None and int(row[0]) + cube.span_ms <= before_ms:
             oldest = int(row[0])
@@ -246,19 +284,21 @@ _BY_HOURS, _BY_ATTEMPTS = (
 )
 # Who names nobody is everybody without those who name somebody.
 _PARTS: dict[Cube, tuple[_Part, ...]] = {
-    HOURS: (_Part(HOURS),),
-    DAYS: (_Part(DAYS),),
-    WHOM_DAYS: (_Part(WHOM_DAYS), _Part(DAYS, "", WHOM), _Part(WHOM_DAYS, "-", WHOM)),
+    HOURS: (_Part(HOURS), _Part(FRESH)),
+    DAYS: (_Part(DAYS), _Part(FRESH)),
+    WHOM_DAYS: (_Part(WHOM_DAYS), _Part(DAYS, "", WHOM), _Part(FRESH, "", WHOM), _Part(WHOM_DAYS, "-", WHOM)),
     SESSION_DAYS: (
         _Part(SESSION_HOURS),
         _Part(SESSION_DAYS),
         _Part(DAYS, "", SESSION),
+        _Part(FRESH, "", SESSION),
         _Part(IN_SESSION_DAYS, "-", SESSION),
         _Part(SESSION_DAYS, "-", SESSION),
     ),
     SESSION_HOURS: (
         _Part(SESSION_HOURS, "", None, _BY_HOURS),
         _Part(HOURS, "", SESSION, _BY_HOURS),
+        _Part(FRESH, "", SESSION, _BY_HOURS),
         _Part(SESSION_HOURS, "-", SESSION, _BY_HOURS),
     ),
 }

@@ -1,6 +1,6 @@
 """Where content of which data classes went, by day: so that "where did every restricted request go" walks no attempts.
 
-It is read from the sums of days, and from a table of its own what versions before 16 wrote.
+It is read from the sums of days and of the last hours, and from a table of its own what versions before 16 wrote.
 """
 
 from __future__ import annotations
@@ -31,14 +31,19 @@ def sums(connection: Statements, where: AttemptFilter, has_label: str) -> list[L
     old, old_values = conditions(asked, has_label)
     new, new_values = cubes.narrowing(asked, has_label)
     names = "labels, workload, environment, deployment"
+    # Hours that are not yet part of a day stand within its bounds.
+    summed = " UNION ALL ".join(
+        f"SELECT what, attempts FROM {cube.table}{_which([*bounds, *new])}"  # noqa: S608
+        for cube in (cubes.DAYS, cubes.FRESH)
+    )
     sql = (
         f"SELECT {names}, SUM(attempts) FROM ("  # noqa: S608
         f"SELECT {names}, attempts FROM label_days{_which([*bounds, *old])} UNION ALL"
-        f" SELECT {names}, attempts FROM (SELECT what, SUM(attempts) AS attempts FROM {cubes.DAYS.table}"
-        f"{_which([*bounds, *new])} GROUP BY what) AS summed JOIN {WHAT.table} ON {WHAT.table}.id = summed.what"
+        f" SELECT {names}, attempts FROM (SELECT what, SUM(attempts) AS attempts FROM ({summed}) AS added"
+        f" GROUP BY what) AS summed JOIN {WHAT.table} ON {WHAT.table}.id = summed.what"
         f") AS pieces GROUP BY {names} ORDER BY {names}"
     )
-    rows = connection.execute(sql, [*times, *old_values, *times, *new_values]).fetchall()
+    rows = connection.execute(sql, [*times, *old_values, *(2 * [*times, *new_values])]).fetchall()
     return [LabelSum(names_of(row[0]), row[1], row[2], row[3], int(row[4])) for row in rows]
 
 

@@ -398,6 +398,19 @@ MIGRATIONS: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("ALTER TABLE refused ADD COLUMN guards TEXT NOT NULL DEFAULT '{}'",),
     ),
     ("whose budget a rotated key spends", ("ALTER TABLE virtual_keys ADD COLUMN purse TEXT NOT NULL DEFAULT ''",)),
+    (
+        "sums of the last hours, in one table",
+        (
+            """
+            CREATE TABLE sum_fresh (time_ms INTEGER NOT NULL, tokens_in INTEGER NOT NULL,
+                cache_read INTEGER NOT NULL, cache_write INTEGER NOT NULL, tokens_out
+                INTEGER NOT NULL, cost_micro INTEGER NOT NULL, cost_rest INTEGER NOT NULL,
+                who INT NOT NULL, what INT NOT NULL, whom INT NOT NULL, attempts INT NOT
+                NULL, unpriced INT NOT NULL, PRIMARY KEY (time_ms, who, what, whom)) STRICT,
+                WITHOUT ROWID
+            """,
+        ),
+    ),
 )
 
 

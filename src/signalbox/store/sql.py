@@ -267,6 +267,9 @@ class SqlStore(ABC):
             today = now_ms // DAY_MS
             self._room(connection, set(range(today, today + DAYS_AHEAD + 1)))
             more = ended.move(connection, MOVED_AT_ONCE, self._room)
+        with self._transaction() as connection:
+            self._lock(connection, "settle sums")
+            more |= cubes.settle(connection, now_ms)
         if retention.attempts_days is not None:
             # Whole days, so that both stores drop the same.
             before_ms = (today - retention.attempts_days) * DAY_MS
