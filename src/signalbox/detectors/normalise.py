@@ -49,6 +49,7 @@ _LOOKALIKES = str.maketrans(
     "АВЕКМНОРСТХУІЈЅЗаеорсухіјѕԁһΑΒΕΖΗΙΚΜΝΟΡΤΥΧοαινρτυкмнтԛԝցհոսӀ",
     "ABEKMHOPCTXYIJS3aeopcyxijsdhABEZHIKMNOPTYXoaivptukmhtqwghnul",
 )
+_SAME_LOOKS = tuple((chr(char), chr(plain)) for char, plain in _LOOKALIKES.items())
 # A longer word is changed letter by letter of the alphabet, not of its own.
 _LONG_WORD = 256
 _WORD = re.compile(r"[A-Za-z0-9\u0370-\u058f_@.+-]+")
@@ -236,6 +237,6 @@ def _folded(match: re.Match[str]) -> str:
     if _LATIN.search(word) is not None or _ONLY_LOOKALIKES.fullmatch(word):
         if len(word) < _LONG_WORD:
             return word.translate(_LOOKALIKES)
-        for code in _LOOKALIKES.keys() & set(map(ord, word)):
-            word = word.replace(chr(code), chr(_LOOKALIKES[code]))
+        for char, plain in _SAME_LOOKS:
+            word = word.replace(char, plain)
     return word
