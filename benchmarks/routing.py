@@ -231,15 +231,16 @@ def in_turn(task: Task) -> str:
             head = answer_fit.fit(seen[others].tolist(), weak[others].tolist(), ridge=ANSWER_RIDGE)
             doubt[part == number] = [1 - head.trust(one) for one in seen[part == number].tolist()]
         drawn.append(doubt)
-    return turns(f"cascade, all {len(rows)} rows in thirds, mean of {TURNS} draws", drawn, weak, strong)
+    told = f"cascade, all {len(rows)} rows in thirds, mean of {TURNS} draws"
+    return turns(told, drawn, weak, strong, "≥ 0.75 / 17 / 42")
 
 
-def turns(name: str, drawn: list[Floats], weak: Floats, strong: Floats) -> str:
+def turns(name: str, drawn: list[Floats], weak: Floats, strong: Floats, gate: str) -> str:
     """A line for scores of the same rows by heads of several draws."""
     worth = float(np.mean([apgr(one, weak, strong) for one in drawn]))
     low, high = interval(lambda at: float(np.mean([apgr(one[at], weak[at], strong[at]) for one in drawn])), len(weak))
     halves = [float(np.mean([cpt(one, weak, strong, share) for one in drawn])) for share in (0.5, 0.8)]
-    return f"| {name} | {worth:.3f} [{low:.3f}, {high:.3f}] | {halves[0]:.1f} | {halves[1]:.1f} |  | ≥ 0.75 / 17 / 42 |"
+    return f"| {name} | {worth:.3f} [{low:.3f}, {high:.3f}] | {halves[0]:.1f} | {halves[1]:.1f} |  | {gate} |"
 
 
 def seen_of(row: Row, difficulty: float) -> tuple[float, ...]:

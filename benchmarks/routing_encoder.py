@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -20,7 +20,8 @@ from benchmarks import routing
 from signalbox.embedding.encoder import Encoder, built_in
 from signalbox.routing.answer_rows import Row, compared, taught
 from signalbox.routing.difficulty.features import Asked
-from signalbox.routing.difficulty.fit import fit_head
+from signalbox.routing.difficulty.fit import fit_head, solve
+from signalbox.routing.difficulty.fit_near import Meanings
 from signalbox.routing.difficulty.measure import Floats, apgr
 from signalbox.routing.difficulty.normalise import normalise
 from signalbox.routing.difficulty.rows import Labelled
@@ -60,6 +61,7 @@ def beside_encoder(folder: Path, sets: list[str], encoder: Encoder, keep: Path |
                 versus = None if score is near else near[clean]
                 told = f"{name}, clean slice, {int(clean.sum())} | {router}"
                 yield routing.line(told, score[clean], task.weak[clean], task.strong[clean], versus)
+            yield from in_halves(name, task, encoder, keep)
         if "weak_response" in task.judged[0]:
             yield from cascades(name, task, encoder, near)
         known, weak = left_out(task, encoder, keep), task.of(task.fit, task.weak_name)
@@ -85,8 +87,8 @@ def with_neighbours(task: routing.Task, encoder: Encoder, keep: Path | None) -> 
 
 
 def cascades(name: str, task: routing.Task, encoder: Encoder, near: Floats) -> Iterator[str]:
-    """The product's scorer of answers that compares questions by meaning: once on the judged rows, and on all rows,
-    each third judged by what the other two teach."""
+    """The product's scorer of answers that compares questions by meaning: once on the judged rows; on all rows, each
+    third judged by what the other two teach; and on the rows to fit on alone, which is where it was designed."""
 
     def doubts(learnt: list[Row], kept: list[Row]) -> Floats:
         _, taught_by, asked = compared(learnt, kept, known)
@@ -108,16 +110,49 @@ def cascades(name: str, task: routing.Task, encoder: Encoder, near: Floats) -> I
     )
     told = f"{name}, {len(judged)} | **cascade with `encoder: true`**"
     yield routing.line(told, doubts(learnt, judged), task.weak, task.strong, near)
-    rows = np.array([*learnt, *judged], dtype=object)
+    told = f"{name}, all {len(learnt) + len(judged)} | cascade with `encoder: true`, in thirds"
+    yield in_parts(told, [*learnt, *judged], 3, doubts)
+    yield in_parts(f"{name}, the labelled {len(learnt)} | cascade with `encoder: true`, in fifths", learnt, 5, doubts)
+
+
+def in_parts(name: str, rows: list[Row], parts: int, doubts: Callable[[list[Row], list[Row]], Floats]) -> str:
+    """Each part is judged by what the others teach. doubts: in the latter rows by what the former teach."""
+    listed = np.array(rows, dtype=object)
     weak, strong = (np.array([float(getattr(row, kind)) for row in rows]) for kind in ("good", "strong_good"))
     drawn: list[Floats] = []
     for seed in range(routing.TURNS):
-        part = np.random.default_rng(seed).permutation(len(rows)) % 3
+        part = np.random.default_rng(seed).permutation(len(rows)) % parts
         doubt = np.zeros(len(rows))
-        for number in range(3):
-            doubt[part == number] = doubts(list(rows[part != number]), list(rows[part == number]))
+        for number in range(parts):
+            doubt[part == number] = doubts(list(listed[part != number]), list(listed[part == number]))
         drawn.append(doubt)
-    yield routing.turns(f"{name}, all {len(rows)} | cascade with `encoder: true`, in thirds", drawn, weak, strong)
+    return routing.turns(name, drawn, weak, strong, "≥ 0.75 / 17 / 42")
+
+
+def in_halves(name: str, task: routing.Task, encoder: Encoder, keep: Path | None) -> Iterator[str]:
+    """The own head and the neighbours on all rows, each half judged by what the other one teaches: twice the rows to
+    judge on, by about as many labels. Near duplicates are in one half."""
+    rows, found = [*task.fit, *task.judged], [*task.known, *task.asked]
+    meant = np.concatenate([vectors(task, part, encoder, keep) for part in ("fit", "judged")])
+    weak, strong = task.of(rows, task.weak_name), task.of(rows, task.strong_name)
+    gain, meanings = strong - weak, Meanings(list(meant))
+    drawn: dict[str, list[Floats]] = {"kNN-40": [], "own head": []}
+    for seed in range(routing.TURNS):
+        half = meanings.folds(2, seed)
+        near, own = np.zeros(len(rows)), np.zeros(len(rows))
+        for number in range(2):
+            others, asked = np.flatnonzero(half != number), np.flatnonzero(half == number)
+            near[asked] = nearest(meant[asked], meant[others], gain[others])
+            scorer = solve([found[at] for at in others], gain[others], np.ones(len(others))).scorer()
+            own[asked] = routing.scores(scorer, [found[at] for at in asked])
+        drawn["kNN-40"].append(near)
+        drawn["own head"].append(own)
+    clean = np.array([row.get("subject") not in routing.ARTEFACTS for row in rows])
+    for router, scored in drawn.items():
+        told = f"{name}, all {len(rows)} | {router}, in halves"
+        yield routing.turns(told, scored, weak, strong, "≥ 0.63 / 33 / 66")
+        told = f"{name}, clean slice, all {int(clean.sum())} | {router}, in halves"
+        yield routing.turns(told, [one[clean] for one in scored], weak[clean], strong[clean], "≥ 0.56")
 
 
 class Once:
@@ -144,9 +179,13 @@ def left_out(task: routing.Task, encoder: Encoder, keep: Path | None) -> Floats:
 def by_meaning(task: routing.Task, encoder: Encoder, keep: Path | None) -> Floats:
     """Mean gain of the 40 rows that are nearest in meaning."""
     known, asked = (vectors(task, part, encoder, keep) for part in ("fit", "judged"))
+    return nearest(asked, known, task.gain)
+
+
+def nearest(asked: Floats, known: Floats, gain: Floats) -> Floats:
     near = asked @ known.T
-    nearest = np.argpartition(-near, routing.NEIGHBOURS, axis=1)[:, : routing.NEIGHBOURS]
-    return task.gain[nearest].mean(axis=1) + 1e-6 * np.take_along_axis(near, nearest, axis=1).mean(axis=1)
+    rows = np.argpartition(-near, routing.NEIGHBOURS, axis=1)[:, : routing.NEIGHBOURS]
+    return gain[rows].mean(axis=1) + 1e-6 * np.take_along_axis(near, rows, axis=1).mean(axis=1)
 
 
 def vectors(task: routing.Task, part: str, encoder: Encoder, keep: Path | None, *, as_read: bool = False) -> Floats:

@@ -139,6 +139,7 @@ def test_reckoning_a_long_text_ends() -> None:
         ("90 roses and 40 fewer tulips, $2 each. What do they cost?", "90 + 130 = 220, 220 * 2 = 440", 0.5),
         ("Half of 60 are stamped. How many?", "0.5 * 60 = 30", 0.0),
         ("Half of 60 are stamped. How many?", "It is <<60/2=30>>30.", 0.0),
+        ("Half of 60 are stamped. How many?", "It is thirty.", 0.0),
         ("Who was it?", "Nobody.", 0.0),
     ],
 )

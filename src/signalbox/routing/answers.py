@@ -288,7 +288,8 @@ def _reckoned(prompt: str, text: str, lines: Sequence[str]) -> tuple[float, ...]
         math.log1p(len(held)),
         math.log1p(held.count(False)),
         float(bool(held) and not held[-1]),
-        len(wanted - sums.operations) / len(wanted) if wanted else 0.0,
+        # An answer that shows no sums may have done them all the same.
+        len(wanted - sums.operations) / len(wanted) if wanted and sums.operations else 0.0,
         float(any(form.search(text) for form in _CONCLUSIONS)),
         math.log1p(len(given)),
         len(unused) / len(given) if given else 0.0,
