@@ -158,8 +158,36 @@ async def test_models(ant: anthropic.AsyncAnthropic) -> None:
     names = [model.id async for model in ant.models.list(limit=1000)]
     assert {"w-messages", "messages", "auto"} <= set(names)
     assert (await ant.models.retrieve("w-messages")).display_name == "w-messages"
-    with pytest.raises(anthropic.NotFoundError):
+    with pytest.raises(anthropic.NotFoundError) as missed:
         await ant.models.retrieve("nothing")
+    assert missed.value.body["error"]["type"] == "not_found_error"  # type: ignore[index]
+    async with anthropic.AsyncAnthropic(base_url=str(ant.base_url), api_key="sk-wrong") as stranger:
+        with pytest.raises(anthropic.AuthenticationError) as refused:
+            await stranger.models.list()
+    assert refused.value.body["error"]["type"] == "authentication_error"  # type: ignore[index]
+
+
+@pytest.mark.parametrize("model", ["w-chat", "w-responses"])
+async def test_the_tool_runner_goes_on_without_a_thread_where_there_are_none(
+    ant: anthropic.AsyncAnthropic, box: Box, model: str
+) -> None:
+    """The SDK keeps a runner's conversation at the provider unless it is told that it cannot."""
+    cities: list[str] = []
+
+    @anthropic.beta_async_tool
+    async def get_weather(city: str) -> str:
+        """The weather in a city."""
+        cities.append(city)
+        return "rain"
+
+    runner = ant.beta.messages.tool_runner(
+        model=model, max_tokens=99, messages=user(ONE), tools=[get_weather], max_iterations=2
+    )
+    answers = [message async for message in runner]
+    assert cities[0] == "Paris"
+    assert answers[0].stop_reason == "tool_use"
+    rows = await box.settled(2)
+    assert {row["state"] for row in rows} == {"settled"}
 
 
 async def test_the_sync_client_with_an_api_key_header(box: Box) -> None:

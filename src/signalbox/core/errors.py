@@ -5,6 +5,7 @@ SignalboxError
  ├─ CallError                      a call ends with an error body in the caller's dialect
  │   ├─ BadRequest            400  the caller's body, headers or parameters
  │   │   ├─ Unsupported       400  a contract parameter that no permitted target can honour
+ │   │   │   └─ NoThreads     400  conversation state kept by the provider, where the target keeps none
  │   │   ├─ NoPermittedPlacement 400  the rules forbid every deployment
  │   │   ├─ NoCapablePlacement 400  deployments are permitted, none of them can do what the call needs
  │   │   ├─ BodyTooLarge      413  the body is larger than the gateway or the provider takes
@@ -100,6 +101,12 @@ class BadRequest(CallError):
 
 class Unsupported(BadRequest):
     code = "unsupported_parameter"
+
+
+class NoThreads(Unsupported):
+    """Clients of the Messages API go on without a thread when they read this in `details`, sending everything."""
+
+    code = "thread_unsupported_request"
 
 
 class NoPermittedPlacement(BadRequest):

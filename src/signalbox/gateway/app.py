@@ -62,6 +62,7 @@ ROUTES: dict[bytes, Route] = {
     b"/healthz": Route(GET, endpoints.healthz, CHAT, public=True),
     b"/readyz": Route(GET, endpoints.readyz, CHAT, public=True),
 }
+MODELS = b"/v1/models"
 MODEL_PREFIX = b"/v1/models/"
 MODEL_ROUTE = Route(GET, endpoints.get_model, CHAT)
 TICK_S = 1.0
@@ -83,6 +84,14 @@ def dialect_of(path: bytes) -> Dialect:
     if route is not None:
         return route.dialect
     return DIALECTS["messages"] if path.startswith(b"/v1/messages") else CHAT
+
+
+def dialect_for(request: Request, dialect: Dialect) -> Dialect:
+    """In whose words to refuse this caller. Both SDKs list models; the one of the Messages API names its version."""
+    both = dialect is CHAT and request.path.startswith(MODELS)
+    if both and any(name == b"anthropic-version" for name, _ in request.headers):
+        return DIALECTS["messages"]
+    return dialect
 
 
 class Gateway:
@@ -124,6 +133,7 @@ class Gateway:
             error = self.told(failure, call_id)
             if isinstance(error, Unauthenticated):
                 error = self._guesses.judge(error, peer(connection), monotonic())
+            dialect = dialect_for(request, dialect)
             send_error(connection, dialect, error, call_id)
             self.answered(dialect.api, status_of(dialect, error), request.received_ns)
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import msgspec
 
 from signalbox.core.call import Envelope
-from signalbox.core.errors import CallError
+from signalbox.core.errors import CallError, NoThreads
 from signalbox.core.hub import Request, Response
 from signalbox.core.stream import Seen
 from signalbox.core.usage import Usage
@@ -63,13 +63,10 @@ class MessagesDialect:
         return _STOP
 
     def error_body(self, error: CallError, request_id: str) -> bytes:
-        return _encode(
-            {
-                "type": "error",
-                "error": {"type": error.anthropic_type, "message": error.message},
-                "request_id": request_id,
-            }
-        )
+        told: dict[str, Any] = {"type": error.anthropic_type, "message": error.message}
+        if isinstance(error, NoThreads):
+            told["details"] = {"error_code": error.code, "unsupported": ["deployment"]}
+        return _encode({"type": "error", "error": told, "request_id": request_id})
 
     def error_event(self, error: CallError, request_id: str) -> bytes:
         return b"event: error\ndata: " + self.error_body(error, request_id) + b"\n\n"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import Any, cast
 
-from signalbox.core.errors import BadRequest, Unsupported
+from signalbox.core.errors import BadRequest, NoThreads, Unsupported
 from signalbox.core.hub import Message, OutputFormat, Part, Request, Text, Tool, ToolChoice
 from signalbox.wire.anthropic_envelope import read_max_tokens, read_messages
 from signalbox.wire.anthropic_read_blocks import BlockReader
@@ -47,6 +47,8 @@ _CHOICES = {"auto": "auto", "any": "required", "none": "none", "tool": "named"}
 def read_request(doc: dict[str, Any], *, counting: bool = False) -> Request:
     """Raises BadRequest for a malformed body, Unsupported for what another protocol cannot carry."""
     dropped: dict[str, None] = {}
+    if doc.get("thread"):
+        raise NoThreads("thread is not available on the deployments this call may use", param="thread")
     for name in _CONTRACT:
         if doc.get(name):
             raise Unsupported(f"{name} is not available on the deployments this call may use", param=name)
