@@ -34,3 +34,4 @@ def test_every_workload_ends_every_fault_honestly(tmp_path: Path) -> None:
     assert found["workloads"]["backed"]["elsewhere"] > 0
     assert found["workloads"]["alone"]["elsewhere"] == 0
     assert found["workloads"]["alone"]["status"] > 0
+    assert done.stderr == ""  # calls that fail are what it is about, and no errors to read

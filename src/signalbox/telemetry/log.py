@@ -27,13 +27,21 @@ class Log:
     dropped: how many lines were not written since the start.
     """
 
-    __slots__ = ("_allowed", "_component", "_format", "_second", "_stream", "_untold", "dropped")
+    __slots__ = ("_allowed", "_component", "_format", "_second", "_stream", "_untold", "_without", "dropped")
 
-    def __init__(self, component: str, stream: IO[str] | None = None, form: Format | None = None) -> None:
-        """form: as the environment says when left out, JSON unless it says otherwise."""
+    def __init__(
+        self,
+        component: str,
+        stream: IO[str] | None = None,
+        form: Format | None = None,
+        without: frozenset[str] = frozenset(),
+    ) -> None:
+        """form: as the environment says when left out, JSON unless it says otherwise. without: events that nobody
+        wants to read here."""
         said = os.environ.get(FORMAT_VARIABLE)
         self._component = component
         self._stream = stream
+        self._without = without
         self._format: Format = form or (said if said in FORMATS else "json")
         self._second = 0
         self._allowed = LINES_A_SECOND_MAX
@@ -58,6 +66,8 @@ class Log:
         self._write("error", event, {**fields, "type": type(error).__name__, "where": where})
 
     def _write(self, level: str, event: str, fields: dict[str, Value]) -> None:
+        if event in self._without:
+            return
         now = time.time()
         if int(now) != self._second:
             untold, self._untold = self._untold, 0
