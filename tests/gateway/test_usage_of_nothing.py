@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ PATHS = {
     "completions": "/v1/completions",
     "embeddings": "/v1/embeddings",
 }
+NAMES = {"chat": (b"prompt_tokens", b"completion_tokens")}
 # One counts nothing at all, the other what was asked but for nothing what was answered.
 FAULTS = ("zero_usage", "wrong_usage@-40")
 
@@ -68,6 +70,27 @@ async def test_a_translated_answer_that_counts_nothing_is_estimated_too(tmp_path
         for stream in (False, True):
             row = await _told(box, "chat", "w-messages", stream=stream)
             assert (row["usage_source"], int(row["tokens_out"]) >= 40) == ("estimated", True), row
+
+
+async def test_a_client_of_another_protocol_is_told_what_the_ledger_has_and_not_nothing(tmp_path: Path) -> None:
+    ways = (("messages", "w-chat"), ("responses", "w-messages"), ("chat", "w-responses"))
+    async with running(tmp_path) as box:
+        box.sim.fault("zero_usage")
+        for number, ((api, workload), stream) in enumerate(product(ways, (False, True))):
+            body = _asked(api, workload, stream=stream)
+            if stream and api == "chat":
+                body["stream_options"] = {"include_usage": True}
+            answer = await box.request(PATHS[api], body)
+            told = [
+                max(map(int, re.findall(rb'"%b":(\d+)' % name, answer.body)))
+                for name in (
+                    (b"prompt_tokens", b"completion_tokens") if api == "chat" else (b"input_tokens", b"output_tokens")
+                )
+            ]
+            row = (await box.settled(number + 1))[-1]
+            assert row["usage_source"] == "estimated"
+            assert told[0] >= int(row["tokens_in"]) > 0, (api, stream)
+            assert told[1] == int(row["tokens_out"]) > 0, (api, stream)
 
 
 async def test_a_hard_budget_is_spent_by_answers_that_count_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
 from signalbox.pipeline.salting import salted
-from signalbox.pipeline.settlement import is_told, settle
+from signalbox.pipeline.settlement import is_told, settle, told_to_client
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.pipeline.unstored import unstored
@@ -223,7 +223,7 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     stages.open.opened(this.id)
 
 
-def _translated(this: Attempt, body: bytes) -> bytes:
+def _translated(this: Attempt, body: bytes, stages: Stages) -> bytes:
     """A whole answer in the client's dialect. An upstream's answer that has no form there is its fault: another
     deployment may do better."""
     call, hub = this.call, this.hub
@@ -233,7 +233,7 @@ def _translated(this: Attempt, body: bytes) -> bytes:
             answer.freeform = frozenset(tool.name for tool in hub.tools if tool.freeform)
         # Not every API tells when; a client that shows it would show 1970.
         answer.created_s = answer.created_s or this.opened_ms // 1000
-        written = DIALECTS[call.api].write_response(answer, this.usage or NO_USAGE)
+        written = DIALECTS[call.api].write_response(answer, told_to_client(this, stages))
     except ValueError:
         raise UpstreamFault("protocol", "the upstream's answer has not the shape of its API", sent=True) from None
     if hub is not None:
@@ -252,5 +252,5 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
     if this.usage is not None and (this.usage.tokens_out or is_told(this.usage, this.out_chars)):
         this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:
-        body = _translated(this, body)
+        body = _translated(this, body, stages)
     reply.unary(this.head(upstream), body, this.cost_pico)

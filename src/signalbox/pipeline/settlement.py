@@ -121,10 +121,24 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
     late_s = stages.open.lag_s * (LAGS if this.call.envelope.stream else 1)
     in_flight_s = min(IN_FLIGHT_S_MAX, (meter.round_trip_s or ROUND_TRIP_S) + STOP_S + late_s)
     out = _output_bound(this, begun, now_ns, meter, in_flight_s)
+    return _filled(this, told, out, meter), "estimated"
+
+
+def told_to_client(this: Attempt, stages: Stages) -> Usage:
+    """The usage of a whole answer that is translated: its API tells one in every answer, and zeros would be read as an
+    answer that cost nothing. What the provider does not count is estimated, as the ledger will have it."""
+    told = this.usage
+    if told is not None and (told.tokens_out or is_told(told, this.out_chars)):
+        return told
+    meter = stages.metering.of(this.deployment.name, this.api)
+    return _filled(this, told, meter.tokens_out(this.out_chars, this.out_events), meter)
+
+
+def _filled(this: Attempt, told: Usage | None, out: int, meter: Calibration) -> Usage:
     told = told or NO_USAGE
     if not told.input_total:
         told = msgspec.structs.replace(told, tokens_in=money.input_cut(this, meter))
-    return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out)), "estimated"
+    return msgspec.structs.replace(told, tokens_out=max(told.tokens_out, out))
 
 
 def is_told(usage: Usage, chars: int) -> bool:

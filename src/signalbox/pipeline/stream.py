@@ -15,7 +15,7 @@ from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
 from signalbox.ledger.open import GAIN_TOKENS_MAX
 from signalbox.pipeline.money import input_cut
-from signalbox.pipeline.settlement import ROUND_TRIP_S
+from signalbox.pipeline.settlement import ROUND_TRIP_S, told_to_client
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
 from signalbox.policy.budgets import MARGIN_TOKENS
@@ -123,7 +123,7 @@ class _Relay:
         self._start()
         # Usage that passed through, on whichever event the upstream put it, is not told again: some clients add it up.
         translated = self._reader is not None
-        reply.end(this.usage if translated else None, complete=this.ended and not translated)
+        reply.end(told_to_client(this, self._stages) if translated else None, complete=this.ended and not translated)
         this.ended = True
 
     def _take(self, data: bytes) -> bool:
