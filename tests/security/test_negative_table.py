@@ -136,6 +136,7 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "console/test_admin_access.py::test_other_tenants_and_other_peoples_keys_do_not_exist",
             "gateway/test_provider_state.py::test_what_was_made_for_another_tenant_does_not_exist",
             "gateway/test_idempotency.py::test_keys_of_others_and_other_endpoints_never_meet",
+            "security/test_pseudonyms_apart.py::test_a_token_of_somebody_else_is_never_restored",
             "gateway/test_teams.py::test_another_teams_workload_does_not_exist",
             "console/test_pages.py::test_other_tenants_rows_are_nowhere",
         ),
@@ -328,7 +329,13 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
             "telemetry/test_log_lines.py::test_a_defect_tells_where_and_never_what",
         ),
     ),
-    45: ("a way past a guard", ("guard/test_guard_matrix.py::test_no_way_to_an_answer_leads_past_a_guard",)),
+    45: (
+        "a way past a guard",
+        (
+            "guard/test_guard_matrix.py::test_no_way_to_an_answer_leads_past_a_guard",
+            "gateway/test_errors_past_guards.py::test_an_error_says_nothing_that_an_answer_may_not",
+        ),
+    ),
     47: (
         "a ledger that was changed",
         (
