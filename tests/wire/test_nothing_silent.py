@@ -190,3 +190,12 @@ def test_a_tool_that_is_demanded_but_not_given_is_refused() -> None:
     for choice in ("required", {"type": "function", "function": {"name": "f"}}):
         with pytest.raises(BadRequest, match="there are no tools"):
             translated("chat", {**BASE["chat"], "tool_choice": choice}, "responses", "gpt-5")
+
+
+@pytest.mark.parametrize(
+    ("said", "sent"), [("image/jpg", "image/jpeg"), ("IMAGE/PNG", "image/png"), ("image/gif", "image/gif")]
+)
+def test_an_image_whose_type_is_misspelled_as_usual_is_carried(said: str, sent: str) -> None:
+    part = {"type": "image_url", "image_url": {"url": f"data:{said};base64,AAAA"}}
+    body, _ = translated("chat", {"messages": [{"role": "user", "content": [part]}]}, "messages", "claude-sonnet-4-5")
+    assert body["messages"][0]["content"][0]["source"] == {"type": "base64", "media_type": sent, "data": "AAAA"}

@@ -30,6 +30,8 @@ _encode = msgspec.json.Encoder().encode
 _decode_object = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 
 _IMAGE_TYPES = frozenset({"image/jpeg", "image/png", "image/gif", "image/webp"})
+# What OpenAI's servers let pass, and much software says.
+_MISSPELLED = {"image/jpg": "image/jpeg", "image/pjpeg": "image/jpeg", "image/x-png": "image/png"}
 _CACHE_MARKS_MAX = 4
 _CHOICES = {"auto": "auto", "none": "none", "required": "any", "named": "tool"}
 _TIERS = {"auto": "auto", "default": "standard_only"}
@@ -199,9 +201,11 @@ class _BlockWriter:
 
 def _image_source(part: Image) -> dict[str, Any]:
     if part.data is not None:
-        if part.media_type not in _IMAGE_TYPES:
+        media_type = (part.media_type or "").lower()
+        media_type = _MISSPELLED.get(media_type, media_type)
+        if media_type not in _IMAGE_TYPES:
             raise Unsupported(f"messages: images of type {str(part.media_type)[:64]!r} are not taken", param="messages")
-        return {"type": "base64", "media_type": part.media_type, "data": part.data}
+        return {"type": "base64", "media_type": media_type, "data": part.data}
     if not part.url:
         raise BadRequest("messages: an image has neither data nor url", param="messages")
     return {"type": "url", "url": part.url}
