@@ -120,7 +120,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         state, error = (SETTLED if this.ended else UNKNOWN), "gateway"
         raise
     except UpstreamFault as fault:
-        state, error = (UNKNOWN if fault.sent else FAILED), fault.kind
+        # An answer that came whole, and of which no use can be made, told what it cost.
+        state, error = (SETTLED if this.ended else UNKNOWN if fault.sent else FAILED), fault.kind
         raise
     finally:
         group.active -= 1
