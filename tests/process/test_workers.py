@@ -115,11 +115,13 @@ async def test_every_worker_answers_and_metrics_add_up(served: Served) -> None:
 
 
 async def every_worker_says(served: Served, key: str, status: int, workers: int) -> None:
-    """Each worker is asked now, with no time for anything to arrive, and none says anything else."""
+    """Each worker is asked now, with no time for anything to arrive, and none says anything else. (Where connections
+    go to few of them, those are asked so often that they call it guessing.)"""
     seen: set[str] = set()
+    expected = {status, 429} if status == 401 else {status}
     for _ in range(40):
         for answer in await asyncio.gather(*(served.request(PATHS["chat"], FAST, key=key) for _ in range(8))):
-            assert answer.status == status
+            assert answer.status in expected
             seen.add(answer.headers["x-request-id"][4:20])
         if len(seen) == workers:
             return
