@@ -34,9 +34,10 @@ _HYPHEN, _CAPITAL = b"-A"
 # Negative kinds: more of what stands before it has to be looked at.
 _Told = tuple[int, int, tuple[Number, ...]]
 _UNSURE: _Told = (-1, 0, ())
-# Remembered of runs with two and with eight characters before them, and with the one behind.
+# Remembered of runs with two, with eight and with all characters before them, and with the one behind.
 _NEAR: dict[bytes, _Told] = {}
 _WIDER: dict[bytes, _Told] = {}
+_WIDEST: dict[bytes, _Told] = {}
 _REMEMBERED_MAX = 8192
 _LINED = b"\n" * 8
 
@@ -52,7 +53,7 @@ def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
         spans = [match.span() for match in _RUN.finditer(lined)]
     else:
         spans = _spans(lined)
-    near, wider = _NEAR, _WIDER
+    near, wider, widest = _NEAR, _WIDER, _WIDEST
     for start, end in spans:
         around = lined[start - 2 : end + 1]
         told = near.get(around) or _by_two(around)
@@ -60,7 +61,9 @@ def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
             around = lined[start - 8 : end + 1]
             told = wider.get(around) or _by_eight(around)
             if told is _UNSURE:
-                told = _by_all(lined, start, end)
+                # Near the beginning there are fewer characters before it, and where it begins would not be told.
+                around = lined[start - _ATTACHED_MAX : end + 1] if start >= _ATTACHED_MAX else b""
+                told = widest.get(around) or _by_all(lined, start, end, around)
         kinds, before, parts = told
         if kinds:
             every |= kinds
@@ -86,8 +89,13 @@ def _by_eight(around: bytes) -> _Told:
     return _remembered(_WIDER, around, (kinds, before, parts))
 
 
-def _by_all(lined: bytes, start: int, end: int) -> _Told:
+def _by_all(lined: bytes, start: int, end: int, around: bytes) -> _Told:
     """What a run is with all before it that may belong to it."""
+    told = _with_all(lined, start, end)
+    return _remembered(_WIDEST, around, told) if around else told
+
+
+def _with_all(lined: bytes, start: int, end: int) -> _Told:
     before = lined[start - 1]
     if before == _HYPHEN and start > 24 and lined[start - 16 : start : 5] == b"----":
         return 0, 1, ()  # the tail of a UUID
