@@ -94,7 +94,8 @@ async def test_metrics_ledger_and_bill_agree_over_two_workers(served: Served) ->
     await until(lambda: agrees(served), "metrics, ledger and bill agree after a death", 15)
 
     seen, rows = await scraped(served), served.rows()
-    assert {row["state"] for row in rows} > {"settled", "failed", "unknown"}
+    # And `cancelled`, but where all streams were with the worker that died.
+    assert {row["state"] for row in rows} >= {"settled", "failed", "unknown"}
     assert sorted(row["attempt_id"] for row in rows) == sorted(served.bill())
     answered: Counter[str] = Counter()
     for (endpoint, _), count in seen["signalbox_requests_total"].items():
