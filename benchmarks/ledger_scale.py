@@ -31,12 +31,13 @@ from signalbox.core.ports import DIMENSIONS, AttemptFilter, Mark, Retention, Shi
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store
-from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS, settle
+from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS
 from signalbox.store.names import KINDS, SESSION
 from signalbox.store.postgres import PostgresStore
 from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
 from signalbox.store.rows import ATTEMPT_COLUMNS, REFUSED_COLUMNS
 from signalbox.store.sql import SqlStore
+from signalbox.store.summing import settle
 from signalbox.telemetry.metrics import Metrics
 
 BATCH = 1000

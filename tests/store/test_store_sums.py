@@ -19,7 +19,7 @@ from signalbox.core.errors import StoreError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Settled
 from signalbox.core.usage import Usage
-from signalbox.store import STORES, cubes, ended, names, open_store, rollups, rows, tally
+from signalbox.store import STORES, cubes, ended, names, open_store, rollups, rows, summing, tally
 from signalbox.store.rollups import DAY_MS, HOUR_MS
 from signalbox.store.sql import SqlStore
 
@@ -278,10 +278,10 @@ def test_names_are_forgotten_with_the_last_sums_that_speak_of_them(store: SqlSto
 
 
 def test_hours_that_are_over_are_settled_little_by_little(store: SqlStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cubes, "SETTLED_AT_ONCE", 17)
+    monkeypatch.setattr(summing, "SETTLED_AT_ONCE", 17)
     chance = Random(11)
     # The last of these hours is not over yet.
-    now_ms = BASE_MS + DAY_MS + cubes.SETTLED_AFTER_MS - HOUR_MS
+    now_ms = BASE_MS + DAY_MS + summing.SETTLED_AFTER_MS - HOUR_MS
 
     def unsettled() -> list[int]:
         return [row[0] for row in store._connection().execute("SELECT time_ms FROM sum_fresh").fetchall()]

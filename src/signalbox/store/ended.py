@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Record, Refused, Settled
-from signalbox.store import cubes, rollups
+from signalbox.store import rollups, summing
 from signalbox.store.columns import Columns, columns_of, insert, transposed
 from signalbox.store.names import Naming
 from signalbox.store.rollups import DAY_MS
@@ -114,7 +114,7 @@ def keep(connection: Statements, parts: Sequence[Columns], room: Room, naming: N
         return
     days = {time_ms // DAY_MS for columns in parts for time_ms in {*columns[_TIME_AT]}}
     room(connection, days)
-    adding = cubes.Adding(connection, naming, max(days) * DAY_MS)
+    adding = summing.Adding(connection, naming, max(days) * DAY_MS)
     for columns in parts:
         insert(connection, columns)
         adding.add(columns)

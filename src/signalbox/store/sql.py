@@ -28,7 +28,19 @@ from signalbox.core.ports import (
     VirtualKey,
 )
 from signalbox.core.records import Record, Refused
-from signalbox.store import budget_rows, contents, cubes, ended, label_days, map_rows, names, pages, ranked, rollups
+from signalbox.store import (
+    budget_rows,
+    contents,
+    cubes,
+    ended,
+    label_days,
+    map_rows,
+    names,
+    pages,
+    ranked,
+    rollups,
+    summing,
+)
 from signalbox.store.names import SESSION, Naming, Numbers
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
@@ -269,7 +281,7 @@ class SqlStore(ABC):
             more = ended.move(connection, MOVED_AT_ONCE, self._room)
         with self._transaction() as connection:
             self._lock(connection, "settle sums")
-            more |= cubes.settle(connection, now_ms)
+            more |= summing.settle(connection, now_ms)
         if retention.attempts_days is not None:
             # Whole days, so that both stores drop the same.
             before_ms = (today - retention.attempts_days) * DAY_MS
@@ -284,7 +296,7 @@ class SqlStore(ABC):
             with self._transaction() as connection:
                 before_ms = (today - retention.sums_days) * DAY_MS
                 more |= rollups.forget(connection, before_ms)
-                more |= cubes.forget(connection, before_ms)
+                more |= summing.forget(connection, before_ms)
                 more |= names.forget(connection, before_ms)
                 label_days.forget(connection, before_ms)
         return more
