@@ -31,16 +31,16 @@ class GuardRoom:
 
     def __init__(self, snapshot: Snapshot, vault: Vault | None = None, shared: SharedVault | None = None) -> None:
         self._by_workload: dict[str, GuardSet] = {}
-        # What guards look with, each once: the first text of each would wait until it is ready.
-        self.scanners: list[Scanner] = []
+        scanners: dict[Scanner, None] = {}
         deployments = {name: one.protocol for name, one in snapshot.deployment_by_name.items()}
         for workload in snapshot.workloads.values():
             if workload.guards:
                 means = Means(workload, vault, shared, deployments)
                 guards = [GUARDS[use.name](use, means) for use in workload.guards]
                 self._by_workload[workload.name] = GuardSet(guards)
-                scanners = (one.scanner for one in guards if one.scanner is not None)
-                self.scanners += [one for one in dict.fromkeys(scanners) if one not in self.scanners]
+                scanners |= dict.fromkeys(one.scanner for one in guards if one.scanner is not None)
+        # What guards look with, each once: the first text of each would wait until it is ready.
+        self.scanners = [*scanners]
 
     def of(self, workload: str) -> GuardSet:
         return self._by_workload[workload]

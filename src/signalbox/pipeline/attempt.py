@@ -250,7 +250,7 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
     this.opening = body
-    if this.usage is not None and (this.usage.tokens_out or is_told(this.usage, this.out_chars)):
+    if this.usage is not None and is_told(this.usage, this.out_chars):
         this.cost_pico = charge(this.usage, deployment.rates, deployment.tariff, this.opened_ms)
     if this.api != call.api:
         body = _translated(this, body, stages)

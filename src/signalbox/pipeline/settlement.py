@@ -114,7 +114,7 @@ def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) 
         return NO_USAGE, "provider" if state == SETTLED else "none"
     meter = stages.metering.of(this.deployment.name, this.api)
     told = this.usage
-    if told is not None and this.ended and (told.tokens_out or is_told(told, this.out_chars)):
+    if told is not None and this.ended and is_told(told, this.out_chars):
         if meter.wants_more():
             _learn(this, told, now_ns, meter, stages.open.lag_s)
         return told, "provider"
@@ -128,7 +128,7 @@ def told_to_client(this: Attempt, stages: Stages) -> Usage:
     """The usage of a whole answer that is translated: its API tells one in every answer, and zeros would be read as an
     answer that cost nothing. What the provider does not count is estimated, as the ledger will have it."""
     told = this.usage
-    if told is not None and (told.tokens_out or is_told(told, this.out_chars)):
+    if told is not None and is_told(told, this.out_chars):
         return told
     meter = stages.metering.of(this.deployment.name, this.api)
     return _filled(this, told, meter.tokens_out(this.out_chars, this.out_events), meter)
@@ -145,7 +145,7 @@ def is_told(usage: Usage, chars: int) -> bool:
     """Whether a provider's figure can be that of an answer with so many characters: one that counts nothing at all, or
     nothing for what was answered, says what it cost as little as none. NO_USAGE itself is what those tell whose answers
     are not counted in tokens."""
-    return usage is NO_USAGE or bool(usage.output_total or (usage.input_total and not chars))
+    return bool(usage.tokens_out or usage.output_total or (usage.input_total and not chars)) or usage is NO_USAGE
 
 
 def _output_bound(this: Attempt, begun: bool, now_ns: int, meter: Calibration, in_flight_s: float) -> int:

@@ -54,7 +54,7 @@ def read_request(doc: dict[str, Any], *, counting: bool = False) -> Request:
             raise Unsupported(f"{name} is not available on the deployments this call may use", param=name)
     for name, value in doc.items():
         if name not in _READ and name not in _CONTRACT and value is not None and len(dropped) < _DROPPED_MAX:
-            dropped[name if _HEADER_SAFE.fullmatch(name) else "other"] = None
+            dropped[_told(name)] = None
     blocks = BlockReader(dropped)
     system, messages = _conversation(doc, blocks, dropped)
     choice, parallel = _tool_choice(doc.get("tool_choice"))
@@ -140,7 +140,7 @@ def _tools(tools: object, dropped: dict[str, None]) -> tuple[Tool, ...]:
             raise BadRequest(f"{where}.input_schema: Field required", param=f"{where}.input_schema")
         for field, value in tool.items():
             if field not in _TOOL_FIELDS and value and len(dropped) < _DROPPED_MAX:
-                dropped[f"tools.{field}" if _HEADER_SAFE.fullmatch(field) else "other"] = None
+                dropped[_told(field, "tools.")] = None
         strict = tool.get("strict")
         read.append(
             Tool(
@@ -192,7 +192,7 @@ def _thinking(doc: dict[str, Any], dropped: dict[str, None]) -> tuple[int | None
         effort = given if isinstance(given, str) else None
         for name in fields:
             if name not in ("effort", "format"):
-                dropped[f"output_config.{name}" if _HEADER_SAFE.fullmatch(name) else "other"] = None
+                dropped[_told(name, "output_config.")] = None
     value = doc.get("thinking")
     if value is None:
         return None, effort
@@ -211,6 +211,11 @@ def _thinking(doc: dict[str, Any], dropped: dict[str, None]) -> tuple[int | None
         # Of adaptive thinking other protocols know the effort alone.
         dropped["thinking"] = None
     return None, effort
+
+
+def _told(name: str, prefix: str = "") -> str:
+    """What a field that is left out is called in a header."""
+    return f"{prefix}{name}" if _HEADER_SAFE.fullmatch(name) else "other"
 
 
 def _metadata(value: object, dropped: dict[str, None]) -> str | None:
