@@ -8,7 +8,6 @@ import string
 
 import pytest
 
-from signalbox.detectors.found import RAISES
 from signalbox.detectors.scan import classify, scan
 
 _CHANCE = random.Random(20261120)
@@ -52,19 +51,13 @@ PEM = (
 )
 
 
-def credential_kinds(text: str) -> set[str]:
-    return {found.kind for found in scan(text) if found.tag == "credentials" and found.confidence >= RAISES}
-
-
 CASES = [(kind, token) for kind, tokens in TOKENS.items() for token in tokens]
 
 
 @pytest.mark.parametrize(("kind", "token"), CASES, ids=[f"{k}-{i}" for i, (k, _) in enumerate(CASES)])
 @pytest.mark.parametrize("frame", ["{}", "key={}", 'Authorization: "{}"', "see {} here", "[{}]", "MY_KEY_{}", "x-{},"])
 def test_tokens_of_known_issuers(kind: str, token: str, frame: str) -> None:
-    if frame in ("MY_KEY_{}", "x-{},") and (
-        kind in ("google-oauth-token", "sendgrid-key", "vault-token") or len(kind) < 1
-    ):
+    if frame in ("MY_KEY_{}", "x-{},") and kind in ("google-oauth-token", "sendgrid-key", "vault-token"):
         pytest.skip("a dotted token glued to a name is found by its name only")
     if frame in ("MY_KEY_{}", "x-{},") and token[:2] in ("sk", "sb", "SU", "hf") and token[3:4] not in "ap_":
         pytest.skip("short prefixes glued to a name are too common")

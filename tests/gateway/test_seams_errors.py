@@ -352,7 +352,7 @@ class BrokenJournal:
     def append_soon(self, record: Record) -> None:
         raise self.failure
 
-    async def append_durable(self, record: Record) -> None:
+    async def synced(self) -> None:
         raise self.failure
 
     def healthy(self) -> bool:

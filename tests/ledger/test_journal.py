@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from signalbox.core.errors import LedgerError
-from signalbox.core.records import ConfigLoaded, Progress
+from signalbox.core.records import ConfigLoaded, Progress, Record
 from signalbox.ledger.journal import Journal, new_chain
 from signalbox.ledger.recover import recover
 from signalbox.ledger.verify import verify
@@ -28,6 +28,11 @@ def _texts(directory: Path, chain: str) -> list[str]:
         for path in sorted((directory / chain).glob("*.log"))
         for line in path.read_text().splitlines()
     ]
+
+
+async def append_durable(journal: Journal, record: Record) -> None:
+    journal.append(record)
+    await journal.synced()
 
 
 async def test_append_is_in_the_file_when_it_returns(tmp_path: Path, opened) -> None:
@@ -77,7 +82,7 @@ async def test_a_closed_journal_refuses(tmp_path: Path, opened) -> None:
         with pytest.raises(LedgerError):
             write(opened("one"))
     with pytest.raises(LedgerError):
-        await journal.append_durable(opened("one"))
+        await append_durable(journal, opened("one"))
 
 
 @pytest.mark.parametrize("queued", [False, True])
@@ -175,7 +180,7 @@ async def test_files_are_private(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["always", "group"])
 async def test_durable_appends_share_an_fsync(tmp_path: Path, opened, mode) -> None:
     journal = Journal(tmp_path, "a", fsync=mode, fsync_interval_ms=20)
-    await asyncio.gather(*(journal.append_durable(opened(f"x{n}")) for n in range(200)))
+    await asyncio.gather(*(append_durable(journal, opened(f"x{n}")) for n in range(200)))
     assert 1 <= journal.stats().fsyncs < 100  # far fewer than records, however slow the disk
     assert journal.stats().records == 200
     await journal.close()
@@ -198,7 +203,7 @@ async def test_group_commit_follows_by_itself(tmp_path: Path, opened) -> None:
 
 async def test_durable_off_returns_at_once(tmp_path: Path, opened) -> None:
     journal = Journal(tmp_path, "a", fsync="off")
-    await journal.append_durable(opened("one"))
+    await append_durable(journal, opened("one"))
     assert journal.stats().fsyncs == 0
     await journal.close()
 
@@ -314,16 +319,16 @@ def test_a_line_cut_short_leaves_nothing(tmp_path: Path, limit: int) -> None:
 async def test_a_failed_fsync_moves_on_to_a_proven_segment(tmp_path: Path, opened, settled) -> None:
     """The journal's own descriptor is replaced by a pipe, on which fdatasync fails for real (EINVAL)."""
     journal = Journal(tmp_path, "a", fsync="always")
-    await journal.append_durable(opened("one"))
+    await append_durable(journal, opened("one"))
     writer = journal._writer  # pyright: ignore[reportPrivateUsage]
     good = os.dup(writer._fd)  # pyright: ignore[reportPrivateUsage]
     reading, writing = os.pipe()
     os.dup2(writing, writer._fd)  # pyright: ignore[reportPrivateUsage]
     with pytest.raises(LedgerError, match="cannot reach the disk"):
-        await journal.append_durable(opened("lost"))
+        await append_durable(journal, opened("lost"))
     os.dup2(good, writer._fd)  # pyright: ignore[reportPrivateUsage]
     os.write(good, os.read(reading, 1 << 16))
-    await journal.append_durable(opened("two"))
+    await append_durable(journal, opened("two"))
     assert journal.stats().segment == 2
     assert journal.stats().fsync_errors >= 1
     for attempt_id in ("one", "lost", "two"):

@@ -18,7 +18,6 @@ import yaml
 
 from signalbox.config.load import load_text
 from signalbox.config.schema import PACKS
-from signalbox.config.schema_rules import TRANSFORMS, Guard
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import labels_of
 from signalbox.core.snapshot import Snapshot
@@ -213,10 +212,6 @@ def test_a_faulty_pack_is_refused_with_its_line(change: tuple[str, str], finding
     with pytest.raises(ConfigError, match=re.escape(finding)) as caught:
         read_pack(content.encode(), "gdpr.yaml")
     assert re.match(r"gdpr\.yaml:\d+: ", caught.value.problems[0])
-
-
-def test_guards_that_rules_count_on_and_this_version_performs_are_named_alike() -> None:
-    assert set(TRANSFORMS) <= set(Guard.__args__)
 
 
 def test_a_rule_of_one_s_own_that_counts_on_a_guard_nobody_uses_is_told() -> None:

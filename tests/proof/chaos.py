@@ -82,7 +82,6 @@ class Made:
     status: int = 0
     call_id: str = ""
     reason: str = ""
-    hung_up: bool = False
 
 
 @dataclass
@@ -204,7 +203,6 @@ class Chaos:
                 while piece := await reader.read(65_536):
                     received += piece
                     if hang_up and b"\r\n\r\n" in received:
-                        made.hung_up = True
                         break
         finally:
             writer.close()

@@ -226,9 +226,6 @@ class Ledger:
 
     append_soon = append
 
-    async def append_durable(self, record: Record) -> None:
-        self.append(record)
-
     async def synced(self) -> None:
         return
 

@@ -9,8 +9,6 @@ from msgspec import Meta, Struct, field
 from signalbox.config.schema_places import Kind
 from signalbox.config.schema_words import Days, Level, Name, Region, Share, Text, Word
 
-# Guards that this version performs. A rule may name others; until they are here, only its `allow` counts.
-TRANSFORMS: tuple[str, ...] = ("pseudonymise",)
 # Guards whose effect rules may count on.
 Guard = Literal["pseudonymise"]
 

@@ -68,9 +68,6 @@ class Sessions:
     def end(self, token: str) -> None:
         self._sessions.pop(_key(token), None)
 
-    def end_all_of(self, actor_id: str) -> None:
-        self._sessions = {key: one for key, one in self._sessions.items() if one.actor_id != actor_id}
-
     def end_of(self, ended: Ended) -> int:
         """Ends what an identity provider has ended; how many those were. A session that it names is one, a subject
         without one has all of theirs ended."""

@@ -6,7 +6,7 @@ import msgspec
 
 from signalbox.control.readings.spend import Spend
 
-WIDTH, HEIGHT, BOTTOM = 960, 220, 190
+WIDTH, BOTTOM = 960, 190
 # Groups get these looks in turn; the style sheet knows them by number.
 LOOKS = 8
 

@@ -8,7 +8,6 @@ import msgspec
 
 # What a guard did about what it found, mildest first. skipped: it failed, and is declared to fail open.
 FLAG, SKIPPED, REPLACE, CUT, BLOCK = "flag", "skipped", "replace", "cut", "block"
-ACTIONS = (FLAG, SKIPPED, REPLACE, CUT, BLOCK)
 
 # One call's verdicts are counted under at most so many names; what is beyond that is counted as `more`.
 VERDICTS_MAX = 64
@@ -37,7 +36,7 @@ class Channel(msgspec.Struct, frozen=True, gc=False):
 
 class Verdict(msgspec.Struct, frozen=True, gc=False):
     """One finding of a guard. rule: what exactly was found, short and stable. where: `request` or a channel's kind.
-    action: of ACTIONS. count: how often."""
+    action: FLAG to BLOCK. count: how often."""
 
     guard: str
     rule: str

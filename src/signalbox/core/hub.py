@@ -139,12 +139,10 @@ class Request(msgspec.Struct):
     expected_in: int = 0
 
 
-# Why generation stopped, in no dialect.
-FINISH_REASONS = ("stop", "length", "tool_calls", "content_filter", "stop_sequence", "refusal", "pause", "error")
-
-
 class Response(msgspec.Struct):
     """One finished answer. parts: Text, Thinking, ToolCall, Refusal in order. created_s: Unix seconds.
+    finish: why generation stopped, in no dialect: stop, length, tool_calls, content_filter, stop_sequence, refusal,
+    pause or error.
     freeform: names of the request's freeform tools, for dialects that write calls of those differently.
     dropped: what the dialect that wrote it for the client had no place for; that writer sets it."""
 

@@ -6,12 +6,10 @@ import msgspec
 
 from signalbox.core.labels import NONE, Labels
 
-# Signatures that are taken, all of them asymmetric. What a token says of its own is only ever compared with its key's.
-ALGORITHMS = ("RS256", "ES256", "EdDSA")
-
 
 class PublicKey(msgspec.Struct, frozen=True):
-    """kid: its name, empty for none. der: SubjectPublicKeyInfo."""
+    """kid: its name, empty for none. algorithm: RS256, ES256 or EdDSA, none of them with a shared secret; what a token
+    says of its own is only ever compared with this one. der: SubjectPublicKeyInfo."""
 
     kid: str
     algorithm: str

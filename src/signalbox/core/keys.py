@@ -49,15 +49,6 @@ def split(key: str) -> tuple[str, str] | None:
     return key[len(PREFIX) : public_end], key[public_end + 1 :]
 
 
-def well_formed(key: str) -> bool:
-    """True when the checksum fits."""
-    parts = split(key)
-    if parts is None:
-        return False
-    public_id, tail = parts
-    return tail[SECRET_CHARS:] == checksum(public_id, tail[:SECRET_CHARS])
-
-
 class Digester:
     """HMAC-SHA256 under one pepper, with both padded key blocks hashed once instead of once a request."""
 

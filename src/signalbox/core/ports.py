@@ -26,12 +26,8 @@ class Journal(Protocol):
         """Queues the record for the next append or the end of this loop tick, whichever comes first."""
         ...
 
-    async def append_durable(self, record: Record) -> None:
-        """Returns when the record is on the disk; one fsync serves all who wait."""
-        ...
-
     async def synced(self) -> None:
-        """Returns when everything appended so far is on the disk."""
+        """Returns when everything appended so far is on the disk; one fsync serves all who wait."""
         ...
 
     def healthy(self) -> bool:

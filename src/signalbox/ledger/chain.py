@@ -31,7 +31,6 @@ LINE_BYTES_MAX = 1 << 20
 LOCK_NAME = "lock"
 # Beginnings of lines that need no decoding to be told apart; msgspec writes the tag first.
 HEAD_START = b'{"k":"head"'
-PROGRESS_START = b'{"k":"progress"'
 SEAL_START = b'{"k":"seal"'
 
 _CHAIN_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z")

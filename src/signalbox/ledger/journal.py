@@ -55,7 +55,7 @@ class Journal:
     `append` returns when the record, and everything queued before it, is in the kernel's page cache, so that
     `kill -9` loses nothing. The disk follows by group commit:
       group   a thread calls fdatasync at most every `fsync_interval_ms` while there is something new
-      always  the same thread never waits; `append_durable` returns after the fsync that covers its record
+      always  the same thread never waits; `synced` returns after the fsync that covers what was appended before
       off     the kernel decides
     All methods belong to one thread, the event loop's. Errors raise LedgerError: disk full, I/O error, chain held by
     another process. Nothing of a failed append stays in the file; the next one tries again.
@@ -71,7 +71,6 @@ class Journal:
         segment_bytes_max: int = 64 << 20,
     ) -> None:
         self._writer = ChainWriter(directory, chain, segment_bytes_max=segment_bytes_max)
-        self._fsync: Fsync = fsync
         self._interval_s = 0.0 if fsync == "always" else fsync_interval_ms / 1000
         self._queue: list[tuple[bytes, Record]] = []
         self._queue_bytes = 0
@@ -130,14 +129,9 @@ class Journal:
                 self._flush_due = False
                 self.flush()
 
-    async def append_durable(self, record: Record) -> None:
-        """Writes one record and returns when it is on the disk; one fsync serves all who wait. With fsync off it is
-        the same as append."""
-        self.append(record)
-        await self.synced()
-
     async def synced(self) -> None:
-        """Returns when everything appended so far is on the disk; at once with fsync off."""
+        """Returns when everything appended so far is on the disk, one fsync serving all who wait; at once with fsync
+        off."""
         if self._thread is None:
             return
         done = asyncio.get_running_loop().create_future()

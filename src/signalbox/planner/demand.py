@@ -41,10 +41,6 @@ class Demand(Struct, frozen=True):
     max_delay_h: float = 0.0
 
     @property
-    def requests_per_month(self) -> float:
-        return self.requests_per_day * DAYS_PER_MONTH
-
-    @property
     def tokens_per_day(self) -> float:
         return self.requests_per_day * (self.input_tokens + self.output_tokens)
 

@@ -277,7 +277,7 @@ def _tiers(
         ("3 years", option.gpu_usd_per_hour_3y, 3.0),
     ):
         if price is not None and years <= organisation.commitment_years_max:
-            found.append(Tier(tier, price.value * gpus * HOURS_PER_MONTH, always, commitment_years=years))
+            found.append(Tier(tier, price.value * gpus * HOURS_PER_MONTH, always))
     if option.autoscale and option.gpu_usd_per_hour is not None and 0 < busy_share < 1:
         hourly = option.gpu_usd_per_hour.value * gpus
         found.append(Tier("on demand, working hours", hourly * HOURS_PER_MONTH * busy_share, busy))

@@ -14,13 +14,12 @@ NO_POOL = -1
 
 
 class Tier(Struct, frozen=True):
-    """One way of paying for a lot. on: of each hour class 1 when the lot runs then. commitment_years: 0 on demand."""
+    """One way of paying for a lot. on: of each hour class 1 when the lot runs then."""
 
     name: str
     usd_per_month: float
     on: tuple[float, ...]
     capex_usd: float = 0.0
-    commitment_years: float = 0.0
 
 
 class Pool(Struct, frozen=True):

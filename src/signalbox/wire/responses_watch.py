@@ -34,12 +34,6 @@ class _Event(msgspec.Struct, gc=False):
     transcript: Any = None
 
 
-class _ErrorObject(msgspec.Struct, gc=False):
-    type: Any = None
-    code: Any = None
-    message: Any = None
-
-
 class _Item(msgspec.Struct, gc=False):
     type: str = ""
 
@@ -61,7 +55,6 @@ class ResponseHead(msgspec.Struct, gc=False):
 _decode_event = msgspec.json.Decoder(_Event).decode
 _decode_head = msgspec.json.Decoder(ResponseHead).decode
 _decode_item = msgspec.json.Decoder(_Item).decode
-_decode_error = msgspec.json.Decoder(_ErrorObject).decode
 _decode_any = msgspec.json.decode
 
 MALFORMED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
