@@ -57,6 +57,27 @@ def test_disguised_text_gets_the_same_label(tag: str, disguise: str) -> None:
     assert tag in classify(DISGUISES[disguise](SENTENCES[tag])).names()
 
 
+# What a browser leaves of a value in a URL: one sign of it escaped, the rest as it was.
+ONE_ESCAPE = {
+    "email": ("personal", "see https://example.org/leave?u=maria.gonzalez%40example.org"),
+    "email link": ("personal", "mailto:maria.gonzalez%40example.org"),
+    "phone": ("personal", "https://chat.example.org/send?phone=%2B4930901820199"),
+    "assigned": ("credentials", "https://example.org/go?next=password%3DhX72kq9zpQ"),
+    "address with a password": ("credentials", "postgres://anna%3AhX72kq9zpQ@db.example.org/books"),
+}
+
+
+@pytest.mark.parametrize("one", ONE_ESCAPE)
+def test_one_escape_in_a_url_hides_nothing(one: str) -> None:
+    tag, text = ONE_ESCAPE[one]
+    assert tag in classify(text).names()
+
+
+@pytest.mark.parametrize("text", ['printf("%3d items", n)', "a line of 100%40 wide", "x=%2B and y=%3A", "50%3d"])
+def test_formats_and_lone_escapes_say_nothing(text: str) -> None:
+    assert classify(text) == NONE
+
+
 @pytest.mark.parametrize("digits", [BOLD, ARABIC, {48: ord("O")}, {49: ord("l")}, {48: ord("O"), 49: ord("I")}])
 def test_other_digits(digits: dict[int, int]) -> None:
     assert "pci" in classify("card 5105105105105100".translate(digits)).names()

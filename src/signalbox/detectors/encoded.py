@@ -19,7 +19,8 @@ DEPTH_MAX = 3
 _BASE64_RUN = re.compile(rb"[A-Za-z0-9+/_-]{16,}+={0,2}")
 _HEX_RUN = re.compile(rb"(?:[0-9A-Fa-f]{2}){8,}+")
 _NO_DIGIT = re.compile(rb"[^0-9]*+")
-_PERCENT = re.compile(rb"%[0-9A-Fa-f]{2}[^\s%]{0,64}+%[0-9A-Fa-f]{2}")
+# One alone counts where it may stand in the middle of a value: @, +, : and = with more of it behind.
+_PERCENT = re.compile(rb"%(?:40|2[Bb]|3[ADad])(?=[^\s\"'<>%\\,;)])|%[0-9A-Fa-f]{2}[^\s%]{0,64}+%[0-9A-Fa-f]{2}")
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|x([0-9a-fA-F]{2}))")
 _SPACE_BEFORE = re.compile(rb"[^\s\"'<>]{0,512}$")
 _SPACE_AFTER = re.compile(rb"[^\s\"'<>]{0,4096}+")
