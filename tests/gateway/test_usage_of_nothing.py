@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import re
 from itertools import product
 from pathlib import Path
 from typing import Any
 
-from tests.harness import Box, running
+import pytest
+
+from gateway.canned_upstream import CannedUpstream, http
+from harness import Box, running
 
 ASKED = "Say it. [[tokens:40]]" + " and some more words to read" * 40
 PLACES = {"chat": "w-chat", "responses": "w-responses", "messages": "w-messages", "completions": "w-chat"}
@@ -111,3 +115,36 @@ async def test_an_answer_without_content_may_count_nothing_for_it(tmp_path: Path
         assert answer.status == 200
         row = (await box.settled(1))[-1]
         assert (row["usage_source"], int(row["tokens_out"])) == ("provider", 0)
+
+
+@pytest.mark.parametrize("last", [None, {}, {"output_tokens": 0}, {"input_tokens": 100}])
+async def test_the_count_at_the_start_of_a_messages_stream_is_not_that_of_its_answer(
+    tmp_path: Path, last: dict[str, Any] | None
+) -> None:
+    """`message_start` counts one token of an answer that is yet to come; where no later event counts it, that is not
+    what it cost."""
+    message = {"id": "m1", "type": "message", "role": "assistant", "model": "m", "content": [], "stop_reason": None}
+    start = message | {"usage": {"input_tokens": 100, "cache_read_input_tokens": 50, "output_tokens": 1}}
+    events: list[dict[str, Any]] = [
+        {"type": "message_start", "message": start},
+        {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+        *[
+            {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": f"word{n} "}}
+            for n in range(40)
+        ],
+        {"type": "content_block_stop", "index": 0},
+        {"type": "message_delta", "delta": {"stop_reason": "end_turn"}} | ({} if last is None else {"usage": last}),
+        {"type": "message_stop"},
+    ]
+    text = "".join(f"event: {event['type']}\ndata: {json.dumps(event)}\n\n" for event in events)
+    async with CannedUpstream() as told, running(tmp_path) as box:
+        told.answer = http(200, text.encode(), b"content-type: text/event-stream\r\n")
+        more = told.config()
+        assert not await box.configure({**box.config, **{name: {**box.config[name], **more[name]} for name in more}})
+        for number, api in enumerate(("messages", "chat", "responses")):
+            answer = await box.request(PATHS[api], _asked(api, "canned-messages", stream=True))
+            assert answer.status == 200
+            row = (await box.settled(number + 1))[-1]
+            assert row["usage_source"] == "estimated", api
+            assert int(row["tokens_out"]) >= 40, api
+            assert (int(row["tokens_in"]), int(row["tokens_cache_read"])) == (100, 50), api

@@ -7,10 +7,11 @@ from typing import cast
 from signalbox.core.budgets import CONCURRENCY, GPU, REQUESTS, TOKENS, USD
 from signalbox.core.call import Call
 from signalbox.core.errors import BudgetExhausted, DeploymentLimited, Unpriced
-from signalbox.core.usage import Rates, Usage
+from signalbox.core.usage import NO_USAGE, Rates, Usage
 from signalbox.ledger.estimate import Calibration
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.pricing.cost import at_dearest
 from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
 from signalbox.wire.image_tokens import image_tokens
@@ -76,10 +77,16 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
 
 
 def settle(this: Attempt, usage: Usage) -> None:
-    """Once, with what the ledger says; whatever was reserved beyond it is free again."""
+    """Once, with what the ledger says; whatever was reserved beyond it is free again. Where the ledger cannot say what
+    it cost (a service tier or a class without a price), what its tokens cost at the dearest is taken all the same: a
+    budget that unknown costs leave whole limits nothing."""
     hold, this.hold = this.hold, None
-    if hold is not None:
-        hold.settle(usage, this.cost_pico)
+    if hold is None:
+        return
+    cost_pico = this.cost_pico
+    if cost_pico is None and usage is not NO_USAGE and this.permit is not None:
+        cost_pico = at_dearest(usage, rates_bound(this, this.permit.body))
+    hold.settle(usage, cost_pico or 0)
 
 
 def _amounts(

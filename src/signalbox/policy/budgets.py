@@ -91,14 +91,14 @@ class Hold:
             self.tokens_out += step
         return enough
 
-    def settle(self, usage: Usage, cost_pico: int | None) -> None:
+    def settle(self, usage: Usage, cost_pico: int) -> None:
         """Once, at the end, whatever it was."""
         tokens = usage.input_total + usage.output_total
         moved = self._budgets.purse.moved
         for item in self.items:
             unit = item.unit
             if unit == USD:  # the same as ledger.paid.used
-                used = cost_pico or 0
+                used = cost_pico
             elif unit == REQUESTS:
                 used = 1
             else:

@@ -83,6 +83,24 @@ def cost(usage: Usage, rates: Rates) -> int | None:
     return total
 
 
+def at_dearest(usage: Usage, rates: Rates) -> int:
+    """What an answer whose cost is unknown takes of budgets, so that it is not nothing: every class at its own price,
+    tokens of a class without one at the dearest that the rates have. What counts in units has no such price."""
+    rates = at_length(usage.input_total, rates) if rates.tiers else rates
+    plain = ((usage.tokens_in, rates.tokens_in), (usage.tokens_out, rates.tokens_out))
+    rare = ((count, _rare_rate(name, rates)) for name, count in usage.rare if name in RARE and _is_token(name))
+    every = [*plain, *_seldom(usage, rates), *rare]
+    dearest = max(0, *(rate for _, rate in every))
+    total = rates.request + sum(max(0, tokens) * (rate if rate >= 0 else dearest) for tokens, rate in every)
+    if rates.share is not None:
+        total = _ceil_div(total * rates.share[0], rates.share[1])
+    return total
+
+
+def _is_token(name: str) -> bool:
+    return RARE[name].counts != "unit"
+
+
 def _seldom(usage: Usage, rates: Rates) -> tuple[tuple[int, int], ...]:
     """(tokens, rate) of the classes that many answers do not have."""
     return (

@@ -110,7 +110,7 @@ class MessagesObserver:
             message = event.message
             if message is None:
                 return Seen(ok=False)
-            return self._with_usage(Seen(model=message.model), message.usage)
+            return self._with_usage(Seen(model=message.model), message.usage, begun=True)
         if kind == "message_delta":
             delta = event.delta
             return self._with_usage(Seen(finished=delta is not None and delta.stop_reason is not None), event.usage)
@@ -155,9 +155,9 @@ class MessagesObserver:
             return Seen(content=True, content_chars=len(block.name or ""))
         return Seen(content=True, content_chars=data_bytes)
 
-    def _with_usage(self, seen: Seen, usage: msgspec.Raw) -> Seen:
+    def _with_usage(self, seen: Seen, usage: msgspec.Raw, *, begun: bool = False) -> Seen:
         try:
-            seen.usage = self._meter.tell(usage)
+            seen.usage = self._meter.tell(usage, begun=begun)
         except ValueError:
             return Seen(ok=False)
         return seen

@@ -124,15 +124,17 @@ class UsageMeter:
         self._extra = (0, 0, 0, 0, 0)
         self._unknown: dict[str, None] = {}
 
-    def tell(self, raw: bytes | msgspec.Raw) -> Usage | None:
-        """Takes one usage object as JSON; returns the usage known by now, None when nothing or null was told.
-        Raises ValueError when it is malformed."""
+    def tell(self, raw: bytes | msgspec.Raw, *, begun: bool = False) -> Usage | None:
+        """Takes one usage object as JSON; returns the usage known by now, None when nothing or null was told. begun: it
+        stood in `message_start`, whose count of output says nothing of an answer that is yet to come: one token, for
+        an answer of any length that no later event counts. Raises ValueError when it is malformed."""
         data = bytes(raw)
         if not data or data == b"null":
             return None
         told, unknown = _parse(data)
         self._input = max(self._input, told.input_tokens or 0)
-        self._output = max(self._output, told.output_tokens or 0)
+        if not begun:
+            self._output = max(self._output, told.output_tokens or 0)
         self._read = max(self._read, told.cache_read_input_tokens or 0)
         self._write = max(self._write, told.cache_creation_input_tokens or 0)
         creation, details = told.cache_creation, told.output_tokens_details
