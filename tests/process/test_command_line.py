@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
 from pathlib import Path
+from urllib.request import Request, urlopen
 
 import pytest
+from installation import COMMAND
 
-from signalbox.cli.main import main
+from signalbox.cli.main import VERBS, main
 from signalbox.control.state import StateDir
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import Usage
@@ -105,3 +113,92 @@ def test_explain_names_the_option_that_was_mistyped(tmp_path: Path, capsys: pyte
     assert "--data names an unknown data class 'nonsense'" in told
     assert "header" not in told
     assert "x-signalbox-data" not in told
+
+
+def test_a_start_that_fails_uses_up_nothing_that_is_shown_once(tmp_path: Path) -> None:
+    """Whoever finds a port taken starts again with another one, and is shown the secret and the first key then."""
+    state = tmp_path / "state"
+    (tmp_path / "signalbox.yaml").write_text(CONFIG)
+    environ = {name: value for name, value in os.environ.items() if not name.startswith("SIGNALBOX_")}
+    command = [*COMMAND, "serve", "--config", str(tmp_path / "signalbox.yaml"), "--state-dir", str(state), "--json"]
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        taken = str(holder.getsockname()[1])
+        for option, other in (("--port", "--admin-port"), ("--admin-port", "--port")):
+            done = subprocess.run(
+                [*command, option, taken, other, "0"], capture_output=True, check=False, env=environ, timeout=60
+            )
+            assert done.returncode == 2
+            assert f"Choose another {option}, or stop what holds it." in done.stderr.decode()
+        with subprocess.Popen(
+            [*command, "--port", "0", "--admin-port", "0"], stdout=subprocess.PIPE, env=environ
+        ) as it:
+            assert it.stdout is not None
+            shown = json.loads(it.stdout.readline())
+            key = Request(f"{shown['url']}/v1/models", headers={"authorization": f"Bearer {shown['first_key']}"})
+            with urlopen(key, timeout=30) as answer:
+                assert answer.status == 200
+            opened = Request(
+                f"{shown['admin_url']}/api/status", headers={"authorization": f"Bearer {shown['admin_secret']}"}
+            )
+            with urlopen(opened, timeout=30) as answer:
+                assert answer.status == 200
+            it.send_signal(signal.SIGTERM)
+            assert it.wait(30) == 0
+
+
+def test_a_simulator_that_cannot_start_says_what_to_change(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    wrong = tmp_path / "settings.json"
+    wrong.write_text('{"seed": "x"}')
+    with socket.create_server(("127.0.0.1", 0)) as holder:
+        for words, said in (
+            (["--port", str(holder.getsockname()[1])], "Choose another --port"),
+            (["--host", "256.1.1.1", "--port", "0"], "Check --host."),
+            (["--settings", str(tmp_path / "none")], "No such file"),
+            (["--settings", str(wrong)], "$.seed"),
+        ):
+            assert main(["simulate", *words]) == 2
+            told = capsys.readouterr().err
+            assert said in told
+            assert "Errno" not in told
+
+
+# As `make serve` installs it: what the extras bring cannot be imported.
+WITHOUT_EXTRAS = """
+import sys
+sys.modules.update(dict.fromkeys(["numpy", "scipy", "highspy", "psycopg", "pyarrow", "onnxruntime"]))
+from signalbox.cli.main import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "said"),
+    [
+        *(([verb, "--help"], 0, "usage: signalbox") for verb in VERBS if verb not in ("plan", "router")),
+        (["apply", "--list"], 0, ""),
+        (["apply", "--rollback", "nope"], 2, "there is no version"),
+        (["apply", "plan.json"], 2, "pip install 'signalbox[plan]'"),
+        (["bench", "deployment", "local", "--plan", "plan.json"], 2, "pip install 'signalbox[plan]'"),
+        (["bench", "deployment", "local", "--url", "http://127.0.0.1:9", "--calls", "1"], 1, "failed"),
+        (["plan", "signalbox.yaml"], 2, "pip install 'signalbox[plan]'"),
+        (["router", "fit", "rows"], 2, "pip install 'signalbox[plan]'"),
+        (["ledger", "export", "--parquet", "rows"], 2, "signalbox[parquet]"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_every_verb_runs_without_the_extras_or_names_the_one_it_needs(
+    words: list[str], code: int, said: str, tmp_path: Path
+) -> None:
+    (tmp_path / "signalbox.yaml").write_text(CONFIG)
+    StateDir(tmp_path / ".signalbox")
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_EXTRAS, *words],
+        cwd=tmp_path,
+        env={**os.environ, "SIGNALBOX_KEY": "sb-none", "COLUMNS": "80"},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == code, done.stderr.decode()
+    assert said in (done.stdout + done.stderr).decode()
+    assert b"Traceback" not in done.stderr

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from signalbox.bootstrap.options import ServeOptions
-from signalbox.bootstrap.sockets import bind, is_loopback
+from signalbox.bootstrap.sockets import is_loopback
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
 from signalbox.control.state import StateDir
@@ -71,6 +71,7 @@ class AdminDoor:
 
 def open_door(
     options: ServeOptions,
+    listener: socket.socket,
     supervisor: Supervisor,
     office: KeyOffice,
     state: StateDir,
@@ -80,7 +81,7 @@ def open_door(
     """open_: the store, opened once more for those who read pages."""
     loopback = is_loopback(options.admin_host)
     return AdminDoor(
-        bind(options.admin_host, options.admin_port),
+        listener,
         lambda behind: behind.server_of(loopback, supervisor, office, state, gateway, open_),
         Log("console"),
     )

@@ -28,7 +28,7 @@ from signalbox.control.keys import NewKey, create
 from signalbox.control.links import LendTo, Link, LocalLink, ProcessLink, Want
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
-from signalbox.control.state import StateDir, admin_secret, confirm_pepper
+from signalbox.control.state import StateDir, admin_secret, confirm_pepper, stated_admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
 from signalbox.control.treasury import Treasury, end_dead_leases
@@ -55,6 +55,9 @@ async def _serve(options: ServeOptions) -> int:
     log = Log("supervisor")
     state = StateDir(options.state_dir)
     state.hold()
+    stated_admin_secret(dict(options.environ))
+    listener = bind(options.host, options.port)
+    admin_listener = bind(options.admin_host, options.admin_port, "admin-")
     source, found, simulator = await first_source(options)
     text = source.read()
     compiled = compile_text(text.content, text.name, 1)
@@ -63,9 +66,6 @@ async def _serve(options: ServeOptions) -> int:
     store = StoreThread(lambda: open_store(state, url))
     pepper = state.pepper()
     store.run_now(lambda opened: confirm_pepper(opened, pepper))
-    admin = store.run_now(lambda opened: admin_secret(opened, dict(options.environ)))
-    first_key = store.run_now(lambda opened: _first_key(opened, pepper))
-    listener = bind(options.host, options.port)
     told, telling = _channel()
     treasury = Treasury(
         lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.recall(accounts)
@@ -89,16 +89,20 @@ async def _serve(options: ServeOptions) -> int:
     key_sets = KeySets(supervisor, state.key_sets, log)
     attendant = Attendant(supervisor, exporter_process(told, log), socket.gethostname(), now_ms, log)
     closer = Closer(supervisor, store, state.journal, now_ms, log)
-    office = KeyOffice(
-        store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in, supervisor.keys.load
-    )
     doorbell = Doorbell(state.doorbell, supervisor.keys.load, log)
     port = listener.getsockname()[1]
     gateway = Gateway(own_host(options.host), port, lambda: supervisor.checked.certificate_file)
-    console = open_door(options, supervisor, office, state, gateway, lambda: open_store(state, url))
     await key_sets.begin(compiled.snapshot.issuers)
     await supervisor.start()
     await doorbell.start()
+    # What is shown once is made when nothing is left that could end the start before it is shown.
+    admin = await store.run(lambda opened: admin_secret(opened, dict(options.environ)))
+    first_key = await store.run(lambda opened: _first_key(opened, pepper))
+    await supervisor.keys.load()
+    office = KeyOffice(
+        store, admin, pepper, state.journal, now_ms, lambda: supervisor.checked.sign_in, supervisor.keys.load
+    )
+    console = open_door(options, admin_listener, supervisor, office, state, gateway, lambda: open_store(state, url))
     options.greet(
         Started(
             url=shown_url(options.host, listener.getsockname()[1], "https" if compiled.tls is not None else "http"),

@@ -11,8 +11,8 @@ from signalbox.core.errors import ConfigError
 BACKLOG = 2048
 
 
-def bind(host: str, port: int) -> socket.socket:
-    """The data plane's listening socket, which every worker inherits."""
+def bind(host: str, port: int, option: str = "") -> socket.socket:
+    """A listening socket. option: what precedes `host` and `port` in the names of the options that state them."""
     try:
         family, kind, proto, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, proto)
@@ -21,7 +21,8 @@ def bind(host: str, port: int) -> socket.socket:
         listener.listen(BACKLOG)
         listener.setblocking(False)
     except OSError as error:
-        fix = "Choose another --port, or stop what holds it." if error.errno == errno.EADDRINUSE else "Check --host."
+        taken = error.errno == errno.EADDRINUSE
+        fix = f"Choose another --{option}port, or stop what holds it." if taken else f"Check --{option}host."
         raise ConfigError([f"{host}:{port}: cannot listen ({error.strerror}). {fix}"]) from None
     return listener
 

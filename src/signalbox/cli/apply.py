@@ -11,12 +11,11 @@ import msgspec
 
 from signalbox.bootstrap.compiling import compile_declared
 from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.words import read_plan, with_extra
 from signalbox.config.load import load, load_text, read_bytes
-from signalbox.control.apply_plan import Change, change_of
 from signalbox.control.state import StateDir
-from signalbox.control.versions import Versions, write_whole
+from signalbox.control.versions import Change, Versions, write_whole
 from signalbox.core.errors import ConfigError
-from signalbox.planner.plan import Plan, decode
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -54,10 +53,12 @@ def run(options: argparse.Namespace) -> int:
         change = Change(read_bytes(path).decode(), content.decode(), ())
         _show(change, str(path), as_json=options.json)
         return _write(path, versions, content, f"rollback to {options.rollback}", options)
-    plan = _plan(options.plan)
+    # Only plans need the extra: going back has to work where none was ever made.
+    planned = with_extra("signalbox.control.apply_plan")
+    plan = read_plan(options.plan)
     declared = load(path)
     try:
-        change = change_of(plan, declared, read_bytes(path).decode())
+        change: Change = planned.change_of(plan, declared, read_bytes(path).decode())
     except ConfigError as error:
         print(str(error), file=sys.stderr)
         return 1
@@ -68,13 +69,6 @@ def run(options: argparse.Namespace) -> int:
     if change.before == change.after:
         return 0
     return _write(path, versions, change.after.encode(), f"plan {plan.fingerprint}", options)
-
-
-def _plan(path: Path) -> Plan:
-    try:
-        return decode(read_bytes(path))
-    except ValueError as error:
-        raise ConfigError([f"{path}: not a plan: {error}. Make one with `signalbox plan`."]) from None
 
 
 def _show(change: Change, name: str, *, as_json: bool) -> None:

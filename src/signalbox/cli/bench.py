@@ -16,10 +16,9 @@ from pathlib import Path
 import msgspec
 
 from signalbox.cli.options import add_json
-from signalbox.config.load import read_bytes
+from signalbox.cli.words import read_plan
 from signalbox.control.deployment_bench import Mix, Target, measure, verdict
 from signalbox.core.errors import ConfigError
-from signalbox.planner.plan import Plan, decode
 
 KEY = "SIGNALBOX_KEY"
 CONCURRENCY_MAX = 512
@@ -80,10 +79,7 @@ def _mix(options: argparse.Namespace) -> tuple[Mix, int | None]:
     """The plan's mix over the workloads that begin with the deployment, and its planned concurrency."""
     if options.plan is None:
         return Mix(options.input_tokens, options.output_tokens), None
-    try:
-        plan: Plan = decode(read_bytes(options.plan))
-    except ValueError as error:
-        raise ConfigError([f"{options.plan}: not a plan: {error}. Make one with `signalbox plan`."]) from None
+    plan = read_plan(options.plan)
     option = plan.deployments.get(options.name, options.name)
     mine = [plan.facts[name] for name, row in plan.routing.items() if row.order[0] == option]
     calls = sum(each.requests_per_day for each in mine)

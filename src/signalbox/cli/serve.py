@@ -13,6 +13,8 @@ from signalbox.bootstrap.serve import run_serve
 from signalbox.cli.options import add_config, add_state_dir, config_path, port
 from signalbox.telemetry.log import FORMAT_VARIABLE, FORMATS
 
+SECRET_VARIABLES = ("SIGNALBOX_ADMIN_SECRET", "SIGNALBOX_ADMIN_SECRET_FILE")
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     add_config(parser)
@@ -61,6 +63,8 @@ def _greet(started: Started) -> None:
         lines += [f"First virtual key, shown once: {key}", "", *_first_calls(started, key)]
     else:
         lines.append("Keys made before go on working; `signalbox keys create --name NAME` makes another.")
+        if started.admin_secret is None and not any(name in os.environ for name in SECRET_VARIABLES):
+            lines.append("So does the admin secret of the first start; SIGNALBOX_ADMIN_SECRET sets another one.")
     print("\n".join(lines), flush=True)
 
 

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import difflib
 from typing import Any, get_args
-
-from msgspec import Struct
 
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
 from signalbox.config.schema_choosing import Cascade
 from signalbox.config.schema_workloads import Strategy
+from signalbox.control.versions import Change
 from signalbox.control.yaml_edit import CannotEdit, set_value
 from signalbox.core.errors import ConfigError
 from signalbox.planner.plan import Plan, RoutingRow, fingerprint
-
-
-class Change(Struct, frozen=True):
-    """before, after: the file's text. missing: options of the plan that no deployment is yet, with what to do."""
-
-    before: str
-    after: str
-    missing: tuple[str, ...]
-
-    def diff(self, name: str) -> str:
-        lines = difflib.unified_diff(
-            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), name, f"{name} (planned)"
-        )
-        return "".join(lines)
 
 
 def stale(plan: Plan, declared: Declared) -> str:

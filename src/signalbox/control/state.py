@@ -113,15 +113,21 @@ class AdminSecret:
 
 def admin_secret(store: Store, environ: dict[str, str]) -> AdminSecret:
     """From SIGNALBOX_ADMIN_SECRET or SIGNALBOX_ADMIN_SECRET_FILE, else generated at first start and kept as a hash."""
-    stated = _stated(environ, "SIGNALBOX_ADMIN_SECRET")
+    stated = stated_admin_secret(environ)
     if stated is not None:
-        if len(stated) < 16:
-            raise ConfigError(["SIGNALBOX_ADMIN_SECRET: too short. Use at least 16 characters."])
         return AdminSecret(hashlib.sha256(stated.encode()).digest(), None)
     made = secrets.token_urlsafe(24)
     digest = hashlib.sha256(made.encode()).digest()
     kept = store.settle_fact(ADMIN_FACT, digest)
     return AdminSecret(kept, Secret(made) if kept == digest else None)
+
+
+def stated_admin_secret(environ: dict[str, str]) -> str | None:
+    """None when it is left out. Raises ConfigError when it cannot be used."""
+    stated = _stated(environ, "SIGNALBOX_ADMIN_SECRET")
+    if stated is not None and len(stated) < 16:
+        raise ConfigError(["SIGNALBOX_ADMIN_SECRET: too short. Use at least 16 characters."])
+    return stated
 
 
 def confirm_pepper(store: Store, pepper: bytes) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 import tempfile
 from pathlib import Path
@@ -21,6 +22,21 @@ class Version(Struct, frozen=True):
     version: str
     time: str
     why: str
+
+
+class Change(Struct, frozen=True):
+    """before, after: the file's text. missing: options of the plan that no deployment is yet, with what to do; none
+    on the way back to an earlier version."""
+
+    before: str
+    after: str
+    missing: tuple[str, ...]
+
+    def diff(self, name: str) -> str:
+        lines = difflib.unified_diff(
+            self.before.splitlines(keepends=True), self.after.splitlines(keepends=True), name, f"{name} (changed)"
+        )
+        return "".join(lines)
 
 
 class Versions:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
+import errno
 import gc
+import os
 import signal
 import sys
 from collections.abc import Sequence
@@ -59,8 +61,8 @@ def _port(text: str) -> int:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The options of `signalbox simulate`, which are those of this module run as a program."""
-    parser.add_argument("--host", default="127.0.0.1")
-    parser.add_argument("--port", type=_port, default=8790, help="0 picks a free one")
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
+    parser.add_argument("--port", type=_port, default=8790, help="0 picks a free one (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="answers and latencies depend on it")
     parser.add_argument("--latency", choices=("off", "on"), default="off", help="on: each provider's own pace")
     parser.add_argument("--settings", type=Path, help="a JSON file of simulator settings")
@@ -79,11 +81,19 @@ def serve(args: argparse.Namespace) -> int:
         settings = SimulatorSettings()
         if args.settings is not None:
             settings = msgspec.json.decode(args.settings.read_bytes(), type=SimulatorSettings)
-        settings = msgspec.structs.replace(settings, seed=args.seed or settings.seed)
-        if args.latency == "on":
-            settings = msgspec.structs.replace(settings, latency="on")
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        sys.stderr.write(f"{args.settings}: cannot be used as settings ({why}).\n")
+        return 2
+    settings = msgspec.structs.replace(settings, seed=args.seed or settings.seed)
+    if args.latency == "on":
+        settings = msgspec.structs.replace(settings, latency="on")
+    try:
         uvloop.run(run(settings, args.host, args.port, as_json=args.json))
-    except (OSError, OverflowError, ValueError) as error:
-        sys.stderr.write(f"simulator: {error}\n")
+    except OSError as error:
+        taken = error.errno == errno.EADDRINUSE
+        fix = "Choose another --port, or stop what holds it." if taken else "Check --host."
+        why = os.strerror(errno.EADDRINUSE) if taken else error.strerror
+        sys.stderr.write(f"{args.host}:{args.port}: cannot listen ({why}). {fix}\n")
         return 2
     return 0
