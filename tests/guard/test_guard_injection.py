@@ -160,6 +160,108 @@ async def test_it_makes_no_difference_where_in_a_request_the_text_stands(tmp_pat
         assert not box.bill()
 
 
+PAGE = f"{DATA} {ATTACK} Closed on Sunday."
+TEXT_FILE = base64.b64encode(PAGE.encode()).decode()
+PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+PICTURE = f"data:image/png;base64,{PIXEL}"
+PIXELS = {"type": "base64", "media_type": "image/png", "data": PIXEL}
+USED = [
+    {"role": "user", "content": "hello"},
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "c1", "name": "look", "input": {}}]},
+]
+CALLED = {"type": "function_call", "call_id": "c1", "name": "look", "arguments": "{}"}
+# What no tool's result is and comes from outside all the same, as blocks of a user's message or items of an input.
+OUTSIDE: dict[str, tuple[str, Any]] = {
+    "text document": ("messages", {"type": "document", "title": "Hours", "source": {
+        "type": "text", "media_type": "text/plain", "data": PAGE}}),
+    "document of blocks": ("messages", {"type": "document", "source": {
+        "type": "content", "content": [{"type": "text", "text": PAGE}]}}),
+    "document of bytes": ("messages", {"type": "document", "source": {
+        "type": "base64", "media_type": "text/plain", "data": TEXT_FILE}}),
+    "search result": ("messages", {"type": "search_result", "source": "https://example.org/hours", "title": "Hours",
+        "content": [{"type": "text", "text": PAGE}]}),
+    "file in chat": ("chat", {"type": "file", "file": {
+        "filename": "hours.txt", "file_data": f"data:text/plain;base64,{TEXT_FILE}"}}),
+    "file in responses": ("responses", {"type": "input_file", "filename": "hours.txt",
+        "file_data": f"data:text/markdown;charset=utf-8;base64,{TEXT_FILE}"}),
+}  # fmt: skip
+# What only a model reads.
+UNREADABLE: dict[str, tuple[str, list[Any]]] = {
+    "picture of a tool": ("messages", [*USED, {"role": "user", "content": [
+        {"type": "tool_result", "tool_use_id": "c1", "content": [{"type": "image", "source": PIXELS}]}]}]),
+    "picture of a function": ("responses", [CALLED, {"type": "function_call_output", "call_id": "c1", "output": [
+        {"type": "input_image", "image_url": PICTURE}]}]),
+    "document": ("messages", [{"role": "user", "content": [{"type": "document", "source": {
+        "type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQK"}},
+        {"type": "text", "text": "Look."}]}]),
+    "file": ("chat", [{"role": "user", "content": [{"type": "text", "text": "Look."}, {"type": "file", "file": {
+        "filename": "a.pdf", "file_data": "data:application/pdf;base64,JVBERi0xLjQK"}}]}]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", list(OUTSIDE))
+async def test_translation_makes_nobodys_content_no_callers_words(tmp_path: Path, kind: str) -> None:
+    """Other dialects have no documents or search results: they become texts and files of the message around them."""
+    api, block = OUTSIDE[kind]
+    async with running(tmp_path, workloads(untrusted="strip", user="flag")) as box:
+        for workload in ("g-chat", "g-messages", "g-responses", "g-fallback"):
+            for stream in (False, True):
+                box.sim.faults.clear()
+                if workload == "g-fallback":
+                    box.sim.fault("503", provider="anthropic")
+                body = told(api, workload, "Sum up.", stream=stream)
+                turn = body["input" if api == "responses" else "messages"][-1]
+                text = {"type": "input_text" if api == "responses" else "text", "text": "Sum up."}
+                turn["content"] = [block, text]
+                answer = await box.request(APIS[api], body)
+                assert answer.status == 200, (workload, stream, answer.body)
+                sent = opened(box.sim.log.entries[-1].body)
+                assert "previous instructions" not in sent, (workload, stream)
+                assert "nine to five" in sent, (workload, stream)
+                assert "Closed on Sunday" in sent, (workload, stream)
+
+
+def opened(body: bytes) -> str:
+    """A body with the files of text in it read."""
+    packed = re.findall(rb'(?:base64,|"data": ?")([A-Za-z0-9+/]{40,}=*)"', body)
+    return body.decode() + "".join(base64.b64decode(one).decode("utf-8", "replace") for one in packed)
+
+
+@pytest.mark.parametrize("kind", list(UNREADABLE))
+async def test_what_only_the_model_can_read_taints_as_well(tmp_path: Path, kind: str) -> None:
+    api, turns = UNREADABLE[kind]
+    async with running(tmp_path, workloads(after_untrusted="deny")) as box:
+        for workload in ("g-chat", "g-messages", "g-responses"):
+            for stream in (False, True):
+                body = told(api, workload, "", stream=stream)
+                body["input" if api == "responses" else "messages"] = [*turns, {"role": "user", "content": PAY}]
+                answer = await box.request(APIS[api], body)
+                assert answer.status == 200, (workload, stream, answer.body)
+                assert not calls(answer.body), (workload, stream)
+                assert withheld(answer.body), (workload, stream)
+
+
+async def test_results_of_tools_that_are_not_known_yet_are_nobodys_words(tmp_path: Path) -> None:
+    async with running(tmp_path, workloads(user="flag", untrusted="block")) as box:
+        item = {"type": "brand_new_call_output", "call_id": "c1", "output": ATTACK}
+        body = {"model": "g-responses", "input": [{"role": "user", "content": "hello"}, item]}
+        assert (await box.request("/v1/responses", body)).status == 400
+        assert not box.bill()
+
+
+async def test_other_names_for_values_do_not_hide_whose_words_they_are(tmp_path: Path) -> None:
+    guards: list[Any] = [{"name": "pseudonymise", "where": "always"}, {"name": "injection", "untrusted": "strip"}]
+    async with running(tmp_path, {"workloads": {"g": {"placements": ["chat"], "guards": guards}}}) as box:
+        page = f"Ask jane.roe@example.org. {ATTACK}"
+        source = {"type": "text", "media_type": "text/plain", "data": page}
+        content = [{"type": "document", "source": source}, {"type": "text", "text": "Sum up."}]
+        body = {"model": "g", "max_tokens": 50, "messages": [{"role": "user", "content": content}]}
+        assert (await box.request("/v1/messages", body)).status == 200
+        (sent,) = box.sim.log.entries
+        assert b"previous instructions" not in sent.body
+        assert b"Ask EMAIL_" in sent.body
+
+
 @pytest.mark.parametrize("taint", ["any", "found"])
 async def test_what_taints_is_the_workloads_choice(tmp_path: Path, taint: str) -> None:
     async with running(tmp_path, workloads(after_untrusted="deny", taint=taint)) as box:

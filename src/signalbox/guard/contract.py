@@ -18,7 +18,7 @@ class Outgoing(msgspec.Struct, gc=False):
     """One attempt's body as it is about to leave. api: its dialect. body: exact bytes; doc: the same parsed, read-only.
     needed: the deployment may only see this once it was transformed by the guard of this name, or empty. ask: how
     another model is asked about it; None where nothing leaves. conversation: what identifies it, and whose it is, as a
-    digest."""
+    digest. outside: pointers of texts that nobody vouches for although this dialect cannot say so."""
 
     call: Call
     deployment: Deployment
@@ -28,6 +28,7 @@ class Outgoing(msgspec.Struct, gc=False):
     needed: str = ""
     ask: Dispatch | None = None
     conversation: bytes = b""
+    outside: frozenset[str] = frozenset()
 
 
 class Screened(msgspec.Struct, frozen=True, gc=False):

@@ -37,7 +37,7 @@ def asked_about(sent: Outgoing, options: External | ExternalScan) -> str:
     """The text that somebody outside is asked about, empty when there is none. Raises GuardUnusable when it is too
     long."""
     speakers = READS[options.reads]
-    text = "\n\n".join(said.text for said in spoken(sent.doc) if said.speaker in speakers)
+    text = "\n\n".join(said.text for said in spoken(sent.doc, sent.outside) if said.speaker in speakers)
     if not text.strip():
         return ""
     if len(text) > options.text_chars_max:

@@ -75,7 +75,7 @@ class Screener:
 
     async def screen(self, sent: Outgoing) -> Screened:
         options = self._options
-        found, untrusted = self.findings(sent.doc)
+        found, untrusted = self.findings(sent.doc, sent.outside)
         tainted = untrusted if options.taint == "any" else any(one.said.speaker == UNTRUSTED for one in found)
         assert sent.call.guarded is not None
         sent.call.guarded.memory[NAME] = tainted
@@ -90,7 +90,7 @@ class Screener:
             verdicts.append(Verdict(NAME, one.rule, kind, one.said.where))
         if not verdicts:
             return UNTOUCHED
-        return Screened(self._stripped(sent.body) if strip else None, tuple(verdicts))
+        return Screened(self._stripped(sent.body, sent.outside) if strip else None, tuple(verdicts))
 
     def _action(self, speaker: str) -> str:
         if speaker == UNTRUSTED:
@@ -98,18 +98,18 @@ class Screener:
         # Definitions of tools give the model orders by nature: what looks like an attack in them is on record only.
         return "flag" if speaker == TOOLS else self._options.user
 
-    def findings(self, doc: dict[str, Any]) -> tuple[list[_Finding], bool]:
-        """What is found in a body, and whether anything in it is untrusted."""
+    def findings(self, doc: dict[str, Any], outside: frozenset[str] = frozenset()) -> tuple[list[_Finding], bool]:
+        """What is found in a body, and whether anything in it is untrusted, what nobody can read included."""
         options = self._options
         found: list[_Finding] = []
         untrusted = False
         turns: dict[tuple[str, str], list[Said]] = {}
-        for said in spoken(doc):
+        for said in spoken(doc, outside):
             speaker = said.speaker
             if speaker == SYSTEM:
                 continue
             untrusted = untrusted or speaker == UNTRUSTED
-            if (options.untrusted if speaker == UNTRUSTED else options.user) == "off":
+            if not said.text or (options.untrusted if speaker == UNTRUSTED else options.user) == "off":
                 continue
             turns.setdefault((said.turn, speaker), []).append(said)
             rule = self._rule(said.text, speaker)
@@ -141,14 +141,14 @@ class Screener:
         asked = [name for name in named if name in PROVIDER_TOOLS or name in call.envelope.unknown_tools]
         return [Verdict(NAME, "provider-tool", BLOCK, "/tools") for name in asked if not consent.given(name)]
 
-    def _stripped(self, body: bytes) -> bytes:
+    def _stripped(self, body: bytes, outside: frozenset[str]) -> bytes:
         """The body with what was found in untrusted content taken out, sentence by sentence where that suffices."""
         doc = _decode(body)
-        found, _ = self.findings(doc)
+        found, _ = self.findings(doc, outside)
         for one in found:
             if one.said.speaker == UNTRUSTED:
                 one.said.holder[one.said.key] = self.cleaned(one.said.text)
-        left, _ = self.findings(doc)
+        left, _ = self.findings(doc, outside)
         for one in left:
             if one.said.speaker == UNTRUSTED:
                 one.said.holder[one.said.key] = STRIPPED

@@ -20,6 +20,7 @@ from signalbox.core.hub import Event, Request
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.guard.contract import UNTOUCHED, Guard, Outgoing, RequestGuard, Screened
+from signalbox.guard.spoken import carried_in
 from signalbox.pipeline.affinity import conversation_scope
 from signalbox.pipeline.ending import put_on_record
 from signalbox.pipeline.guarded_reply import APIS, GuardedReply
@@ -116,10 +117,14 @@ async def _transformed(this: Attempt, body: bytes, stages: Stages) -> bytes:
     ask = stages.errands(stages)
     conversation = conversation_scope(call) if guards.requests else b""
     doc: dict[str, Any] | None = call.doc if body is call.body else None
+    outside: frozenset[str] | None = None
     for guard, requests in guards.requests:
         if doc is None:
             doc = _decode(body)
-        sent = Outgoing(call, this.deployment, this.api, body, doc, needed, ask, conversation)
+        if outside is None:
+            # Before a guard changes texts: afterwards they are found by where they stand.
+            outside = carried_in(call.doc, doc) if this.api != call.api else frozenset()
+        sent = Outgoing(call, this.deployment, this.api, body, doc, needed, ask, conversation, outside)
         screened = await _screened(guard, requests, sent, record)
         record.note(screened.verdicts)
         for verdict in screened.verdicts:
