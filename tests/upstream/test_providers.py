@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 import typing
+from email.utils import formatdate
 
 import pytest
 from hypothesis import given
@@ -258,10 +260,19 @@ def test_what_goes_back_to_the_client() -> None:
 @pytest.mark.parametrize(
     ("value", "passed_on"),
     [(b"3600", b"60"), (b"-5", b"0"), (b"nan", b"0"), (b"inf", b"60"), (b"1.5", b"1.5"),
-     (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT")],
+     (b"soon", b"soon"), (b"Wed, 21 Oct 2026 07:28:00 GMT", b"Wed, 21 Oct 2026 07:28:00 GMT"),
+     (b"Wed, 21 Oct 2026 10:28:00 GMT", b"60")],
 )  # fmt: skip
-def test_waits_are_bounded(value: bytes, passed_on: bytes) -> None:
-    assert passed([(b"retry-after", value)]) == b"retry-after: " + passed_on + b"\r\n"
+@pytest.mark.parametrize("date_first", [True, False])
+def test_waits_are_bounded(value: bytes, passed_on: bytes, date_first: bool) -> None:
+    lines = [(b"date", b"Wed, 21 Oct 2026 07:27:30 GMT"), (b"retry-after", value)]
+    assert passed(lines if date_first else lines[::-1]) == b"retry-after: " + passed_on + b"\r\n"
+
+
+def test_a_date_without_the_providers_own_is_measured_by_our_clock() -> None:
+    for away_s, told in ((30, None), (4000, b"60")):
+        then = formatdate(time.time() + away_s, usegmt=True).encode()
+        assert passed([(b"retry-after", then)]) == b"retry-after: " + (told or then) + b"\r\n"
 
 
 def test_names_without_end_fill_no_memory() -> None:

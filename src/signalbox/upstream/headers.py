@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import time
+from email.utils import parsedate_to_datetime
+
 VERDICTS_MAX = 1024
 # A client told to wait longer than this gives up or, worse, obeys; the next call may well go elsewhere.
 RETRY_AFTER_S_MAX = 60
@@ -31,7 +34,7 @@ def passed(headers: list[tuple[bytes, bytes]]) -> bytes:
                 continue
             identified = True
         elif name in _WAITS:
-            value = _clamped(value, _WAITS[name])
+            value = _clamped(value, _WAITS[name], headers)
         lines += start + value + b"\r\n"
     return lines
 
@@ -49,12 +52,30 @@ def _judge(name: bytes) -> bytes:
     return start
 
 
-def _clamped(value: bytes, most: int) -> bytes:
-    """Numbers are kept between 0 and `most`; an HTTP date, which clients compare with their own clock, passes."""
+def _clamped(value: bytes, most: int, headers: list[tuple[bytes, bytes]]) -> bytes:
+    """Numbers are kept between 0 and `most`. An HTTP date, which clients compare with their own clock, passes unless it
+    is further away than that."""
     try:
         number = float(value)
     except ValueError:
-        return value
+        return b"%d" % most if _away_s(value, headers) > RETRY_AFTER_S_MAX else value
     if 0 <= number <= most:
         return value
     return b"%d" % most if number > most else b"0"
+
+
+def _away_s(when: bytes, headers: list[tuple[bytes, bytes]]) -> float:
+    """Seconds until an HTTP date by the provider's own clock, ours where it tells no date; 0 for what is no date."""
+    then = _unix_s(when)
+    if then is None:
+        return 0.0
+    said = next((value for name, value in headers if name == b"date"), b"")
+    since = _unix_s(said)
+    return then - (since if since is not None else time.time())
+
+
+def _unix_s(date: bytes) -> float | None:
+    try:
+        return parsedate_to_datetime(date.decode("latin-1").strip()).timestamp()
+    except (ValueError, TypeError, OverflowError, IndexError):
+        return None
