@@ -25,7 +25,7 @@ from signalbox.ledger.journal import new_chain
 from signalbox.pipeline import money
 from signalbox.pipeline.state import Attempt
 from signalbox.policy.budgets import Budgets
-from signalbox.policy.rules import compile_snapshot
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.telemetry.log import Log
 from signalbox.wire import body as wire_body
 from signalbox.wire.table import DIALECTS

@@ -25,8 +25,8 @@ from signalbox.core.call import Call, Envelope, Principal
 from signalbox.core.labels import NONE
 from signalbox.core.usage import Rates
 from signalbox.policy.classify import Classifier
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.interlock import Interlock
-from signalbox.policy.rules import compile_snapshot
 from signalbox.policy.sticky import Conversations
 
 WORDS = (  # noqa: SIM905

@@ -16,7 +16,8 @@ from signalbox.config.load import load_text
 from signalbox.core.labels import TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import Snapshot, Workload
 from signalbox.core.usage import Rates
-from signalbox.policy.rules import compile_snapshot, permitted
+from signalbox.policy.compiling import compile_snapshot
+from signalbox.policy.rules import permitted
 
 DEPLOYMENTS, RULES, REFUSED = 200, 500, 4
 CALLS = 50

@@ -11,7 +11,7 @@ from signalbox.config.load import load_text
 from signalbox.core.errors import ConfigError
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.core.usage import PICO, Usage
-from signalbox.policy.rules import compile_snapshot
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.pricing.tariff import charge
 
 BASE = """

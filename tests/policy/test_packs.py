@@ -23,8 +23,9 @@ from signalbox.core.labels import labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
 from signalbox.policy.check import Finding, check
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.packs import FOLDER, pack, read_pack
-from signalbox.policy.rules import compile_snapshot, permitted, refusals
+from signalbox.policy.rules import permitted, refusals
 
 GOLDEN = Path(__file__).parent / "golden" / "packs"
 TODAY = "2026-11-20"

@@ -13,8 +13,9 @@ from signalbox.core.labels import NONE
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
 from signalbox.policy.check import Finding, check, counts
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.register import Register, stale_on
-from signalbox.policy.rules import compile_snapshot, permitted
+from signalbox.policy.rules import permitted
 
 TODAY = "2026-06-15"
 

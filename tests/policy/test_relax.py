@@ -16,8 +16,9 @@ from signalbox.core.labels import labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
 from signalbox.policy.check import check
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.relax import Relaxation, relaxation
-from signalbox.policy.rules import compile_snapshot, permitted
+from signalbox.policy.rules import permitted
 
 TODAY = "2026-06-15"
 ATTESTS = ["baa", "dpa", "scc", "soc2"]

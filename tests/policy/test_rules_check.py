@@ -7,7 +7,7 @@ from datetime import date
 from signalbox.config.load import load_text
 from signalbox.core.usage import Rates
 from signalbox.policy.check import Finding, check
-from signalbox.policy.rules import compile_snapshot
+from signalbox.policy.compiling import compile_snapshot
 
 
 def nobody_knows(provider: str, model: str, on: date) -> Rates | None:

@@ -12,7 +12,8 @@ from signalbox.config.load import load_text
 from signalbox.core.labels import LEVELS, NONE, TAG_BIT, Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO, Rates
-from signalbox.policy.rules import MEMO_MAX, compile_snapshot, permitted, refusals
+from signalbox.policy.compiling import compile_snapshot
+from signalbox.policy.rules import MEMO_MAX, permitted, refusals
 
 TODAY = "2026-06-15"
 PER_MTOK = PICO // 10**6

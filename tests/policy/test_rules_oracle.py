@@ -16,7 +16,8 @@ from signalbox.core.call import Principal
 from signalbox.core.labels import Labels, labels_of
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import Rates
-from signalbox.policy.rules import Callers, compile_snapshot, permitted, refusals
+from signalbox.policy.compiling import compile_snapshot
+from signalbox.policy.rules import Callers, permitted, refusals
 
 TODAY = "2026-06-15"
 APIS = ["chat", "responses", "messages", "completions", "embeddings", "count_tokens"]

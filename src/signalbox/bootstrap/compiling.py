@@ -19,8 +19,8 @@ from signalbox.core.tiering import Near
 from signalbox.gateway.tls import Listening, listening
 from signalbox.guard.room import GuardRoom
 from signalbox.policy.check import counts, due
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.prices import held_gpus
-from signalbox.policy.rules import compile_snapshot
 from signalbox.pricing.catalogue import changes_after, rates
 from signalbox.pricing.tariff import published
 

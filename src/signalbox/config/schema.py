@@ -1,7 +1,7 @@
 """Every setting of signalbox.yaml, declared once: its type, unit, default, limits and a sentence about it.
 
 These types say what a file may hold. Reading a file into them is config/load.py; what they mean for a request is
-compiled by policy/rules.py. `signalbox schema` and docs/reference/config.md are generated from here.
+compiled by policy/compiling.py. `signalbox schema` and docs/reference/config.md are generated from here.
 
 Where they can, these modules do without annotations kept as text: reading a thousand of them back would take a tenth
 of a second of every start.

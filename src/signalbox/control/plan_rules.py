@@ -25,8 +25,9 @@ from signalbox.planner.outlook import Relaxation
 from signalbox.planner.plan import Plan
 from signalbox.planner.routes import Refusals
 from signalbox.planner.workload_file import PlanFile
+from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.relax import relaxation
-from signalbox.policy.rules import compile_snapshot, permitted, refusals
+from signalbox.policy.rules import permitted, refusals
 
 RESIDENCY, OFFLINE = "plan.residency", "plan.offline"
 # Calls come by chat; attestations that cover other interfaces only do not count.

@@ -20,10 +20,10 @@ from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import LedgerError, StoreError
 from signalbox.core.ports import Store
 from signalbox.core.records import IDLE, TRUE_UP, Opened, Settled
+from signalbox.core.snapshot import INFRA
 from signalbox.core.usage import NO_USAGE
 from signalbox.ledger import apart
 from signalbox.ledger.owned import DAY_MS, DAYS_BACK, OwnedDay, note, owned_days
-from signalbox.policy.rules import INFRA
 from signalbox.telemetry.log import Log
 
 CHAIN = "true-up"

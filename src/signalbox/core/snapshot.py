@@ -20,6 +20,8 @@ from signalbox.core.usage import Rates, Tariff
 # The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects. `scan` has no
 # endpoint: only guards ask for it.
 APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens", "scan")
+# The workload, and the key, of calls that the gateway makes for itself.
+INFRA = "infra"
 
 
 class Attestation(msgspec.Struct, frozen=True):

@@ -8,11 +8,10 @@ from typing import Any
 
 from signalbox.core.call import Call, Decision, Principal
 from signalbox.core.errors import CallError, LedgerError, UpstreamAnswer, UpstreamFault
-from signalbox.core.snapshot import Deployment
+from signalbox.core.snapshot import INFRA, Deployment
 from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.dispatch import Collected, own_call
 from signalbox.pipeline.stages import Stages
-from signalbox.policy.rules import INFRA
 from signalbox.pricing.cost import PICO
 from signalbox.routing.replica import Replica
 

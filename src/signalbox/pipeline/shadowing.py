@@ -17,12 +17,12 @@ from signalbox.core.call import Call, Principal, Reply
 from signalbox.core.errors import CallError, ConfigError, LedgerError, StoreError
 from signalbox.core.ports import Errand
 from signalbox.core.shadowing import Shadow
+from signalbox.core.snapshot import INFRA
 from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.judging import APIS, answered_whole
 from signalbox.pipeline.recorder import Recorder
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.tiering import meaning
-from signalbox.policy.rules import INFRA
 from signalbox.routing.answers import conclusion
 from signalbox.routing.difficulty.features import features
 from signalbox.routing.difficulty.question import asked
