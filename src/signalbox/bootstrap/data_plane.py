@@ -1,13 +1,10 @@
-"""The data plane's process: everything that lives as long as one, put together, and how a worker obeys."""
+"""The data plane: everything that lives as long as one of its processes, put together."""
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import gc
 import os
 import random
-import signal
 import socket
 import sys
 import threading
@@ -17,20 +14,15 @@ from functools import partial
 from pathlib import Path
 from random import Random
 
-import msgspec
-import uvloop
-
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.compiling import check_encoder, compile_text
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
 from signalbox.config import schema_guards, schema_server, schema_telemetry
-from signalbox.control.lender import RemoteLender
-from signalbox.control.links import LendTo, LinkLost, Want, framed, read_message, send_message
+from signalbox.control.links import LendTo, Want
 from signalbox.control.state import StateDir
 from signalbox.control.treasury import Treasury
-from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.core.records import ConfigLoaded
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Snapshot, Workload
@@ -48,7 +40,7 @@ from signalbox.guard.shared_vault import StoreVault
 from signalbox.guard.vault import FileVault
 from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
-from signalbox.ledger.journal import Journal, new_chain
+from signalbox.ledger.journal import Journal
 from signalbox.ledger.open import OpenAttempts
 from signalbox.pipeline.dispatch import Dispatcher
 from signalbox.pipeline.salting import salt_from
@@ -72,7 +64,7 @@ from signalbox.routing.shadows import Shadows
 from signalbox.routing.standing import Standing
 from signalbox.routing.tiering import Tiering
 from signalbox.telemetry.log import Log
-from signalbox.telemetry.metrics import Metrics, Region
+from signalbox.telemetry.metrics import Metrics
 from signalbox.telemetry.observer import Observer, Observing
 from signalbox.telemetry.process import usage_now
 from signalbox.upstream.transport import Transport
@@ -364,72 +356,6 @@ def _ready(lookers: Sequence[Profile | Scanner]) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), READY_NICE)
     for one in lookers:
         one.ready()
-
-
-def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:
-    """A worker process: serve until the supervisor says drain, or is gone."""
-    return uvloop.run(_worker(listen_fd, link_fd, metrics_fd, spans_fd, state_dir))
-
-
-async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
-    lender = RemoteLender()
-    metrics = Metrics(Region(metrics_fd))
-    spans = socket.socket(fileno=spans_fd)
-    spans.setblocking(False)
-    told: list[asyncio.StreamWriter] = []
-
-    def want_keys(issuer: str) -> None:
-        for writer in told:
-            writer.write(framed(WantKeys(issuer)))
-
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics, spans, want_keys)
-    listener = socket.socket(fileno=listen_fd)
-    listener.setblocking(False)
-    worker = plane.worker(listener)
-    link = socket.socket(fileno=link_fd)
-    link.setblocking(False)
-    reader, writer = await asyncio.open_connection(sock=link, limit=1 << 20)
-    lender.send = lambda asked: writer.write(framed(asked))
-    told.append(writer)
-    with contextlib.suppress(LinkLost, OSError):
-        await _obey_all(reader, writer, worker, plane, lender)
-    lender.lost()
-    # Without a supervisor nobody ships, recovers or reloads: let what runs end, then go.
-    await worker.drain(plane.grace_s)
-    await plane.close()
-    return 0
-
-
-async def _obey_all(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, worker: Worker, plane: DataPlane, lender: RemoteLender
-) -> None:
-    """Carries out orders one after another, and hears of leases meanwhile: even while it drains, streams go on."""
-    orders: asyncio.Queue[Order] = asyncio.Queue()
-
-    async def obey() -> None:
-        while True:
-            order = await orders.get()
-            report = await worker.obey(order)
-            if isinstance(order, Drain):
-                await plane.purse.close()
-            await send_message(writer, report)
-
-    obeying = asyncio.get_running_loop().create_task(obey())
-    try:
-        while not obeying.done():
-            order = msgspec.msgpack.decode(await read_message(reader), type=Order)
-            if isinstance(order, Lend):
-                lender.answered(order)
-            elif isinstance(order, Recall):
-                plane.recall(order.accounts)
-            else:
-                orders.put_nowait(order)
-        obeying.result()
-    finally:
-        obeying.cancel()
 
 
 def _compares(workload: Workload) -> bool:

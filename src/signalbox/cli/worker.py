@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from signalbox.bootstrap.data_plane import run_worker
+from signalbox.bootstrap.worker import run_worker
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
