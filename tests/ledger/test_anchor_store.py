@@ -18,7 +18,7 @@ from signalbox.config.address import AddressProblem
 from signalbox.control.anchoring import Anchoring, anchored
 from signalbox.control.object_store import Bucket, ObjectStore, Refused, signed_headers
 from signalbox.core.ports import ShipMark
-from signalbox.ledger import checkpoint
+from signalbox.ledger import checkpoint, checkpoint_check, signed_note
 
 ACCESS, SECRET, REGION = "AKIDEXAMPLE", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", "eu-central-1"
 
@@ -113,7 +113,7 @@ def _bucket(buckets: Buckets, **changes: object) -> Bucket:
     return Bucket(**(words | changes))  # type: ignore[arg-type]
 
 
-def _checkpoints(directory: Path, count: int) -> checkpoint.PublicKey:
+def _checkpoints(directory: Path, count: int) -> signed_note.PublicKey:
     log = checkpoint.CheckpointLog(directory)
     start = sum(1 for _ in (directory / checkpoint.NOTES).open()) if (directory / checkpoint.NOTES).exists() else 0
     for number in range(start + 1, start + count + 1):
@@ -148,7 +148,7 @@ async def test_the_newest_note_goes_once_and_is_read_back(buckets: Buckets, tmp_
     notes = await anchored(_bucket(buckets))
     sizes = [note.size for line in notes if (note := key.open(json.loads(line))) is not None]
     assert sizes == [12, 3]  # the newest first
-    assert not checkpoint.check(tmp_path, key, {"bucket": notes}).problems
+    assert not checkpoint_check.check(tmp_path, key, {"bucket": notes}).problems
 
 
 async def test_a_rollback_is_told_by_the_object_store(buckets: Buckets, tmp_path: Path) -> None:
@@ -158,7 +158,7 @@ async def test_a_rollback_is_told_by_the_object_store(buckets: Buckets, tmp_path
     await Anchoring(tmp_path, _bucket(buckets)).once()
     for name, text in old.items():
         (tmp_path / name).write_bytes(text)
-    problems = checkpoint.check(tmp_path, key, {"bucket": await anchored(_bucket(buckets))}).problems
+    problems = checkpoint_check.check(tmp_path, key, {"bucket": await anchored(_bucket(buckets))}).problems
     assert [problem.kind for problem in problems] == ["rollback"]
 
 

@@ -15,17 +15,9 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from signalbox.cli.main import main
 from signalbox.core.ports import ShipMark
 from signalbox.ledger.chain import seal_line, segment_path, split_line
-from signalbox.ledger.checkpoint import (
-    LATEST,
-    NOTES,
-    STATEMENTS,
-    CheckpointLog,
-    PublicKey,
-    Signer,
-    Tree,
-    check,
-    read_notes,
-)
+from signalbox.ledger.checkpoint import LATEST, NOTES, STATEMENTS, CheckpointLog
+from signalbox.ledger.checkpoint_check import check, read_notes
+from signalbox.ledger.signed_note import PublicKey, Signer, Tree
 from signalbox.ledger.verify import Report, verify
 
 ATTEMPTS = 6

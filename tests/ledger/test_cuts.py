@@ -14,7 +14,7 @@ from signalbox.control.state import StateDir
 from signalbox.control.upkeep import Upkeep
 from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Action
-from signalbox.ledger import actions, checkpoint, cut
+from signalbox.ledger import actions, checkpoint, checkpoint_check, cut, signed_note
 from signalbox.ledger.chain import SEAL_BYTES, ChainLock, segment_numbers, segment_path
 from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipping
@@ -45,9 +45,9 @@ class Box:
             then = path.stat().st_mtime - OLD_S
             os.utime(path, (then, then))
 
-    def signed(self) -> checkpoint.Signed:
-        key = checkpoint.PublicKey.read((self.state.checkpoints / checkpoint.PUBLIC).read_text())
-        return checkpoint.check(self.state.checkpoints, key)
+    def signed(self) -> checkpoint_check.Signed:
+        key = signed_note.PublicKey.read((self.state.checkpoints / signed_note.PUBLIC).read_text())
+        return checkpoint_check.check(self.state.checkpoints, key)
 
     def verify(self) -> Report:
         return verify(self.journal, self.store.shipped_all(), self.signed())
@@ -195,7 +195,7 @@ def test_a_chain_that_begins_while_it_is_read_is_read_again(box: Box, monkeypatc
     assert [found.kind for found in told.findings] == ["empty_segment"]
     readings = 0
 
-    def signed() -> checkpoint.Signed:
+    def signed() -> checkpoint_check.Signed:
         nonlocal readings
         readings += 1
         if readings == 2:
@@ -215,7 +215,7 @@ def test_what_stays_wrong_is_told_even_while_others_write(box: Box) -> None:
     grown = segment_path(box.journal / "old", segment_numbers(box.journal / "old")[-1])
     lock = ChainLock(box.journal / "old")
 
-    def signed() -> checkpoint.Signed:
+    def signed() -> checkpoint_check.Signed:
         with grown.open("ab") as file:
             file.write(b"x" * SEAL_BYTES)
         return box.signed()

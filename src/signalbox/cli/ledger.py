@@ -30,7 +30,7 @@ from signalbox.core.errors import ConfigError
 from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store
 from signalbox.core.records import Action
 from signalbox.core.usage import PICO
-from signalbox.ledger import actions, checkpoint
+from signalbox.ledger import actions, checkpoint_check, signed_note
 from signalbox.ledger.forecast import forecast
 from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import export
@@ -212,7 +212,7 @@ def _actions(options: argparse.Namespace) -> int:
 def _verify(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     """With the installation's own key where there are checkpoints, and what the store has seen."""
     shipped = store.shipped_all()
-    own = state.checkpoints / checkpoint.PUBLIC
+    own = state.checkpoints / signed_note.PUBLIC
     key = own.read_text(encoding="ascii") if own.exists() or options.anchor else ""
     return _report(_verified(options, state.journal, state.checkpoints, shipped, key), as_json=options.json)
 
@@ -236,13 +236,13 @@ def _verified(
 ) -> Report:
     """key: empty for a ledger without checkpoints."""
     try:
-        public = checkpoint.PublicKey.read(key) if key else None
+        public = signed_note.PublicKey.read(key) if key else None
     except ValueError as error:
         raise ConfigError([f"--public-key: {error}."]) from None
 
-    def signed() -> checkpoint.Signed | None:
+    def signed() -> checkpoint_check.Signed | None:
         # Read anew each time, and before the notes here: an anchor that is older says less, one that is newer too much.
-        return checkpoint.check(checkpoints, public, _anchors(options)) if public is not None else None
+        return checkpoint_check.check(checkpoints, public, _anchors(options)) if public is not None else None
 
     return verify_living(journal, shipped, signed)
 
@@ -255,7 +255,7 @@ def _anchors(options: argparse.Namespace) -> dict[str, list[bytes]]:
             if where == OBJECT_STORE:
                 found[where] = asyncio.run(anchored(_bucket(options)))
             else:
-                found[Path(where).name] = checkpoint.read_notes(Path(where))
+                found[Path(where).name] = checkpoint_check.read_notes(Path(where))
         except OSError as error:
             raise ConfigError([f"--anchor: {where} cannot be read ({error.strerror})."]) from None
         except (Refused, AddressProblem) as error:

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from signalbox.control.object_store import Bucket, ObjectStore, Refused
-from signalbox.ledger import checkpoint
+from signalbox.ledger import checkpoint, signed_note
 
 EVERY_S = 1.0
 PAUSE_S_MAX = 60.0
@@ -70,14 +70,14 @@ class Anchoring:
 def name_of(note: str) -> str:
     """Raises ValueError for what is no note."""
     lines = note.split("\n")
-    if len(lines) < 3 or not lines[1].isdecimal() or not lines[0].startswith(f"{checkpoint.ORIGIN_PREFIX}/"):
+    if len(lines) < 3 or not lines[1].isdecimal() or not lines[0].startswith(f"{signed_note.ORIGIN_PREFIX}/"):
         raise ValueError("this is no checkpoint")
     size = int(lines[1])
     return f"{lines[0]}/{_TOP - size:012d}-{size}.note"
 
 
 async def anchored(bucket: Bucket) -> list[bytes]:
-    """The newest notes, each as a line, as checkpoint.check takes them. Raises Refused."""
+    """The newest notes, each as a line, as checkpoint_check.check takes them. Raises Refused."""
     store = ObjectStore(bucket)
     now = datetime.now(UTC)
     try:

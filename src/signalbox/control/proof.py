@@ -18,12 +18,12 @@ import msgspec
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import ShipMark
-from signalbox.ledger import checkpoint
+from signalbox.ledger import checkpoint, checkpoint_check, signed_note
 from signalbox.ledger.verify import Report, verify_living
 
 PACK_BYTES_MAX = 2 << 30
 _CHUNK = 1 << 20
-_OWN = (checkpoint.STATEMENTS, checkpoint.NOTES, checkpoint.LATEST, checkpoint.PUBLIC)
+_OWN = (checkpoint.STATEMENTS, checkpoint.NOTES, checkpoint.LATEST, signed_note.PUBLIC)
 
 
 class TooBig(ConfigError):
@@ -39,7 +39,7 @@ class Checkpoint(msgspec.Struct, frozen=True):
 
 def newest_checkpoint(state: StateDir) -> Checkpoint:
     return Checkpoint(
-        _text(state.checkpoints / checkpoint.LATEST), _text(state.checkpoints / checkpoint.PUBLIC).strip()
+        _text(state.checkpoints / checkpoint.LATEST), _text(state.checkpoints / signed_note.PUBLIC).strip()
     )
 
 
@@ -55,8 +55,8 @@ def verified(state: StateDir, shipped: Sequence[ShipMark]) -> Report:
     loop."""
     key = newest_checkpoint(state).public_key
 
-    def signed() -> checkpoint.Signed | None:
-        return checkpoint.check(state.checkpoints, checkpoint.PublicKey.read(key)) if key else None
+    def signed() -> checkpoint_check.Signed | None:
+        return checkpoint_check.check(state.checkpoints, signed_note.PublicKey.read(key)) if key else None
 
     return verify_living(state.journal, shipped, signed)
 

@@ -10,7 +10,7 @@ import msgspec
 
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Refused, Settled
-from signalbox.ledger import checkpoint
+from signalbox.ledger import checkpoint, checkpoint_check
 from signalbox.ledger.chain import (
     ENTRY_DECODER,
     UNREADABLE,
@@ -61,7 +61,7 @@ _READINGS = 3
 
 
 def verify_living(
-    journal_directory: Path, shipped: Sequence[ShipMark], read_signed: Callable[[], checkpoint.Signed | None]
+    journal_directory: Path, shipped: Sequence[ShipMark], read_signed: Callable[[], checkpoint_check.Signed | None]
 ) -> Report:
     """The same over an installation that may be running: chains begin, are recovered and are cut while they are read,
     and a reader between two steps of that sees what is none of the ends. What is wrong is still wrong when read again;
@@ -85,7 +85,7 @@ def _extent(journal_directory: Path) -> list[tuple[str, int, int]]:
 
 
 def verify(
-    journal_directory: Path, shipped: Sequence[ShipMark] = (), signed: checkpoint.Signed | None = None
+    journal_directory: Path, shipped: Sequence[ShipMark] = (), signed: checkpoint_check.Signed | None = None
 ) -> Report:
     """Walks all chains. shipped: how far the store has them, read before this call; signed: what checkpoints vouch
     for. A journal that ends earlier, or holds something else at such a point, was cut or rewritten with all its
