@@ -1,15 +1,14 @@
-"""Rows of the tables to and from core types, and the statements that write them: the same in every database."""
+"""Rows of attempts and refusals to and from core types, and the statements that write them, in every database alike."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
 import msgspec
 
-from signalbox.core.ports import AttemptFilter, AttemptRow, VirtualKey
+from signalbox.core.ports import AttemptFilter, AttemptRow
 from signalbox.core.records import TRUE_UP, Opened, Refused, Settled
 
 OPEN = "open"
@@ -25,26 +24,25 @@ INT32_MAX = 2**31 - 1
 SMALL = 2**39 - 1
 
 ATTEMPT_COLUMNS = AttemptRow.__struct_fields__
-KEY_COLUMNS = VirtualKey.__struct_fields__
 REFUSED_COLUMNS = Refused.__struct_fields__
 END_AT = ATTEMPT_COLUMNS.index("state")
 
 
-def _marks(count: int) -> str:
+def marks(count: int) -> str:
+    """Places for so many parameters."""
     return ", ".join("?" * count)
 
 
 # Attempts that are open stand in `attempts`, those that have ended in `attempt_days`, by day.
 INSERT_OPENED = (
-    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+    f"INSERT INTO attempts ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
     " ON CONFLICT (attempt_id) DO NOTHING"
 )
-INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({_marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
+INSERT_ENDED = f"INSERT INTO attempt_days ({', '.join(ATTEMPT_COLUMNS)}) VALUES ({marks(len(ATTEMPT_COLUMNS))})"  # noqa: S608
 INSERT_REFUSED = (
     f"INSERT INTO refused (chain, position, place, {', '.join(REFUSED_COLUMNS)})"  # noqa: S608
-    f" VALUES ({_marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"
+    f" VALUES ({marks(3 + len(REFUSED_COLUMNS))}) ON CONFLICT DO NOTHING"
 )
-INSERT_KEY = f"INSERT INTO virtual_keys ({', '.join(KEY_COLUMNS)}) VALUES ({_marks(len(KEY_COLUMNS))})"  # noqa: S608
 
 _OPEN_END = (OPEN, 0, 0, 0, 0, 0, 0, 0, 0, "[]", "{}", "", "none", None, 0, "", 0, 0, 0, "{}")
 # Usage classes with a column of their own; the others share one.
@@ -179,29 +177,6 @@ def refused_row(values: tuple[Any, ...]) -> Refused:
     return Refused(**fields)
 
 
-_LISTS_OR_ALL = ("workloads", "apis", "models", "networks")
-
-
-def key_values(key: VirtualKey) -> tuple[object, ...]:
-    fields = {name: getattr(key, name) for name in KEY_COLUMNS}
-    for name in _LISTS_OR_ALL:
-        fields[name] = None if fields[name] is None else names_json(fields[name])
-    fields["deployments_granted"] = names_json(key.deployments_granted)
-    fields["labels"] = names_json(key.labels)
-    fields["budget_usd"] = None if key.budget_usd is None else f"{key.budget_usd:f}"
-    return tuple(fields.values())
-
-
-def key_row(values: tuple[Any, ...]) -> VirtualKey:
-    fields = dict(zip(KEY_COLUMNS, values, strict=True))
-    for name in _LISTS_OR_ALL:
-        fields[name] = None if fields[name] is None else names_of(fields[name])
-    fields["deployments_granted"] = names_of(fields["deployments_granted"])
-    fields["labels"] = names_of(fields["labels"])
-    fields["budget_usd"] = None if fields["budget_usd"] is None else Decimal(fields["budget_usd"])
-    return VirtualKey(**fields)
-
-
 _EQUALS = ("tenant", "team", "key_id", "workload", "deployment", "environment", "state")
 _NOT_OF_REFUSED = frozenset({"deployment", "environment", "state"})
 
@@ -220,7 +195,7 @@ def conditions(where: AttemptFilter, has_label: str, *, refused: bool = False) -
         found.append(has_label)
         values.append(where.label)
     if where.key_ids is not None:
-        found.append(f"key_id IN ({_marks(len(where.key_ids))})" if where.key_ids else "1 = 0")
+        found.append(f"key_id IN ({marks(len(where.key_ids))})" if where.key_ids else "1 = 0")
         values += where.key_ids
     return found, values
 

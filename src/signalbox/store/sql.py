@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.content import Content
-from signalbox.core.errors import StoreError
 from signalbox.core.ports import (
     DIMENSIONS,
     HOUR,
@@ -31,8 +30,9 @@ from signalbox.core.records import Record, Refused
 from signalbox.store import (
     budget_rows,
     contents,
-    cubes,
     ended,
+    facts,
+    key_rows,
     label_days,
     map_rows,
     names,
@@ -45,19 +45,14 @@ from signalbox.store.names import SESSION, Naming, Numbers
 from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
-    INSERT_KEY,
-    KEY_COLUMNS,
-    OPEN,
     REFUSED_COLUMNS,
     attempt_row,
-    conditions,
-    key_row,
-    key_values,
     refused_row,
     where_clause,
 )
-from signalbox.store.statements import Found, Statements
+from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO
+from signalbox.store.totals import Totals
 
 # Room is made for so many days beyond today.
 DAYS_AHEAD = 2
@@ -78,6 +73,7 @@ class SqlStore(ABC):
 
     def __init__(self) -> None:
         self._numbers = Numbers()
+        self._totals = Totals(self.has_label, self.day, self.tag)
 
     @abstractmethod
     def _guard(self) -> contextlib.AbstractContextManager[None]:
@@ -158,9 +154,9 @@ class SqlStore(ABC):
         if dimension not in DIMENSIONS:
             raise ValueError(f"attempts cannot be summed by {dimension!r}; known: {', '.join(DIMENSIONS)}")
         if dimension == SESSION.column:
-            sql, parameters = self._top_sessions(where, limit)
+            sql, parameters = self._totals.top_sessions(where, limit)
         else:
-            groups, parameters = self._summing(where, (dimension,))
+            groups, parameters = self._totals.statement(where, (dimension,))
             sql = ranked.of_groups(groups, limit) if groups else ""
         if not sql:
             return TopSums([], _NOTHING)
@@ -184,72 +180,12 @@ class SqlStore(ABC):
     def _sums(self, where: AttemptFilter, dimensions: Sequence[str]) -> list[tuple[Any, ...]]:
         """Rows of groups and SUMS, in the order of the groups. All in one statement: an attempt that ends or is moved
         meanwhile is counted once."""
-        sql, parameters = self._summing(where, dimensions)
+        sql, parameters = self._totals.statement(where, dimensions)
         if not sql:
             return []
         with self._guard():
             groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
             return self._connection().execute(f"{sql} ORDER BY {groups}", parameters).fetchall()
-
-    def _summing(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[str, list[object]]:
-        """The statement that gives groups and SUMS, in no order, and its parameters; nothing where no time is."""
-        selects, parameters = self._selects(where, dimensions)
-        if not selects:
-            return "", []
-        groups = ", ".join(f"g{place}" for place in range(max(1, len(dimensions))))
-        totals = ", ".join(f"SUM({name}) AS {name}" for name in rollups.SUMS)
-        source = " UNION ALL ".join(selects)
-        # Where nobody is left after those who are named, there is no group of nobody.
-        return (
-            f"SELECT {groups}, {totals} FROM ({source}) AS pieces GROUP BY {groups} HAVING SUM(attempts) > 0",  # noqa: S608
-            parameters,
-        )
-
-    def _top_sessions(self, where: AttemptFilter, limit: int) -> tuple[str, list[object]]:
-        former, values = self._of_rollups(where, (SESSION.column,))
-        found = cubes.sessions(where, self._asked(where, (SESSION.column,)))
-        total, more = self._summing(where, ())
-        if not total:
-            return "", []
-        sql = ranked.of_sessions(found, [*map(cubes.by_number, former)], total, limit)
-        return sql, [*found.hours_values, *values, *found.rest_values, *found.hours_values, *more]
-
-    def _selects(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[list[str], list[object]]:
-        """The parts that together give groups and SUMS, with their parameters."""
-        selects, parameters = self._of_rollups(where, dimensions)
-        asked = self._asked(where, dimensions)
-        for piece in cubes.pieces(where, dimensions):
-            more, told = cubes.arms(piece, asked)
-            selects += more
-            parameters += told
-        return selects, parameters
-
-    def _of_rollups(self, where: AttemptFilter, dimensions: Sequence[str]) -> tuple[list[str], list[object]]:
-        """Those of what versions before 16 summed up, and of what has not ended."""
-        narrowed, values = conditions(where, self.has_label)
-        include_open = where.include_open or where.state == OPEN
-        selects: list[str] = []
-        parameters: list[object] = []
-        for piece in rollups.pieces(where, dimensions):
-            more, told = rollups.arm(piece, self._named(dimensions), narrowed, values, include_open=include_open)
-            selects += more
-            parameters += told
-        return selects, parameters
-
-    def _asked(self, where: AttemptFilter, dimensions: Sequence[str]) -> cubes.Asked:
-        raw = tuple(one for one, _ in self._named(dimensions))
-        return cubes.Asked(where, tuple(dimensions), raw, self.day, self.has_label)
-
-    def _named(self, dimensions: Sequence[str]) -> list[tuple[str, str]]:
-        return [self._expressions(name) for name in dimensions] or [("''", "''")]
-
-    def _expressions(self, dimension: str) -> tuple[str, str]:
-        """What a dimension is in SQL, over attempts and over rollups, where it is not the column of its own name."""
-        if dimension == "tag":
-            return self.tag, "tag"
-        named = {"config_version": "config", "user": "end_user", "day": self.day, HOUR: rollups.HOUR_SQL}
-        expression = named.get(dimension, dimension)
-        return expression, expression
 
     def sum_labels(self, where: AttemptFilter) -> list[LabelSum]:
         with self._guard():
@@ -330,61 +266,40 @@ class SqlStore(ABC):
     def insert_key(self, key: VirtualKey, version: int | None = None) -> bool:
         with self._transaction() as connection:
             self._lock(connection, "keys")
-            if version is not None and _keys_version(connection) != version:
+            if version is not None and key_rows.version(connection) != version:
                 return False
-            if connection.execute("SELECT 1 FROM virtual_keys WHERE id = ?", (key.id,)).fetchone():
-                raise ValueError(f"a key with id {key.id!r} exists")
-            connection.execute(INSERT_KEY, key_values(key))
-            _bump_keys(connection)
+            key_rows.insert(connection, key)
             return True
 
     def list_keys(self) -> list[VirtualKey]:
-        sql = f"SELECT {', '.join(KEY_COLUMNS)} FROM virtual_keys ORDER BY created_ms, id"  # noqa: S608
         with self._guard():
-            return [key_row(row) for row in self._connection().execute(sql).fetchall()]
+            return key_rows.every(self._connection())
 
     def revoke_key(self, key_id: str, time_ms: int) -> bool:
         with self._transaction() as connection:
-            found = connection.execute(
-                "UPDATE virtual_keys SET revoked_ms = COALESCE(revoked_ms, ?) WHERE id = ?", (time_ms, key_id)
-            )
-            if found.rowcount:
-                _bump_keys(connection)
-            return found.rowcount > 0
+            return key_rows.revoke(connection, key_id, time_ms)
 
     def expire_key(self, key_id: str, time_ms: int) -> bool:
         with self._transaction() as connection:
-            found = connection.execute(
-                "UPDATE virtual_keys SET expires_ms = CASE WHEN expires_ms < ? THEN expires_ms ELSE ? END"
-                " WHERE id = ? AND revoked_ms IS NULL",
-                (time_ms, time_ms, key_id),
-            )
-            if found.rowcount:
-                _bump_keys(connection)
-            return found.rowcount > 0
+            return key_rows.expire(connection, key_id, time_ms)
 
     def keys_version(self) -> int:
         with self._guard():
-            return _keys_version(self._connection())
+            return key_rows.version(self._connection())
 
     # --- facts
 
     def fact(self, name: str) -> bytes | None:
         with self._guard():
-            row = self._connection().execute("SELECT value FROM facts WHERE name = ?", (name,)).fetchone()
-            return None if row is None else bytes(row[0])
+            return facts.find(self._connection(), name)
 
     def settle_fact(self, name: str, value: bytes) -> bytes:
         with self._transaction() as connection:
-            connection.execute("INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING", (name, value))
-            return bytes(_one(connection.execute("SELECT value FROM facts WHERE name = ?", (name,))))
+            return facts.settle(connection, name, value)
 
     def replace_fact(self, name: str, value: bytes) -> None:
         with self._transaction() as connection:
-            connection.execute(
-                "INSERT INTO facts (name, value) VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value",
-                (name, value),
-            )
+            facts.replace(connection, name, value)
 
     # --- what conversations keep
 
@@ -441,24 +356,8 @@ def _sum(group: str, sums: Sequence[Any]) -> AttemptSum:
     return AttemptSum(group, *each[:5], cost_pico=each[5] * MICRO + each[6], unpriced=each[7])
 
 
-def _one(found: Found) -> Any:
-    """The first value of the one row that there must be."""
-    row = found.fetchone()
-    if row is None:
-        raise StoreError("the database lacks a row that its schema holds")
-    return row[0]
-
-
 def _mark(connection: Statements, chain: str) -> ShipMark | None:
     row = connection.execute(
         "SELECT chain, segment, byte_offset, seq, hash FROM shipped WHERE chain = ?", (chain,)
     ).fetchone()
     return None if row is None else ShipMark(*row)
-
-
-def _keys_version(connection: Statements) -> int:
-    return int(_one(connection.execute("SELECT version FROM keys_version")))
-
-
-def _bump_keys(connection: Statements) -> None:
-    connection.execute("UPDATE keys_version SET version = version + 1")

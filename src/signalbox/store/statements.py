@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from signalbox.core.errors import StoreError
+
 
 class Found(Protocol):
     """What a statement found."""
@@ -23,3 +25,11 @@ class Statements(Protocol):
     def execute(self, sql: str, values: Sequence[object] = (), /) -> Found: ...
 
     def executemany(self, sql: str, rows: Sequence[Sequence[object]], /) -> object: ...
+
+
+def one(found: Found) -> Any:
+    """The first value of the one row that there must be."""
+    row = found.fetchone()
+    if row is None:
+        raise StoreError("the database lacks a row that its schema holds")
+    return row[0]
