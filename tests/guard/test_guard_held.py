@@ -4,6 +4,7 @@ Nobody gets what a guard takes out of them, and what guards say stands in the ro
 from __future__ import annotations
 
 import json
+import re
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,29 @@ async def test_a_cascade_shows_nothing_that_guards_take_out_and_its_rows_say_so(
         assert all(one in ([1], []) for one in taken)
         assert {row["deployment"] for row in rows} == ({"weak", "strong"} if outcome == "escalated" else {"weak"})
         assert box.chain_is_whole()
+
+
+@pytest.mark.parametrize("where", ["off-premises", "always"])
+@pytest.mark.parametrize("session", ["", "thread-7"])
+async def test_a_second_opinion_is_asked_with_the_same_tokens(tmp_path: Path, session: str, where: str) -> None:
+    async with running(tmp_path) as box:
+        await with_cascades(box, [{"name": "pseudonymise", "where": where}])
+        # All of them stand in a cloud.
+        for name in ("weak", "strong", "other"):
+            made = {**box.config["deployments"]["weak" if name == "other" else name], "environment": "openai-env"}
+            box.config["deployments"][name] = made
+        box.config["workloads"]["kept"]["cascade"] |= {"agrees_with": "other", "price_ratio_min": 0}
+        assert not await box.configure(box.config)
+        for api, stream in product(PATHS, (False, True)):
+            before = len(box.sim.log.entries)
+            headers = {"x-signalbox-session": session} if session else {}
+            body = asked(api, "kept", "text", stream=stream)
+            answer = await box.request(PATHS[api], body, headers=headers)
+            assert MAIL in put_together(answer), (api, stream)
+            sent = [one.body for one in box.sim.log.entries[before:]]
+            assert len(sent) == 2, (api, stream)
+            assert not any(MAIL.encode() in one for one in sent), (api, stream)
+            assert len({token for one in sent for token in re.findall(rb"EMAIL_[a-z0-9]{5}", one)}) == 1, (api, stream)
 
 
 async def test_a_cascade_ends_where_a_guard_cuts(tmp_path: Path) -> None:

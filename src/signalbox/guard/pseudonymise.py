@@ -138,9 +138,7 @@ class _Requests:
     def _wanted(self, sent: Outgoing) -> bool:
         if sent.needed == NAME or self._where == "always":
             return True
-        # An errand of our own, such as the vector of a text for a cache, is of no use with other words in it.
-        beyond = sent.deployment.environment.kind not in ("on-prem", "edge")
-        return self._where == "off-premises" and beyond and not sent.call.errand
+        return self._where == "off-premises" and sent.deployment.environment.kind not in ("on-prem", "edge")
 
     def _conversation(self, scope: bytes, kept: int) -> _Conversation:
         """kept: how many entries are kept of it. Fewer than are known here: it was forgotten, and begins anew."""

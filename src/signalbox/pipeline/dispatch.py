@@ -93,6 +93,8 @@ def _errand_call(call: Call, errand: Errand, principal: Principal | None, stages
         raise BadRequest("An errand does not stream.")
     call.errands += 1
     own.errand = f"{call.errand}.{call.errands}"
+    if principal is None:
+        own.sessions = call.sessions  # the same conversation, whose values have the same tokens
     return own
 
 
