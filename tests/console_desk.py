@@ -152,7 +152,13 @@ class Desk:
         ]
 
     async def send(
-        self, method: str, path: str, headers: dict[str, str] | None = None, data: bytes = b"", scheme: str = "http"
+        self,
+        method: str,
+        path: str,
+        headers: dict[str, str] | list[tuple[str, str]] | None = None,
+        data: bytes = b"",
+        scheme: str = "http",
+        address: str = "10.1.2.3",
     ) -> Answer:
         sent: list[dict[str, Any]] = []
         given = [data]
@@ -167,20 +173,23 @@ class Desk:
             sent.append(message)
 
         path, _, query = path.partition("?")
-        lines = {"host": "console.test", **(headers or {})}
+        given_lines = list(headers.items()) if isinstance(headers, dict) else headers or []
+        lines = [("host", "console.test"), *given_lines] if "host" not in dict(given_lines) else given_lines
         scope = {
             "type": "http", "method": method, "path": path, "raw_path": path.encode(), "query_string": query.encode(),
-            "headers": [(name.encode(), value.encode()) for name, value in lines.items()], "root_path": "",
-            "http_version": "1.1", "scheme": scheme, "server": ("console.test", 80), "client": ("10.1.2.3", 5555),
+            "headers": [(name.encode(), value.encode()) for name, value in lines], "root_path": "",
+            "http_version": "1.1", "scheme": scheme, "server": ("console.test", 80), "client": (address, 5555),
         }  # fmt: skip
         await self.app(scope, receive, send)
         body = b"".join(message.get("body", b"") for message in sent)
         return Answer(sent[0]["status"], sent[0]["headers"], body)
 
-    async def ask(self, method: str, path: str, token: str = "", body: Any = None, raw: bytes = b"") -> tuple[int, Any]:
+    async def ask(
+        self, method: str, path: str, token: str = "", body: Any = None, raw: bytes = b"", address: str = "10.1.2.3"
+    ) -> tuple[int, Any]:
         """The JSON API with a bearer token; the answer's JSON, or its text."""
         data = raw or (b"" if body is None else json.dumps(body).encode())
-        answer = await self.send(method, path, {"authorization": token} if token else {}, data)
+        answer = await self.send(method, path, {"authorization": token} if token else {}, data, address=address)
         return answer.status, answer.json if answer.body[:1] in (b"{", b"[") else answer.body
 
     async def browser(self, token: str = SECRET) -> Browser:

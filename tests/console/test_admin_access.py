@@ -38,12 +38,12 @@ async def test_every_route_with_every_role(desk: Desk) -> None:
     tokens = {role: desk.key(role=role, tenant="*" if role == "admin" else "default")[1] for role in ROLES}
     calling = desk.key()[1]
     forged = tokens["admin"][:-1] + ("0" if tokens["admin"][-1] != "0" else "1")
-    for method, path in routes(desk):
+    for number, (method, path) in enumerate(routes(desk)):
         if not path.startswith("/api/") and path != "/metrics":
             continue
         target = path.replace("{id}", "nobody")
         for token in ("", "Bearer ", "Basic x", f"Bearer {calling}", f"Bearer {forged}", "Bearer sb-' OR 1=1 --"):
-            assert (await desk.ask(method, target, token))[0] == 401, (path, token)
+            assert (await desk.ask(method, target, token, address=f"10.2.3.{number}"))[0] == 401, (path, token)
         for role, token in tokens.items():
             before = desk.store.run_now(lambda store: len(store.list_keys()))
             status, _ = await desk.ask(
@@ -112,11 +112,12 @@ BROADER: list[dict[str, Any]] = [
     {"team": "finance"},
     {"role": "admin"},
     {"role": "developer"},
+    {"criticality": "interactive"},
 ]
 SCOPE: dict[str, Any] = {
     "tenant": "acme", "team": "support", "workloads": ("w1", "w2"), "deployments": ("d1",), "data": ("phi",),
     "apis": ("chat", "messages"), "models": ("m1",), "networks": ("10.0.0.0/8",), "budget_usd": Decimal(100),
-    "expires_ms": NOW_MS + 1_000_000, "role": "developer",
+    "expires_ms": NOW_MS + 1_000_000, "role": "developer", "criticality": "batch",
 }  # fmt: skip
 
 
@@ -141,6 +142,56 @@ async def test_what_a_child_leaves_open_is_its_creators(desk: Desk) -> None:
     )  # fmt: skip
     assert (row.networks, row.labels, row.creator, row.role) == (("10.1.0.0/16",), ("phi", "pci"), creator, "")
     assert (row.budget_usd, row.expires_ms, row.deployments_granted) == (100, NOW_MS + 1_000_000, ())
+    assert row.criticality == "batch"
+
+
+async def test_an_admin_of_one_tenant_makes_keys_of_that_tenant_alone(desk: Desk) -> None:
+    _, token = desk.key(tenant="acme", role="admin")
+    for tenant in ("other", "*"):
+        status, answer = await desk.ask("POST", "/api/keys", f"Bearer {token}", {"name": "x", "tenant": tenant})
+        assert (status, answer["error"]["code"]) == (403, "too_broad")
+    status, answer = await desk.ask("POST", "/api/keys", f"Bearer {token}", {"name": "x", "role": "admin"})
+    assert status == 201
+    row = next(row for row in desk.store.run_now(lambda store: store.list_keys()) if row.id == answer["id"])
+    assert (row.tenant, row.role) == ("acme", "admin")
+
+
+BROADER_KEYS: list[dict[str, Any]] = [
+    {"workloads": ("w1", "w3")},
+    {"workloads": ()},
+    {"deployments": ("d2",)},
+    {"data": ()},
+    {"apis": ()},
+    {"models": ("m9",)},
+    {"networks": ("0.0.0.0/0",)},
+    {"budget_usd": None},
+    {"budget_usd": Decimal(101)},
+    {"expires_ms": None},
+    {"criticality": "interactive"},
+    {"criticality": ""},
+    {"team": "finance"},
+]
+
+
+@pytest.mark.parametrize("more", BROADER_KEYS, ids=str)
+async def test_no_secret_of_a_broader_key_is_had_by_making_it_anew(desk: Desk, more: dict[str, Any]) -> None:
+    """Whoever rotates a key sees its new secret. Revoking it takes nothing that is not theirs."""
+    await desk.loaded()
+    actor, token = desk.key(**{**SCOPE, "role": "admin"})
+    broader, _ = desk.key(**{**SCOPE, "role": "", **more})
+    status, answer = await desk.ask("POST", f"/api/keys/{broader}/rotate", f"Bearer {token}", {})
+    assert (status, answer["error"]["code"]) == (403, "too_broad")
+    (refusal,) = actions.read(desk.state.journal)
+    assert (refusal.actor, refusal.action, refusal.target, refusal.refused) == (actor, "key.rotate", broader, True)
+    browser = await desk.browser(token)
+    await browser.get("/keys")
+    page = await browser.post(f"/keys/{broader}/rotate", {"grace_s": "0"})
+    assert "The key was not rotated" in page.text
+    assert len(desk.store.run_now(lambda store: store.list_keys())) == 2
+    narrower, _ = desk.key(**{**SCOPE, "role": "", "workloads": ("w2",), "data": ("pci", "phi")})
+    for key_id in (narrower, actor):
+        assert (await desk.ask("POST", f"/api/keys/{key_id}/rotate", f"Bearer {token}", {"grace_s": 60}))[0] == 201
+    assert (await desk.ask("POST", f"/api/keys/{broader}/revoke", f"Bearer {token}"))[0] == 200
 
 
 @pytest.mark.parametrize("extra", ["id", "secret_hmac", "created_ms", "revoked_ms", "is_admin", "allowed_routes"])
@@ -148,12 +199,23 @@ async def test_unknown_fields_are_refused_and_never_stored(desk: Desk, extra: st
     status, _ = await desk.ask("POST", "/api/keys", f"Bearer {SECRET}", {"name": "x", extra: 1})
     assert status == 400
     assert desk.store.run_now(lambda store: store.list_keys()) == []
+    key_id, _ = desk.key()
+    assert (await desk.ask("POST", f"/api/keys/{key_id}/rotate", f"Bearer {SECRET}", {extra: 1}))[0] == 400
+    assert len(desk.store.run_now(lambda store: store.list_keys())) == 1
+
+
+async def test_nobody_says_who_has_made_a_key(desk: Desk) -> None:
+    creator, _ = desk.key(role="developer")
+    status, answer = await desk.ask("POST", "/api/keys", f"Bearer {SECRET}", {"name": "x", "creator": creator})
+    assert (status, answer["error"]["code"]) == (400, "invalid_request")
 
 
 @pytest.mark.parametrize(
     "body",
     [b"", b"[]", b"{", b'{"name": 5}', b'{"name": "x", "role": "root"}', b'{"name": "x", "networks": ["10.0.0.1/8"]}',
-     b'{"name": "x", "apis": ["all"]}', b'{"name": "\\u0000"}', b'{"name": "x", "expires_ms": 5}', b"\xff"],
+     b'{"name": "x", "apis": ["all"]}', b'{"name": "\\u0000"}', b'{"name": "x", "expires_ms": 5}', b"\xff",
+     b'{"name": "x", "budget_usd": "9000001"}', b'{"name": "x", "expires_ms": 253402300800000}',
+     b'{"name": "x", "models": ["a\\u0000"]}', b'{"name": "a", "name": "b"}'],
 )  # fmt: skip
 async def test_bad_bodies_are_a_400(desk: Desk, body: bytes) -> None:
     assert (await desk.ask("POST", "/api/keys", f"Bearer {SECRET}", raw=body))[0] == 400
@@ -233,3 +295,17 @@ async def test_every_change_is_in_the_ledger_and_the_ledger_is_whole(desk: Desk)
     assert {one["actor"] for one in told["actions"]} == {"admin-secret"}
     assert answer["key"] not in json.dumps(told)
     assert verify(desk.state.journal).ok
+
+
+async def test_guessing_the_admin_secret_is_slowed_down_and_keys_are_not(desk: Desk) -> None:
+    """Of a key nobody can guess more than nothing; what may be a secret that somebody has thought out is held up."""
+    _, operator = desk.key(role="operator")
+    said = [(await desk.ask("GET", "/api/status", f"Bearer a guess {number}"))[0] for number in range(12)]
+    assert said == [401] * 10 + [429] * 2
+    assert (await desk.ask("GET", "/api/status", f"Bearer {SECRET}"))[0] == 429
+    assert (await desk.ask("GET", "/api/status", f"Bearer {operator}"))[0] == 200
+    assert (await desk.ask("GET", "/api/status", f"Bearer {SECRET}", address="10.9.9.9"))[0] == 200
+    forged = operator[:-1] + ("0" if operator[-1] != "0" else "1")
+    said = [(await desk.ask("GET", "/api/status", f"Bearer {forged}", address="10.8.8.8"))[0] for _ in range(30)]
+    assert said == [401] * 30
+    assert (await desk.ask("GET", "/api/status", f"Bearer {SECRET}", address="10.8.8.8"))[0] == 200

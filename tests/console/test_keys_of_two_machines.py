@@ -13,7 +13,7 @@ import pytest
 import postgres
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.keys import NewKey, TooBroad, make
-from signalbox.control.office import Actor, KeyOffice
+from signalbox.control.office import ADMIN_SECRET, Actor, KeyOffice
 from signalbox.control.state import admin_secret
 from signalbox.control.storage import StoreThread
 from signalbox.store import STORES, open_store
@@ -72,6 +72,6 @@ async def test_a_creators_keys_stay_within_its_budget_on_machines_that_make_them
         children = [one for one in threads[0].run_now(lambda store: store.list_keys()) if one.creator == row.id]
         assert sum(one.budget_usd or 0 for one in children) == 6
         # Each that was made is on record before it was (an attempt that came too late may be, too), and each refusal.
-        said = [action for office in offices for action in await office.actions()]
+        said = [action for office in offices for action in await office.actions(ADMIN_SECRET)]
         assert sum(not action.refused for action in said) >= 3
         assert sum(action.refused for action in said) == 9

@@ -19,6 +19,7 @@ import pytest
 from console_desk import SECRET, Browser, Desk
 from signalbox.cli.main import main as command_line
 from signalbox.console.access import MAY
+from signalbox.console.sessions import IDLE_S, LIFETIME_S, SESSIONS_MAX, Sessions
 from signalbox.core.errors import StoreError
 from signalbox.core.records import Opened, Refused, Settled
 from signalbox.core.usage import Usage
@@ -203,6 +204,32 @@ async def test_a_session_is_fresh_at_every_sign_in_and_ends(desk: Desk) -> None:
     assert (await browser.post("/sign-out", {})).status == 303
     browser.cookies["signalbox_session"] = kept
     assert (await browser.get("/")).status == 303
+
+
+async def test_a_session_ends_by_itself() -> None:
+    now_s = 0.0
+    sessions = Sessions(lambda: now_s)
+    token, _ = sessions.begin("admin-secret")
+    for _ in range(int(LIFETIME_S // IDLE_S)):
+        now_s += IDLE_S
+        assert sessions.find(token), "it is in use"
+    now_s = LIFETIME_S + 1
+    assert sessions.find(token) is None, "however much it is used"
+    token, _ = sessions.begin("admin-secret")
+    now_s += IDLE_S + 1
+    assert sessions.find(token) is None
+    tokens = [sessions.begin("admin-secret")[0] for _ in range(SESSIONS_MAX + 1)]
+    assert [sessions.find(one) is None for one in tokens] == [True] + [False] * SESSIONS_MAX
+
+
+async def test_nobody_is_signed_in_from_elsewhere(desk: Desk) -> None:
+    """Or a page of others could have somebody work under a name that is not theirs."""
+    for form, headers in FORGED:
+        browser = Browser(desk)
+        await browser.get("/sign-in")
+        answer = await browser.post("/sign-in", {"secret": SECRET, "to": "/", **form}, **headers)
+        assert answer.status in (400, 403), (form, headers)
+        assert not any(one.startswith("signalbox_session") for one in answer.cookies)
 
 
 async def test_over_tls_cookies_stay_on_tls(desk: Desk) -> None:

@@ -15,6 +15,7 @@ from console_desk import Desk
 from harness import Box, running
 from signalbox.cli.main import main
 from signalbox.control.contents import Contents, Erasure
+from signalbox.control.office import ADMIN_SECRET
 from signalbox.core.call import ForWhom, Principal
 from signalbox.core.content import Said
 from signalbox.core.errors import ConfigError
@@ -228,7 +229,7 @@ async def test_only_an_admin_erases_and_only_auditors_read(tmp_path: Path) -> No
         # A key of one tenant neither reads nor erases what is another's.
         assert (await told("GET", "/api/requests/req_2/content", "auditor"))[0] in (200, 404)
         assert await told("POST", "/api/ledger/erase", "admin", whom) == (200, {"keys_destroyed": 1})
-        actions = await desk.office.actions()
+        actions = await desk.office.actions(ADMIN_SECRET)
         assert [one.refused for one in actions if one.action == "content.erase"] == [False]
     finally:
         desk.close()

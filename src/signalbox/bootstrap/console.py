@@ -12,6 +12,7 @@ import uvicorn
 from signalbox.bootstrap.compiling import compile_declared
 from signalbox.config.load import load_text
 from signalbox.console.app import Console
+from signalbox.console.connections import BoundedConnection
 from signalbox.control.explain import Explainer
 from signalbox.control.in_force import InForce
 from signalbox.control.office import KeyOffice
@@ -28,7 +29,18 @@ class ConsoleServer(uvicorn.Server):
 
     def __init__(self, console: Console, room: ReadingRoom) -> None:
         super().__init__(
-            uvicorn.Config(console.app(), log_config=None, access_log=False, lifespan="off", server_header=False)
+            uvicorn.Config(
+                console.app(),
+                http=BoundedConnection,
+                ws="none",
+                log_config=None,
+                # A stranger may not have a line written for every request that is none; failures of ours are told by
+                # the console itself.
+                log_level="critical",
+                access_log=False,
+                lifespan="off",
+                server_header=False,
+            )
         )
         self._console = console
         self._room = room

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 import msgspec
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from signalbox.console.forms import BadForm, read_form, read_upload
 from signalbox.console.sessions import COOKIE, Session, Sessions, from_here, same
-from signalbox.control.office import Actor, KeyOffice
+from signalbox.control.office import Actor, KeyOffice, NotYours
 from signalbox.control.reading_room import RoomIsFull
+from signalbox.core import keys
 from signalbox.core.errors import ConfigError, LedgerError, StoreError
 from signalbox.core.keys import ROLES
 from signalbox.telemetry.log import Log
@@ -128,20 +129,22 @@ Excuse = Callable[[Request, Visit | None, int, str, str], Response]
 Page = Callable[[Request, Visit], Awaitable[Response]]
 
 
-def guarded(office: KeyOffice, method: str, path: str, endpoint: Endpoint) -> Callable[[Request], Awaitable[Response]]:
+def guarded(
+    office: KeyOffice, sessions: Sessions, method: str, path: str, endpoint: Endpoint
+) -> Callable[[Request], Awaitable[Response]]:
     """The endpoint behind its row of the table. The path is the route's own, never one taken from the request."""
     roles = MAY.get((method, path), frozenset[str]())
 
     async def checked(request: Request) -> Response:
-        scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        actor = await office.actor(token.strip()) if scheme.lower() == "bearer" else None
-        if actor is None:
-            said = "Send the admin secret, or a key with a role, as Authorization: Bearer."
-            return refused(401, "unauthorized", said, {"www-authenticate": "Bearer"})
+        actor = await _bearer(request, office, sessions)
+        if isinstance(actor, Response):
+            return actor
         if actor.role not in roles:
             return refused(403, "forbidden", f"The role {actor.role} may not do this.")
         try:
             return await endpoint(request, actor)
+        except NotYours as error:
+            return refused(403, "forbidden", str(error))
         except (ConfigError, BadForm) as error:
             return refused(400, "invalid_request", str(error))
         except (LedgerError, StoreError):
@@ -150,6 +153,25 @@ def guarded(office: KeyOffice, method: str, path: str, endpoint: Endpoint) -> Ca
             return refused(503, "busy", "Too many are reading; try again in a moment.", {"retry-after": "1"})
 
     return checked
+
+
+async def _bearer(request: Request, office: KeyOffice, sessions: Sessions) -> Actor | Response:
+    """Who sends this request, or what they are told. A key has more chance in it than anybody can guess; whatever else
+    is sent is a guess at the admin secret, and held up like one at the door for people."""
+    given = request.headers.getlist("authorization")
+    scheme, _, rest = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    token = rest.strip() if scheme.lower() == "bearer" else ""
+    guess = bool(token) and keys.split(token) is None
+    address = request.client.host if request.client else ""
+    if guess and not sessions.may_try(address):
+        return refused(429, "too_many_guesses", "Too many wrong secrets. Wait a minute.", {"retry-after": "60"})
+    actor = await office.actor(token) if token else None
+    if actor is not None:
+        return actor
+    if guess:
+        sessions.failed(address)
+    said = "Send the admin secret, or a key with a role, in one header Authorization: Bearer."
+    return refused(401, "unauthorized", said, {"www-authenticate": "Bearer"})
 
 
 class Doors:
@@ -182,11 +204,15 @@ class Doors:
                 return await page(request, visit)
             except (ConfigError, BadForm) as error:
                 return self._excuse(request, visit, 400, "That cannot be read", str(error))
+            except NotYours as error:
+                return self._excuse(request, visit, 403, "Not yours to change", str(error))
             except (LedgerError, StoreError):
                 said = "Calls are not affected: the gateway writes its journal by itself. Try again in a moment."
                 return self._excuse(request, visit, 503, "The ledger does not answer", said)
             except RoomIsFull:
                 return self._excuse(request, visit, 503, "Too many readers", "Try again in a moment.")
+            except ClientDisconnect:
+                raise
             except Exception as error:
                 self._log.defect("a page failed", error, page=path)
                 return self._excuse(request, visit, 500, "A defect of ours", "The log says where it happened.")

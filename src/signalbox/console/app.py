@@ -20,9 +20,9 @@ from signalbox.console.back_channel import BackChannel
 from signalbox.console.bill_pages import BillPages
 from signalbox.console.caches import CachePages
 from signalbox.console.desk import Desk
-from signalbox.console.headers import BrowserHeaders
+from signalbox.console.headers import BrowserHeaders, Defects
 from signalbox.console.house_pages import HousePages
-from signalbox.console.keys import KeyPages
+from signalbox.console.keys import KeyPages, read_body
 from signalbox.console.money_pages import MoneyPages
 from signalbox.console.pages import Pages
 from signalbox.console.playground import Playground
@@ -70,6 +70,7 @@ class Console:
         room: ReadingRoom,
         log: Log,
     ) -> None:
+        self._log = log
         self._configurations = configurations
         self._supervisor = supervisor
         self._office = office
@@ -109,7 +110,7 @@ class Console:
                 *self._api(),
                 *self._shown(),
             ],
-            middleware=[Middleware(BrowserHeaders)],
+            middleware=[Middleware(BrowserHeaders), Middleware(Defects, log=self._log)],
             exception_handlers={HTTPException: self._lost},
         )
 
@@ -198,7 +199,7 @@ class Console:
         ]
 
     def _route(self, method: str, path: str, endpoint: Endpoint) -> Route:
-        return Route(path, guarded(self._office, method, path, endpoint), methods=[method])
+        return Route(path, guarded(self._office, self._sessions, method, path, endpoint), methods=[method])
 
     def _page(self, method: str, path: str, page: Page) -> Route:
         return Route(path, self._doors.guarded(method, path, page), methods=[method])
@@ -245,10 +246,9 @@ class Console:
 
     async def stop(self, request: Request, actor: Actor) -> Response:
         """The kill switch: ends running streams of somebody on every worker, and refuses new calls for a while."""
-        try:
-            wanted = msgspec.json.decode(await request.body(), type=StopCalls)
-        except msgspec.MsgspecError as error:
-            return _error(400, "invalid_request", f"What to stop cannot be read: {error}.")
+        wanted = await read_body(request, StopCalls)
+        if isinstance(wanted, Response):
+            return wanted
         if (wanted.scope == "all") != (not wanted.name):
             return _error(400, "invalid_request", "Name whom to stop, and nobody for the scope `all`.")
         until_ms = await self._desk.stop_calls(actor, wanted.scope, wanted.name, wanted.for_s)
@@ -277,16 +277,11 @@ class Console:
 
     async def explain(self, request: Request, actor: Actor) -> Response:
         """What would become of a request, without sending it."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > EXPLAIN_BYTES_MAX:
-                return _error(413, "request_too_large", f"At most {EXPLAIN_BYTES_MAX} bytes are explained.")
+        question = await read_body(request, Question, EXPLAIN_BYTES_MAX)
+        if isinstance(question, Response):
+            return question
         try:
-            question = msgspec.json.decode(bytes(body), type=Question)
             explanation = await asyncio.to_thread(lambda: self._configurations.now().explainer.explain(question))
-        except msgspec.MsgspecError as error:
-            return _error(400, "invalid_request", f"The question cannot be read: {error}.")
         except CallError as error:
             return _error(error.status, error.code, error.message)
         return Response(msgspec.json.encode(explanation), media_type="application/json")

@@ -13,12 +13,11 @@ from starlette.responses import JSONResponse, Response
 from signalbox.cache.ending import end, held
 from signalbox.cache.shelf import figures
 from signalbox.cache.stats import told
-from signalbox.console.access import refused
+from signalbox.console.keys import read_body
 from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
 from signalbox.core.errors import StoreError
 
-BODY_BYTES_MAX = 64 * 1024
 TagName = Annotated[str, msgspec.Meta(min_length=1, max_length=256)]
 
 
@@ -50,16 +49,10 @@ class CachePages:
 
     async def invalidate(self, request: Request, actor: Actor) -> Response:
         """When it answers, no worker gives one of these answers any more."""
-        body = bytearray()
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > BODY_BYTES_MAX:
-                return refused(413, "request_too_large", f"At most {BODY_BYTES_MAX} bytes are taken.")
-        try:
-            wanted = msgspec.json.decode(bytes(body), type=Invalidate)
-        except msgspec.MsgspecError as error:
-            return refused(400, "invalid_request", f"What to end cannot be read: {error}.")
-        await self._office.record(actor, "cache.invalidate", " ".join(wanted.tags)[:512])
+        wanted = await read_body(request, Invalidate)
+        if isinstance(wanted, Response):
+            return wanted
+        await self._office.record_invalidation(actor, wanted.tags)
         gone = await asyncio.to_thread(self._end, wanted.tags)
         return JSONResponse({"tags": wanted.tags, "entries": gone})
 

@@ -1,9 +1,14 @@
-"""What every answer of the control plane says to browsers: no script, style, frame or form but our own."""
+"""What every answer of the control plane says to browsers: no script, style, frame or form but our own; and what
+stands in for one that failed."""
 
 from __future__ import annotations
 
 from starlette.datastructures import MutableHeaders
+from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from signalbox.console.access import refused
+from signalbox.telemetry.log import Log
 
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self';"
@@ -41,3 +46,30 @@ class BrowserHeaders:
             await send(message)
 
         await self._app(scope, receive, sent)
+
+
+class Defects:
+    """An answer in place of a failure of ours. The server would write the exception with its text into the log, and
+    that may quote what was sent; what stands there instead is where it happened."""
+
+    def __init__(self, app: ASGIApp, log: Log) -> None:
+        self._app = app
+        self._log = log
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        began = False
+
+        async def sent(message: Message) -> None:
+            nonlocal began
+            began = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sent)
+        except ClientDisconnect:
+            return  # whoever asked is gone, and was before all of the question had come
+        except Exception as error:
+            self._log.defect("a request to the control plane failed", error)
+            if not began:
+                said = "A defect of ours; the log says where it happened."
+                await refused(500, "internal_error", said)(scope, receive, send)

@@ -35,7 +35,7 @@ class HousePages:
     async def settings(self, request: Request, visit: Visit) -> Response:
         desk, facts = self._desk, await self._desk.facts()
         told = visit.may("GET", "/api/actions")
-        actions = (await desk.office.actions())[-ACTIONS_SHOWN:][::-1] if told else None
+        actions = (await desk.office.actions(visit.actor))[-ACTIONS_SHOWN:][::-1] if told else None
 
         def read(store: Store, now: InForce) -> dict[str, Any]:
             return {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -11,7 +12,9 @@ from starlette.responses import Response
 from signalbox.console.access import refused
 from signalbox.control.keys import NewKey, TooBroad
 from signalbox.control.office import Actor, KeyOffice
+from signalbox.core.errors import BadRequest
 from signalbox.core.ports import VirtualKey
+from signalbox.wire.body import parse
 
 BODY_BYTES_MAX = 64 * 1024
 
@@ -51,6 +54,8 @@ class KeyPages:
             return grace
         try:
             made = await self._office.rotate(actor, request.path_params["id"], grace.grace_s)
+        except TooBroad as error:
+            return refused(403, "too_broad", f"The key was not rotated: {error}.")
         except ValueError as error:
             return refused(400, "invalid_request", f"The key was not rotated: {error}.")
         if made is None:
@@ -64,7 +69,7 @@ class KeyPages:
         return _json({"id": request.path_params["id"], "state": "revoked"})
 
     async def actions(self, request: Request, actor: Actor) -> Response:
-        return _json({"actions": await self._office.actions()})
+        return _json({"actions": await self._office.actions(actor)})
 
 
 def shown(row: VirtualKey) -> dict[str, Any]:
@@ -75,16 +80,26 @@ def shown(row: VirtualKey) -> dict[str, Any]:
 
 
 async def read_body(request: Request, kind: type[Any], bytes_max: int = BODY_BYTES_MAX) -> Any:
-    """The body as a struct without unknown fields, or the answer that says what is wrong with it."""
+    """The body as a struct without unknown fields, or the answer that says what is wrong with it. What two parsers
+    could read differently is refused, as on the data plane."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > bytes_max:
             return refused(413, "request_too_large", f"At most {bytes_max} bytes are read.")
     try:
-        return msgspec.json.decode(bytes(body) or b"{}", type=kind)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        # In a thread: the event loop may be the one that calls go through.
+        return await asyncio.to_thread(_decoded, bytes(body) or b"{}", kind)
+    except BadRequest as error:
+        return refused(400, "invalid_request", error.message)
+    except msgspec.MsgspecError as error:
         return refused(400, "invalid_request", f"The body cannot be read: {error}.")
+
+
+def _decoded(body: bytes, kind: type[Any]) -> Any:
+    """Raises BadRequest and MsgspecError."""
+    parse(body)
+    return msgspec.json.decode(body, type=kind)
 
 
 def _unknown() -> Response:

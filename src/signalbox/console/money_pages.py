@@ -130,7 +130,7 @@ class MoneyPages:
         try:
             grace_s = int(grace) if grace.isascii() and grace.isdecimal() and len(grace) < 10 else -1
             made = await self._desk.office.rotate(visit.actor, request.path_params["id"], grace_s)
-        except ValueError as error:
+        except (TooBroad, ValueError) as error:
             return await self._keys(request, visit, problem=f"The key was not rotated: {error}.")
         if made is None:
             return self._desk.excuse(request, visit, 404, "No such key", "There is no such key, or it is not yours.")

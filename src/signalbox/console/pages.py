@@ -35,7 +35,8 @@ class Pages:
     async def overview(self, request: Request, visit: Visit) -> Response:
         desk = self._desk
         scope, facts = await desk.office.scope(visit.actor), await desk.facts()
-        changes = (await desk.office.actions())[-CHANGES_SHOWN:][::-1] if visit.may("GET", "/api/actions") else None
+        done = await desk.office.actions(visit.actor) if visit.may("GET", "/api/actions") else None
+        changes = done[-CHANGES_SHOWN:][::-1] if done is not None else None
         told = alert_lines(facts.firing) if scope.whole else []
 
         def read(store: Store, in_force: InForce) -> dict[str, Any]:

@@ -181,7 +181,7 @@ class RoutingPages:
         desk, path = self._desk, self._desk.supervisor.config_file
         if path is None:
             raise ConfigError(["the configuration is no file here: there is nothing to write. Use --config."])
-        await desk.office.record(actor, "config.apply", path.name)
+        await desk.office.record_change(actor, "config.apply", path.name)
         kept = await desk.read(
             lambda store, now: apply_text(desk.configurations, self._versions, path, base, text, f"console: {actor.id}")
         )
@@ -191,7 +191,7 @@ class RoutingPages:
         desk, path = self._desk, self._desk.supervisor.config_file
         if path is None:
             raise ConfigError(["the configuration is no file here: there is nothing to go back to."])
-        await desk.office.record(actor, "config.rollback", wanted[:64])
+        await desk.office.record_change(actor, "config.rollback", wanted[:64])
         kept = await desk.read(lambda store, now: roll_back(desk.configurations, self._versions, path, wanted))
         return kept, await desk.supervisor.reload()
 

@@ -9,6 +9,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_network
 
 import msgspec
 
+from signalbox.config.allowances import USD_MAX
 from signalbox.core import keys
 from signalbox.core.budgets import USD, Budget
 from signalbox.core.labels import labels_of
@@ -21,6 +22,8 @@ from signalbox.policy.limits import CRITICALITIES
 DEFAULT_TENANT = "default"
 NAMES_MAX = 1000
 GRACE_S_MAX = 30 * 86_400
+# The end of the year 9999.
+EXPIRES_MS_MAX = 253_402_300_799_999
 EVERY = "*"
 
 
@@ -85,10 +88,14 @@ def _check(wanted: NewKey, now_ms: int) -> None:
     lists = (wanted.workloads, wanted.deployments, wanted.data, wanted.apis, wanted.models, wanted.networks)
     if any(len(names) > NAMES_MAX or any(len(name) > 256 for name in names) for names in lists):
         raise ValueError(f"a list may hold {NAMES_MAX} names of 256 characters at most")
-    if wanted.budget_usd is not None and not (wanted.budget_usd.is_finite() and wanted.budget_usd >= 0):
-        raise ValueError("the budget must be a non-negative amount of dollars")
+    if not all(name.isprintable() for names in lists for name in names):
+        raise ValueError("a name in a list holds a character that is not printable")
+    if wanted.budget_usd is not None and not (wanted.budget_usd.is_finite() and 0 <= wanted.budget_usd <= USD_MAX):
+        raise ValueError(f"the budget must be from 0 to {USD_MAX} dollars")
     if wanted.expires_ms is not None and wanted.expires_ms <= now_ms:
         raise ValueError("the expiry is in the past")
+    if wanted.expires_ms is not None and wanted.expires_ms > EXPIRES_MS_MAX:
+        raise ValueError("the expiry is after the year 9999")
     if wanted.role and wanted.role not in keys.ROLES:
         raise ValueError(f"unknown role {wanted.role!r}; there are {', '.join(keys.ROLES)}")
     if wanted.criticality and wanted.criticality not in CRITICALITIES:
@@ -127,6 +134,16 @@ def rotate(store: Store, row: VirtualKey, pepper: bytes, now_ms: int, grace_ms: 
     store.insert_key(fresh)
     store.expire_key(row.id, now_ms + grace_ms)
     return fresh, key
+
+
+def within(row: VirtualKey, creator: VirtualKey) -> bool:
+    """Whether a key holds nothing that `creator` could not have given to one that it makes."""
+    wanted = msgspec.structs.replace(_again(row), data=tuple(sorted(row.labels)))
+    try:
+        given = narrowed(wanted, creator)
+    except TooBroad:
+        return False
+    return msgspec.structs.replace(given, data=tuple(sorted(given.data))) == wanted
 
 
 def _again(row: VirtualKey) -> NewKey:

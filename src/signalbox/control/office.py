@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from pathlib import Path
 
 import msgspec
@@ -13,7 +13,7 @@ import msgspec
 from signalbox.cache.shelf import secret_from
 from signalbox.config.schema_sign_in import SignIn
 from signalbox.control.contents import Contents, Erasure, KeptContent
-from signalbox.control.keys import EVERY, GRACE_S_MAX, NewKey, TooBroad, given_usd, make, narrowed, rotate
+from signalbox.control.keys import EVERY, GRACE_S_MAX, NewKey, TooBroad, given_usd, make, narrowed, rotate, within
 from signalbox.control.logout_tokens import Ended
 from signalbox.control.people import Person, granted
 from signalbox.control.readings.scope import Scope
@@ -52,7 +52,11 @@ class Actor(msgspec.Struct, frozen=True):
         return self.role != DEVELOPER or self.id in (row.id, row.creator)
 
 
-_ADMIN = Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
+ADMIN_SECRET = Actor("admin-secret", ADMIN, VirtualKey("admin-secret", "", b"", EVERY, "", 0, role=ADMIN))
+
+
+class NotYours(Exception):
+    """The actor's role may do this, but it would reach other tenants than the actor's."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -97,7 +101,7 @@ class KeyOffice:
     async def actor(self, token: str) -> Actor | None:
         """Who holds this token; None for a wrong one, and for a key that calls models."""
         if self._secret.matches(token):
-            return _ADMIN if self.sign_in().break_glass != "off" else None
+            return ADMIN_SECRET if self.sign_in().break_glass != "off" else None
         parts = keys.split(token)
         if parts is None:
             return None
@@ -111,7 +115,7 @@ class KeyOffice:
     async def visitor(self, token: str) -> Actor | None:
         """The same, of those whom this token opens pages."""
         actor = await self.actor(token)
-        return None if actor is _ADMIN and self.sign_in().break_glass != "on" else actor
+        return None if actor is ADMIN_SECRET and self.sign_in().break_glass != "on" else actor
 
     def person(self, person: Person) -> Actor | None:
         """Somebody from the identity provider, as far as the configuration in force grants them anything."""
@@ -120,8 +124,8 @@ class KeyOffice:
 
     async def still(self, actor_id: str) -> Actor | None:
         """Somebody who was let in before; None when their key no longer holds."""
-        if actor_id == _ADMIN.id:
-            return _ADMIN if self.sign_in().break_glass == "on" else None
+        if actor_id == ADMIN_SECRET.id:
+            return ADMIN_SECRET if self.sign_in().break_glass == "on" else None
         return self._acting((await self._known()).get(actor_id))
 
     def _acting(self, row: VirtualKey | None) -> Actor | None:
@@ -153,6 +157,22 @@ class KeyOffice:
         teams = {row.team for row in ours} - {row.team for row in rows if row.tenant != actor.key.tenant}
         return name in {"tenant": {actor.key.tenant}, "key": {row.id for row in ours}, "team": teams}.get(scope, set())
 
+    async def record_change(self, actor: Actor, action: str, target: str) -> None:
+        """Somebody changes the configuration, which is everybody's. Raises NotYours for one of several tenants: who may
+        say where everybody's calls go may as well have them sent to an address of their own."""
+        may = await self.sees_all(actor)
+        await self.record(actor, action, target, refused=not may)
+        if not may:
+            raise NotYours("This installation has other tenants: its configuration takes a key of all tenants.")
+
+    async def record_invalidation(self, actor: Actor, tags: Collection[str]) -> None:
+        """Somebody ends kept answers. Raises NotYours where some may be another tenant's."""
+        ours = {f"key:{row.id}" for row in (await self._known()).values() if row.tenant == actor.key.tenant}
+        may = await self.sees_all(actor) or ours.union({f"tenant:{actor.key.tenant}"}).issuperset(tags)
+        await self.record(actor, "cache.invalidate", " ".join(tags)[:512], refused=not may)
+        if not may:
+            raise NotYours("This installation has other tenants: end answers by the tags of your tenant or its keys.")
+
     async def list_keys(self, actor: Actor) -> list[VirtualKey]:
         return [row for row in (await self._known()).values() if actor.sees(row)]
 
@@ -183,12 +203,16 @@ class KeyOffice:
         raise StoreError("the keys changed all the time while one was made; try again")
 
     async def rotate(self, actor: Actor, key_id: str, grace_s: int) -> tuple[VirtualKey, Secret] | None:
-        """A fresh key in place of one; None when there is none that the actor sees. Raises ValueError."""
+        """A fresh key in place of one; None when there is none that the actor sees. Raises ValueError, and TooBroad
+        where whoever gets to see the new one could do more with it than with what they have."""
         row = await self._visible(actor, key_id)
         if row is None:
             return None
         if not 0 <= grace_s <= GRACE_S_MAX:
             raise ValueError(f"the grace must be 0 to {GRACE_S_MAX} seconds")
+        if actor.id not in (row.id, row.creator) and not within(row, actor.key):
+            await self.record(actor, "key.rotate", key_id, {"why": "it is broader than the actor's own"}, refused=True)
+            raise TooBroad("it may do more than this key; revoke it, and make a narrower one")
         await self.record(actor, "key.rotate", key_id, {"grace_s": str(grace_s)})
         made = await self._store.run(lambda store: rotate(store, row, self._pepper, self._now_ms(), grace_s * 1000))
         await self._changed()
@@ -220,9 +244,17 @@ class KeyOffice:
             return None
         return await self._store.run(lambda store: self._contents.read(store, call_id))
 
-    async def actions(self) -> list[Action]:
-        """The last ACTIONS_MAX of them."""
-        return await asyncio.to_thread(lambda: list(actions.read(self._journal))[-ACTIONS_MAX:])
+    async def actions(self, actor: Actor) -> list[Action]:
+        """The last ACTIONS_MAX of those that are for the actor's eyes: where there are other tenants, what its tenant's
+        keys and people did, and what was done to its keys or for it."""
+        every = await asyncio.to_thread(lambda: list(actions.read(self._journal)))
+        if not await self.sees_all(actor):
+            tenant = actor.key.tenant
+            ours = {actor.id} | {row.id for row in (await self._known()).values() if row.tenant == tenant}
+            ours |= {one.actor for one in every if one.action == SIGN_IN and one.detail.get("tenant") == tenant}
+            about = ((one, {one.actor, one.target}) for one in every)
+            every = [one for one, who in about if who & ours or one.detail.get("tenant") == tenant]
+        return every[-ACTIONS_MAX:]
 
     async def record_turned_away(self, person_id: str, by: str, why: str) -> None:
         """Somebody was not let in. Only so many a minute are put on record: anybody can try, and each costs a write."""
