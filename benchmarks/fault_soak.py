@@ -30,7 +30,7 @@ from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
 from signalbox.control.transcripts import PATHS, read, unchunked
-from signalbox.core.ports import AttemptFilter
+from signalbox.core.attempts import AttemptFilter
 
 FAULTY, HEALTHY = "openai", "vllm"
 PROTOCOLS = {"chat": "openai", "responses": "openai", "messages": "anthropic"}

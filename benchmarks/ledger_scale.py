@@ -27,7 +27,8 @@ from signalbox.control.in_force import InForce
 from signalbox.control.readings import compliance, deployments, overview, recent, requests, spend, workloads
 from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.scope import Scope
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, Mark, Retention, ShipMark, Store
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter, Mark
+from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import open_store

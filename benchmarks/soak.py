@@ -28,7 +28,7 @@ import uvloop
 from benchmarks.installation import Installation
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.state import StateDir
-from signalbox.core.ports import AttemptFilter
+from signalbox.core.attempts import AttemptFilter
 
 PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 ENDS = {"chat": b"[DONE]", "responses": b"response.completed", "messages": b"message_stop"}

@@ -12,8 +12,8 @@ import pytest_asyncio
 
 from harness import PEPPER, Answer, Box, running, simulated_config
 from signalbox.bootstrap.storage import open_store
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.link import ApplyKeys
-from signalbox.core.ports import AttemptFilter
 from signalbox.core.records import Refused
 from signalbox.ledger.ship import Shipping
 

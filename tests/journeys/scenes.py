@@ -31,7 +31,7 @@ from signalbox.control.alerts import Alert  # noqa: E402
 from signalbox.control.breakers import Change  # noqa: E402
 from signalbox.control.drill_watch import Sight  # noqa: E402
 from signalbox.control.drills import Drill  # noqa: E402
-from signalbox.core.ports import AttemptFilter  # noqa: E402
+from signalbox.core.attempts import AttemptFilter  # noqa: E402
 from signalbox.core.records import Action, Opened, Record, Refused, Settled  # noqa: E402
 from signalbox.core.usage import Rates, Usage  # noqa: E402
 from signalbox.telemetry.metrics import Metrics  # noqa: E402

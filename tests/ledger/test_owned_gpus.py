@@ -18,8 +18,9 @@ from hypothesis import strategies as st
 import postgres
 from signalbox.config.load import load_text
 from signalbox.control.true_up import CHAIN, CLOSE_AFTER_MS, TAKE_OVER_MS, Closing
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import PICO, Usage
 from signalbox.ledger import apart

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from signalbox.core.attempts import DIMENSIONS
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import DIMENSIONS, ShipMark, Store
+from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Refused
 from signalbox.core.usage import Usage
 from signalbox.ledger.query import FILTERS, iso_time, query, query_refused, read_filters

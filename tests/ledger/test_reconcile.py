@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from signalbox.cli.main import main
+from signalbox.core.attempts import AttemptFilter, AttemptRow
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter, AttemptRow, ShipMark
+from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Settled
 from signalbox.ledger.forecast import forecast
 from signalbox.ledger.provider_export import Charge, read_export

@@ -15,8 +15,9 @@ from pathlib import Path
 
 import pytest
 
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import Progress, Refused
 from signalbox.ledger.journal import Journal
 from signalbox.ledger.recover import recover

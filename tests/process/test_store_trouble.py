@@ -15,7 +15,7 @@ import pytest
 from installation import PATHS, Served, body_of, until
 
 import postgres
-from signalbox.core.ports import AttemptFilter
+from signalbox.core.attempts import AttemptFilter
 from signalbox.store import open_store
 
 CALLS = 12

@@ -19,7 +19,7 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
 from signalbox.control.transcripts import PATHS, Transcript, read
-from signalbox.core.ports import AttemptFilter, AttemptRow
+from signalbox.core.attempts import AttemptFilter, AttemptRow
 from signalbox.ledger.ship import Shipping
 from signalbox.simulator.settings import SimulatorSettings
 

@@ -25,7 +25,7 @@ from harness import Answer, Box, running
 from scenarios.fault_cells import PROTOCOLS
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.transcripts import PATHS, Transcript, read
-from signalbox.core.ports import AttemptFilter, AttemptRow
+from signalbox.core.attempts import AttemptFilter, AttemptRow
 from signalbox.ledger.ship import Shipping
 from signalbox.simulator.log import Entry
 from signalbox.simulator.settings import SimulatorSettings

@@ -16,8 +16,8 @@ import postgres
 from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store as open_installed
 from signalbox.control.state import StateDir
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.ports import AttemptFilter
 from signalbox.core.secret import Secret
 from signalbox.store import open_store
 from signalbox.store.migrations import MIGRATIONS

@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import postgres
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, SealedEntry, ShipMark, Store, VirtualKey
+from signalbox.core.ports import SealedEntry, ShipMark, Store, VirtualKey
 from signalbox.core.records import ConfigLoaded, Opened, Progress, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, open_store

@@ -13,7 +13,8 @@ import msgspec
 import pytest
 
 import postgres
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, Retention, ShipMark, Store
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter, AttemptRow
+from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, migrations, open_store, sqlite

@@ -12,7 +12,8 @@ import msgspec
 import pytest
 
 import postgres
-from signalbox.core.ports import HOUR, AttemptFilter, Mark, ShipMark, Store
+from signalbox.core.attempts import HOUR, AttemptFilter, Mark
+from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, open_store, pages

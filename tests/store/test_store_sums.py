@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import postgres
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum
 from signalbox.core.errors import StoreError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Retention, ShipMark, Store
+from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, cubes, ended, names, open_store, rollups, rows, summing, tally

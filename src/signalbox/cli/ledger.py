@@ -26,8 +26,9 @@ from signalbox.control.contents import Contents, Erasure, content_dict
 from signalbox.control.object_store import Bucket, Refused
 from signalbox.control.readings.reconciled import reconciled
 from signalbox.control.state import CHECKPOINTS, JOURNAL, StateDir
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, ShipMark, Store
+from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Action
 from signalbox.core.usage import PICO
 from signalbox.ledger import actions, checkpoint_check, signed_note

@@ -8,7 +8,7 @@ from urllib.parse import quote
 from markupsafe import Markup, escape
 
 from signalbox.console import words
-from signalbox.core.ports import AttemptRow
+from signalbox.core.attempts import AttemptRow
 
 TONES = {
     "settled": "good", "failed": "bad", "unknown": "warn", "cancelled": "plain", "open": "live", "cached": "live",

@@ -22,9 +22,10 @@ from signalbox.control.drill_config import CREDENTIAL, Rehearsal, deployments_of
 from signalbox.control.drill_judge import Case, Judge, covers, today
 from signalbox.control.drill_watch import Progress, Watch
 from signalbox.control.keys import make
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, Order, Report
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.simulator.log import Entry
 from signalbox.simulator.ports import ProviderPort
 from signalbox.simulator.server import Simulator

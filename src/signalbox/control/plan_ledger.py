@@ -11,8 +11,9 @@ import yaml
 from msgspec import Struct
 
 from signalbox.config.declared import Declared
+from signalbox.core.attempts import AttemptFilter, AttemptRow
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter, AttemptRow, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import DOUBTED, SETTLED
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.usage import PICO

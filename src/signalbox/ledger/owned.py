@@ -11,7 +11,8 @@ from datetime import UTC, date, datetime, timedelta
 
 import msgspec
 
-from signalbox.core.ports import AttemptFilter, AttemptSum, Store
+from signalbox.core.attempts import AttemptFilter, AttemptSum
+from signalbox.core.ports import Store
 from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import usd
 from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, merged, owed_pico

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
+from signalbox.core.attempts import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
-from signalbox.core.ports import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import CACHED, CANCELLED, FAILED, IDLE, SETTLED, TRUE_UP, UNKNOWN, Refused
 from signalbox.core.usage import usd
 

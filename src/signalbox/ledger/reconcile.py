@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from signalbox.core.ports import AttemptRow
+from signalbox.core.attempts import AttemptRow
 from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import PICO
 from signalbox.ledger.provider_export import Charge

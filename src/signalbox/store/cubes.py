@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from signalbox.core.ports import HOUR, AttemptFilter
+from signalbox.core.attempts import HOUR, AttemptFilter
 from signalbox.store import rows
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind
 from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, begun, split

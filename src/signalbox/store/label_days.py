@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from signalbox.core.ports import AttemptFilter, LabelSum
+from signalbox.core.attempts import AttemptFilter, LabelSum
 from signalbox.store import cubes
 from signalbox.store.names import WHAT
 from signalbox.store.rollups import DAY_MS

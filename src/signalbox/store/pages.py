@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from signalbox.core.ports import AttemptFilter, AttemptPage, AttemptRow, Mark, RefusedPage
+from signalbox.core.attempts import AttemptFilter, AttemptPage, AttemptRow, Mark, RefusedPage
 from signalbox.store.rows import ATTEMPT_COLUMNS, REFUSED_COLUMNS, attempt_row, refused_row, where_clause
 from signalbox.store.statements import Statements
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from signalbox.core.ports import AttemptSum
+from signalbox.core.attempts import AttemptSum
 from signalbox.store.cubes import SESSION_HOURS, Sessions
 from signalbox.store.names import SESSION
 from signalbox.store.rollups import SUMS

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
-from signalbox.core.ports import HOUR, AttemptFilter
+from signalbox.core.attempts import HOUR, AttemptFilter
 from signalbox.store.rows import OPEN, names_of
 from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO, Tally

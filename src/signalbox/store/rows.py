@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from signalbox.core.ports import AttemptFilter, AttemptRow
+from signalbox.core.attempts import AttemptFilter, AttemptRow
 from signalbox.core.records import TRUE_UP, Opened, Refused, Settled
 
 OPEN = "open"

@@ -7,9 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
-from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
-from signalbox.core.content import Content
-from signalbox.core.ports import (
+from signalbox.core.attempts import (
     DIMENSIONS,
     HOUR,
     AttemptFilter,
@@ -20,12 +18,11 @@ from signalbox.core.ports import (
     LabelSum,
     Mark,
     RefusedPage,
-    Retention,
-    SealedEntry,
-    ShipMark,
     TopSums,
-    VirtualKey,
 )
+from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
+from signalbox.core.content import Content
+from signalbox.core.ports import Retention, SealedEntry, ShipMark, VirtualKey
 from signalbox.core.records import Record, Refused
 from signalbox.store import (
     budget_rows,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from signalbox.core.ports import HOUR, AttemptFilter
+from signalbox.core.attempts import HOUR, AttemptFilter
 from signalbox.store import cubes, ranked, rollups
 from signalbox.store.names import SESSION
 from signalbox.store.rows import OPEN, conditions

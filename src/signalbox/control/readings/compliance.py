@@ -10,9 +10,10 @@ from signalbox.config.schema_rules import Rule
 from signalbox.control.in_force import InForce
 from signalbox.control.readings.deployments import EnvironmentView, environments
 from signalbox.control.readings.scope import Scope
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import Refused
 from signalbox.ledger.query import iso_time
 from signalbox.policy.check import due

@@ -9,7 +9,8 @@ import msgspec
 from signalbox.control.in_force import InForce
 from signalbox.control.readings.placements import Closed, closed_routes
 from signalbox.control.readings.scope import Scope
-from signalbox.core.ports import HOUR, AttemptFilter, AttemptSum, Store
+from signalbox.core.attempts import HOUR, AttemptFilter, AttemptSum
+from signalbox.core.ports import Store
 from signalbox.core.records import FAILED, UNKNOWN
 
 HOUR_MS = 3_600_000

@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import msgspec
 
 from signalbox.control.readings.scope import Scope
-from signalbox.core.ports import HOUR, AttemptFilter, AttemptRow, Store
+from signalbox.core.attempts import HOUR, AttemptFilter, AttemptRow
+from signalbox.core.ports import Store
 from signalbox.core.records import FAILED, SETTLED, UNKNOWN
 
 # The newest attempts that quantiles are of: enough to tell, and few enough to read at each look.

@@ -7,8 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 
 from msgspec.structs import replace
 
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.ledger.provider_export import Charge
 from signalbox.ledger.reconcile import Reconciliation, reconcile
 

@@ -10,9 +10,10 @@ import msgspec
 from signalbox.control.in_force import InForce
 from signalbox.control.readings.placements import Placement, Reason, placements_of
 from signalbox.control.readings.scope import Scope
+from signalbox.core.attempts import AttemptFilter, AttemptRow, Mark
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import labels_of
-from signalbox.core.ports import AttemptFilter, AttemptRow, Mark, Store
+from signalbox.core.ports import Store
 from signalbox.core.records import Refused
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import RARE, Usage

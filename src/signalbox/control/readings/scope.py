@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter
 
 
 class Scope(msgspec.Struct, frozen=True):

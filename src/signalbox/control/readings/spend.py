@@ -9,8 +9,9 @@ from decimal import Decimal
 import msgspec
 
 from signalbox.control.readings.scope import Scope
+from signalbox.core.attempts import AttemptFilter, AttemptSum
 from signalbox.core.errors import ConfigError
-from signalbox.core.ports import AttemptFilter, AttemptSum, Store
+from signalbox.core.ports import Store
 from signalbox.core.usage import PICO, usd
 from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
 from signalbox.ledger.owned import gpu_day, owned_days

@@ -9,8 +9,9 @@ from signalbox.control.readings.budgets import BudgetUse, uses
 from signalbox.control.readings.placements import Placement, Reason, placements_of
 from signalbox.control.readings.recent import NOTHING, Pace, paces
 from signalbox.control.readings.scope import Scope
+from signalbox.core.attempts import AttemptFilter
 from signalbox.core.budgets import Balance
-from signalbox.core.ports import AttemptFilter, Store
+from signalbox.core.ports import Store
 from signalbox.policy import rules
 
 DAY_MS = 86_400_000
