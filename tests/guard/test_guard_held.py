@@ -133,6 +133,21 @@ async def test_a_second_opinion_is_asked_with_the_same_tokens(tmp_path: Path, se
             assert len({token for one in sent for token in re.findall(rb"EMAIL_[a-z0-9]{5}", one)}) == 1, (api, stream)
 
 
+async def test_nobody_else_is_asked_about_what_an_external_guard_does_not_let_leave(tmp_path: Path) -> None:
+    guard = {"name": "external", "deployment": "local", "found_when": "unsafe", "passes_when": "^safe"}
+    async with running(tmp_path) as box:
+        await with_cascades(box, [guard])
+        box.config["deployments"]["other"] = {**box.config["deployments"]["weak"], "model": "sim-reason"}
+        box.config["workloads"]["kept"]["cascade"] |= {"agrees_with": "other", "price_ratio_min": 0}
+        assert not await box.configure(box.config)
+        for api, stream in product(PATHS, (False, True)):
+            for said, models in (("unsafe", ["sim-small"]), ("safe", ["sim-small", "sim-small", "sim-reason"])):
+                before = len(box.sim.log.entries)
+                answer = await box.request(PATHS[api], asked(api, "kept", "text", stream=stream, said=said))
+                assert answer.status == (400 if said == "unsafe" else 200), (api, stream, answer.body)
+                assert [one.model for one in box.sim.log.entries[before:]] == models, (api, stream)
+
+
 async def test_a_cascade_ends_where_a_guard_cuts(tmp_path: Path) -> None:
     async with running(tmp_path) as box:
         await with_cascades(box, CUT)
