@@ -5,7 +5,9 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from signalbox.cache import scope
+import pytest
+
+from signalbox.cache import question, scope
 from signalbox.core.caching import Caching
 from signalbox.core.call import Call, Envelope, ForWhom, Principal
 from signalbox.core.labels import NONE, Labels
@@ -127,3 +129,20 @@ def test_no_question_is_answered_across_its_scope() -> None:
             different += not same
     assert equal > PAIRS / 20
     assert different > PAIRS / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "now"),
+    [
+        ("What is the weather like", True),
+        ("WHAT TIME IS IT", True),
+        ("Şu an saat kaç", True),
+        ("ŞİMDİ NE YAPMALI", True),
+        ("ПОГОДА в Осло", True),
+        ("x " * 5000 + "today?", True),
+        ("How do I knit a scarf", False),
+        ("A snow globe", False),
+    ],
+)
+def test_questions_about_now_are_known_in_any_letters(text: str, now: bool) -> None:
+    assert question.about_now({"messages": [{"role": "user", "content": text}]}) is now

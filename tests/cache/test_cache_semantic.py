@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from harness import Answer, Box, running
+from signalbox.cache.semantic import WAITING_MAX
 from signalbox.cache.shelf import invalidate, secret_from
 
 pytest.importorskip("numpy")
@@ -21,6 +23,10 @@ WORKLOADS: dict[str, Any] = {
     "deployed": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "embedding": "embed"}}},
     "judged": {"placements": ["chat"], "cache": {"semantic": {**SEMANTIC, "judge": "local"}}},
     "tagged": {"placements": ["chat"], "cache": {"tags": ["corpus-7"], "semantic": SEMANTIC}},
+    "tagged-deployed": {
+        "placements": ["chat"],
+        "cache": {"tags": ["corpus-7"], "semantic": {**SEMANTIC, "embedding": "embed"}},
+    },
     "herd": {"placements": ["chat"], "cache": {"exact_ttl_s": 600, "semantic": SEMANTIC}},
     "herd-deployed": {
         "placements": ["chat"],
@@ -139,6 +145,31 @@ async def test_what_was_invalidated_is_asked(box: Box) -> None:
     assert any(await learnt(box, "tagged"))
     invalidate(box.state.cache, secret_from(box.state.pepper()), ["tag:corpus-7"], 1)
     assert not meant(await box.request(CHAT, chat("tagged", WORDINGS[-1])))
+
+
+@pytest.mark.parametrize("workload", ["tagged", "tagged-deployed"])
+async def test_what_is_invalidated_during_a_look_up_is_asked(box: Box, workload: str) -> None:
+    assert any(await learnt(box, workload))
+    assert meant(await box.request(CHAT, chat(workload, WORDINGS[-1])))
+    assert box.plane is not None
+    if workload == "tagged":
+        # The thread of the look-ups has other things to do for a while.
+        box.plane._cache.semantic.thread.submit(time.sleep, 0.5)  # pyright: ignore[reportPrivateUsage]
+    else:
+        box.sim.fault("ttft@500ms", provider="openai")
+    asking = asyncio.ensure_future(box.request(CHAT, chat(workload, WORDINGS[-2])))
+    await asyncio.sleep(0.2)
+    invalidate(box.state.cache, secret_from(box.state.pepper()), ["tag:corpus-7"], 1)
+    assert not meant(await asking)
+
+
+async def test_calls_that_would_wait_for_long_are_asked(box: Box) -> None:
+    await learnt(box, "meant")
+    assert box.plane is not None
+    box.plane._cache.semantic.thread.submit(time.sleep, 0.5)  # pyright: ignore[reportPrivateUsage]
+    answers = await asyncio.gather(*(box.request(CHAT, chat("meant", WORDINGS[-1])) for _ in range(2 * WAITING_MAX)))
+    assert sum(map(meant, answers)) <= WAITING_MAX < len(answers)
+    assert {answer.status for answer in answers} == {200}
 
 
 async def test_a_judge_is_asked_in_nobodys_time_and_on_the_record(box: Box) -> None:

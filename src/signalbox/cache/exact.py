@@ -102,6 +102,10 @@ class KeptAnswers:
             await self.shared.find(None)
         return self.shared.mark if self.shared.fresh else -1
 
+    async def holds(self, tags: tuple[str, ...], since: int) -> bool:
+        """Whether nothing with one of these tags was invalidated between a mark and now."""
+        return await self.heard() >= 0 and self.current(tags, since)
+
     def find(self, name: Name) -> Entry | None:
         """What is kept on this machine under a name, and holds still."""
         shelf = self._open()

@@ -23,11 +23,13 @@ NEAREST = 8
 SHARPNESS = 20.0
 NONE_OF_THESE = 0.62
 # From so many questions on, sketches of the vectors choose some to be compared in full: on which side of so many
-# random planes (the same for everybody) a vector lies, a bit for each (Charikar, STOC 2002). Those with the fewest bits
+# random planes (the same for everybody) a vector lies, a bit for each (Charikar, STOC 2002). Those with the bits bits
 # apart are compared, at least so many and, where many are equally far, at most so many.
 SKETCH_FROM, SKETCH_BITS, SKETCHED_MIN, SKETCHED_MAX = 8192, 256, 512, 4096
 _WORDS = SKETCH_BITS // 64
-BLOCK = 8192
+# So many sketches at a time stay near the processor. Not fewer: between any two steps of numpy's the interpreter may go
+# to the thread of the loop, which can keep it for longer than the whole search takes.
+BLOCK = 65_536
 # Vectors are kept in one block that is doubled when it is full; most scopes have one question only.
 ROWS_FIRST = 1
 
@@ -51,9 +53,21 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Neighbours:
-    """The questions of one scope: everything but the last words is the same. Not for two threads at once."""
+    """The questions of one scope: everything but the last words is the same. bytes_held: of their answers. Not for two
+    threads at once."""
 
-    __slots__ = ("_chosen", "_known", "_numpy", "_sketched", "_sketches", "_vectors", "dimensions")
+    __slots__ = (
+        "_apart",
+        "_chosen",
+        "_counted",
+        "_known",
+        "_numpy",
+        "_sketched",
+        "_sketches",
+        "_vectors",
+        "bytes_held",
+        "dimensions",
+    )
 
     def __init__(self, dimensions: int) -> None:
         self._numpy = numpy()
@@ -62,15 +76,14 @@ class Neighbours:
         self._known: list[Known] = []
         self._sketches: Any = None
         self._sketched = 0
+        # Memory that every search uses again: new pages would cost as much as what is put into them.
+        self._apart: Any = None
+        self._counted: Any = None
         self._chosen: Any = None
+        self.bytes_held = 0
 
     def __len__(self) -> int:
         return len(self._known)
-
-    @property
-    def bytes_held(self) -> int:
-        """Of the answers."""
-        return sum(known.entry.bytes_held for known in self._known)
 
     def find(self, vector: Any, reading: Reading, now_ms: int) -> Candidate | None:
         """The group that a question belongs to most, by its nearest member whose words allow it."""
@@ -102,7 +115,6 @@ class Neighbours:
             similar = self._vectors[:count] @ vector
         else:
             places = self._sketched_near(vector, count)
-            # Into memory that is there already: new pages would cost as much as what is put into them.
             chosen = self._chosen[: len(places)]
             similar = self._numpy.take(self._vectors, places, axis=0, out=chosen, mode="clip") @ vector
         last = len(similar) - min(NEAREST, count)
@@ -113,20 +125,18 @@ class Neighbours:
     def _sketched_near(self, vector: Any, count: int) -> Any:
         """The rows whose sketches are nearest."""
         np, sketches = self._numpy, self._sketches_of(count)
-        own = self._sketch(vector[None])[:, 0]
+        own = self._sketch(vector[None])
         # In one byte: of more bits than that all are different, which starts again at zero and is compared in full.
-        apart = np.empty(count, dtype="uint8")
+        differing = np.empty(count, dtype="uint8")
         for start in range(0, count, BLOCK):
-            # A block at a time stays in the processor's nearest cache.
-            part = apart[start : start + BLOCK]
-            np.bitwise_count(sketches[0, start : start + BLOCK] ^ own[0], out=part)
-            for word in range(1, _WORDS):
-                part += np.bitwise_count(sketches[word, start : start + BLOCK] ^ own[word])
-        least, upto = 0, SKETCH_BITS - 1
-        while least < upto:
-            middle = (least + upto) // 2
-            least, upto = (least, middle) if np.count_nonzero(apart <= middle) >= SKETCHED_MIN else (middle + 1, upto)
-        return np.flatnonzero(apart <= upto)[:SKETCHED_MAX]
+            part = differing[start : start + BLOCK]
+            apart, counted = self._apart[:, : len(part)], self._counted[:, : len(part)]
+            np.bitwise_xor(sketches[:, start : start + BLOCK], own, out=apart)
+            np.bitwise_count(apart, out=counted)
+            np.add.reduce(counted, axis=0, dtype="uint8", out=part)
+        # Bytes are sorted by counting them, which takes less than looking for the one at this place.
+        upto = np.sort(differing, kind="stable")[SKETCHED_MIN - 1]
+        return np.flatnonzero(differing <= upto)[:SKETCHED_MAX]
 
     def _sketch(self, vectors: Any) -> Any:
         """Words in rows, one column for each vector."""
@@ -140,6 +150,8 @@ class Neighbours:
             grown[:, : self._sketched] = 0 if self._sketches is None else self._sketches[:, : self._sketched]
             self._sketches = grown
             if self._chosen is None:
+                self._apart = self._numpy.empty((_WORDS, BLOCK), dtype="uint64")
+                self._counted = self._numpy.empty((_WORDS, BLOCK), dtype="uint8")
                 self._chosen = self._numpy.empty((SKETCHED_MAX, self.dimensions), dtype="float32")
         if self._sketched < count:
             self._sketches[:, self._sketched : count] = self._sketch(self._vectors[self._sketched : count])
@@ -154,6 +166,7 @@ class Neighbours:
             self._vectors = grown
         self._vectors[count] = vector
         self._known.append(known)
+        self.bytes_held += known.entry.bytes_held
 
     def keep(self, wanted: Callable[[Known], bool]) -> None:
         """Drops every question that is not wanted."""
@@ -170,6 +183,7 @@ class Neighbours:
         kept = self._vectors[rows]
         self._sketches, self._sketched = None, 0
         self._known = [self._known[row] for row in rows]
+        self.bytes_held = sum(known.entry.bytes_held for known in self._known)
         self._vectors = self._numpy.zeros((max(ROWS_FIRST, len(rows)), self.dimensions), dtype="float32")
         self._vectors[: len(rows)] = kept
 

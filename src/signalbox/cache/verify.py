@@ -10,6 +10,7 @@ character.
 from __future__ import annotations
 
 import unicodedata
+from hashlib import blake2b
 
 import msgspec
 
@@ -21,6 +22,10 @@ from signalbox.core.pattern import compiled_later
 REWORDED, CHANGED, OPPOSED = "reworded", "changed", "opposed"
 # From this share of common words on, two questions are one question with something changed.
 ALIKE_SHARE = 0.5
+# Answers whose words are common to this share say the same, if nothing in them is turned round.
+SAME_SHARE = 0.8
+# What is longer says the same only where all the rest is the same, letter by letter.
+ANSWER_CHARS_MAX = 4000
 # Letters that two endings of one word have in common.
 STEM_CHARS, STEM_SHARE, ENDING_CHARS = 4, 0.7, 3
 
@@ -59,6 +64,25 @@ def read(text: str) -> Reading:
         if kept:
             firm.append(kept)
     return Reading(tuple(tokens), tuple(firm))
+
+
+def read_answer(text: str) -> Reading:
+    """The beginning of an answer by its words, and the rest of a long one as if it were a single word."""
+    reading, rest = read(text[:ANSWER_CHARS_MAX]), text[ANSWER_CHARS_MAX:]
+    if not rest:
+        return reading
+    whole = blake2b(rest.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+    return Reading((*reading.tokens, whole), (*reading.firm, whole))
+
+
+def same(one: Reading, other: Reading) -> bool:
+    """Whether two answers say the same as far as their words can tell."""
+    if one.tokens == other.tokens:
+        return True
+    if one.firm != other.firm or compare(one, other) != REWORDED:
+        return False
+    mine, yours = set(one.tokens), set(other.tokens)
+    return len(mine & yours) >= SAME_SHARE * len(mine | yours)
 
 
 def _firm(token: str, lower: str, begins: bool) -> str:

@@ -9,12 +9,11 @@ from typing import Any, cast
 
 import msgspec
 
-from signalbox.cache import question, scope
+from signalbox.cache import scope
 from signalbox.cache.entry import Entry
-from signalbox.cache.neighbours import Candidate
 from signalbox.cache.scope import Name
-from signalbox.cache.semantic import Asked, Workspace
-from signalbox.cache.verify import REWORDED, Reading, compare, read
+from signalbox.cache.semantic import Asked, Trial, Workspace
+from signalbox.cache.verify import ANSWER_CHARS_MAX, Reading
 from signalbox.core.caching import Semantic
 from signalbox.core.call import Call
 from signalbox.core.errors import CallError, ConfigError, LedgerError
@@ -26,11 +25,6 @@ from signalbox.pipeline.stages import Stages
 EMBEDDING, JUDGE = "cache-embedding", "cache-judge"
 # A look-up that takes longer is not worth having.
 EMBED_S_MAX, JUDGE_S_MAX = 2.0, 20.0
-# Answers whose words are common to this share say the same, if nothing in them is turned round.
-SAME_SHARE = 0.8
-# Below this score nobody is asked whether two answers agree.
-PLAUSIBLE = 0.4
-ANSWER_CHARS_MAX = 4000
 _VERDICT = (
     "Two answers to nearly the same question follow. Say whether a user who got the second instead of the first would "
     "be told the same, with every fact, number, name and instruction alike. Reply with YES or NO only.\n\n"
@@ -49,14 +43,15 @@ class Lookup(msgspec.Struct, frozen=True):
 
 
 async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
-    """What is known of a call's question; None where it is none of this cache's business, or cannot be told now."""
+    """What is known of a call's question, which is none about now unless these are kept; None where it is none of this
+    cache's business, or cannot be told now."""
     caching, cache = call.workload.cache, stages.cache
     if caching is None or caching.semantic is None or call.api == "embeddings":
         return None
     workspace = cache.semantic.of(call.workload.name)
     # What a guard would do to these words is not what it did to others.
     guarded = call.workload.guards and stages.guards.of(call.workload.name).requests
-    if workspace is None or guarded or (not caching.time_dependent and question.about_now(call.doc)):
+    if workspace is None or guarded:
         return None
     found = scope.partition(call, caching, name, cache.secret, workspace.encoder)
     mark = await cache.heard() if found is not None else -1
@@ -66,8 +61,10 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
         vector = await _embedded(call, caching.semantic, found[1], stages) if caching.semantic.embedding else None
     except (CallError, LedgerError, ValueError):
         return None
-    work = partial(cache.semantic.look, workspace, found[0], found[1], vector, stages.time_ms())
-    asked = await asyncio.get_running_loop().run_in_executor(cache.semantic.thread, work)
+    asked = await cache.semantic.look(workspace, *found, vector, stages.time_ms())
+    if asked is None:
+        cache.count(call.workload.name, "busy")
+        return None
     candidate = asked.candidate
     if candidate is None or name.refresh:
         return Lookup(workspace, asked, None, mark)
@@ -76,63 +73,58 @@ async def look(call: Call, name: Name, stages: Stages) -> Lookup | None:
     if trusted and random.random() < caching.semantic.audit_share:  # noqa: S311 (a sample, no secret)
         cache.count(call.workload.name, "audited")
         trusted = False
-    return Lookup(workspace, asked, candidate.known.entry if trusted else None, mark)
+    entry = candidate.known.entry
+    # It took a while: what was invalidated meanwhile is not given.
+    given = trusted and await cache.holds(entry.tags, mark)
+    return Lookup(workspace, asked, entry if given else None, mark)
 
 
 def learn(call: Call, lookup: Lookup, entry: Entry, text: str, settings: Semantic, stages: Stages) -> None:
     """Takes an answer that was asked for: a trial of what would have been given, and a new known question."""
-    candidate = lookup.asked.candidate
-    learnt = Learnt(lookup, entry, text[:ANSWER_CHARS_MAX], read(text[:ANSWER_CHARS_MAX]))
-    if candidate is None:
-        _take(call, learnt, None, stages)
-    elif same(learnt.answer, candidate.known.answer):
-        _take(call, learnt, True, stages)
-    elif settings.judge and candidate.score >= PLAUSIBLE:
-        stages.cache.semantic.later(_take_as_judged(call, learnt, candidate, settings.judge, stages))
-    else:
-        _take(call, learnt, False, stages)
+    kept = msgspec.structs.replace(entry, expires_ms=entry.stored_ms + round(settings.ttl_s * 1000))
+    learnt = Learnt(lookup, kept, text[:ANSWER_CHARS_MAX])
+    judged = bool(settings.judge) and len(text) <= ANSWER_CHARS_MAX
+    told = stages.cache.semantic.learn(lookup.workspace, lookup.asked, kept, text, judged=judged)
+    if told is not None:
+        told.add_done_callback(partial(_tried, call, learnt, settings.judge, stages))
 
 
 class Learnt(msgspec.Struct, frozen=True):
-    """A fresh answer to a question that was looked up."""
+    """A fresh answer to a question that was looked up, with its text as far as a judge is told it."""
 
     lookup: Lookup
     entry: Entry
     text: str
-    answer: Reading
 
 
-def _take(call: Call, learnt: Learnt, right: bool | None, stages: Stages) -> None:
-    """right: whether the candidate's answer would have been; None where nobody can tell."""
-    workspace, candidate = learnt.lookup.workspace, learnt.lookup.asked.candidate
-    group = 0
-    if candidate is not None and right is not None:
-        workspace.risk.observe(candidate.relation, candidate.score, right=right)
-        stages.cache.count(call.workload.name, "tried_right" if right else "tried_wrong")
-        group = candidate.known.group if right else 0
-    if not group:
-        workspace.groups += 1
-        group = workspace.groups
-    expires_ms = learnt.entry.stored_ms + round(workspace.settings.ttl_s * 1000)
-    kept = msgspec.structs.replace(learnt.entry, expires_ms=expires_ms)
-    stages.cache.semantic.keep(workspace, learnt.lookup.asked, kept, learnt.answer, group)
+def _tried(call: Call, learnt: Learnt, judge: str, stages: Stages, told: asyncio.Future[Trial]) -> None:
+    if told.cancelled() or told.exception() is not None:
+        return
+    trial = told.result()
+    if trial.doubtful:
+        stages.cache.semantic.later(_judge(call, learnt, trial.answer, judge, stages))
+    elif trial.right is not None:
+        _observe(call, learnt, trial.right, stages)
 
 
-async def _take_as_judged(call: Call, learnt: Learnt, candidate: Candidate, judge: str, stages: Stages) -> None:
-    right = await _judged(call, learnt.text, candidate.known.answer, judge, stages)
+def _observe(call: Call, learnt: Learnt, right: bool, stages: Stages) -> None:
+    candidate = learnt.lookup.asked.candidate
+    assert candidate is not None
+    learnt.lookup.workspace.risk.observe(candidate.relation, candidate.score, right=right)
+    stages.cache.count(call.workload.name, "tried_right" if right else "tried_wrong")
+
+
+async def _judge(call: Call, learnt: Learnt, answer: Reading, judge: str, stages: Stages) -> None:
+    """Asks whether two answers agree; where nobody can tell, the new question stands by itself."""
+    lookup = learnt.lookup
+    assert lookup.asked.candidate is not None
+    right = await _judged(call, learnt.text, lookup.asked.candidate.known.answer, judge, stages)
     # It took a while: what was invalidated meanwhile is not kept.
-    if stages.cache.mark() == learnt.lookup.mark:
-        _take(call, learnt, right, stages)
-
-
-def same(one: Reading, other: Reading) -> bool:
-    """Whether two answers say the same as far as their words can tell."""
-    if one.tokens == other.tokens:
-        return True
-    if one.firm != other.firm or compare(one, other) != REWORDED:
-        return False
-    mine, yours = set(one.tokens), set(other.tokens)
-    return len(mine & yours) >= SAME_SHARE * len(mine | yours)
+    if stages.cache.mark() != lookup.mark:
+        return
+    if right is not None:
+        _observe(call, learnt, right, stages)
+    stages.cache.semantic.keep(lookup.workspace, lookup.asked, learnt.entry, answer, right)
 
 
 async def _embedded(call: Call, settings: Semantic, text: str, stages: Stages) -> Any:

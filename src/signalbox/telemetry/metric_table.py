@@ -94,6 +94,13 @@ METRICS: tuple[Metric, ...] = (
         "Share of wrong answers among those given, at most, at 95 % confidence.",
         ("workload", "relation"),
     ),
+    Metric(
+        "signalbox_cache_semantic_questions",
+        "gauge",
+        "Questions that are known by their meaning, in memory.",
+        ("workload",),
+    ),
+    Metric("signalbox_cache_semantic_waiting", "gauge", "Questions and answers that wait to be compared by meaning."),
     Metric("signalbox_cache_entries", "gauge", "Answers kept in memory."),
     Metric("signalbox_cache_bytes", "gauge", "Memory of kept answers."),
     Metric(
