@@ -48,6 +48,7 @@ from signalbox.ledger.journal import new_chain
 from signalbox.pipeline.stages import Stages
 from signalbox.simulator.server import Simulator
 from signalbox.upstream.head import RequestHead
+from signalbox.upstream.transport import Share
 
 PEPPER = b"p" * 32
 # The deployments of every world: what they speak; where they are is told by the port.
@@ -166,7 +167,14 @@ class Recorder:
         return 0
 
     async def send(
-        self, permit: Permit, origin: Origin, head: RequestHead, *, stream: bool = False, until_content: bool = False
+        self,
+        permit: Permit,
+        origin: Origin,
+        head: RequestHead,
+        *,
+        stream: bool = False,
+        until_content: bool = False,
+        share: Share | None = None,
     ) -> Upstream:
         left = Left(origin.port, head.path, permit.body, permit.attempt_id in self._journal.open, FAILED)
         self.attempts += 1

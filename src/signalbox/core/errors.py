@@ -333,7 +333,8 @@ class UpstreamFault(SignalboxError):
     """The upstream failed below HTTP semantics.
 
     kind: one of connect, refused_address, dns, tls, headers_timeout, first_token_timeout, idle_timeout,
-    total_timeout, reset, truncated, protocol. sent: whether any request byte may have reached the upstream.
+    total_timeout, reset, truncated, protocol; silent and hurried when only its share of the client's time was over,
+    which says something of the upstream or nothing. sent: whether any request byte may have reached the upstream.
     """
 
     def __init__(self, kind: str, message: str, *, sent: bool) -> None:

@@ -10,7 +10,9 @@ _GRPC = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9
 _SUFFIXES = ((b"ms", 1e-3), (b"s", 1.0))
 _SECONDS_MAX = 86_400.0
 
-TIMEOUT_HEADERS = frozenset((b"x-stainless-timeout", b"x-request-timeout", b"grpc-timeout"))
+# How long a library waits for the next byte. A heartbeat is one: where heartbeats begin earlier, it waits for longer.
+SILENCE_HEADERS = frozenset((b"x-stainless-timeout", b"x-stainless-read-timeout"))
+TIMEOUT_HEADERS = SILENCE_HEADERS | {b"x-request-timeout", b"grpc-timeout"}
 
 
 @lru_cache(maxsize=256)

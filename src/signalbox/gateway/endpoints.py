@@ -18,7 +18,7 @@ from signalbox.core.tracing import Trace
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
-from signalbox.gateway.deadline import TIMEOUT_HEADERS, patience_ns
+from signalbox.gateway.deadline import SECOND_NS, SILENCE_HEADERS, TIMEOUT_HEADERS, patience_ns
 from signalbox.gateway.http import Connection, Headers, Request
 from signalbox.gateway.idempotency import Answers, Kept
 from signalbox.gateway.reply import JSON, HttpReply, RecordedReply, send_body
@@ -44,12 +44,14 @@ AS_JSON = (CONTENT_TYPE, JSON)
 
 
 class Said(NamedTuple):
-    """What headers say of a call. patience_ns: how long its client waits. tags: the header's value."""
+    """What headers say of a call. patience_ns: how long its client waits. silence_ns: how long it waits for the
+    next byte. tags: the header's value."""
 
     workload: str | None = None
     data: Labels = NONE
     sessions: tuple[str, ...] = ()
     patience_ns: int = PATIENT_NS
+    silence_ns: int = PATIENT_NS
     tags: bytes = b""
     idempotency_key: str | None = None
 
@@ -179,11 +181,18 @@ def _call(
         request.received_ns,
         auth_ns,
         said.sessions,
-        said.patience_ns,
+        said.patience_ns if said.silence_ns == PATIENT_NS else _patience_ns(said, envelope.stream, snapshot),
         for_whom(doc, said.sessions, said.tags),
         said.idempotency_key,
         trace,
     )
+
+
+def _patience_ns(said: Said, stream: bool, snapshot: Snapshot) -> int:
+    """Until when something must have come. A stream's heartbeats are bytes too, and come a second late at most."""
+    if stream and said.silence_ns > (snapshot.heartbeat_after_s + 1) * SECOND_NS:
+        return said.patience_ns
+    return min(said.patience_ns, said.silence_ns)
 
 
 def read_model(doc: dict[str, Any]) -> str:
@@ -205,7 +214,7 @@ def _said(headers: Headers) -> Said:
     workload: str | None = None
     data = NONE
     sessions: tuple[str, ...] = ()
-    patience = PATIENT_NS
+    patience = silence = PATIENT_NS
     tags = b""
     idempotency_key: str | None = None
     for name, value in headers:
@@ -219,7 +228,9 @@ def _said(headers: Headers) -> Said:
         elif name == b"x-signalbox-data":
             data |= declared(value.decode("latin-1"))
         elif name in TOLD_HEADERS and value:
-            if name in TIMEOUT_HEADERS:
+            if name in SILENCE_HEADERS:
+                silence = min(silence, patience_ns(name, value) or PATIENT_NS)
+            elif name in TIMEOUT_HEADERS:
                 patience = min(patience, patience_ns(name, value) or PATIENT_NS)
             else:
                 sessions += (value.decode("latin-1"),)
@@ -230,7 +241,7 @@ def _said(headers: Headers) -> Said:
             idempotency_key = named
         elif name == b"x-signalbox-tags":
             tags = tags + b"," + value if tags else value
-    return Said(workload, data, sessions, patience, tags, idempotency_key)
+    return Said(workload, data, sessions, patience, silence, tags, idempotency_key)
 
 
 async def list_models(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:

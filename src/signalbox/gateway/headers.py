@@ -95,11 +95,18 @@ HEADERS: tuple[Header, ...] = (
         "x-stainless-timeout",
         "read",
         "calls",
-        "Seconds that the client waits, as the official SDKs say it: no attempt begins later, and a call that no"
-        " placement has ever answered so quickly is refused at once.",
+        "Seconds that the client waits for the next byte, as the official SDKs say it: no attempt begins later, a"
+        " silent placement leaves the next one enough of it, and a call that no placement has ever answered so quickly"
+        " is refused at once. It does not bound a stream whose heartbeats begin before it is over.",
     ),
-    Header("x-request-timeout", "read", "calls", "The same, in seconds or as `500ms`."),
-    Header("grpc-timeout", "read", "calls", "The same, as `10S` or `500m`."),
+    Header("x-stainless-read-timeout", "read", "calls", "The same, as the Python libraries say it."),
+    Header(
+        "x-request-timeout",
+        "read",
+        "calls",
+        "The same in seconds or as `500ms`, for the answer whatever heartbeats come before it.",
+    ),
+    Header("grpc-timeout", "read", "calls", "The same as `x-request-timeout`, as `10S` or `500m`."),
     Header("content-type", "read", "calls", "Must be `application/json` when present."),
     Header("content-encoding", "read", "calls", "`gzip` or `identity`; the size limit holds after decompression."),
     Header("content-length", "read", "calls", "Checked against `server.body_bytes_max` before the body is read."),

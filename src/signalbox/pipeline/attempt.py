@@ -26,7 +26,7 @@ from signalbox.routing.replica import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS
-from signalbox.upstream.transport import UpstreamResponse
+from signalbox.upstream.transport import Share, UpstreamResponse
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Target
 from signalbox.wire.table import DIALECTS
@@ -36,15 +36,16 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
 def attempt(
-    call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages
+    call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages, share: Share | None = None
 ) -> Coroutine[Any, Any, None]:
     """Answer `call` from `deployment` at `replica`. Raises UpstreamAnswer or UpstreamFault when it failed to; the
     caller decides whether another attempt may be made. Whatever happens, this one is settled in the journal exactly
-    once. (A plain function: it goes straight to the exchange where nothing has to be awaited before.)"""
+    once. share: what it may take of its client's time. (A plain function: it goes straight to the exchange where
+    nothing has to be awaited before.)"""
     api = target_api(call.api, deployment)
     if api is None:
         raise Unsupported(f"{deployment.name!r} cannot serve {call.api}.")
-    this = Attempt.of(call, deployment, api, stages.now_ns())
+    this = Attempt.of(call, deployment, api, stages.now_ns(), share)
     if call.workload.guards or stages.budgets.any or call.principal.budget_pico is not None:
         return _prepared(this, replica, reply, stages)
     return _judged(this, _body(this, stages), replica, reply, stages)
@@ -89,7 +90,12 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         if call.trace is not None and call.trace.propagate:
             head = extend(head, ((b"traceparent", call.trace.header(this.id)),))
         streams = call.envelope.stream
-        upstream = await stages.transport.send(permit, replica.origin, head, stream=streams, until_content=streams)
+        share = this.share
+        if share is not None:
+            share = share.after((stages.now_ns() - this.started_ns) / 1e9)
+        upstream = await stages.transport.send(
+            permit, replica.origin, head, stream=streams, until_content=streams, share=share
+        )
         call.queue_us, call.connect_us, call.ttfb_us = upstream.queue_us, upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
             raise UpstreamAnswer(upstream.status, upstream.headers, await upstream.body(ERROR_BYTES_MAX))

@@ -30,7 +30,7 @@ from signalbox.routing.router import needs, target_api
 from signalbox.upstream.scrub import scrub
 
 PASS_ON = CALLERS_OWN | {429, 529}
-TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout"})
+TIMEOUTS = frozenset({"headers_timeout", "first_token_timeout", "idle_timeout", "total_timeout", "silent", "hurried"})
 RETRY_AFTER_UNREACHED_S_MAX = 5.0
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated", "asleep"})
 

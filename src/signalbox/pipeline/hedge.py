@@ -15,6 +15,7 @@ from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import FAILURES, Failure
 from signalbox.routing.replica import Replica
+from signalbox.upstream.transport import Share
 
 LOST = "hedge_lost"
 
@@ -24,10 +25,10 @@ async def hedged(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> 
     one. Raises what the last of them failed with, the pursuit standing at that one."""
     race = _Race(call, reply, stages)
     try:
-        race.enter(pursuit.deployment, pursuit.replica)
+        race.enter(pursuit.deployment, pursuit.replica, pursuit.share())
         await asyncio.wait(race.tasks, timeout=call.workload.hedge_ns / 1e9)
         if race.tasks and race.winner is None and not any(task.done() for task in race.tasks) and pursuit.beside():
-            race.enter(pursuit.deployment, pursuit.replica)
+            race.enter(pursuit.deployment, pursuit.replica, pursuit.share())
         await race.run(pursuit)
     except asyncio.CancelledError as gone:
         race.why = gone.args
@@ -48,9 +49,9 @@ class _Race:
         self.winner: _Entrant | None = None
         self.why: tuple[str, ...] = ()
 
-    def enter(self, deployment: Deployment, replica: Replica) -> None:
+    def enter(self, deployment: Deployment, replica: Replica, share: Share | None) -> None:
         entrant = _Entrant(self, deployment, replica, second=bool(self.tasks))
-        work = attempt(self._call, deployment, replica, entrant, self._stages)
+        work = attempt(self._call, deployment, replica, entrant, self._stages, share)
         self.tasks[asyncio.get_running_loop().create_task(work)] = entrant
 
     async def run(self, pursuit: Pursuit) -> None:
@@ -67,7 +68,9 @@ class _Race:
                     if self.tasks:
                         pursuit.put_back(entrant.deployment)
                     else:
-                        self.enter(entrant.deployment, entrant.replica)  # the first one has failed, and left its room
+                        self.enter(
+                            entrant.deployment, entrant.replica, pursuit.share()
+                        )  # the first one has failed, and left its room
                     continue
                 failure = _failure_of(task)
                 if failure is None:

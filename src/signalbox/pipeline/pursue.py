@@ -28,7 +28,7 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
                 if call.workload.hedge_ns:
                     await hedged(call, pursuit, reply, stages)
                 else:
-                    await attempt(call, pursuit.deployment, pursuit.replica, reply, stages)  # 6 and 7
+                    await attempt(call, pursuit.deployment, pursuit.replica, reply, stages, pursuit.share())  # 6 and 7
                 return pursuit.answered()
             except FAILURES as failure:
                 pursuit.failed(failure)

@@ -6,6 +6,7 @@ from signalbox.core.call import Call, Reply
 from signalbox.core.errors import Quarantined, UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
+from signalbox.pipeline.sharing_time import share_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
     AGAIN,
@@ -27,6 +28,7 @@ from signalbox.routing.group import CREDENTIAL_NS, Group
 from signalbox.routing.quarantine import digest
 from signalbox.routing.replica import SECOND_NS, Replica
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
+from signalbox.upstream.transport import Share
 
 PAUSE_S_MAX = 4.0
 # So many places must have broken on the same body before it, and not they, is taken to be at fault.
@@ -293,6 +295,14 @@ class Pursuit:
             left_ns = min(left_ns, (call.received_ns + call.patience_ns - now_ns) // 2)
         return max(0, left_ns) / SECOND_NS
 
+    def share(self) -> Share | None:
+        """What the attempt that is about to begin may take of its client's time, so that the next placement still has
+        enough of it; None for what its deployment allows."""
+        if not self._untried():
+            return None
+        now_ns = self._stages.now_ns()
+        return share_of(self._call, self.deployment, self.replica, map(self._fleet.of, self._waiting()), now_ns)
+
     def _may_retry(self, group: Group, now_ns: int) -> bool:
         self._done_retrying()
         if not group.budget.take(now_ns, group.attempts, group.active):
@@ -386,8 +396,11 @@ class Pursuit:
 
     def _others(self, now_ns: int) -> bool:
         """Whether another deployment could be tried now."""
-        waiting = (*(self._later or ()), *self._choices[self._position :])
-        return any(self._fleet.of(one).pick(now_ns, resting=True) is not None for one in waiting)
+        return any(self._fleet.of(one).pick(now_ns, resting=True) is not None for one in self._waiting())
+
+    def _waiting(self) -> tuple[Deployment, ...]:
+        """The choices that were not tried yet, in their order; those that were passed over come last."""
+        return (*self._choices[self._position :], *(self._later or ()))
 
     # --- blame ---
 

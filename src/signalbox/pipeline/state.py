@@ -10,7 +10,7 @@ from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import Usage
 from signalbox.policy.budgets import Hold
-from signalbox.upstream.transport import UpstreamResponse
+from signalbox.upstream.transport import Share, UpstreamResponse
 
 
 def counted(call: Call, own: Call) -> None:
@@ -20,7 +20,8 @@ def counted(call: Call, own: Call) -> None:
 
 class Attempt(msgspec.Struct, eq=False):
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
-    seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. hold: what it has
+    seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. share: what it may
+    take of its client's time, None for what its deployment allows. hold: what it has
     reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
     answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
     because its budget was. guard: which one transformed its bytes, empty for none."""
@@ -31,6 +32,7 @@ class Attempt(msgspec.Struct, eq=False):
     api: str
     started_ns: int
     limit: int
+    share: Share | None = None
     hub: Request | None = None
     opened_ms: int = 0
     opening: bytes = b""
@@ -51,10 +53,11 @@ class Attempt(msgspec.Struct, eq=False):
         return f"Attempt({self.id})"  # never what it carries
 
     @classmethod
-    def of(cls, call: Call, deployment: Deployment, api: str, started_ns: int) -> Attempt:
+    def of(cls, call: Call, deployment: Deployment, api: str, started_ns: int, share: Share | None = None) -> Attempt:
         """The next attempt of a call."""
         call.attempts = number = call.attempts + 1
-        return cls(f"{call.id}{call.errand}-{number}", call, deployment, api, started_ns, call.envelope.max_tokens or 0)
+        identity = f"{call.id}{call.errand}-{number}"
+        return cls(identity, call, deployment, api, started_ns, call.envelope.max_tokens or 0, share)
 
     def withdrawn(self) -> None:
         """It was not made after all, and does not count."""

@@ -92,6 +92,8 @@ _FAULTS = {
     "headers_timeout": _SILENT,
     "first_token_timeout": _SILENT,
     "idle_timeout": _SILENT,
+    "silent": _SILENT,
+    "hurried": _ELSEWHERE,  # no longer than what is usual for it, but its client has no more time
     "total_timeout": _ELSEWHERE,  # as long as the answer that was asked for
     "diverged": _ELSEWHERE,  # a second answer that is as good as the first, and another one
     "reset": _CRASH,

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from time import monotonic
 from typing import Protocol
+
+import msgspec
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin, Timeouts
@@ -14,6 +17,8 @@ from signalbox.upstream.inflate import InflateError, Inflater
 # What may follow the announced end of an answer before its connection is given up.
 LINGER_S = 1.0
 LINGER_BYTES_MAX = 16 * 1024
+# However little time there is, so long is waited.
+SHARE_S_MIN = 0.05
 
 _WAIT_HEAD, _WAIT_FIRST, _IN_BODY, _LINGER = range(4)
 
@@ -47,6 +52,28 @@ class Decoder(Protocol):
 Sink = Callable[[bytes], bool]
 
 
+class Share(msgspec.Struct, frozen=True, gc=False):
+    """The part of a client's time that one attempt may use, shorter than its deployment's own limits.
+
+    connect_s: for a connection. silent_s: from the beginning of the exchange to the first token of a stream, else to
+    the head of the answer; infinite for no bound. connect_tells, silence_tells: whether it says something about the
+    replica when it was not done by then."""
+
+    connect_s: float
+    connect_tells: bool
+    silent_s: float
+    silence_tells: bool
+
+    def after(self, passed_s: float) -> Share:
+        """What of it is left when so much has gone by."""
+        return Share(
+            max(self.connect_s - passed_s, SHARE_S_MIN),
+            self.connect_tells,
+            max(self.silent_s - passed_s, SHARE_S_MIN),
+            self.silence_tells,
+        )
+
+
 class UpstreamResponse:
     """Owned by one task; call `release` when done with it, read fully or not.
 
@@ -68,6 +95,8 @@ class UpstreamResponse:
         "_loop",
         "_origin",
         "_phase",
+        "_share",
+        "_silent_by",
         "_sink",
         "_stream",
         "_timeouts",
@@ -97,6 +126,7 @@ class UpstreamResponse:
         started_at: float,
         stream: bool,
         until_content: bool,
+        share: Share | None = None,
     ) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []
@@ -112,6 +142,8 @@ class UpstreamResponse:
         self._total_by = started_at + timeouts.total_s
         self._stream = stream
         self._until_content = until_content
+        self._share = share
+        self._silent_by = started_at + share.silent_s if share is not None else inf
         self._carrier: Carrier | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._decoder: Decoder | None = None
@@ -243,6 +275,8 @@ class UpstreamResponse:
         if self._stream and timeouts.first_token_s < head_s:
             head_s = timeouts.first_token_s
         self.deadline = now + head_s if now + head_s < self._total_by else self._total_by
+        if self._silent_by < self.deadline:
+            self.deadline = self._silent_by
         waiter = self._waiter = self._loop.create_future()
         return waiter
 
@@ -385,7 +419,7 @@ class UpstreamResponse:
 
     def _first_progress(self, quiet_by: float, *, body: bool) -> float:
         """The limit that holds after something arrived while the first token was awaited."""
-        first_by = self._written_at + self._timeouts.first_token_s
+        first_by = min(self._written_at + self._timeouts.first_token_s, self._silent_by)
         if self._until_content:
             return min(quiet_by, first_by)
         if not body:
@@ -399,6 +433,13 @@ class UpstreamResponse:
         waited_s = now - self._written_at
         if now >= self._total_by:
             return "total_timeout", "the answer took longer than total_s"
+        share = self._share
+        if (
+            share is not None
+            and now >= self._silent_by
+            and self._phase <= (_WAIT_FIRST if self._stream else _WAIT_HEAD)
+        ):
+            return "silent" if share.silence_tells else "hurried", "nothing in its share of the client's time"
         if self._phase == _WAIT_HEAD and waited_s >= timeouts.headers_s:
             return "headers_timeout", "no complete response head within headers_s"
         if self._phase <= _WAIT_FIRST and self._stream and waited_s >= timeouts.first_token_s:

@@ -16,7 +16,7 @@ from signalbox.upstream.head import RequestHead
 from signalbox.upstream.origin import METRICS, OriginLines
 from signalbox.upstream.pool import Pool, PoolStats
 from signalbox.upstream.resolve import ResolveError, Resolver
-from signalbox.upstream.response import UpstreamResponse
+from signalbox.upstream.response import Share, UpstreamResponse
 from signalbox.upstream.tls import TlsContexts
 
 # How often deadlines are looked at: a limit fires at most this late.
@@ -77,24 +77,26 @@ class Transport:
         *,
         stream: bool = False,
         until_content: bool = False,
+        share: Share | None = None,
     ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POSTs the permit's body to one replica of its deployment and waits for the head of the answer.
 
         stream: first_token_s applies, from the request written to the first body byte; with until_content, to the
-        moment the caller calls `content_seen`. Raises UpstreamFault; ValueError when the origin is not one of the
+        moment the caller calls `content_seen`. share: what this exchange may take of its client's time, where that is
+        less than the deployment's own limits. Raises UpstreamFault; ValueError when the origin is not one of the
         permitted deployment's. Cancelled at any point, it closes the socket at once. (Not itself a coroutine: this is
         the hottest path of the product, and one coroutine less is a measurable part of it.)
         """
         deployment = permit.deployment
         if origin not in deployment.replicas:
             raise ValueError("the permit is for another deployment")
-        return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content)
+        return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content, share)
 
     def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> Coroutine[Any, Any, UpstreamResponse]:
         """A GET without a body, for health and capability checks: it carries nothing of any call."""
         if origin not in deployment.replicas or head.path not in PROBES:
             raise ValueError("a probe asks one of the deployment's replicas for one of PROBES")
-        return self._exchange(deployment, origin, b"GET ", head, b"", False, False)
+        return self._exchange(deployment, origin, b"GET ", head, b"", False, False, None)
 
     def load(self, deployment: str, origin: Origin) -> int:
         """Exchanges in flight and queued on one replica: what to compare replicas by."""
@@ -129,17 +131,21 @@ class Transport:
         body: bytes,
         stream: bool,
         until_content: bool,
+        share: Share | None,
     ) -> UpstreamResponse:
         if self._closing:
             raise UpstreamFault("connect", "shutting down", sent=False)
         timeouts = deployment.timeouts
         pool = self._pools.get((deployment.name, origin)) or self._new_pool(deployment, origin)
         pool.used_at = start = monotonic()
-        response = UpstreamResponse(pool.loop, origin, timeouts, self._active, start, stream, until_content)
+        response = UpstreamResponse(pool.loop, origin, timeouts, self._active, start, stream, until_content, share)
         packet, rest = pool.lines.render(method, head, body)
         connection = pool.take()
         if connection is None:
-            connection = await self._acquire(pool, timeouts.connect_s)
+            if share is None or share.connect_s >= timeouts.connect_s:
+                connection = await self._acquire(pool, timeouts.connect_s)
+            else:
+                connection = await self._acquire_in(pool, share, start)
             took_us = int((monotonic() - start) * 1e6)
             if connection.served:
                 response.queue_us = took_us
@@ -173,6 +179,14 @@ class Transport:
             connection.close()
             raise UpstreamFault("connect", "shutting down", sent=False)
         return connection
+
+    async def _acquire_in(self, pool: Pool, share: Share, start: float) -> Connection:
+        try:
+            return await self._acquire(pool, share.connect_s)
+        except UpstreamFault as fault:
+            if share.connect_tells or monotonic() - start < share.connect_s:
+                raise
+            raise UpstreamFault("hurried", fault.message, sent=False) from None
 
     async def _fresh(self, pool: Pool, connect_s: float) -> Connection:
         try:
