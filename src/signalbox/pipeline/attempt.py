@@ -29,6 +29,7 @@ from signalbox.upstream.providers import PROVIDERS
 from signalbox.upstream.transport import Share, UpstreamResponse
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Target
+from signalbox.wire.surrogates import mended
 from signalbox.wire.table import DIALECTS
 
 ERROR_BYTES_MAX = 64 * 1024
@@ -252,6 +253,9 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
     call, deployment = this.call, this.deployment
     dialect = DIALECTS[this.api]
     seen = dialect.seen(body)
+    if not seen.ok:
+        body = mended(body)
+        seen = dialect.seen(body)
     if not seen.ok:
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars

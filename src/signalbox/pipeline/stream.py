@@ -23,7 +23,7 @@ from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
 from signalbox.wire.limit import cut_short
 from signalbox.wire.repeat import around_text, plain_chars
-from signalbox.wire.sse import SseDecoder
+from signalbox.wire.surrogates import JoiningDecoder
 from signalbox.wire.table import DIALECTS
 
 # How long a finished answer waits for its usage or its terminator.
@@ -83,7 +83,7 @@ class _Relay:
         self._upstream = upstream
         self._reply = reply
         self._stages = stages
-        self._decoder = SseDecoder()
+        self._decoder = JoiningDecoder()
         self._meter = stages.metering.of(this.deployment.name, this.api)
         dialect = DIALECTS[this.api]
         same = this.api == this.call.api
