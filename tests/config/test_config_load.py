@@ -70,6 +70,20 @@ def test_a_secret_file_that_holds_no_key_is_refused_without_showing_it(tmp_path:
     assert found[0].startswith("signalbox.yaml:4: deployments.gpt.api_key: ")
 
 
+@pytest.mark.parametrize("name", ["SIGNALBOX_ADMIN_SECRET", "SIGNALBOX_PEPPER"])
+def test_the_installations_own_secrets_go_nowhere(name: str, tmp_path: Path) -> None:
+    """Whoever may change the configuration may not make keys; with the admin secret they would."""
+    own = "an-own-secret-of-32-characters--"
+    (said,) = problems(text("${" + name + "}"), **{name: own})
+    assert f"{name} is this installation's own secret" in said
+    (tmp_path / "own").write_text(own)
+    (tmp_path / "linked").symlink_to(tmp_path / "own")
+    for path in ("own", "./own", "linked"):
+        (said,) = problems(text(f"file:{tmp_path}/{path}"), **{f"{name}_FILE": str(tmp_path / "own")})
+        assert "holds this installation's own secret" in said
+    assert credential(read(text(f"file:{tmp_path}/own")))[1] == f"Bearer {own}"
+
+
 def test_a_secret_written_in_the_file_is_remembered_as_such() -> None:
     declared = read(text(SECRET))
     assert declared.inline_secrets == ("deployments.gpt.api_key",)

@@ -11,6 +11,8 @@ from signalbox.core.secret import Secret
 
 SECRET_BYTES_MAX = 64 * 1024
 FILE_PREFIX = "file:"
+# The installation's own secrets. Whoever may change the configuration could have them sent to an address of theirs.
+OWN = frozenset(("SIGNALBOX_ADMIN_SECRET", "SIGNALBOX_PEPPER"))
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -51,6 +53,8 @@ class References:
             raise ReferenceProblem(
                 "'${…}' does not hold the name of an environment variable", "Write ${NAME} with letters, digits and _"
             )
+        if name in OWN:
+            raise ReferenceProblem(f"{name} is this installation's own secret", "Give what it is for one of its own")
         value = self._environ.get(name)
         if value is None:
             raise ReferenceProblem(f"environment variable {name} is not set", f"Export {name} before starting")
@@ -95,6 +99,11 @@ class References:
 
     def _file(self, path: str) -> str:
         full = str(self._directory / path)
+        own = (self._environ.get(f"{name}_FILE") for name in OWN)
+        if any(each and os.path.realpath(each) == os.path.realpath(full) for each in own):
+            raise ReferenceProblem(
+                f"secret file {full!r} holds this installation's own secret", "Give what it is for one of its own"
+            )
         try:
             return self.content(path, SECRET_BYTES_MAX).decode("utf-8").strip()
         except OSError as error:
