@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import io
 import json
 
@@ -9,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from signalbox.telemetry.log import FORMAT_VARIABLE, LINES_A_SECOND_MAX, Format, Log
+from signalbox.telemetry.log import FORMAT_VARIABLE, LINES_A_SECOND_MAX, Format, Log, told_of_tasks
 
 VALUES = st.one_of(
     st.text('ab ="\\\n\r\x1b\x00\u202e\u200bé|', max_size=8),
@@ -66,3 +68,24 @@ def test_a_defect_tells_where_and_never_what() -> None:
         Log("test", stream).defect("request failed", error, request="req_1")
     assert "sk-secret" not in stream.getvalue()
     assert json.loads(stream.getvalue())["where"].startswith("test_log_lines.py:")
+
+
+async def test_what_fails_in_the_background_tells_where_and_never_what(capfd: pytest.CaptureFixture[str]) -> None:
+    async def fails() -> None:
+        raise ValueError("canary: what somebody asked")
+
+    stream, loop = io.StringIO(), asyncio.get_running_loop()
+    loop.set_exception_handler(told_of_tasks(Log("test", stream)))
+    try:
+        task = loop.create_task(fails())
+        await asyncio.wait((task,))
+        del task
+        gc.collect()
+        loop.call_exception_handler({"message": "canary: of a loop"})
+    finally:
+        loop.set_exception_handler(None)
+    first, second = (json.loads(line) for line in stream.getvalue().splitlines())
+    assert (first["event"], first["type"]) == ("a task failed", "ValueError")
+    assert first["where"].startswith("test_log_lines.py:")
+    assert second["event"] == "a task failed"
+    assert "canary" not in stream.getvalue() + "".join(capfd.readouterr())

@@ -14,7 +14,7 @@ import msgspec
 from signalbox.config.address import AddressProblem
 from signalbox.control.exporter import Exporter, ExportOrder
 from signalbox.control.exporting import LENGTH_BYTES, ExporterProcess
-from signalbox.telemetry.log import Log
+from signalbox.telemetry.log import Log, told_of_tasks
 from signalbox.telemetry.metrics import Export
 
 # Requests go first where it shares their core.
@@ -47,6 +47,7 @@ def run_exporter(spans_fd: int) -> int:
 
 
 async def _export(order: ExportOrder, channel: socket.socket, log: Log) -> None:
+    asyncio.get_running_loop().set_exception_handler(told_of_tasks(log))
     exporter = Exporter(order, channel, log)
     sending = asyncio.ensure_future(exporter.run())
     telling = asyncio.ensure_future(_tell(exporter))

@@ -38,7 +38,7 @@ from signalbox.core.secret import Secret
 from signalbox.ledger.journal import new_chain
 from signalbox.ledger.recover import Recovery, recover
 from signalbox.policy.access import EVERY
-from signalbox.telemetry.log import Log
+from signalbox.telemetry.log import Log, told_of_tasks
 
 # What workers may have told and the exporter not yet read.
 SPAN_BUFFER_BYTES = 1 << 20
@@ -53,6 +53,7 @@ async def _serve(options: ServeOptions) -> int:
     began = time.perf_counter()
     stopping = _stopping()
     log = Log("supervisor")
+    asyncio.get_running_loop().set_exception_handler(told_of_tasks(log))
     state = StateDir(options.state_dir)
     state.hold()
     stated_admin_secret(dict(options.environ))

@@ -22,7 +22,7 @@ from signalbox.control.upkeep import Upkeep
 from signalbox.core.secret import Secret
 from signalbox.ledger.ship import Shipper
 from signalbox.ledger.walk import Finding
-from signalbox.telemetry.log import Log
+from signalbox.telemetry.log import Log, told_of_tasks
 
 SHIP_S = 1.0
 # Requests go first where the shipper shares their core.
@@ -51,6 +51,7 @@ def run_shipper() -> int:
 
 async def _ship(order: ShipOrder) -> None:
     log = Log("shipper")
+    asyncio.get_running_loop().set_exception_handler(told_of_tasks(log))
     shipper = shipper_of(order, log)
     await shipper.start()
     anchoring = _anchoring(order, log)

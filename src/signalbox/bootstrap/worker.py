@@ -18,7 +18,7 @@ from signalbox.control.state import StateDir
 from signalbox.core.link import Drain, Lend, Order, Recall, WantKeys
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.journal import new_chain
-from signalbox.telemetry.log import Log
+from signalbox.telemetry.log import Log, told_of_tasks
 from signalbox.telemetry.metrics import Metrics, Region
 
 
@@ -29,6 +29,8 @@ def run_worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, sta
 
 async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, state_dir: Path) -> int:
     loop = asyncio.get_running_loop()
+    log = Log("worker")
+    loop.set_exception_handler(told_of_tasks(log))
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         loop.add_signal_handler(number, lambda: None)  # the supervisor answers these for everybody
     lender = RemoteLender()
@@ -41,7 +43,7 @@ async def _worker(listen_fd: int, link_fd: int, metrics_fd: int, spans_fd: int, 
         for writer in told:
             writer.write(framed(WantKeys(issuer)))
 
-    plane = DataPlane(StateDir(state_dir), new_chain("worker"), Log("worker"), lender.lend, metrics, spans, want_keys)
+    plane = DataPlane(StateDir(state_dir), new_chain("worker"), log, lender.lend, metrics, spans, want_keys)
     listener = socket.socket(fileno=listen_fd)
     listener.setblocking(False)
     worker = plane.worker(listener)

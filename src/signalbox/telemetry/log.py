@@ -6,8 +6,10 @@ import os
 import sys
 import time
 import traceback
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import IO, Literal, get_args
+from typing import IO, Any, Literal, get_args
 
 import msgspec
 
@@ -90,6 +92,20 @@ class Log:
     def _drop(self) -> None:
         self._untold += 1
         self.dropped += 1
+
+
+def told_of_tasks(log: Log) -> Callable[[AbstractEventLoop, dict[str, Any]], None]:
+    """A loop's exception handler: what fails in the background, where nobody waits for it, as a defect. The loop's own
+    writes the exception with its text."""
+
+    def tell(loop: AbstractEventLoop, context: dict[str, Any]) -> None:
+        error: object = context.get("exception")
+        if isinstance(error, BaseException):
+            log.defect("a task failed", error)
+        else:
+            log.error("a task failed")
+
+    return tell
 
 
 def _json(now: float, level: str, component: str, event: str, fields: dict[str, Value]) -> str:
