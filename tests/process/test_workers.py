@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import PATHS, Served, alive, body_of, until
+from installation import ADMIN, PATHS, Served, alive, body_of, children, until
 
 FAST = body_of("chat", "w-chat", "Hello [[tokens:4]]")
 SLOW = "Talk on [[tokens:150]][[delay_ms:30]]"  # 4.5 s
@@ -259,3 +259,23 @@ async def test_the_whole_family_dies(served: Served) -> None:
     rows = served.rows()
     assert Counter(row["state"] for row in rows) == {"unknown": 12}
     assert_booked(served, rows)
+
+
+async def test_what_is_written_is_its_owners_alone_and_workers_are_told_no_secret_of_the_supervisor(
+    served: Served,
+) -> None:
+    before = os.umask(0)
+    try:
+        await served.start(2)
+    finally:
+        os.umask(before)
+    assert (await served.request("/v1/chat/completions", body_of("chat", "w-chat", "hello"))).status == 200
+    assert (await served.admin("/api/status")).status == 200, "the supervisor itself knows it"
+    for path in (served.state.root, *served.state.root.rglob("*")):
+        assert path.stat().st_mode & 0o077 == 0, path
+    started = [*served.worker_pids(), *children(served.pid, "_ship")]
+    assert len(started) == 3
+    for pid in started:
+        environ = Path(f"/proc/{pid}/environ").read_bytes()
+        assert b"PATH=" in environ
+        assert ADMIN.encode() not in environ

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from functools import partial
 
 import msgspec
 
@@ -38,6 +39,12 @@ def run(options: argparse.Namespace) -> int:
         return 2
     if options.log_format is not None:
         os.environ[FORMAT_VARIABLE] = options.log_format  # workers and the shipper inherit it
+    environ = dict(os.environ)
+    # Whatever is written is its owner's alone, whoever may enter the state directory.
+    os.umask(0o077)
+    # The processes that are started need it for nothing; those that strangers talk to least of all.
+    os.environ.pop(SECRET_VARIABLES[0], None)
+    stated = any(name in environ for name in SECRET_VARIABLES)
     return run_serve(
         ServeOptions(
             config=config_path(options.config),
@@ -47,13 +54,14 @@ def run(options: argparse.Namespace) -> int:
             admin_host=options.admin_host,
             admin_port=options.admin_port,
             workers=options.workers,
-            environ=dict(os.environ),
-            greet=_greet_json if options.json else _greet,
+            environ=environ,
+            greet=_greet_json if options.json else partial(_greet, stated=stated),
         )
     )
 
 
-def _greet(started: Started) -> None:
+def _greet(started: Started, *, stated: bool) -> None:
+    """stated: the environment says what the admin secret is."""
     lines = [f"signalbox serves {started.url} (control plane {started.admin_url}), config {started.version}"]
     lines += list(started.found)
     if started.admin_secret is not None:
@@ -63,7 +71,7 @@ def _greet(started: Started) -> None:
         lines += [f"First virtual key, shown once: {key}", "", *_first_calls(started, key)]
     else:
         lines.append("Keys made before go on working; `signalbox keys create --name NAME` makes another.")
-        if started.admin_secret is None and not any(name in os.environ for name in SECRET_VARIABLES):
+        if started.admin_secret is None and not stated:
             lines.append("So does the admin secret of the first start; SIGNALBOX_ADMIN_SECRET sets another one.")
     print("\n".join(lines), flush=True)
 

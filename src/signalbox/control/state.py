@@ -46,7 +46,7 @@ class StateDir:
         try:
             root.mkdir(parents=True, exist_ok=True)
             root.chmod(0o700)
-            self.journal.mkdir(exist_ok=True)
+            self.journal.mkdir(mode=0o700, exist_ok=True)
         except OSError as error:
             raise ConfigError(
                 [
