@@ -162,6 +162,33 @@ def test_a_simulator_that_cannot_start_says_what_to_change(tmp_path: Path, capsy
             assert "Errno" not in told
 
 
+# A verb that is interrupted while it loads: by a terminal's Ctrl-C, or with all processes of a service.
+INTERRUPTED = """
+import os, signal
+os.kill(os.getpid(), signal.{number})
+def arguments(parser): ...
+def run(options): return 7
+"""
+
+
+@pytest.mark.parametrize(
+    ("verb", "number", "code"),
+    [("check", "SIGINT", 130), ("serve", "SIGINT", 130), ("_ship", "SIGINT", 7), ("_worker", "SIGTERM", 7)],
+)
+def test_an_interruption_while_a_verb_loads_ends_it_quietly(verb: str, number: str, code: int, tmp_path: Path) -> None:
+    """The gateway's own processes go on: they end when the supervisor, which was told as well, says so."""
+    (tmp_path / "interrupted.py").write_text(INTERRUPTED.format(number=number))
+    lines = f"from signalbox.cli.main import VERBS, main; VERBS[{verb!r}] = ('interrupted', ''); exit(main([{verb!r}]))"
+    done = subprocess.run(
+        [sys.executable, "-c", lines],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path])},
+        capture_output=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stderr) == (code, b"")
+
+
 # As `make serve` installs it: what the extras bring cannot be imported.
 WITHOUT_EXTRAS = """
 import sys

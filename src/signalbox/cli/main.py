@@ -9,6 +9,7 @@ import argparse
 import gc
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from types import ModuleType
@@ -45,21 +46,8 @@ VERBS: dict[str, tuple[str, str]] = {
 
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
-    parser = argparse.ArgumentParser(prog="signalbox", description="Puts every LLM call where it belongs.")
-    parser.add_argument("--version", action="version", version=f"signalbox {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
-    wanted = next((word for word in arguments if not word.startswith("-")), "")
-    for name, (module, line) in VERBS.items():
-        if line is argparse.SUPPRESS and name != wanted:
-            continue
-        sub = verbs.add_parser(name, help=line, description=line)
-        if name == wanted:
-            verb = _loaded(module)
-            verb.arguments(sub)
-            sub.set_defaults(run=verb.run)
-    options = parser.parse_args(arguments)
     try:
-        return int(options.run(options))
+        return _run(arguments)
     except SignalboxError as error:
         print(str(error), file=sys.stderr)
         return 2
@@ -69,6 +57,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     except KeyboardInterrupt:
         return 130
+
+
+def _run(arguments: list[str]) -> int:
+    parser = argparse.ArgumentParser(prog="signalbox", description="Puts every LLM call where it belongs.")
+    parser.add_argument("--version", action="version", version=f"signalbox {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
+    wanted = next((word for word in arguments if not word.startswith("-")), "")
+    if wanted.startswith("_"):
+        # A terminal's Ctrl-C and a service manager's SIGTERM reach the gateway's own processes while they load, too.
+        # They end when the supervisor says so, or is gone.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+    for name, (module, line) in VERBS.items():
+        if line is argparse.SUPPRESS and name != wanted:
+            continue
+        sub = verbs.add_parser(name, help=line, description=line)
+        if name == wanted:
+            verb = _loaded(module)
+            verb.arguments(sub)
+            sub.set_defaults(run=verb.run)
+    options = parser.parse_args(arguments)
+    return int(options.run(options))
 
 
 def _loaded(module: str) -> ModuleType:
