@@ -69,6 +69,23 @@ def test_verify_names_the_record_and_sums_name_nobody(tmp_path: Path, capsys: py
     assert f"w0 segment 1 line {place + 1} attempt a-1: altered" in capsys.readouterr().out
 
 
+def test_a_reader_that_leaves_early_ends_the_query_quietly(tmp_path: Path) -> None:
+    state = StateDir(tmp_path / "state")
+    records: list[Opened | Settled] = []
+    for number in range(2000):
+        name = f"a-{number}"
+        records.append(Opened(name, "a", 1, "acme", "", "k", "w", "d", "dc", "m", "chat", (), "first", "v"))
+        records.append(Settled(name, 2, "settled", Usage(7), "provider", 5))
+    apart.write(state.journal, "w0", records)
+    command = [*COMMAND, "ledger", "query", "--state-dir", str(state.root)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as asked:
+        assert asked.stdout is not None
+        assert asked.stderr is not None
+        assert asked.stdout.readline().startswith(b"time=")
+        asked.stdout.close()
+        assert (asked.wait(60), asked.stderr.read()) == (0, b"")
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_a_public_key_that_cannot_be_read_is_named(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import contextlib
 import getpass
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -187,17 +188,26 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         print(f"warning: {finding.chain}: {finding.message}", file=sys.stderr)
     filters = {name: value for name in FILTERS if (value := getattr(options, name)) is not None}
     if options.refused:
-        rows = query_refused(store, filters)
+        found = query_refused(store, filters)
     else:
-        rows = query(store, filters, group_by=options.group_by, include_open=options.open)
-    for row in rows:
-        if options.json:
-            print(msgspec.json.encode(row).decode())
-        else:
-            shown = _SHOWN_REFUSED if options.refused else _SHOWN if options.group_by is None else tuple(row)
-            nobody = UNATTRIBUTED if options.group_by is not None else ""
-            print("  ".join(f"{name}={_text(row[name]) or nobody}" for name in shown))
+        found = query(store, filters, group_by=options.group_by, include_open=options.open)
+    with contextlib.closing(found) as rows:  # before the store, when the reader of our output leaves early
+        for row in rows:
+            print(msgspec.json.encode(row).decode() if options.json else _line(row, options))
     return 0
+
+
+def _line(row: Mapping[str, object], options: argparse.Namespace) -> str:
+    shown = _SHOWN_REFUSED if options.refused else _SHOWN if options.group_by is None else tuple(row)
+    nobody = UNATTRIBUTED if options.group_by is not None else ""
+    told = [f"{name}={_text(row[name]) or nobody}" for name in shown]
+    return "  ".join(told if options.group_by is not None or options.refused else told + _why(row))
+
+
+def _why(row: Mapping[str, object]) -> list[str]:
+    """Why an attempt did not end well: the provider's status, our name for what went wrong. Nothing for all others."""
+    status, error = row["status"], row["error"]
+    return [f"status={status}"] * (isinstance(status, int) and status >= 400) + [f"error={error}"] * bool(error)
 
 
 def _actions(options: argparse.Namespace) -> int:

@@ -97,6 +97,7 @@ class Call(msgspec.Struct, eq=False):
     received_ns and marks: time.perf_counter_ns. body: exact bytes as received. doc: the parsed body, read-only.
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
     found: where labels beyond the declared floor came from.
+    failures: which deployments failed it and how, in our own words; pipeline/pursuit adds to it.
     is_counted: budgets that count calls have counted it; pipeline/money sets it.
     errand: of a call of our own beside a client's, its place among those of the client's call, such as ".1"; both have
     one id. errands: how many such there were. pipeline/dispatch sets both.
@@ -132,6 +133,7 @@ class Call(msgspec.Struct, eq=False):
     guarded: Guarded | None = None
     hub: Request | None = None
     attempts: int = 0
+    failures: tuple[str, ...] = ()
     is_counted: bool = False
     errand: str = ""
     errands: int = 0

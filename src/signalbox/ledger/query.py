@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from datetime import UTC, date, datetime, time, timedelta
 
 from signalbox.core.attempts import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum
@@ -22,8 +22,9 @@ _TIME_MS_MAX = 253_402_300_799_999  # the last millisecond of the year 9999, the
 
 def query(
     store: Store, filters: Mapping[str, str], *, group_by: str | None = None, include_open: bool = False
-) -> Iterator[dict[str, object]]:
-    """One dict an attempt in order of time, or with group_by (one of DIMENSIONS) one dict a group.
+) -> Generator[dict[str, object]]:
+    """One dict an attempt in order of time, or with group_by (one of DIMENSIONS) one dict a group. Whoever stops early
+    closes it before the store.
 
     filters: any of FILTERS to its value; since and until take an ISO date or time, UTC unless it says otherwise.
     since is included, until is not; a date as until means the whole of that day.
@@ -31,19 +32,20 @@ def query(
     """
     where = read_filters(filters, include_open=include_open)
     if group_by is None:
-        return map(attempt_dict, store.attempts(where))
+        return (attempt_dict(row) for row in store.attempts(where))
     if group_by not in DIMENSIONS:
         raise ConfigError([f"group-by: {group_by!r} is no dimension. Use one of: {', '.join(DIMENSIONS)}."])
     return (sum_dict(group_by, found) for found in store.sum_attempts(where, group_by))
 
 
-def query_refused(store: Store, filters: Mapping[str, str]) -> Iterator[dict[str, object]]:
-    """One dict a call for which nothing was permitted or able, in order of time. Raises ConfigError for a filter that
-    says nothing about such calls, StoreError later."""
+def query_refused(store: Store, filters: Mapping[str, str]) -> Generator[dict[str, object]]:
+    """One dict a call for which nothing was permitted or able, in order of time, as `query` tells them.
+
+    Raises ConfigError for a filter that says nothing about such calls, StoreError later."""
     problems = [f"{name}: a refused call has none. Leave it out." for name in OF_ATTEMPTS if name in filters]
     if problems:
         raise ConfigError(problems)
-    return map(refused_dict, store.refused(read_filters(filters)))
+    return (refused_dict(row) for row in store.refused(read_filters(filters)))
 
 
 def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> AttemptFilter:

@@ -50,7 +50,7 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     if isinstance(fault, UpstreamFault):
         raise _of_fault(fault, pursuit)
     if of_our_configuration(fault):
-        raise _credential()
+        raise _credential(f" ({failed.name}: {fault.status})")
     if fault.status == 503:
         raise PlacementUnavailable(
             "The provider is unavailable.", retry_after_s=_retry_after(fault, stages) or pursuit.retry_after_s()
@@ -68,8 +68,8 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     raise UpstreamRejected(fault.status, message, retry_after_s=_retry_after(fault, stages))
 
 
-def _credential() -> UpstreamCredential:
-    return UpstreamCredential("The provider refused this gateway's credential or quota. The operator must act.")
+def _credential(where: str = "") -> UpstreamCredential:
+    return UpstreamCredential(f"The provider refused this gateway's credential or quota{where}. The operator must act.")
 
 
 def _nothing_alive(call: Call, pursuit: Pursuit, stages: Stages) -> CallError:
@@ -125,12 +125,13 @@ def put_on_record(call: Call, error: CallError, stages: Stages) -> None:
 
 
 def _of_fault(fault: UpstreamFault, pursuit: Pursuit) -> CallError:
+    where = f"({pursuit.failed_at.name}: {fault.kind})"
     if fault.kind in TIMEOUTS:
-        return UpstreamTimeout("The provider did not answer in time.")
+        return UpstreamTimeout(f"The provider did not answer in time {where}.")
     if fault.kind in NOT_REACHED:
         # Nobody was kept waiting: whoever tries again soon loses little.
         wait_s = min(RETRY_AFTER_UNREACHED_S_MAX, pursuit.retry_after_s())
-        return PlacementUnavailable("No permitted deployment could be reached.", retry_after_s=wait_s)
+        return PlacementUnavailable(f"No permitted deployment could be reached {where}.", retry_after_s=wait_s)
     return BadGateway("The provider's answer broke off or was not valid.")
 
 

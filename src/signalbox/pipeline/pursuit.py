@@ -22,6 +22,7 @@ from signalbox.pipeline.verdict import (
     Ours,
     Verdict,
     judge,
+    told,
 )
 from signalbox.routing.bonds import Bond
 from signalbox.routing.group import CREDENTIAL_NS, Group
@@ -337,6 +338,7 @@ class Pursuit:
         rescuing = self._call.rescued
         if self.fault is None or not (rescuing or isinstance(failure, Ours)):
             self.fault, self.failed_at = failure, deployment
+        self._call.failures += (f"{deployment.name}: {told(failure)}",)
         self._tries[deployment.index] = self._tries.get(deployment.index, 0) + 1
         self.pause_s = 0.0
         verdict = judge(failure)

@@ -104,6 +104,15 @@ _FAULTS = {
 _OVERLOAD_IN_STREAM = ("overloaded", "rate_limit", "capacity")
 
 
+def told(failure: Failure) -> str:
+    """What operators may read of it: words and numbers of ours, never what a provider said."""
+    if isinstance(failure, UpstreamAnswer):
+        return f"status {failure.status}"
+    if isinstance(failure, UpstreamFault):
+        return failure.kind if failure.sent else f"{failure.kind} ({failure.message})"
+    return failure.code
+
+
 def judge(failure: Failure) -> Verdict:
     """The caller's own 4xx is nobody's fault here; only what the provider or our configuration did is blamed."""
     if isinstance(failure, UpstreamAnswer):

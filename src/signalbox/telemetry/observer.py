@@ -159,6 +159,7 @@ class Observer:
             choice=decision.choices[0].name if decision is not None and decision.choices else "",
             reason=call.reason,
             attempts=call.attempts,
+            failures="; ".join(call.failures),
             cost_usd=usd(call.spent_pico),
             duration_ms=round((self._now_ns() - call.received_ns) / 1e6, 3),
             trace=call.trace.trace_id if call.trace is not None else "",
