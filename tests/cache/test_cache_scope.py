@@ -16,7 +16,7 @@ from signalbox.core.snapshot import Deployment, Environment, Retries, Workload
 SECRET = b"s" * 32
 PAIRS = 100_000
 NOT_READ: dict[str, list[Any]] = {
-    "user": ["u1", "u2"], "metadata": [{"a": "1"}, {"a": "2"}], "store": [True, False], "prompt_cache_key": ["k", "l"]
+    "user": ["u1", "u2"], "metadata": [{"a": "1"}, {"a": "2"}], "prompt_cache_key": ["k", "l"]
 }  # fmt: skip
 READ: dict[str, list[Any]] = {
     "messages": [
@@ -28,6 +28,7 @@ READ: dict[str, list[Any]] = {
     "tools": [None, [{"type": "function", "function": {"name": "f"}}], [{"type": "custom", "name": "f"}]],
     "response_format": [None, {"type": "json_object"}, {"type": "json_schema", "json_schema": {"name": "x"}}],
     "temperature": [None, 0, 0.1, 1],
+    "store": [True, False],
     "top_p": [None, 0.5],
     "seed": [None, 1, 2],
     "max_tokens": [None, 10, 11],
@@ -129,6 +130,16 @@ def test_no_question_is_answered_across_its_scope() -> None:
             different += not same
     assert equal > PAIRS / 20
     assert different > PAIRS / 2
+
+
+@pytest.mark.parametrize(
+    ("api", "said", "means"), [("chat", None, False), ("responses", None, True), ("messages", None, False)]
+)
+def test_silence_about_what_a_provider_keeps_is_its_default(api: str, said: object, means: bool) -> None:
+    facts = {**{name: values[0] for name, values in OTHERWISE.items()}, "api": api}
+    body = {name: values[0] for name, values in READ.items()}
+    silent, other, same = (key_of(facts, {**body, "store": value}, "key") for value in (said, not means, means))
+    assert silent == same != other
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ from signalbox.core.caching import Caching
 from signalbox.core.call import Call
 
 APIS = frozenset(("chat", "responses", "messages", "completions", "embeddings"))
-# Who is billed or to be found by whom: no model reads it. `model` is the workload or the deployment, which are named.
+# Who is billed or to be found by whom: no model reads it. `model` is the workload or the deployment, which are named;
+# so is what silence about `store` means.
 UNREAD = frozenset(
     ("model", "user", "safety_identifier", "metadata", "prompt_cache_key", "prompt_cache_retention", "store")
 )
@@ -62,12 +63,18 @@ def name(call: Call, caching: Caching, secret: bytes) -> Name | str:
             refresh = refresh or b"no-cache" in said or said.strip() == b"refresh"
         elif header in _SCOPE_HEADERS or header.startswith(_FEATURES):
             features += (header, value)
-    parts = (*scope(call, caching), call.query, *features)
+    parts = (*scope(call, caching), call.query, b"stored" if _stored(call) else b"", *features)
     try:
         digest = _digest(parts, call.doc, secret, b"cache exact")
     except (ValueError, TypeError):
         return "body"
     return Name(digest[:32], digest[32:], refresh, parts)
+
+
+def _stored(call: Call) -> bool:
+    """Whether the provider is to keep the answer: who asks for that goes on from it by its id."""
+    said = call.doc.get("store")
+    return call.api == "responses" if said is None else said is not False
 
 
 def partition(call: Call, caching: Caching, name: Name, secret: bytes, encoder: str) -> tuple[bytes, str] | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from signalbox.cache import question, scope
 from signalbox.cache.entry import BODY, EVENTS, Entry
@@ -39,6 +40,8 @@ GIVEN = Flight(0)
 Answering = Callable[[Call, Reply, Stages], Awaitable[None]]
 # Who waits for somebody else's answer waits no longer than this; then they ask themselves.
 JOIN_S_MAX = 120.0
+# Answers from this length on are read in a thread.
+LONG_BYTES = 64 << 10
 # After so many askers in a row got no answer, those who wait are told what the last of them was told.
 FAILURES_MAX = 2
 # What the provider did, and would do to everybody who asks the same at this moment.
@@ -133,7 +136,7 @@ async def _lead(
     _count(call, stages, "miss")
     since, recorder = stages.cache.mark(), Recorder(reply)
     await ask(call, recorder, stages)
-    entry = _entry(call, recorder, caching, stages)
+    entry = await _entry(call, recorder, caching, stages)
     if entry is not None:
         _keep(call, entry, recorder, name, since, lookup, stages)
     elif flight is not None:
@@ -160,10 +163,14 @@ def _keep(
         meaning.learn(call, lookup, entry, recorder.text, caching.semantic, stages)
 
 
-def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> Entry | None:
+async def _entry(call: Call, recorder: Recorder, caching: Caching, stages: Stages) -> Entry | None:
     """What is kept of an answer that has ended well; None when it is for whoever asked only."""
     head = recorder.head
-    if head is None or head.doubted or not recorder.keepable(call.api, caching.safe_tools):
+    if head is None or head.doubted:
+        return None
+    keepable = partial(recorder.keepable, call.api, caching.safe_tools)
+    # To read all events of a long stream once more takes milliseconds, in which the loop is to serve others.
+    if not (keepable() if len(recorder.content) < LONG_BYTES else await asyncio.to_thread(keepable)):
         return None
     if call.guarded is not None and call.guarded.skipped:
         return None  # a guard that failed has not seen it

@@ -10,6 +10,7 @@ from signalbox.core.hub import Event, Finished, Request, Text, TextDelta, ToolCa
 from signalbox.core.stream import Frame
 from signalbox.core.usage import Usage
 from signalbox.pipeline.passing_reply import PassingReply
+from signalbox.wire.responses_calls import called_in_answer, called_in_stream
 from signalbox.wire.sse import SseDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -125,11 +126,13 @@ class Recorder(PassingReply):
         if self.form == BODY:
             answer = DIALECTS[api].read_response(self.content)
             tools = {part.name for part in answer.parts if isinstance(part, ToolCall)}
+            tools |= called_in_answer(self.content) if api == "responses" else set()
             return _Said(answer.finish, tools, "".join(part.text for part in answer.parts if isinstance(part, Text)))
-        events = self._events
+        events, tools = self._events, set[str]()
         if events is None:
-            reader = DIALECTS[api].reader()
-            events = [event for sse in SseDecoder().feed(self.content) for event in reader.read(sse)[0]]
+            reader, told = DIALECTS[api].reader(), SseDecoder().feed(self.content)
+            events = [event for sse in told for event in reader.read(sse)[0]]
+            tools = called_in_stream(told) if api == "responses" else tools
         finish = next((event.reason for event in reversed(events) if isinstance(event, Finished)), "")
-        tools = {event.name for event in events if isinstance(event, ToolStarted)}
+        tools |= {event.name for event in events if isinstance(event, ToolStarted)}
         return _Said(finish, tools, "".join(event.text for event in events if isinstance(event, TextDelta)))
