@@ -11,7 +11,7 @@ import re
 import secrets
 from collections import OrderedDict
 from time import monotonic
-from typing import cast
+from typing import Any, cast
 
 import msgspec
 
@@ -104,7 +104,7 @@ class _Requests:
         names = conversation.names
         names.learn(known)
         guarded.memory[NAME] = names
-        literals = _literals(sent.body)
+        literals = _literals(sent.body, _free(sent.doc))
         unread = [one for one in literals if (hash(one.text), len(one.text)) not in conversation.read]
         found = _found(unread)
         entries = names.new(found)
@@ -195,17 +195,48 @@ def _values(found: list[Found], literals: list[_Literal]) -> list[tuple[str, str
     return values
 
 
-def _literals(body: bytes) -> list[_Literal]:
-    """Every string of a body that may hold a value, keys included."""
+def _free(doc: dict[str, Any]) -> set[str]:
+    """Strings that stand under keys of the protocols where the keys are somebody else's: in what a tool was called
+    with, and in what callers note beside a call."""
+    found: set[str] = set()
+    _collect(doc.get("metadata"), found)
+    messages = doc.get("messages")
+    for message in cast("list[Any]", messages) if isinstance(messages, list) else ():
+        content = cast("dict[str, Any]", message).get("content") if isinstance(message, dict) else None
+        for block in cast("list[Any]", content) if isinstance(content, list) else ():
+            if isinstance(block, dict) and "input" in block:
+                _collect(cast("dict[str, Any]", block)["input"], found)
+    return found
+
+
+def _collect(value: object, found: set[str]) -> None:
+    if isinstance(value, dict):
+        for key, inner in cast("dict[str, object]", value).items():
+            if isinstance(inner, str):
+                if key in _SKIPPED_KEYS:
+                    found.add(inner)
+            else:
+                _collect(inner, found)
+    elif isinstance(value, list):
+        for inner in cast("list[object]", value):
+            _collect(inner, found)
+
+
+def _literals(body: bytes, free: set[str]) -> list[_Literal]:
+    """Every string of a body that may hold a value, keys included. free: what is one under any key."""
     literals: list[_Literal] = []
     key = ""
     for match in _LITERALS.finditer(body):
         raw = match[1]
         named = match[2] is not None
-        if not named and key in _SKIPPED_KEYS:
+        skipped = not named and key in _SKIPPED_KEYS
+        if skipped and not free:
             key = ""
             continue
         text = raw.decode() if b"\\" not in raw else _decode(b'"%b"' % raw)
+        if skipped and text not in free:
+            key = ""
+            continue
         if named:
             key = text
             if _PROTOCOL_KEY.fullmatch(text) is None and len(text) > 2:

@@ -12,6 +12,7 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.core.guards import Channel
+from signalbox.wire.object_text import ObjectText
 
 TEXT, TOOL, REASONING, REFUSAL, WHOLE = "text", "tool", "reasoning", "refusal", "whole"
 # The name of a tool that the model calls, or the type of a call that has no name.
@@ -37,6 +38,8 @@ _NAMED_CALLS = frozenset(
 )
 # Calls that the client carries out, of tools that the protocol itself names.
 _TYPED_CALLS = frozenset(("computer_call", "local_shell_call", "shell_call", "apply_patch_call"))
+# What tools are called with, where it may be an object.
+_ARGUMENTS = frozenset(("input", "arguments"))
 # Keys whose strings are texts of these kinds wherever they stand.
 _KINDS = {
     "arguments": TOOL,
@@ -114,7 +117,7 @@ def _plain(value: dict[str, Any] | list[Any], choice: int, part: int, slots: lis
             value["logprobs"] = None
         for key, inner in value.items():
             kind = inner.__class__
-            if kind is dict or kind is list or (kind is str and key not in _SILENT):
+            if kind is dict or kind is list or (kind is str and (key not in _SILENT or _is_text(value, key))):
                 _member(value, key, inner, choice, part, slots)
     else:
         for at, inner in enumerate(value):
@@ -129,13 +132,24 @@ _SILENT = _NO_TEXT - {"name", "type"}
 def _member(holder: Any, key: Any, inner: Any, choice: int, part: int, slots: list[Slot]) -> None:
     kind = inner.__class__
     if kind is str:
-        if key in _NO_TEXT:
+        if key in _NO_TEXT and not _is_text(holder, key):
             if inner and (key == "name" or key == "type") and _calls(holder, key):
                 slots.append(Slot(holder, key, Channel(CALL, choice, part), delta=False))
         elif inner:
             slots.append(Slot(holder, key, Channel(_kind(holder, key), choice, part), delta=False))
     elif kind is dict or kind is list:
-        _plain(inner, choice, part, slots)
+        if key in _ARGUMENTS:
+            if inner:
+                slots.append(Slot(ObjectText(holder, key), key, Channel(TOOL, choice, part), delta=False))
+        else:
+            _plain(inner, choice, part, slots)
+
+
+def _is_text(holder: Any, key: Any) -> bool:
+    """Whether there is text where others have bytes."""
+    if key == "data":
+        return holder.get("type") == "text"
+    return key == "result" and holder.get("type") != "image_generation_call"
 
 
 def _calls(fields: dict[str, Any], key: str) -> bool:
