@@ -24,7 +24,9 @@ from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
 from signalbox.guard.room import GuardSet
 from signalbox.guard.screen import Screen
+from signalbox.pipeline.guarded_body import let_through
 from signalbox.pipeline.passing_reply import PassingReply
+from signalbox.pipeline.told_so_far import ToldSoFar
 from signalbox.wire import visible, withheld
 from signalbox.wire.resume import read_told
 from signalbox.wire.sse import SseDecoder
@@ -46,18 +48,17 @@ class GuardedReply(PassingReply):
 
     __slots__ = (
         "_begun",
-        "_blocks",
         "_call",
         "_decoder",
         "_guards",
-        "_items",
+        "_is_responses",
         "_last",
         "_origins",
-        "_response",
         "_screen",
         "_shift",
         "_shown",
         "_shown_bytes",
+        "_so_far",
         "_sources",
         "_translated",
     )
@@ -66,6 +67,7 @@ class GuardedReply(PassingReply):
         self._call = call
         super().__init__(inner)
         self._guards = guards
+        self._is_responses = call.api == "responses"
         self._shown: list[Frame] | None = [] if call.workload.rescue is not None else None
         self._shown_bytes = 0
         self._translated = False
@@ -87,9 +89,7 @@ class GuardedReply(PassingReply):
         self._origins: dict[Channel, str | None] = {}
         self._last: dict[str, Any] = {}
         self._shift = 0
-        self._blocks: list[int] = []
-        self._response: dict[str, Any] = {}
-        self._items: dict[int, tuple[dict[str, Any], list[str]]] = {}
+        self._so_far = ToldSoFar()
 
     # --- core.call.Reply ---
 
@@ -106,7 +106,7 @@ class GuardedReply(PassingReply):
             # No document: nothing in it could be told apart, so none of it is shown.
             self._inner.error(head, b"{}")
             return
-        if self._whole("", doc):
+        if let_through(self._screen, "", doc):
             body = _encode(doc)
         self._inner.error(head, body)
 
@@ -167,32 +167,9 @@ class GuardedReply(PassingReply):
             doc = _decode(body)
         except (msgspec.DecodeError, RecursionError):
             raise GuardFailed("An answer that is no document cannot be looked at.") from None
-        changed = self._whole(self._call.api, doc)
+        changed = let_through(self._screen, self._call.api, doc)
         self._screen.over()
         return _encode(doc) if changed else body
-
-    def _whole(self, api: str, doc: dict[str, Any]) -> bool:
-        """Lets every text of a document through the guards; whether that changed anything."""
-        withheld_choices: set[int] = set()
-        screen, changed, last, cut = self._screen, False, 0, False
-        for slot in visible.answer(api, doc):
-            if cut and (slot.channel.choice in withheld_choices or api not in ("chat", "completions")):
-                slot.holder[slot.key] = ""
-                continue
-            text = slot.text
-            out = screen.whole(slot.channel, text)
-            if out is not text and out != text:
-                slot.holder[slot.key] = out
-                changed = True
-            if screen.cut:
-                cut = changed = True
-                screen.cut = False
-                withheld_choices.add(slot.channel.choice)
-                last = slot.channel.part
-        if cut and api:
-            withheld.withhold(api, doc, withheld_choices, last)
-            screen.cut = True
-        return changed
 
     # --- streams that pass ---
 
@@ -216,8 +193,8 @@ class GuardedReply(PassingReply):
             doc = _decode(event.data)
         except (msgspec.DecodeError, RecursionError):
             raise UpstreamFault("protocol", "the upstream sent an event that is not valid", sent=True) from None
-        if self._response_api:
-            self._note_response(doc)
+        if self._is_responses:
+            self._so_far.note_response(doc)
         before = event.data if event.data.find(b"logprobs") >= 0 else b""
         seen = visible.event(self._call.api, doc)
         changed = bool(before) and _encode(doc) != before
@@ -230,7 +207,8 @@ class GuardedReply(PassingReply):
             if slot.delta:
                 self._sources[slot.channel] = doc
                 said = self._screen.feed(slot.channel, text)
-                self._told(slot.channel, said)
+                if self._is_responses:
+                    self._so_far.note_text(slot.channel, said)
             else:
                 said = self._screen.whole(slot.channel, text)
             if said != text:
@@ -252,7 +230,7 @@ class GuardedReply(PassingReply):
         if self._shift and "sequence_number" in doc:
             doc["sequence_number"] += self._shift
             changed = True
-        self._note_blocks(doc)
+        self._so_far.note_blocks(doc)
         out.append(self._written(event, doc, frame.seen) if changed else Frame(event.raw, None, frame.seen))
 
     def _written(self, event: SseEvent, doc: dict[str, Any], seen: Seen) -> Frame:
@@ -291,12 +269,12 @@ class GuardedReply(PassingReply):
         name = b""
         if self._call.api in ("messages", "responses"):
             name = b"event: %b\n" % str(doc.get("type", "")).encode()
-        if self._response_api:
+        if self._is_responses:
             # One more event than the upstream sent: every number after it is one higher.
             number = self._last.get("sequence_number")
             doc["sequence_number"] = (number if isinstance(number, int) else 0) + self._shift + 1
             self._shift += 1
-            self._told(channel, text)
+            self._so_far.note_text(channel, text)
         return Frame(b"%bdata: %b\n\n" % (name, _encode(doc)), None, _NOTHING_SEEN)
 
     # --- streams that are translated ---
@@ -363,7 +341,7 @@ class GuardedReply(PassingReply):
             if self._shift and "sequence_number" in last:
                 last["sequence_number"] += self._shift
             closing = withheld.closing_events(
-                call.api, last, max(1, call.envelope.n), self._blocks, self._response_so_far()
+                call.api, last, max(1, call.envelope.n), self._so_far.blocks, self._so_far.response()
             )
             out.append(Frame(CUT_COMMENT + closing, None, _NOTHING_SEEN))
         self._pass(out)
@@ -390,41 +368,6 @@ class GuardedReply(PassingReply):
         for slot in visible.event(self._call.api, doc).slots:
             if slot.delta and slot.channel not in self._sources:
                 slot.holder[slot.key] = ""
-
-    # --- what an honest end has to know of a stream that passes ---
-
-    @property
-    def _response_api(self) -> bool:
-        return self._call.api == "responses"
-
-    def _note_response(self, doc: dict[str, Any]) -> None:
-        if doc.get("type") == "response.created" and isinstance(doc.get("response"), dict):
-            self._response = doc["response"]
-        elif doc.get("type") == "response.output_item.added" and isinstance(doc.get("item"), dict):
-            number = doc.get("output_index")
-            if isinstance(number, int) and len(self._items) < visible.CHOICES_MAX:
-                self._items[number] = (doc["item"], [])
-
-    def _told(self, channel: Channel, text: str) -> None:
-        if self._response_api and text and channel.kind == "text":
-            held = self._items.get(visible.item_of(channel))
-            if held is not None:
-                held[1].append(text)
-
-    def _response_so_far(self) -> dict[str, Any]:
-        output: list[dict[str, Any]] = []
-        for _, (item, told) in sorted(self._items.items()):
-            if item.get("type") == "message":
-                part: dict[str, Any] = {"type": "output_text", "text": "".join(told), "annotations": []}
-                output.append({**item, "status": "incomplete", "content": [part]})
-        return {**self._response, "output": output}
-
-    def _note_blocks(self, doc: dict[str, Any]) -> None:
-        kind, number = doc.get("type"), doc.get("index")
-        if kind == "content_block_start" and isinstance(number, int) and len(self._blocks) < visible.CHOICES_MAX:
-            self._blocks.append(number)
-        elif kind == "content_block_stop" and number in self._blocks:
-            self._blocks.remove(cast(int, number))
 
 
 _KIND_OF = {TextDelta: "text", RefusalDelta: "refusal", ThinkingDelta: "reasoning", ToolDelta: "tool"}
