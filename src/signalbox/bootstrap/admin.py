@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from signalbox.bootstrap.options import ServeOptions
-from signalbox.bootstrap.sockets import is_loopback
+from signalbox.config.address import is_loopback
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
 from signalbox.control.state import StateDir

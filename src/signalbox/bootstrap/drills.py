@@ -13,8 +13,9 @@ import uvloop
 
 from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.bootstrap.storage import open_store
-from signalbox.control.drill import Plan, Result, drill
+from signalbox.control.drill import Result, drill
 from signalbox.control.drill_faults import FaultResult, drill_faults
+from signalbox.control.drill_ground import Plan
 from signalbox.control.drill_outages import OutageResult, drill_outages
 from signalbox.control.drill_watch import Progress
 from signalbox.control.state import StateDir

@@ -11,8 +11,9 @@ import msgspec
 from signalbox.bootstrap.drills import run_drill, run_fault_drill, run_outage_drill
 from signalbox.cli.options import add_config, add_json, needed_config
 from signalbox.config.load import read_bytes
-from signalbox.control.drill import CALLS_MAX, Plan, Result
+from signalbox.control.drill import CALLS_MAX, Result
 from signalbox.control.drill_faults import FaultResult
+from signalbox.control.drill_ground import Plan
 from signalbox.control.drill_outages import OutageResult
 from signalbox.control.drill_watch import Sight
 

@@ -1,4 +1,4 @@
-"""Upstream addresses as operators write them, taken apart and judged before anything connects to them."""
+"""Addresses as operators write them, taken apart and judged before anything connects to them."""
 
 from __future__ import annotations
 
@@ -49,6 +49,12 @@ def origin_of(url: str, *, private: bool | None, ca_file: str | None, proxy: str
     if private is None:
         private = host == "localhost" or host.endswith(".localhost") or (address is not None and not address.is_global)
     return Origin(parts.scheme, host, port or _PORTS[parts.scheme], path, private, ca_file, proxy)
+
+
+def is_loopback(host: str) -> bool:
+    """Whether an address that is listened on, or connected to, is reachable from this machine only."""
+    address = _literal(host)
+    return host == "localhost" or (address is not None and address.is_loopback)
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

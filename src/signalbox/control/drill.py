@@ -10,65 +10,30 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
-from decimal import Decimal
 from random import Random
-from typing import Protocol
 
 import msgspec
 
 from signalbox.control.breakers import Change
 from signalbox.control.drill_calls import Made, Maker
-from signalbox.control.drill_config import CREDENTIAL, Rehearsal, deployments_of, rehearse
+from signalbox.control.drill_config import Rehearsal, deployments_of, rehearse
+from signalbox.control.drill_ground import ANSWER_S, FINDINGS_MAX, ROUND, Installation, Plan, install, provider_settings
 from signalbox.control.drill_judge import Case, Judge, covers, today
 from signalbox.control.drill_watch import Progress, Watch
-from signalbox.control.keys import make
 from signalbox.core.attempts import AttemptFilter
-from signalbox.core.errors import ConfigError
-from signalbox.core.link import Applied, ApplyConfig, ApplyKeys, Order, Report
-from signalbox.core.ports import Store
 from signalbox.simulator.log import Entry
 from signalbox.simulator.ports import ProviderPort
 from signalbox.simulator.server import Simulator
-from signalbox.simulator.settings import ModelSpec, Prices, ProviderSpec, SimulatorSettings, Spread
 
 CALLS_MAX = 1_000_000
-# Calls between two judgements: what is remembered of them is bounded by this.
-ROUND = 500
 AT_ONCE = 16
-FINDINGS_MAX = 20
-ANSWER_S = 60.0
 ANSWER_BYTES_MAX = 4 * 1024 * 1024
-_LOG_BYTES = 256 * 1024 * 1024
-_PEPPER = b"drill".ljust(32, b".")
 _REFUSED_BY_RULES = frozenset(("no_permitted_placement", "unknown_tool_type"))
 # Troubles that a provider is given, each for a moment.
 _FAULTS = ("503", "500", "429@1", "529", "401", "404", "reset", "close", "reset_mid@3", "eof@3", "ttft@60ms",
            "slow_headers@1ms", "bad_json@2", "sse_error@1", "html", "cut_json", "hang")  # fmt: skip
 _TROUBLE_EVERY_S = 0.05
 _TROUBLE_FOR_S = 0.4
-
-
-class Installation(Protocol):
-    """A gateway of its own for the drill, in a state directory that is thrown away."""
-
-    async def obey(self, order: Order) -> Report: ...
-
-    async def reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
-        """A connection to the gateway, as a client would have it."""
-        ...
-
-    def books(self) -> Store:
-        """The ledger, with everything that the journal holds. Closed by the caller; called off the loop."""
-        ...
-
-
-class Plan(msgspec.Struct, frozen=True):
-    """What to drill: the file's content, its name in messages, how many calls, and the seed that they follow from."""
-
-    content: bytes
-    name: str
-    calls: int
-    seed: int
 
 
 class EnvironmentHits(msgspec.Struct):
@@ -138,19 +103,6 @@ async def drill(plan: Plan, installation: Installation, progress: Progress) -> R
         await sim.stop()
 
 
-def provider_settings(deployments: list[str], plan: Plan) -> SimulatorSettings:
-    """A provider for each deployment, which serves whatever model it is asked for and takes no real credential."""
-    model = ModelSpec(Prices(Decimal(1), Decimal(1)), context_tokens=1_000_000_000)
-    spec = ProviderSpec({"any": model}, ttft_ms=Spread(1), wildcard="any", api_keys=(CREDENTIAL,))
-    return SimulatorSettings(
-        providers={f"d{at}": spec for at in range(len(deployments))},
-        seed=plan.seed,
-        log_entries=ROUND * 64,
-        log_bytes=_LOG_BYTES,
-        bill_rows=1,
-    )
-
-
 class _Drill:
     """One drill under way."""
 
@@ -189,12 +141,7 @@ class _Drill:
         return self.result
 
     async def _install(self) -> None:
-        report = await self._installation.obey(ApplyConfig(self._ready.text, self._plan.name, 1))
-        if isinstance(report, Applied) and report.error:
-            raise ConfigError([report.error])
-        rows = [make(wanted, _PEPPER, 1) for wanted in self._maker.callers]
-        await self._installation.obey(ApplyKeys(_PEPPER, [row for row, _ in rows]))
-        self._keys = [key.reveal() for _, key in rows]
+        self._keys = await install(self._installation, self._ready.text, self._plan.name, self._maker.callers)
         self.result.environments = {
             name: EnvironmentHits() for name in dict.fromkeys(map(self._judge.environment_of, self._ports))
         }

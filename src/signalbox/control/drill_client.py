@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from signalbox.control.drill import ANSWER_S, Installation
+from signalbox.control.drill_ground import ANSWER_S, Installation
 from signalbox.control.transcripts import PATHS, Transcript, read, unchunked
 
 _TEXT = "Name the parts. [[tokens:40]][[delay_ms:2]]"

@@ -12,20 +12,16 @@ from random import Random
 import msgspec
 
 from signalbox.control.breakers import Change
-from signalbox.control.drill import FINDINGS_MAX, Installation, Plan, provider_settings
 from signalbox.control.drill_client import Client
 from signalbox.control.drill_config import deployments_of, rehearse
+from signalbox.control.drill_ground import EVERYTHING, FINDINGS_MAX, Installation, Plan, install, provider_settings
 from signalbox.control.drill_judge import DEFAULT, mapping
 from signalbox.control.drill_watch import Progress, Watch
 from signalbox.control.fault_rows import ROWS, FaultRow
-from signalbox.control.keys import NewKey, make
 from signalbox.control.transcripts import PATHS, Transcript
-from signalbox.core.errors import ConfigError
-from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
 from signalbox.simulator.server import Simulator
 
 AT_ONCE = 24
-_PEPPER = b"drill".ljust(32, b".")
 HONEST = frozenset({"whole", "status", "cut"})
 
 
@@ -72,14 +68,10 @@ async def drill_faults(plan: Plan, installation: Installation, progress: Progres
     try:
         urls = {name: (await sim.start_provider_port(f"d{at}")).url for at, name in enumerate(names)}
         ready = rehearse(plan.content, plan.name, urls)
-        report = await installation.obey(ApplyConfig(ready.text, plan.name, 1))
-        if isinstance(report, Applied) and report.error:
-            raise ConfigError([report.error])
-        row, key = make(NewKey("drill", deployments=("*",)), _PEPPER, 1)
-        await installation.obey(ApplyKeys(_PEPPER, [row]))
+        [key] = await install(installation, ready.text, plan.name, [EVERYTHING])
         providers = {name: f"d{at}" for at, name in enumerate(names)}
         workloads = list(mapping(ready.doc, "workloads")) or [DEFAULT]
-        return await _FaultDrill(plan, installation, sim, providers, key.reveal()).run(workloads, progress)
+        return await _FaultDrill(plan, installation, sim, providers, key).run(workloads, progress)
     finally:
         await sim.stop()
 

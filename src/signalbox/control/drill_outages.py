@@ -9,14 +9,11 @@ import time
 import msgspec
 
 from signalbox.control.breakers import Change
-from signalbox.control.drill import FINDINGS_MAX, Installation, Plan, provider_settings
 from signalbox.control.drill_client import Client
 from signalbox.control.drill_config import deployments_of, rehearse
+from signalbox.control.drill_ground import EVERYTHING, FINDINGS_MAX, Installation, Plan, install, provider_settings
 from signalbox.control.drill_judge import DEFAULT, mapping
 from signalbox.control.drill_watch import Progress, Watch
-from signalbox.control.keys import NewKey, make
-from signalbox.core.errors import ConfigError
-from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
 from signalbox.simulator.ports import ProviderPort
 from signalbox.simulator.server import Simulator
 
@@ -28,7 +25,6 @@ DOWN_S = 2.5
 DOWN_S_MAX = 15.0
 # Beyond the longest that a file lets a breaker stay open, a deployment has to be used again.
 BACK_S_MAX = 30.0
-_PEPPER = b"drill".ljust(32, b".")
 
 
 class Outage(msgspec.Struct):
@@ -70,13 +66,9 @@ async def drill_outages(plan: Plan, installation: Installation, progress: Progre
     try:
         ports = {name: await sim.start_provider_port(f"d{at}") for at, name in enumerate(names)}
         ready = rehearse(plan.content, plan.name, {name: port.url for name, port in ports.items()}, health=True)
-        report = await installation.obey(ApplyConfig(ready.text, plan.name, 1))
-        if isinstance(report, Applied) and report.error:
-            raise ConfigError([report.error])
-        row, key = make(NewKey("drill", deployments=("*",)), _PEPPER, 1)
-        await installation.obey(ApplyKeys(_PEPPER, [row]))
+        [key] = await install(installation, ready.text, plan.name, [EVERYTHING])
         off = {name for name, one in mapping(ready.doc, "deployments").items() if _switched_off(one)}
-        client = Client(installation, key.reveal())
+        client = Client(installation, key)
         workloads = list(mapping(ready.doc, "workloads")) or [DEFAULT]
         return await _OutageDrill(plan, installation, client, ports, off).run(workloads, progress)
     finally:

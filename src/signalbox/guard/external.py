@@ -45,6 +45,19 @@ def asked_about(sent: Outgoing, options: External | ExternalScan) -> str:
     return text
 
 
+async def answer_of(sent: Outgoing, errand: Errand) -> bytes:
+    """What somebody outside says. Raises GuardUnusable when nobody does, and for an answer far too long to be one."""
+    if sent.ask is None:
+        raise GuardUnusable("there is nobody to ask")
+    try:
+        body = (await sent.ask.ask(sent.call, errand)).body
+    except CallError as error:
+        raise GuardUnusable(error.code) from error
+    if len(body) > ANSWER_BYTES_MAX:
+        raise GuardUnusable(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
+    return body
+
+
 class Asking:
     """The request side."""
 
@@ -74,30 +87,17 @@ class Asking:
 
     async def _asked(self, sent: Outgoing, text: str) -> bool:
         options = self._options
-        if sent.ask is None:
-            raise GuardUnusable("there is nobody to ask")
         doc: dict[str, Any] = {
             "messages": [{"role": "system", "content": options.instructions}, {"role": "user", "content": text}],
             "temperature": 0,
             "max_tokens": options.max_tokens,
         }
-        try:
-            fetched = await sent.ask.ask(sent.call, Errand("guard", "chat", doc, options.deployment, self._within_s))
-        except CallError as error:
-            raise GuardUnusable(error.code) from error
-        answer = _said(of_a_size(fetched.body))
+        answer = _said(await answer_of(sent, Errand("guard", "chat", doc, options.deployment, self._within_s)))
         if self._found.search(answer) is not None:
             return True
         if self._passes.search(answer) is not None:
             return False
         raise GuardUnusable("the answer is neither of those that were declared")
-
-
-def of_a_size(body: bytes) -> bytes:
-    """Raises GuardUnusable for an answer that is far too long to be one."""
-    if len(body) > ANSWER_BYTES_MAX:
-        raise GuardUnusable(f"the answer has more than {ANSWER_BYTES_MAX} bytes")
-    return body
 
 
 def _said(body: bytes) -> str:

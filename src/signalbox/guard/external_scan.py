@@ -12,11 +12,11 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.config.schema_guards import ExternalScan
-from signalbox.core.errors import CallError, ConfigError
+from signalbox.core.errors import ConfigError
 from signalbox.core.guards import BLOCK, FLAG, GuardUse, Verdict
 from signalbox.core.ports import Errand
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened
-from signalbox.guard.external import WITHIN_S, GuardUnusable, asked_about, of_a_size
+from signalbox.guard.external import WITHIN_S, GuardUnusable, answer_of, asked_about
 from signalbox.wire.scan_answers import findings, judgement
 
 NAME = "external-scan"
@@ -53,15 +53,10 @@ class Scanning:
 
     async def _found(self, sent: Outgoing, text: str) -> dict[str, int]:
         """What the service names, with how often."""
-        if sent.ask is None:
-            raise GuardUnusable("there is nobody to ask")
+        errand = Errand("guard", "scan", self._body(text), self._options.deployment, self._within_s)
+        body = await answer_of(sent, errand)
         try:
-            errand = Errand("guard", "scan", self._body(text), self._options.deployment, self._within_s)
-            fetched = await sent.ask.ask(sent.call, errand)
-        except CallError as error:
-            raise GuardUnusable(error.code) from error
-        try:
-            named = self._named(of_a_size(fetched.body))
+            named = self._named(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             raise GuardUnusable("the answer is not of its protocol") from None
         counts: dict[str, int] = {}

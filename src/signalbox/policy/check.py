@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from datetime import date
-from ipaddress import ip_address
 
 from signalbox.config import schema_rules
+from signalbox.config.address import is_loopback
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels, labels_of
 from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
@@ -306,7 +306,7 @@ def _secrets(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         open_hosts = [
             replica.host
             for replica in deployment.replicas
-            if deployment.auth is not None and replica.scheme == "http" and not _near(replica.host)
+            if deployment.auth is not None and replica.scheme == "http" and not is_loopback(replica.host)
         ]
         if open_hosts:
             found.append(
@@ -318,15 +318,6 @@ def _secrets(declared: Declared, snapshot: Snapshot) -> list[Finding]:
                 )
             )
     return found
-
-
-def _near(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _some(names: list[str]) -> str:

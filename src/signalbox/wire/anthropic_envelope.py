@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import BadRequest
+from signalbox.wire.body_scan import BodyScan
 
 MAX_TOKENS_MAX = 1 << 31
 
@@ -55,18 +56,6 @@ _READABLE = frozenset(
 _NESTING = frozenset({"tool_result", "mcp_tool_result", "search_result"})
 
 
-class _Scan:
-    """What was found so far. Dicts are used as ordered sets: each name is told once, in order of appearance."""
-
-    __slots__ = ("onward", "opaque", "stateful", "unknown_tools")
-
-    def __init__(self) -> None:
-        self.onward: dict[str, None] = {}
-        self.unknown_tools: dict[str, None] = {}
-        self.stateful: dict[str, None] = {}
-        self.opaque = False
-
-
 def read_envelope(doc: dict[str, Any], *, counting: bool = False) -> Envelope:
     """Raises BadRequest for wrong types of what must be understood; the rest is the upstream's to judge.
 
@@ -75,7 +64,7 @@ def read_envelope(doc: dict[str, Any], *, counting: bool = False) -> Envelope:
     stream = doc.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("stream: Input should be a valid boolean", param="stream")
-    scan = _Scan()
+    scan = BodyScan()
     _parameters(doc, scan)
     _tools(doc.get("tools"), scan)
     _content(doc.get("system"), "system", scan)
@@ -125,7 +114,7 @@ def tool_family(kind: str) -> str:
     return match[1] if match else kind
 
 
-def _parameters(doc: dict[str, Any], scan: _Scan) -> None:
+def _parameters(doc: dict[str, Any], scan: BodyScan) -> None:
     onward = scan.onward
     if doc.get("mcp_servers"):
         onward["mcp"] = None
@@ -149,12 +138,12 @@ def _fields(value: object) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _bind(name: object, scan: _Scan) -> None:
+def _bind(name: object, scan: BodyScan) -> None:
     if isinstance(name, str):
         scan.stateful[name] = None
 
 
-def _tools(tools: object, scan: _Scan) -> None:
+def _tools(tools: object, scan: BodyScan) -> None:
     if tools is None:
         return
     if not isinstance(tools, list):
@@ -166,7 +155,7 @@ def _tools(tools: object, scan: _Scan) -> None:
         _tool(cast("dict[str, Any]", tool), f"tools.{position}", scan)
 
 
-def _tool(tool: dict[str, Any], where: str, scan: _Scan) -> None:
+def _tool(tool: dict[str, Any], where: str, scan: BodyScan) -> None:
     kind = tool.get("type")
     if kind is None or kind == "custom":
         return
@@ -182,7 +171,7 @@ def _tool(tool: dict[str, Any], where: str, scan: _Scan) -> None:
         scan.onward[name] = None
 
 
-def _content(content: object, where: str, scan: _Scan) -> None:
+def _content(content: object, where: str, scan: BodyScan) -> None:
     """Walks one content value and every block nested in it, without recursion."""
     if content is None or isinstance(content, str):
         return
@@ -198,7 +187,7 @@ def _content(content: object, where: str, scan: _Scan) -> None:
                 waiting.append(cast("list[Any]", nested))
 
 
-def _block(block: dict[str, Any], where: str, scan: _Scan) -> object:
+def _block(block: dict[str, Any], where: str, scan: BodyScan) -> object:
     """Takes note of one block; returns the content nested in it, if any."""
     kind = block.get("type")
     if kind in _READABLE:
@@ -224,7 +213,7 @@ def _block(block: dict[str, Any], where: str, scan: _Scan) -> object:
     return None
 
 
-def _source(source: object, url_name: str, scan: _Scan) -> object:
+def _source(source: object, url_name: str, scan: BodyScan) -> object:
     """Where an image or a document comes from; returns the content nested in it, if any."""
     fields = _fields(source)
     kind = fields.get("type")
@@ -242,6 +231,6 @@ def _source(source: object, url_name: str, scan: _Scan) -> object:
     return None
 
 
-def _file(file_id: object, scan: _Scan) -> None:
+def _file(file_id: object, scan: BodyScan) -> None:
     scan.onward["file_id"] = None
     _bind(file_id, scan)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import msgspec
-
 from signalbox.core.call import Envelope
 from signalbox.core.errors import CallError
 from signalbox.core.hub import Request, Response
@@ -19,7 +17,7 @@ from signalbox.wire.openai_chat_read import read_request
 from signalbox.wire.openai_chat_stream import ChatReader, ChatWriter
 from signalbox.wire.openai_chat_watch import ChatObserver, see_answer
 from signalbox.wire.openai_chat_write import write_request
-from signalbox.wire.openai_usage import write_usage
+from signalbox.wire.openai_usage import usage_chunk
 
 
 class ChatDialect:
@@ -60,15 +58,7 @@ class ChatDialect:
         give None when the upstream's own usage already passed through, since some clients add up what they get."""
         if usage is None or not include_usage:
             return openai_errors.DONE
-        chunk: dict[str, Any] = {
-            "id": "",
-            "object": "chat.completion.chunk",
-            "created": 0,
-            "model": "",
-            "choices": [],
-            "usage": write_usage(usage),
-        }
-        return b"data: " + msgspec.json.encode(chunk) + b"\n\n" + openai_errors.DONE
+        return usage_chunk("chat.completion.chunk", usage) + openai_errors.DONE
 
     def error_body(self, error: CallError, request_id: str) -> bytes:
         return openai_errors.error_body(error)

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import BadRequest
+from signalbox.wire.body_scan import BodyScan
 from signalbox.wire.fields import Fields, array, as_array, as_object, flag, integer, obj, wrong
 
 TOKENS_MAX = 1 << 31
@@ -56,7 +57,7 @@ def read_envelope(doc: Fields) -> Envelope:
     if doc.keys() <= _PLAIN and _plain_messages(doc.get("messages")):
         n = (integer(doc, "n", 1, N_MAX) or 1) if "n" in doc else 1
         return Envelope("stream" in doc and flag(doc, "stream") is True, read_max_tokens(doc), n)
-    scan = _Scan()
+    scan = BodyScan()
     _parameters(doc, scan)
     tools = array(doc, "tools")
     if tools:
@@ -110,19 +111,7 @@ def read_max_tokens(doc: Fields) -> int | None:
     return old if new is None else new if old is None else max(new, old)
 
 
-class _Scan:
-    """What was found so far. Dicts are used as ordered sets: each name is told once, in order of appearance."""
-
-    __slots__ = ("onward", "opaque", "stateful", "unknown_tools")
-
-    def __init__(self) -> None:
-        self.onward: dict[str, None] = {}
-        self.unknown_tools: dict[str, None] = {}
-        self.stateful: dict[str, None] = {}
-        self.opaque = False
-
-
-def _parameters(doc: Fields, scan: _Scan) -> None:
+def _parameters(doc: Fields, scan: BodyScan) -> None:
     if flag(doc, "store"):
         scan.onward["store"] = None
     for name in sorted(_ONWARD_NAMES & doc.keys()):
@@ -133,7 +122,7 @@ def _parameters(doc: Fields, scan: _Scan) -> None:
         scan.onward["prompt_cache_retention"] = None
 
 
-def _tools(tools: list[object], scan: _Scan) -> None:
+def _tools(tools: list[object], scan: BodyScan) -> None:
     for position, item in enumerate(tools):
         kind = as_object(item, f"tools[{position}]").get("type")
         if not isinstance(kind, str):
@@ -147,7 +136,7 @@ def _tools(tools: list[object], scan: _Scan) -> None:
             scan.onward[name] = None
 
 
-def _message(message: Fields, scan: _Scan) -> None:
+def _message(message: Fields, scan: BodyScan) -> None:
     """What a message has besides role and content: audio said earlier is known to the provider by its id only, and
     reasoning may come back encrypted."""
     audio = message.get("audio")
@@ -161,7 +150,7 @@ def _message(message: Fields, scan: _Scan) -> None:
         scan.opaque = True
 
 
-def _content(content: object, position: int, scan: _Scan) -> None:
+def _content(content: object, position: int, scan: BodyScan) -> None:
     where = f"messages[{position}].content"
     for number, item in enumerate(as_array(content, where)):
         if isinstance(item, str):  # some servers take bare strings as parts
@@ -186,7 +175,7 @@ def _is_remote(value: object) -> bool:
     return isinstance(url, str) and url[:5].lower() != "data:"
 
 
-def _file(value: object, scan: _Scan) -> None:
+def _file(value: object, scan: BodyScan) -> None:
     name = cast(Fields, value).get("file_id") if isinstance(value, dict) else value
     if isinstance(name, str):
         scan.onward["file_id"] = None

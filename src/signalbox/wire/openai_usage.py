@@ -197,6 +197,19 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
+def usage_chunk(kind: str, usage: Usage) -> bytes:
+    """The event that tells a stream's usage after its last choice. kind: its `object`."""
+    chunk: dict[str, Any] = {
+        "id": "",
+        "object": kind,
+        "created": 0,
+        "model": "",
+        "choices": [],
+        "usage": write_usage(usage),
+    }
+    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+
+
 def _object(value: object) -> dict[str, Any]:
     return cast(dict[str, Any], value) if isinstance(value, dict) else _NONE
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from signalbox.core.call import Envelope
 from signalbox.core.errors import BadRequest
+from signalbox.wire.body_scan import BodyScan
 
 MAX_OUTPUT_TOKENS = 1 << 31
 
@@ -64,7 +65,7 @@ _READABLE_PARTS = frozenset({"input_text", "output_text", "text", "refusal", "su
 
 def read_envelope(doc: dict[str, Any]) -> Envelope:
     """Raises BadRequest for wrong types of what must be understood; everything else is the upstream's to judge."""
-    scan = _Scan()
+    scan = BodyScan()
     stream = doc.get("stream")
     if stream is not None and not isinstance(stream, bool):
         raise BadRequest("'stream' must be a boolean.", param="stream")
@@ -93,19 +94,7 @@ def read_max_tokens(doc: dict[str, Any]) -> int | None:
     return value
 
 
-class _Scan:
-    """What was found so far. Dicts are used as ordered sets: each name is told once, in order of appearance."""
-
-    __slots__ = ("onward", "opaque", "stateful", "unknown_tools")
-
-    def __init__(self) -> None:
-        self.onward: dict[str, None] = {}
-        self.unknown_tools: dict[str, None] = {}
-        self.stateful: dict[str, None] = {}
-        self.opaque = False
-
-
-def _parameters(doc: dict[str, Any], scan: _Scan) -> None:
+def _parameters(doc: dict[str, Any], scan: BodyScan) -> None:
     # The API stores every response unless told not to, so silence is a transfer too.
     if doc.get("store") is not False:
         scan.onward["store"] = None
@@ -130,7 +119,7 @@ def _parameters(doc: dict[str, Any], scan: _Scan) -> None:
                 _part(cast("dict[str, Any]", value), f"prompt.variables.{name}", scan)
 
 
-def _bound_object(doc: dict[str, Any], name: str, scan: _Scan) -> dict[str, Any] | None:
+def _bound_object(doc: dict[str, Any], name: str, scan: BodyScan) -> dict[str, Any] | None:
     """A parameter that names an object kept by the provider: an id, or an object with an id."""
     value = doc.get(name)
     if value is None:
@@ -147,7 +136,7 @@ def _bound_object(doc: dict[str, Any], name: str, scan: _Scan) -> dict[str, Any]
     return fields
 
 
-def _tools(tools: object, where: str, scan: _Scan) -> None:
+def _tools(tools: object, where: str, scan: BodyScan) -> None:
     if tools is None:
         return
     if not isinstance(tools, list):
@@ -158,7 +147,7 @@ def _tools(tools: object, where: str, scan: _Scan) -> None:
         _tool(cast("dict[str, Any]", tool), f"{where}[{position}]", scan)
 
 
-def _tool(tool: dict[str, Any], where: str, scan: _Scan) -> None:
+def _tool(tool: dict[str, Any], where: str, scan: BodyScan) -> None:
     kind = tool.get("type")
     if not isinstance(kind, str):
         raise BadRequest(f"'{where}.type' must be a string.", param=f"{where}.type")
@@ -179,7 +168,7 @@ def _tool(tool: dict[str, Any], where: str, scan: _Scan) -> None:
         _part({"type": "input_image", **cast("dict[str, Any]", mask)}, f"{where}.input_image_mask", scan)
 
 
-def _nested_tools(tool: dict[str, Any], where: str, scan: _Scan) -> None:
+def _nested_tools(tool: dict[str, Any], where: str, scan: BodyScan) -> None:
     """A namespace holds plain tools only; anything else in it is unknown, however it is spelt."""
     nested = tool.get("tools")
     for inner in cast("list[Any]", nested) if isinstance(nested, list) else []:
@@ -188,7 +177,7 @@ def _nested_tools(tool: dict[str, Any], where: str, scan: _Scan) -> None:
             scan.unknown_tools[kind if isinstance(kind, str) else f"{where}.tools"] = None
 
 
-def _input(value: object, scan: _Scan) -> None:
+def _input(value: object, scan: BodyScan) -> None:
     if value is None or isinstance(value, str):
         return
     if not isinstance(value, list):
@@ -209,7 +198,7 @@ def item_kind(item: dict[str, Any], where: str) -> str:
     return kind
 
 
-def _item(item: dict[str, Any], position: int, scan: _Scan) -> None:
+def _item(item: dict[str, Any], position: int, scan: BodyScan) -> None:
     kind = item_kind(item, f"input[{position}]")
     if kind not in _READABLE_ITEMS:
         scan.opaque = True
@@ -235,7 +224,7 @@ def _item(item: dict[str, Any], position: int, scan: _Scan) -> None:
             _part(cast("dict[str, Any]", value), f"input[{position}].{field}", scan)
 
 
-def _part(part: dict[str, Any], where: str, scan: _Scan) -> None:
+def _part(part: dict[str, Any], where: str, scan: BodyScan) -> None:
     kind = part.get("type")
     if isinstance(kind, str) and kind in _READABLE_PARTS:
         return
