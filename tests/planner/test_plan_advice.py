@@ -69,6 +69,15 @@ def test_each_lever_says_what_it_saves_here() -> None:
     assert not any(each.name.startswith("tiering") for each in by_token.levers), "nothing is cheaper than the cheapest"
 
 
+def test_an_option_that_answers_too_seldom_is_out_and_said_to_be() -> None:
+    wanted = POOL.replace("RATE", "100").replace("300}}", "300}, targets: {availability: 0.9995}}")
+    plan = made(wanted.replace("model: m,", "model: m, availability: 0.9999,").encode())
+    assert plan.placed[0].options == ("api",), "the small one is cheaper, and answers 0.999 of the time"
+    told = {each.option: (each.code, each.detail) for each in plan.verdicts}
+    assert told["small"] == ("unavailable", "0.999 of the time, 0.9995 wanted")
+    assert made(POOL.replace("RATE", "100").encode()).placed[0].options == ("small",), "by default both are enough"
+
+
 def test_tiering_is_worth_what_the_smaller_model_saves() -> None:
     held = POOL.replace("RATE", "100").replace("300}}", "300}, quality: {minimum: 0.8}}")
     plan = made(held.replace("cache_read_mtok: 0.3}", "cache_read_mtok: 0.3}, quality: {general: 0.9}").encode())

@@ -13,6 +13,7 @@ REASONS: dict[str, str] = {
     "quality-below": "it scores below the workload's minimum",
     "latency-unknown": "nobody has measured its latency; unknown evidence does not count",
     "too-slow": "it misses the workload's latency targets",
+    "unavailable": "it answers for a smaller share of the time than the workload needs",
     "does-not-fit": "the model does not fit on the hardware",
     "context-too-short": "calls are longer than its context",
     "model-unknown": "the catalogue does not know the model",

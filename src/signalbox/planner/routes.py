@@ -195,6 +195,10 @@ class _Builder:
         longest = TAIL * (demand.input_tokens + demand.output_tokens)
         if option.context_tokens and longest > option.context_tokens:
             raise NotPriced("context-too-short", f"calls of about {longest:,.0f} tokens, {option.context_tokens:,} fit")
+        if option.availability < workload.targets.availability:
+            raise NotPriced(
+                "unavailable", f"{option.availability:g} of the time, {workload.targets.availability:g} wanted"
+            )
         if paid_by_token(option) and option.kind != "batch-api" and not self._relaxed.latency:
             self._fast_enough(workload, option, demand)
 

@@ -119,7 +119,10 @@ class Targets(Struct, frozen=True, forbid_unknown_fields=True):
     ttft_p95_ms: Annotated[Milliseconds | None, Meta(description="Time to the first token.")] = None
     tpot_ms: Annotated[Milliseconds | None, Meta(description="Time for each further token.")] = None
     e2e_p95_ms: Annotated[Milliseconds | None, Meta(description="Time to the last token.")] = None
-    availability: Annotated[float, Meta(ge=0, lt=1, description="Share of calls that must be answered.")] = 0.995
+    availability: Annotated[
+        float,
+        Meta(ge=0, lt=1, description="Share of calls that must be answered; options that answer less often are out."),
+    ] = 0.995
     max_delay_h: Annotated[
         Annotated[Quantity, Meta(extra=_unit("h"))] | None,
         Meta(
