@@ -47,7 +47,7 @@ async def test_a_stream_that_is_cut_is_not_a_success(tmp_path: Path) -> None:
         assert end.error
 
 
-async def test_no_gateway_is_told(tmp_path: Path) -> None:
+async def test_no_gateway_is_told() -> None:
     (end,) = await _pieces(Gateway("127.0.0.1", 9), key="sb-x")
     assert end.end
     assert "did not answer" in end.error

@@ -185,7 +185,7 @@ def test_a_note_that_a_crash_cut_short_does_not_spoil_the_log(box: Box) -> None:
     assert [found.kind for found in box.verify().findings] == ["missing_chain"]
 
 
-def test_a_chain_that_begins_while_it_is_read_is_read_again(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_chain_that_begins_while_it_is_read_is_read_again(box: Box) -> None:
     """Between its file and the first line in it, a new chain looks like an empty one that nobody holds."""
     box.upkeep()
     fresh = box.journal / "fresh"

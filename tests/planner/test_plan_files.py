@@ -131,7 +131,7 @@ def test_init_tells_every_wrong_answer() -> None:
     assert len(raised.value.problems) == 6
 
 
-def test_init_keeps_what_is_there(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_init_keeps_what_is_there(tmp_path: Path) -> None:
     out = tmp_path / "w.yaml"
     assert main(["plan", "init", "--out", str(out), "--json"]) == 0
     assert main(["plan", "init", "--out", str(out), "--json"]) == 2

@@ -8,7 +8,6 @@ import sqlite3
 import threading
 import time
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,7 +120,7 @@ TROUBLES: dict[str, Trouble] = {
 
 
 @pytest.mark.parametrize("trouble", TROUBLES)
-async def test_nothing_is_lost_or_doubled_and_no_call_waits(served: Served, tmp_path: Path, trouble: str) -> None:
+async def test_nothing_is_lost_or_doubled_and_no_call_waits(served: Served, trouble: str) -> None:
     url = postgres.fresh_url() if trouble.startswith("postgresql") else f"sqlite:{served.state.database}"
     if trouble.startswith("postgresql"):
         served.config["store"] = url

@@ -317,7 +317,7 @@ def judged_answers(count: int = 500) -> list[Row]:
     return rows
 
 
-def test_a_scorer_learns_from_questions_what_answers_do_not_show(tmp_path: Path) -> None:
+def test_a_scorer_learns_from_questions_what_answers_do_not_show() -> None:
     with_meaning = learn(judged_answers(), HashedEncoder())
     assert with_meaning.made["auc"] > 0.8 > learn(judged_answers()).made["auc"]
     assert read_scorer(write_scorer(with_meaning)) == with_meaning

@@ -70,7 +70,7 @@ def test_without_the_driver_it_says_what_to_install(monkeypatch: pytest.MonkeyPa
         open_store("postgresql://127.0.0.1/x")
 
 
-def test_the_driver_is_not_loaded_by_who_does_not_need_it(tmp_path: Path) -> None:
+def test_the_driver_is_not_loaded_by_who_does_not_need_it() -> None:
     code = "import sys, signalbox.bootstrap.serve, signalbox.cli.keys; sys.exit('psycopg' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
@@ -82,9 +82,7 @@ def test_text_that_the_database_cannot_hold_does_not_stop_it(url: str) -> None:
             list(store.attempts(AttemptFilter(tenant="\ud800")))
 
 
-def test_the_configuration_names_the_store(
-    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_configuration_names_the_store(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """By a variable or a file; other variables of the file need not be there for that."""
     file = tmp_path / "signalbox.yaml"
     rest = 'environments: {e: {kind: cloud}}\ndeployments: {d: {environment: e, api_key: "${NOT_SET_HERE}"}}\n'

@@ -115,14 +115,14 @@ def _check_deployments(config: Config, problems: Problems) -> None:
                 "connect_s is longer than total_s",
                 f"Lower connect_s (usually {usual.connect_s:g}) or raise total_s (usually {usual.total_s:g})",
             )
-        _check_shares(name, deployment.limits, config, problems)
+        _check_shares(name, deployment.limits, problems)
         if deployment.health.open_s > deployment.health.open_s_max:
             problems.add(
                 ("deployments", name, "health"), "open_s is longer than open_s_max", "Lower open_s, or raise open_s_max"
             )
 
 
-def _check_shares(name: str, limits: Limits, config: Config, problems: Problems) -> None:
+def _check_shares(name: str, limits: Limits, problems: Problems) -> None:
     path: Path = ("deployments", name, "limits", "shares")
     if limits.shares and not limits.concurrency:
         problems.add(path, "there is nothing to share without `concurrency`", "State limits.concurrency")

@@ -56,7 +56,7 @@ def load_text(content: bytes | str, name: str, environ: Mapping[str, str] | None
     check(config, problems)
     heads = heads_of(config, references, problems)
     scorers = scorers_of(config, references, problems)
-    shared_cache = shared_cache_of(config.caches, references, problems)
+    shared_cache = shared_cache_of(config.caches, problems)
     targets = _targets(config, references, problems)
     problems.raise_if_any()
     certificates = {dotted(path): digest for path, digest in shape.certificates.items()}

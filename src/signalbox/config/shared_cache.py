@@ -22,13 +22,13 @@ _SCHEMES = {"valkey": False, "redis": False, "valkeys": True, "rediss": True, "u
 _PATH: Path = ("caches", "valkey", "url")
 
 
-def shared_cache_of(caches: Caches, references: References, problems: Problems) -> SharedCache | None:
+def shared_cache_of(caches: Caches, problems: Problems) -> SharedCache | None:
     """None where machines share nothing; what is wrong is put on record, and never shows the address."""
     declared = caches.valkey
     if declared is None or not problems.clean(_PATH[:2]):
         return None
     try:
-        return _read(declared, urlsplit(declared.url.reveal()), references)
+        return _read(declared, urlsplit(declared.url.reveal()))
     except ValueError as error:
         problems.add(_PATH, str(error), "Write valkey://host:6379/0, valkeys:// for TLS, or unix:///path")
         return None
@@ -43,12 +43,12 @@ def stated_shared_cache(content: bytes, name: str, environ: Mapping[str, str] | 
     problems = Problems(name)
     references = References(os.environ if environ is None else environ, FilePath(name).parent)
     caches = Shape(problems, references).read(entry[1], Caches)
-    shared = shared_cache_of(caches, references, problems) if not problems else None
+    shared = shared_cache_of(caches, problems) if not problems else None
     problems.raise_if_any()
     return shared
 
 
-def _read(declared: Valkey, url: SplitResult, references: References) -> SharedCache:
+def _read(declared: Valkey, url: SplitResult) -> SharedCache:
     tls = _SCHEMES.get(url.scheme)
     if tls is None:
         raise ValueError("is not the URL of a Valkey or Redis server")

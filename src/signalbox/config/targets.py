@@ -34,7 +34,7 @@ def complete(
     """The deployment with its blanks filled; None when something is wrong, which is then on record in `problems`."""
     path: Path = ("deployments", name)
     preset = PRESETS[declared.preset] if declared.preset else None
-    replicas = _replicas(declared, environment, preset, references, problems, path)
+    replicas = _replicas(declared, environment, preset, problems, path)
     known = preset or (by_host(replicas[0].host) if replicas else None)
     protocol = declared.protocol or (known.protocol if known else None)
     if protocol is None:
@@ -105,7 +105,6 @@ def _replicas(
     declared: Deployment,
     environment: Environment,
     preset: Preset | None,
-    references: References,
     problems: Problems,
     path: Path,
 ) -> tuple[Origin, ...]:

@@ -12,7 +12,7 @@ def let_through(screen: Screen, api: str, doc: dict[str, Any]) -> bool:
     """Lets every text of a document through the guards; whether that changed anything. api: empty for an error."""
     withheld_choices: set[int] = set()
     changed, last, cut = False, 0, False
-    for slot in visible.answer(api, doc):
+    for slot in visible.answer(doc):
         if cut and (slot.channel.choice in withheld_choices or api not in ("chat", "completions")):
             slot.holder[slot.key] = ""
             continue

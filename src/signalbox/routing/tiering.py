@@ -63,7 +63,7 @@ class Tiering:
         self._judges: dict[str, _Judge] = {}
         for workload in snapshot.workloads.values():
             if workload.tiered is not None:
-                self._judges[workload.name] = _Judge(workload.name, workload.tiered)
+                self._judges[workload.name] = _Judge(workload.tiered)
 
     def judge(
         self,
@@ -130,7 +130,7 @@ class Tiering:
 class _Judge:
     """One workload's way to choose. safe: highest rank that each tier of the head may keep, by deployment's name."""
 
-    def __init__(self, name: str, settings: Tiered) -> None:
+    def __init__(self, settings: Tiered) -> None:
         self.settings = settings
         self.scorer = Scorer(settings.head) if settings.head is not None else shipped_scorer()
         head = self.scorer.head

@@ -91,7 +91,7 @@ def event(api: str, doc: dict[str, Any]) -> Seen:
     return _EVENTS[api](doc)
 
 
-def answer(api: str, doc: dict[str, Any]) -> list[Slot]:
+def answer(doc: dict[str, Any]) -> list[Slot]:
     """The strings of a whole answer, or of an error; probabilities are taken out as of events."""
     slots: list[Slot] = []
     told = ""
