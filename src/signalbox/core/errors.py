@@ -320,10 +320,12 @@ class Internal(CallError):
 
 
 class UpstreamAnswer(SignalboxError):
-    """The upstream answered with an error status. `body` is its own, unread beyond a bound, credentials unscrubbed."""
+    """The upstream answered with an error status. `body` is its own, unread beyond a bound, credentials unscrubbed.
+    events: the stream in which it told so, where it did that under a 200."""
 
-    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes) -> None:
+    def __init__(self, status: int, headers: list[tuple[bytes, bytes]], body: bytes, *, events: bytes = b"") -> None:
         super().__init__(f"upstream answered {status}")
+        self.events = events
         self.status = status
         self.headers = headers
         self.body = body

@@ -16,6 +16,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
+from signalbox.pipeline.provider_words import refusal
 from signalbox.pipeline.salting import salted
 from signalbox.pipeline.settlement import is_told, settle, told_to_client
 from signalbox.pipeline.stages import Stages
@@ -257,6 +258,9 @@ def _unary(this: Attempt, upstream: UpstreamResponse, body: bytes, reply: Reply,
         body = mended(body)
         seen = dialect.seen(body)
     if not seen.ok:
+        refused = refusal(this.api, *seen.error, body) if seen.error is not None else None
+        if refused is not None:
+            raise UpstreamAnswer(refused[0], upstream.headers, refused[1])
         raise UpstreamFault("protocol", "the upstream's answer is not an answer of its API", sent=True)
     this.usage, this.ended, this.out_chars = seen.usage, True, seen.content_chars
     this.opening = body

@@ -21,6 +21,7 @@ from signalbox.core.errors import (
     UpstreamTimeout,
 )
 from signalbox.core.records import Refused
+from signalbox.core.stream import Frame, Seen
 from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.settlement import verdicts_of
 from signalbox.pipeline.stages import Stages
@@ -49,7 +50,7 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
         raise fault
     if isinstance(fault, UpstreamFault):
         raise _of_fault(fault, pursuit)
-    if of_our_configuration(fault):
+    if of_our_configuration(fault, call.doc):
         raise _credential(f" ({failed.name}: {fault.status})")
     if fault.status == 503:
         raise PlacementUnavailable(
@@ -63,6 +64,13 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     if fault.status not in PASS_ON:
         raise BadGateway(f"The provider answered with status {fault.status}.")
     if target_api(call.api, failed) == call.api and not reply.started:
+        if call.api == "responses" and fault.events and not call.workload.guards:
+            # Codex makes room in its conversation when its stream says so, and not for any status.
+            events = scrub(fault.events, failed.auth[1]) if failed.auth is not None else fault.events
+            reply.start(AnswerHead(200, failed, "upstream_error", fault.headers), None)
+            reply.send([Frame(events, None, Seen())])
+            reply.end(None, complete=True)
+            raise UpstreamRejected(fault.status, message)
         reply.error(AnswerHead(fault.status, failed, "upstream_error", fault.headers), body)
         return
     raise UpstreamRejected(fault.status, message, retry_after_s=_retry_after(fault, stages))

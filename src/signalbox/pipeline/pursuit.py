@@ -341,7 +341,7 @@ class Pursuit:
         self._call.failures += (f"{deployment.name}: {told(failure)}",)
         self._tries[deployment.index] = self._tries.get(deployment.index, 0) + 1
         self.pause_s = 0.0
-        verdict = judge(failure)
+        verdict = judge(failure, self._call.doc)
         group = self._fleet.of(deployment)
         now_ns = self._stages.now_ns()
         wait_s = None

@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import Reply
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import UpstreamAnswer, UpstreamFault
 from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
 from signalbox.ledger.open import GAIN_TOKENS_MAX
 from signalbox.pipeline.money import input_cut
+from signalbox.pipeline.provider_words import refusal
 from signalbox.pipeline.settlement import ROUND_TRIP_S, told_to_client
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
@@ -217,7 +218,7 @@ class _Relay:
                 this.out_events += 1
                 this.out_chars += seen.content_chars
             if not seen.ok or seen.error is not None:
-                self._broken(frames, frame)
+                self._broken(frames, frame, event)
             if seen.usage is not None:
                 this.usage = seen.usage
             if not (seen.usage_only and self._withhold_usage) and (frame.raw or frame.events):
@@ -266,14 +267,21 @@ class _Relay:
             return Frame(b"", None, Seen(ok=False))
         return Frame(b"", hub_events, seen)
 
-    def _broken(self, frames: list[Frame], frame: Frame) -> None:
+    def _broken(self, frames: list[Frame], frame: Frame, event: SseEvent) -> None:
         """An event that is not valid, or says that the upstream failed: what came before it still goes out, and the
-        upstream's own error passes when the client already has content."""
+        upstream's own error passes when the client already has content. One that refuses the call, before anything
+        was answered, is the answer with an error status that it might have been."""
         error = frame.seen.error
         if frames:
             self._send(frames)
         if not frame.seen.ok or error is None:
             raise UpstreamFault("protocol", "the upstream sent an event that is not valid", sent=True)
+        if not self._this.out_events and not self._reply.content_sent:
+            refused = refusal(self._this.api, *error, event.data)
+            if refused is not None:
+                status, body = refused
+                told = b"".join([held.raw for held in (*(self._held or ()), frame)])
+                raise UpstreamAnswer(status, self._upstream.headers, body, events=told)
         if self._reply.content_sent and frame.raw:
             self._reply.send([frame])
             self._reply.end(None, complete=True)

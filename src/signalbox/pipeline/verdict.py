@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import msgspec
 
 from signalbox.core.errors import (
@@ -13,6 +16,7 @@ from signalbox.core.errors import (
     UpstreamAnswer,
     UpstreamFault,
 )
+from signalbox.pipeline.provider_words import CONTEXT_WORDS, POLICY_WORDS, QUOTA_WORDS, blames_account, says
 
 # Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, its translation was
 # found to contain more than it may see, there is no money for it, or it is at a limit of its own.
@@ -51,27 +55,6 @@ class Verdict(msgspec.Struct, frozen=True, gc=False):
 
 # The caller's own doing: never tried elsewhere, told as the upstream told it.
 CALLERS_OWN = frozenset({400, 413, 422})
-QUOTA_WORDS = (b"insufficient_quota", b"credit balance", b"billing_hard_limit", b"exceeded your current quota")
-# Anthropic tells an empty account with the status of a bad request.
-NO_CREDIT = b"credit balance is too low"
-# A provider that will not have this content; asking another one would be to go round its judgement.
-POLICY_WORDS = (
-    b"content_policy",
-    b"content_filter",
-    b"content policy",
-    b"ResponsibleAIPolicyViolation",
-    b"safety system",
-    b"flagged",
-    b"moderation",
-)
-CONTEXT_WORDS = (
-    b"context_length_exceeded",
-    b"prompt is too long",
-    b"maximum context length",
-    b"context window",
-    b"input is too long",
-    b"exceeds the available context size",
-)
 
 _STOP = Verdict(STOP)
 _ELSEWHERE = Verdict(ELSEWHERE)
@@ -113,10 +96,11 @@ def told(failure: Failure) -> str:
     return failure.code
 
 
-def judge(failure: Failure) -> Verdict:
-    """The caller's own 4xx is nobody's fault here; only what the provider or our configuration did is blamed."""
+def judge(failure: Failure, asked: Mapping[str, Any]) -> Verdict:
+    """The caller's own 4xx is nobody's fault here; only what the provider or our configuration did is blamed. asked:
+    the call's body."""
     if isinstance(failure, UpstreamAnswer):
-        return _of_answer(failure)
+        return _of_answer(failure, asked)
     if isinstance(failure, UpstreamFault):
         if failure.kind == "upstream_error" and any(word in failure.message for word in _OVERLOAD_IN_STREAM):
             return _OVERLOAD
@@ -124,7 +108,7 @@ def judge(failure: Failure) -> Verdict:
     return _ELSEWHERE
 
 
-def _of_answer(answer: UpstreamAnswer) -> Verdict:
+def _of_answer(answer: UpstreamAnswer, asked: Mapping[str, Any]) -> Verdict:
     status = answer.status
     if status < 400:
         return _OUTAGE  # a redirect, or no content: nothing that this API answers
@@ -136,23 +120,23 @@ def _of_answer(answer: UpstreamAnswer) -> Verdict:
     if refuses_content(answer):
         return _STOP
     if status in CALLERS_OWN:
-        if status == 400 and NO_CREDIT in body:
+        if status == 400 and blames_account(body, asked):
             return _CREDENTIAL
-        return _LARGER if any(words in body for words in CONTEXT_WORDS) else _STOP
+        return _LARGER if says(body, CONTEXT_WORDS) else _STOP
     if status in (401, 402):
         return _CREDENTIAL
     if status in (403, 404):
-        return _MODEL
+        return _CREDENTIAL if status == 403 and says(body, QUOTA_WORDS) else _MODEL
     if status == 429:
-        return _CREDENTIAL if any(words in body for words in QUOTA_WORDS) else _OVERLOAD
+        return _CREDENTIAL if says(body, QUOTA_WORDS) else _OVERLOAD
     return _SILENT if status == 408 else _ELSEWHERE
 
 
 def refuses_content(answer: UpstreamAnswer) -> bool:
     """Whether the provider will not have what the caller wrote."""
-    return answer.status in (400, 403, 422) and any(words in answer.body for words in POLICY_WORDS)
+    return answer.status in (400, 403, 422) and says(answer.body, POLICY_WORDS)
 
 
-def of_our_configuration(answer: UpstreamAnswer) -> bool:
+def of_our_configuration(answer: UpstreamAnswer, asked: Mapping[str, Any]) -> bool:
     """401, 403, 404 and exhausted quota come from our configuration, not from the caller."""
-    return _of_answer(answer).blame in (CREDENTIAL, MODEL)
+    return _of_answer(answer, asked).blame in (CREDENTIAL, MODEL)

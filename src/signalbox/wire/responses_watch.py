@@ -155,6 +155,8 @@ def seen(body: bytes) -> Seen:
     try:
         head = _decode_head(body)
         require_utf8(body)
+        if not bytes(head.output):
+            return Seen(ok=False, error=read_error(head.error))
         output = _decode_any(head.output)
     except MALFORMED:
         return Seen(ok=False)
@@ -184,7 +186,8 @@ def read_error(raw: object) -> tuple[str, str] | None:
     error = cast("dict[str, Any]", raw)
     kind = error.get("code") or error.get("type")
     message = error.get("message")
-    return (kind if isinstance(kind, str) else "server_error"), (message if isinstance(message, str) else "")
+    named = isinstance(kind, str | int) and not isinstance(kind, bool)
+    return (str(kind) if named else "server_error"), (message if isinstance(message, str) else "")
 
 
 def read_error_event(nested: msgspec.Raw, code: object, message: object) -> tuple[str, str]:
