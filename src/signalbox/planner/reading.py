@@ -132,7 +132,8 @@ def _check_workload(path: Path, workload: PlanWorkload, file: PlanFile, problems
         if share is not None and share.value > 1:
             problems.add((*path, section, key), f"is {share.value:g}", "Write a share between 0 and 1, or a percentage")
     _check_ranges(path, volume, problems)
-    if problems.clean((*path, "volume")) and not demand_of(workload).requests_per_day > 0:
+    clean = problems.clean((*path, "volume")) and problems.clean((*path, "arrival"))
+    if clean and not demand_of(workload).requests_per_day > 0:
         problems.add(
             (*path, "volume"), "comes to no requests at all", "Leave the workload out, or say how much it does"
         )
