@@ -185,6 +185,17 @@ def test_every_written_form_is_found_behind_its_word(index: int, shape: str) -> 
     assert any(text[one.start : one.end] in number for one in found), (entry.kind, number)
 
 
+def test_a_letter_that_identifiers_have_not_is_no_wrong_one_to_ask_a_check_for() -> None:
+    for at, entry in enumerate(NATIONAL):
+        for shape in entry.shapes:
+            number = made(at, shape) or written(shape, random.Random(1))
+            for place, char in enumerate(number):
+                if char.isalpha():
+                    odd = f"{number[:place]}É{number[place + 1 :]}"
+                    for text in (f"a {odd}, as agreed", f"{entry.words[0]}: {odd}"):
+                        assert not any(one.confidence >= 0.9 for one in scan(text) if entry.check is not None)
+
+
 @pytest.mark.parametrize(
     "text",
     [

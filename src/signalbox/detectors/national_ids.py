@@ -92,7 +92,8 @@ def _confidence(view: View, entry: NationalId, bare: str, around: tuple[list[byt
 
 
 def _worth(entry: NationalId, bare: str, right: float, wrong: float) -> float:
-    return right if entry.check is None or entry.check(bare) else wrong
+    # Checks are of the letters that identifiers are made of: `É` is none, but has the shape of one.
+    return right if entry.check is None or (bare.isascii() and entry.check(bare)) else wrong
 
 
 def _best(entries: tuple[NationalId, ...], worth: list[float]) -> tuple[str, float]:
