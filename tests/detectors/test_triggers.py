@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from signalbox.detectors import engine, lexicon, secret_tokens
 from signalbox.detectors.normalise import CONFUSED, digits_mended, may_confuse
+from signalbox.detectors.numbers import NUMBER
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.triggers import Triggers
-from signalbox.detectors.view import NUMBER, TOKEN, View
+from signalbox.detectors.view import TOKEN, View
 
 EXACT = [(pattern, 1 << at) for at, one in enumerate(DETECTORS) for pattern in one.triggers]
 FORMS = [(pattern, 1 << 23) for one in DETECTORS for pattern in one.forms]

@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
-from signalbox.detectors.shapes import PHONE, candidates, is_dull
+from signalbox.detectors.national_shapes import SHAPES
+from signalbox.detectors.shapes import PHONE, candidates, is_dull, is_hopeless
 
 # From the first digit over digits, capitals and single-line separators: the superset of every written number.
 _RUN = re.compile(rb"0[0A .\-/()+]{4,63}+")
 _RUN_MAX = 64
-# Where more than one character in so many is a digit, as in logs, runs are told apart before any is looked at.
-_DENSE = 10
-_SHORT = 2048
-# So many characters are searched in the time that one run is looked at.
-_SEARCH = 600
-_RUN_BYTES = b"0A .-/()+"
-_RUN_CHARS = frozenset(bytes((char,)) for char in _RUN_BYTES)
+# Needed in a text for any number, over its bytes: no number has fewer than six characters, so a digit and five more, or
+# all of an identifier whose first digit stands later. Wider than what is a number, and the cheaper for it: what needs
+# counting takes the engine twice as long.
+_SIGN = rb"A-Z\xc0-\xd6\xd8-\xde"
+NUMBER = b"|".join(
+    (
+        rb"[0-9][0-9%b \t\xa0.\-/()+]{5}" % _SIGN,
+        *sorted(
+            b"".join(
+                {"A": rb"[%b]" % _SIGN, "0": b"[0-9]"}.get(char, re.escape(char.encode())) for char in shape.decode()
+            )
+            for shape in SHAPES
+            if 0 <= len(shape) - shape.find(b"0") < 6
+        ),
+    )
+)
 
 # Numbers a run may have left of its first digit: country letters, `+`, an opening bracket.
 _BEFORE = b"A0"
@@ -39,20 +48,21 @@ _NEAR: dict[bytes, _Told] = {}
 _WIDER: dict[bytes, _Told] = {}
 _WIDEST: dict[bytes, _Told] = {}
 _REMEMBERED_MAX = 8192
+# Runs that are no number whatever stands before them.
+_HOPELESS: set[bytes] = set()
 _LINED = b"\n" * 8
 
 
-def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
+def numbers(shape: bytes, hopeless: set[bytes] = _HOPELESS) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
     """All kinds of number in a shape (View.shape); and by the place of their runs what each run holds, as an offset and
-    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place."""
+    (start, end, kinds) from there on. Runs that can be read in many ways are not written out for each place.
+
+    hopeless: runs that need not be looked at."""
     # Line ends on both sides, so that every run has neighbours.
-    lined = b"%b%b\n" % (_LINED, shape)
+    lined = b"".join((_LINED, shape, b"\n"))
+    spans = [match.span() for match in _RUN.finditer(lined) if match[0] not in hopeless]
     every = 0
     found: list[tuple[int, tuple[Number, ...]]] = []
-    if len(shape) < _SHORT or shape.count(b"0") * _DENSE < len(shape):
-        spans = [match.span() for match in _RUN.finditer(lined)]
-    else:
-        spans = _spans(lined)
     near, wider, widest = _NEAR, _WIDER, _WIDEST
     for start, end in spans:
         around = lined[start - 2 : end + 1]
@@ -61,6 +71,8 @@ def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
             around = lined[start - 8 : end + 1]
             told = wider.get(around) or _by_eight(around)
             if told is _UNSURE:
+                if end - start == _RUN_MAX and hopeless is _HOPELESS:
+                    return numbers(shape, set())  # it is cut, and digits before the rest of it belong to that
                 # Near the beginning there are fewer characters before it, and where it begins would not be told.
                 around = lined[start - _ATTACHED_MAX : end + 1] if start >= _ATTACHED_MAX else b""
                 told = widest.get(around) or _by_all(lined, start, end, around)
@@ -68,13 +80,19 @@ def numbers(shape: bytes) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
         if kinds:
             every |= kinds
             found.append((start - before - 8, parts))
+        elif is_hopeless(lined[start:end]):
+            if len(hopeless) >= _REMEMBERED_MAX:
+                hopeless.clear()
+            hopeless.add(lined[start:end])
     return every, found
 
 
 def _by_two(around: bytes) -> _Told:
-    """What a run is with two characters before it, where none of them may belong to it."""
+    """What a run is with two characters before it, where none of them may belong to it, and it ends where it ends."""
     before = around[1]
-    if before in _ATTACHED and (before in _BEFORE or before == _HYPHEN or around[0] == _CAPITAL):
+    if len(around) == _RUN_MAX + 3 or (
+        before in _ATTACHED and (before in _BEFORE or before == _HYPHEN or around[0] == _CAPITAL)
+    ):
         return _remembered(_NEAR, around, _UNSURE)
     kinds, parts = _of_run(around[1:], 1)
     return _remembered(_NEAR, around, (kinds, 1, parts))
@@ -82,7 +100,7 @@ def _by_two(around: bytes) -> _Told:
 
 def _by_eight(around: bytes) -> _Told:
     """What a run is with eight characters before it, where those that may belong to it are fewer, and no UUID's."""
-    if around[7] == _HYPHEN == around[2] or not around[:8].rstrip(_ATTACHED):
+    if len(around) == _RUN_MAX + 9 or around[7] == _HYPHEN == around[2] or not around[:8].rstrip(_ATTACHED):
         return _remembered(_WIDER, around, _UNSURE)
     before = _attached(around[:8]) if around[7] in _BEFORE or around[6] == _CAPITAL else 1
     kinds, parts = _of_run(around[8 - before :], before)
@@ -111,24 +129,6 @@ def _remembered(told: dict[bytes, _Told], around: bytes, one: _Told) -> _Told:
         told.clear()
     told[around] = one
     return one
-
-
-def _spans(shape: bytes) -> Iterable[tuple[int, int]]:
-    """Where runs stand that may hold a number: few of the different runs of a text can be any, and where none can,
-    nothing more is asked."""
-    runs: list[bytes] = _RUN.findall(shape)
-    if not runs:
-        return ()
-    telling = {run for run in set(runs) if not is_dull(run)}
-    few = len(runs) * _SEARCH < len(shape)
-    # The letter in a time stamp stands inside its run.
-    lettered = few or shape.find(b"A 0") >= 0 or shape.find(b"A-0") >= 0 or shape.count(b"A0") != shape.count(b"0A0")
-    if not telling and not lettered:
-        return ()
-    # A search for each of a few runs is cheaper than a look at all of many.
-    if lettered or len(runs) * _SEARCH < len(telling) * len(shape) or len(max(runs, key=len)) >= _RUN_MAX:
-        return (match.span() for match in _RUN.finditer(shape))
-    return sorted(span for run in telling for span in _places(shape, run))
 
 
 def _attached(before: bytes) -> int:
@@ -179,15 +179,3 @@ def _with_letters(shape: bytes, left: int) -> int:
         if shape[left - 1 : left] not in _GAPS or shape[left - 2 : left - 1] != b"A":
             break
     return left
-
-
-def _places(shape: bytes, run: bytes) -> Iterator[tuple[int, int]]:
-    """Where a run stands that is no part of a longer one."""
-    size = len(run)
-    at = shape.find(run)
-    while at >= 0:
-        if shape[at + size : at + size + 1] not in _RUN_CHARS:
-            before = shape[max(0, at - _RUN_MAX) : at]
-            if before[len(before.rstrip(_RUN_BYTES)) :].find(b"0") < 0:
-                yield at, at + size
-        at = shape.find(run, at + 1)

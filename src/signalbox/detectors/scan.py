@@ -14,10 +14,11 @@ from signalbox.detectors.detector import Detector
 from signalbox.detectors.found import FOUND_MAX, RAISES, Found
 from signalbox.detectors.lexicon import ABROAD, IDEOGRAPHS, WIDE, WORDS, Lexicon, WideLexicon
 from signalbox.detectors.normalise import CONFUSED, digits_mended, given, may_confuse, plain
+from signalbox.detectors.numbers import NUMBER
 from signalbox.detectors.shapes import KINDS
 from signalbox.detectors.table import DETECTORS
 from signalbox.detectors.triggers import Triggers
-from signalbox.detectors.view import NUMBER, TOKEN, View
+from signalbox.detectors.view import TOKEN, View
 
 # A survey counts to so many findings of each detector.
 ENOUGH = 20

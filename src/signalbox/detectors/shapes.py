@@ -34,6 +34,8 @@ _NOT_PHONE = re.compile(
 )
 # A Polish account number is an IBAN without its country.
 _POLISH_ACCOUNT = (b"0" * 26, b"00 0000 0000 0000 0000 0000 0000")
+# What follows the letters of those identifiers that begin with some, and perhaps with gaps after them.
+_LETTERED = frozenset(shape.lstrip(b"A -") for shape in SHAPES if shape[:1] == b"A")
 _SPACED = re.compile(rb"[0A](?:([ .\-_])[0A](?:\1[0A])++)")
 
 
@@ -66,6 +68,23 @@ def candidates(shape: bytes) -> tuple[tuple[int, int, int], ...]:
 def is_dull(run: bytes) -> bool:
     """Whether a run without letters before it can be no number at all."""
     return not candidates(run) and not candidates(run.rstrip(b"A"))
+
+
+@lru_cache(maxsize=8192)
+def is_hopeless(run: bytes) -> bool:
+    """Whether a run can be no number at all, whatever letters and gaps stand before it. Of runs in many groups nobody
+    knows."""
+    return run.count(b" ") < _CHUNKS_MAX and is_dull(run) and not any(map(_ends_lettered, (run, run.rstrip(b"A"))))
+
+
+def _ends_lettered(run: bytes) -> bool:
+    """Whether a number may begin with letters before a run and end in it."""
+    for match in _CHUNK.finditer(run):
+        head = run[: _trimmed(run, 0, match.end())[1]]
+        bare = _JOINED.sub(b"", head)
+        if head in _LETTERED or (bare[:2] == b"00" and 13 <= len(bare) <= 32):
+            return True
+    return False
 
 
 def _trimmed(shape: bytes, start: int, end: int) -> tuple[int, int]:

@@ -47,21 +47,8 @@ _NO_TOKENS: tuple[tuple[int, int], ...] = ()
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
 _WIDE = re.compile("[^\x00-\xff]")
-# Needed in a text for anything in `tokens`, and for any number: in one place six digits, nine capitals and digits, or
-# an IPv4 address, with nothing between but what numbers are written with. Over `flat`.
+# Needed in a text for anything in `tokens`. Over `flat`, as is NUMBER.
 TOKEN = rb"[A-Za-z0-9_-]{16}"
-_SIGN = rb"A-Z\xc0-\xd6\xd8-\xde"
-_GAP = rb"[ \t\xa0.\-/()+]*"
-NUMBER = b"|".join(
-    (
-        rb"[0-9](?:[ \t\xa0.\-/()+%b]*[0-9]){5}" % _SIGN,
-        rb"[0-9]{1,3}\.[0-9]{1,3}\.[0-9]{1,3}\.[0-9]",
-        *(
-            (rb"[0-9%b]%b" % (_SIGN, _GAP)) * before + b"[0-9]" + (rb"%b[0-9%b]" % (_GAP, _SIGN)) * (8 - before)
-            for before in range(9)
-        ),
-    )
-)
 
 # A word is looked at in its first places only: a text that says it more often says nothing new, and time is bounded.
 PLACES_MAX = 64
