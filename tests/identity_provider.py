@@ -104,6 +104,11 @@ class Provider:
         self.requests: list[str] = []
         self._codes: dict[str, Asked] = {}
 
+    def forget_used_codes(self) -> None:
+        """Takes codes a second time, as no provider should."""
+        for asked in self._codes.values():
+            asked.used = False
+
     def authorize(self, location: str) -> dict[str, str]:
         """What a person's consent gives: the query with which the provider sends the browser back."""
         parts = urlsplit(location)

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -262,3 +263,11 @@ def test_settings_offer_exactly_what_the_tables_have() -> None:
         assert adapter.apis <= set(APIS)
     for api, dialect in DIALECTS.items():
         assert dialect.api == api
+
+
+def test_no_model_runs_the_control_plane() -> None:
+    """What asks a model does so through one port, and nothing that plans, judges, changes or shows the installation
+    holds it: words in prompts and answers have nothing there to move."""
+    port = re.compile(r"\bDispatch\b")
+    asks = {path.relative_to(SOURCE).parts[0] for path in FILES if port.search(path.read_text())}
+    assert asks == {"core", "pipeline", "guard"}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import hmac
 import json
@@ -320,6 +321,39 @@ async def test_a_way_back_is_one_browsers_and_used_once(house: House) -> None:
     for forged in ("", "x", "a" * 200, mine.carried[:-4] + "AAAA", base64.urlsafe_b64encode(bytes(80)).decode()):
         again.carried = forged
         assert (await again.back(query)).status in (403, 429), forged
+
+
+async def test_a_sign_in_counts_once_whatever_the_provider_does(house: House) -> None:
+    house.groups("box-admins")
+    mine, again = Person(house), Person(house)
+    query = house.source.authorize(await mine.sent())
+    assert (await mine.back(query)).status == 200
+    house.source.forget_used_codes()
+    again.carried = mine.carried
+    assert (await again.back(query)).status == 403
+    assert "ended already" in house.refusals()[-1]["why"]
+    assert not again.signed_in
+
+
+async def test_a_sign_in_does_not_take_for_ever(house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signalbox.control.oidc.FLOW_S", 0.05)
+    house.groups("box-admins")
+    person = Person(house)
+    query = house.source.authorize(await person.sent())
+    await asyncio.sleep(0.1)
+    assert (await person.back(query)).status == 403
+    assert "took too long" in house.refusals()[-1]["why"]
+    assert not person.signed_in
+
+
+async def test_people_of_another_provider_are_somebody_else(house: House) -> None:
+    """The same subject with the same groups, but of whom nobody asks any more."""
+    house.groups("box-admins")
+    person = Person(house)
+    await person.comes()
+    assert (await person.get("/requests")).status == 200
+    await house.configure(issuer="https://another.example")
+    assert (await person.get("/requests")).status == 303
 
 
 async def test_a_code_of_another_browser_is_worth_nothing(house: House) -> None:

@@ -99,7 +99,7 @@ async def test_an_operator_of_one_tenant_ends_nobody_elses_kept_answers(desk: De
 
 
 @pytest.mark.parametrize("role", ["operator", "admin"])
-async def test_whoever_is_of_one_of_several_tenants_does_not_change_the_configuration(desk: Desk, role: str) -> None:
+async def test_nobody_of_one_tenant_changes_everybodys_configuration(desk: Desk, role: str) -> None:
     """It says where everybody's calls go."""
     _, token = desk.key(tenant="acme", role=role)
     _, whole = desk.key(tenant="*", role=role)

@@ -138,8 +138,9 @@ async def test_what_callers_and_models_name_is_inert_everywhere(desk: Desk) -> N
             settled.usage, unknown=(text,), tier=text)))  # fmt: skip
         desk.ship(Refused(f"no_{number}", opened.time_ms, text, text, text, text, ("public",), text, "v1", {text: 1}))
         desk.key(name="".join(one for one in text if one.isprintable()) or "x", team="<script>canary()</script>")
+    own = [f"/requests/{call}{number}" for number in range(len(HOSTILE)) for call in ("req_000", "no_")]
     browser = await desk.browser()
-    paths = [*PAGES, "/requests?refused=1", "/requests/req_0000", "/requests/no_0", "/workloads/claims",
+    paths = [*PAGES, "/requests?refused=1", *own, "/workloads/claims",
              "/spend?by=model", "/spend?by=team", "/requests?workload=%3Cscript%3Ecanary()%3C/script%3E",
              "/requests/%3Cscript%3Ecanary()", "/workloads/%3Cscript%3Ecanary()"]  # fmt: skip
     for path in paths:

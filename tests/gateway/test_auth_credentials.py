@@ -143,6 +143,21 @@ async def test_a_key_of_another_installation_is_unknown(shared_box: Box) -> None
         ring.principal(shared_box.key, 0)
 
 
+async def test_all_of_a_secret_counts() -> None:
+    """A thousand others, and each place of the right one by itself."""
+    known, public, secret = keys.mint(7, 9)
+    digest = keys.Digester(b"p" * 32).digest(known.partition(f"{public}-")[2])
+    ring = Keyring(b"p" * 32, {public: (digest, Principal("k", "t", "", None, frozenset()))})
+    assert ring.principal(known, 0).key_id == "k"
+    others = [keys.mint(7, number)[0] for number in range(10, 1010)]
+    start = len(known) - len(secret) - keys.CHECKSUM_CHARS
+    places = range(start, len(known))
+    others += [known[:at] + ("0" if known[at] != "0" else "1") + known[at + 1 :] for at in places]
+    for other in others:
+        with pytest.raises(Unauthenticated):
+            ring.principal(other, 0)
+
+
 async def test_an_unknown_id_costs_what_a_wrong_secret_costs() -> None:
     """CPU time of this thread alone, interleaved, lower quartiles: whoever could tell them apart could list which ids
     exist. What else the machine does falls on both alike or is left out."""

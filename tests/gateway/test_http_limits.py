@@ -232,6 +232,9 @@ async def test_a_body_of_just_the_limit_is_taken_and_one_byte_more_is_not(hasty:
 
 async def test_heads_up_to_the_limits_are_taken(hasty: Box) -> None:
     assert (await hasty.raw(request_bytes(hasty, more=b"x-a: %b\r\n" % (b"a" * 60_000)))).status == 200
+    assert (await hasty.raw(request_bytes(hasty, more=b"x-a: %b\r\n" % (b"a" * 70_000)))).status == 431
+    halves = b"x-a: %b\r\nx-b: %b\r\n" % (b"a" * 35_000, b"b" * 35_000)
+    assert (await hasty.raw(request_bytes(hasty, more=halves))).status == 431
     assert (await hasty.raw(request_bytes(hasty, more=b"".join(b"x-%d: 1\r\n" % n for n in range(120))))).status == 200
     assert (await hasty.raw(request_bytes(hasty, more=b"".join(b"x-%d: 1\r\n" % n for n in range(130))))).status == 431
     assert (await hasty.raw(request_bytes(hasty, target=b"/v1/chat/completions?" + b"a" * 8000))).status == 200

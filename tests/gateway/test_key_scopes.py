@@ -86,3 +86,15 @@ def test_sources_are_counted_apart_and_an_ipv6_network_is_one() -> None:
     assert guesses.judge(error, "2001:db9::1", 1.0) is error
     assert guesses.judge(error, "10.0.0.1", 1.0) is error
     assert guesses.judge(error, "2001:db8::1", 62.0) is error
+
+
+def test_sources_beyond_their_bound_are_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("signalbox.gateway.access.SOURCES_MAX", 50)
+    guesses, error = Guesses(), Unauthenticated("no")
+    before = None
+    for number in range(1000):
+        assert guesses.judge(error, f"10.0.{number // 250}.{number % 250}", 1.0) is error
+        held = len(guesses._counts)  # pyright: ignore[reportPrivateUsage]
+        assert held <= 50
+        before = held
+    assert before

@@ -168,7 +168,13 @@ def test_another_key_and_no_signature_are_refused(ledger: Ledger, tmp_path: Path
     assert opened is not None
     resigned = other.sign(opened.size, opened.root)
     bare = notes[2].partition("\n\n")[0] + "\n\n"
-    for last in (resigned, bare, notes[2].replace("\u2014", "-"), notes[2][:-10], "", "x"):
+    text, _, signatures = notes[2].partition("\n\n")
+    # What was signed is another text: a root, or a size.
+    lines = text.split("\n")
+    other_root = "\n".join([*lines[:2], base64.b64encode(bytes(32)).decode(), *lines[3:]]) + "\n\n" + signatures
+    other_size = "\n".join([lines[0], "2", *lines[2:]]) + "\n\n" + signatures
+    cut = (notes[2].replace("\u2014", "-"), notes[2][:-10])
+    for last in (resigned, bare, *cut, other_root, other_size, "", "x"):
         path.write_text("".join(json.dumps(note) + "\n" for note in (*notes[:2], last)))
         found = ledger.check().findings
         assert [(one.kind, one.seq) for one in found if one.kind == "unsigned"] == [("unsigned", 3)], last

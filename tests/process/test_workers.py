@@ -261,7 +261,7 @@ async def test_the_whole_family_dies(served: Served) -> None:
     assert_booked(served, rows)
 
 
-async def test_what_is_written_is_its_owners_alone_and_workers_are_told_no_secret_of_the_supervisor(
+async def test_what_is_written_is_its_owners_alone_and_workers_know_no_admin_secret(
     served: Served,
 ) -> None:
     before = os.umask(0)

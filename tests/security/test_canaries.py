@@ -69,6 +69,7 @@ def broken(canary: str) -> list[bytes]:
     """Bodies that are refused, the word at the place of the mistake."""
     docs: list[Any] = [
         {"model": canary, "messages": []},
+        {"model": canary, "messages": [{"role": "user", "content": "x"}]},
         {"model": "w-chat", "messages": canary},
         {"model": "w-chat", "messages": [{"role": canary, "content": "x"}]},
         {"model": "w-chat", "messages": [{"role": "user", "content": {"type": canary}}], "max_tokens": canary},
