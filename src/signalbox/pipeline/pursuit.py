@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import Quarantined, UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
+from signalbox.pipeline.blame import Blame, check_quarantine
+from signalbox.pipeline.bonding import bond_of, tie
 from signalbox.pipeline.sharing_time import share_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
     AGAIN,
-    CRASH,
-    CREDENTIAL,
     LARGER,
-    MODEL,
     NOBODY,
     OVERLOAD,
-    SILENT,
     STOP,
     Failure,
     Ours,
@@ -25,22 +23,15 @@ from signalbox.pipeline.verdict import (
     told,
 )
 from signalbox.routing.bonds import Bond
-from signalbox.routing.group import CREDENTIAL_NS, Group
-from signalbox.routing.quarantine import digest
+from signalbox.routing.group import Group
 from signalbox.routing.replica import SECOND_NS, Replica
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
 from signalbox.upstream.transport import Share
 
 PAUSE_S_MAX = 4.0
-# So many places must have broken on the same body before it, and not they, is taken to be at fault.
-POISONED_MIN = 2
 OVERFLOW = "overflow"
-# Whose answers may hold signatures or encrypted reasoning that only their maker can read.
-BOUND_APIS = frozenset(("messages", "responses"))
 # Nothing was sent: the address cannot be reached, from here or by anybody.
 UNCONNECTED = ("connect", "dns")
-# Of the names of provider-kept things in one body, so many are remembered.
-NAMES_TIED_MAX = 64
 # What a caller is told to wait where nobody knows better.
 RETRY_AFTER_S = 2.0
 
@@ -55,12 +46,11 @@ class Pursuit:
 
     __slots__ = (
         "_again",
+        "_blame",
         "_blocks",
         "_bond",
         "_call",
         "_choices",
-        "_crashed",
-        "_digest",
         "_ended",
         "_fleet",
         "_larger_than",
@@ -69,7 +59,6 @@ class Pursuit:
         "_reply",
         "_retrying",
         "_stages",
-        "_suspects",
         "_tries",
         "asleep",
         "deployment",
@@ -93,7 +82,6 @@ class Pursuit:
         # Choices that rest, tried when nothing else is left.
         self._later: list[Deployment] | None = None
         self._retrying: Group | None = None
-        self._digest: bytes | None = None
         self.fault: Failure | None = None
         call.detour = ""
         self._bond: Bond | None = None
@@ -101,9 +89,12 @@ class Pursuit:
         self._blocks: list[int] | None = None
         envelope = call.envelope
         if fleet.bonds.known and (envelope.stateful or envelope.opaque):
-            self._follow_bond()
+            bond = self._bond = bond_of(call, fleet.bonds)
+            if bond is not None:
+                # A stable sort: only the one that is tied moves.
+                self._choices = tuple(sorted(self._choices, key=lambda one: one.name != bond.deployment))
         if fleet.quarantine.until:
-            self._check_quarantine()
+            check_quarantine(call, fleet.quarantine)
 
     def _begin_failing(self) -> None:
         """What only calls need that have failed once."""
@@ -112,9 +103,7 @@ class Pursuit:
         # How often each deployment was tried, by index.
         self._tries: dict[int, int] = {}
         self._larger_than: Deployment | None = None
-        # Environments in which this body broke something that was well; whom to blame if another one answers.
-        self._crashed: set[str] = set()
-        self._suspects: list[Replica] = []
+        self._blame = Blame(self._call, self._stages)
         self.failed_at: Deployment = self.deployment
 
     # --- what next ---
@@ -208,35 +197,6 @@ class Pursuit:
         self._stages.metrics.add(("signalbox_overflows_total", self._call.workload.name, why))
         return True
 
-    def _follow_bond(self) -> None:
-        """State that only one of the choices can read comes first, as long as that is remembered."""
-        call, bonds = self._call, self._fleet.bonds
-        tenant, now_ns = call.principal.tenant, call.decided_ns
-        for name in (*call.envelope.stateful, conversation_key(call)):
-            bond = bonds.find(tenant, name, now_ns)
-            if bond is not None:
-                self._bond = bond
-                # A stable sort: only the one that is tied moves.
-                self._choices = tuple(sorted(self._choices, key=lambda one: one.name != bond.deployment))
-                return
-
-    def _tie(self) -> None:
-        """Remembers who holds what a later call may refer to, where the usual order would lead elsewhere."""
-        group = self.group
-        if len(self._choices) < 2 and len(group.replicas) < 2:
-            return
-        call, bonds, name = self._call, self._fleet.bonds, self.deployment.name
-        key, now_ns = conversation_key(call), self._stages.now_ns()
-        kept = self._bond.key if self._bond is not None else key
-        if call.answer_id:
-            bonds.tie(call.principal.tenant, call.answer_id, name, kept, now_ns)
-        if self._position > 1:
-            # Found where the usual order does not lead first: a file, a batch, a stored answer that is kept there.
-            for kept_there in call.envelope.stateful[:NAMES_TIED_MAX]:
-                bonds.tie(call.principal.tenant, kept_there, name, kept, now_ns)
-            if call.api in BOUND_APIS:
-                bonds.tie(call.principal.tenant, key, name, kept, now_ns)
-
     def _near(self, group: Group, now_ns: int) -> Replica | None:
         """The replica that knows the call's beginning: that holds its state, else whose cache holds most of it."""
         if self._bond is not None:
@@ -319,15 +279,13 @@ class Pursuit:
 
     def answered(self) -> None:
         """The call was answered. Whoever failed on the same body before did so for reasons of its own."""
-        if self._call.answer_id or self._position > 1:
-            self._tie()
+        strayed = self._position > 1
+        if (self._call.answer_id or strayed) and (len(self._choices) > 1 or len(self.group.replicas) > 1):
+            tie(self._call, self._fleet.bonds, self.deployment.name, self._bond, self._stages.now_ns(), strayed=strayed)
         if self.fault is None:
             return
         self._stages.metrics.add(("signalbox_fallovers_total", self.deployment.name))
-        now_ns = self._stages.now_ns()
-        for replica in self._suspects:
-            if replica is not self.replica:
-                replica.failed(now_ns, self._fleet.chance())
+        self._blame.answered_by(self.replica, self._stages.now_ns())
 
     def failed(self, failure: Failure) -> None:
         """One attempt failed: puts the blame where it belongs, and decides whether and when to go on."""
@@ -350,10 +308,10 @@ class Pursuit:
         if self._fell_asleep(failure, group):
             return
         if verdict.blame != NOBODY and group.enabled:
-            self._blame(verdict, group, now_ns, wait_s)
+            self._blame.put(verdict, deployment, self.replica, now_ns, wait_s)
             if isinstance(failure, UpstreamFault) and failure.kind in UNCONNECTED:
                 self._fleet.unconnected(self.replica, now_ns)
-        if self._reply.content_sent or (verdict.then == STOP and not rescuing) or self._is_poison():
+        if self._reply.content_sent or (verdict.then == STOP and not rescuing) or self._blame.is_on_the_body(now_ns):
             self._ended = True
         elif verdict.then == LARGER:
             self._larger_than = deployment
@@ -403,57 +361,6 @@ class Pursuit:
     def _waiting(self) -> tuple[Deployment, ...]:
         """The choices that were not tried yet, in their order; those that were passed over come last."""
         return (*self._choices[self._position :], *(self._later or ()))
-
-    # --- blame ---
-
-    def _blame(self, verdict: Verdict, group: Group, now_ns: int, wait_s: float | None) -> None:
-        blame, wait_ns = verdict.blame, round((wait_s or 0.0) * SECOND_NS)
-        chance = self._fleet.chance()
-        if blame == CREDENTIAL:
-            group.credential.refused(now_ns, wait_ns)
-        elif blame == MODEL:
-            # What the caller named (a file, a stored answer) may be what is not found, or not allowed.
-            envelope = self._call.envelope
-            if not envelope.stateful and not envelope.onward:
-                group.cool_ns = now_ns + CREDENTIAL_NS
-        elif blame == OVERLOAD:
-            self.replica.failed(now_ns, chance, wait_ns=wait_ns, overloaded=True)
-        elif blame == CRASH:
-            self._crash(now_ns, chance)
-        else:
-            self.replica.failed(now_ns, chance, wait_ns=wait_ns, slow=blame == SILENT)
-
-    def _crash(self, now_ns: int, chance: float) -> None:
-        """It broke on this body: the body's doing if it breaks others too that are well, else its own."""
-        body = self._body_digest()
-        if not self.replica.failures or self.replica.culprit == body:
-            self._crashed.add(self.deployment.environment.name)
-        if self.replica.culprit == body:
-            self._suspects.append(self.replica)
-        self.replica.failed(now_ns, chance, culprit=body)
-
-    def _is_poison(self) -> bool:
-        if len(self._crashed) < POISONED_MIN:
-            return False
-        if not self._fleet.quarantine.holds(self._body_digest()):
-            self._fleet.quarantine.hold(self._body_digest(), self._stages.now_ns())
-            self._stages.metrics.add(("signalbox_quarantined_total",))
-        return True
-
-    def _body_digest(self) -> bytes:
-        if self._digest is None:
-            call = self._call
-            self._digest = digest(call.principal.tenant, call.api, call.body)
-        return self._digest
-
-    def _check_quarantine(self) -> None:
-        """Raises Quarantined for a body that broke whatever it was sent to, a short while ago."""
-        held_ns = self._fleet.quarantine.held_for_ns(self._body_digest(), self._call.decided_ns)
-        if held_ns:
-            raise Quarantined(
-                "This request broke every provider it was sent to and is not sent again for now.",
-                retry_after_s=min(RETRY_AFTER_S_MAX, held_ns / SECOND_NS),
-            )
 
     def _done_retrying(self) -> None:
         if self._retrying is not None:
