@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import subprocess
 import sys
 from collections.abc import AsyncIterator
@@ -93,6 +94,17 @@ async def test_answers_replay_in_their_own_form(box: Box, path: str, body: dict[
 def shape(answer: Answer) -> list[str]:
     """Events without their ids and times, which a translation makes anew."""
     return [block.split("\n")[0][:40] for block in answer.events] if "event-stream" in str(answer.headers) else []
+
+
+async def test_a_translated_stream_that_is_given_again_tells_its_input_first(box: Box) -> None:
+    await box.request(MESSAGES, chat("kept", stream=True))
+    answer = await box.request(MESSAGES, chat("kept", stream=True))
+    assert hit(answer)
+    events = [json.loads(event.partition("data: ")[2]) for event in answer.events]
+    started, ended = (
+        next(each for each in events if each["type"] == kind) for kind in ("message_start", "message_delta")
+    )
+    assert started["message"]["usage"]["input_tokens"] == ended["usage"]["input_tokens"] > 0
 
 
 @pytest.mark.parametrize(

@@ -223,7 +223,9 @@ def _tell(call: Call, reply: Reply, entry: Entry, head: AnswerHead) -> None:
     if entry.form == BODY:
         reply.unary(head, entry.content, 0)
     elif entry.form == EVENTS:
-        reply.start(head, DIALECTS[call.api].read_request(call.doc))
+        request = DIALECTS[call.api].read_request(call.doc)
+        request.expected_in = entry.usage.input_total if entry.usage is not None else 0
+        reply.start(head, request)
         reply.send([Frame(b"", entry.events(), Seen())])
         reply.end(entry.usage, entry.complete)
     else:
