@@ -29,7 +29,7 @@ SKETCH_FROM, SKETCH_BITS, SKETCHED_MIN, SKETCHED_MAX = 8192, 256, 512, 4096
 _WORDS = SKETCH_BITS // 64
 # So many sketches at a time stay near the processor. Not fewer: between any two steps of numpy's the interpreter may go
 # to the thread of the loop, which can keep it for longer than the whole search takes.
-BLOCK = 65_536
+BLOCK = 16_384
 # Vectors are kept in one block that is doubled when it is full; most scopes have one question only.
 ROWS_FIRST = 1
 
