@@ -135,6 +135,7 @@ class Request(msgspec.Struct):
     include_usage: bool = False
     service_tier: str | None = None
     metadata: dict[str, str] | None = None
+    prompt_cache_key: str | None = None
     dropped: list[str] = msgspec.field(default_factory=list)
     expected_in: int = 0
 

@@ -39,7 +39,7 @@ _READ = frozenset(
         "model", "messages", "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls",
         "response_format", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "seed",
         "presence_penalty", "frequency_penalty", "stop", "n", "reasoning_effort", "user", "safety_identifier",
-        "service_tier", "metadata",
+        "service_tier", "metadata", "prompt_cache_key",
     }
 )  # fmt: skip
 _TOOL_FIELDS = frozenset({"type", "function", "custom"})
@@ -85,6 +85,7 @@ def read_request(doc: Fields) -> Request:
         include_usage=flag(options, "include_usage", "stream_options.") is True,
         service_tier=text(doc, "service_tier"),
         metadata=read_metadata(doc),
+        prompt_cache_key=text(doc, "prompt_cache_key"),
         dropped=dropped,
     )
 

@@ -108,6 +108,12 @@ def _write_tuning(body: dict[str, Any], request: Request, model: str) -> None:
             body["service_tier"] = request.service_tier
         else:
             note(dropped, "service_tier")
+    if request.prompt_cache_key is not None:
+        # Others refuse a body for a field that they do not know.
+        if is_openai(model):
+            body["prompt_cache_key"] = request.prompt_cache_key
+        else:
+            note(dropped, "prompt_cache_key")
     if request.top_k is not None:
         note(dropped, "top_k")
     if request.metadata:

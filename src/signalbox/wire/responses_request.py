@@ -36,6 +36,7 @@ _READ = frozenset(
         "safety_identifier",
         "service_tier",
         "metadata",
+        "prompt_cache_key",
     }
 )
 _TOOL_FIELDS = frozenset({"type", "name", "description", "parameters", "strict", "format"})
@@ -69,6 +70,7 @@ def read_request(doc: dict[str, Any]) -> Request:
         stream=doc.get("stream") is True,
         service_tier=_optional(doc, "service_tier", str),
         metadata=read_metadata(doc),
+        prompt_cache_key=_optional(doc, "prompt_cache_key", str),
         dropped=dropped,
     )
     _tool_choice(doc.get("tool_choice"), request)
@@ -292,6 +294,7 @@ def _write_scalars(request: Request, body: dict[str, Any]) -> None:
         ("max_output_tokens", request.max_tokens),
         ("user", request.user),
         ("metadata", request.metadata),
+        ("prompt_cache_key", request.prompt_cache_key),
     ):
         if value is not None:
             body[name] = value
