@@ -28,7 +28,7 @@ SignalboxError
  │   ├─ Overloaded            503  this gateway sheds load or is draining
  │   ├─ LeaseUnavailable      503  nobody can tell at the moment what is left of a hard budget
  │   ├─ PlacementUnavailable  503  permitted deployments exist, none is alive
- │   ├─ UpstreamCredential    503  our credential or quota at the provider, never the caller's fault
+ │   ├─ UpstreamCredential    503  our credential, quota, address or model at the provider, never the caller's fault
  │   ├─ BadGateway            502  the upstream answered with something that is not an answer
  │   │   ├─ Quarantined       502  the body broke several upstreams and is not sent again for a while
  │   │   └─ AnswerUnfit       502  the answer does not fit the schema that was asked for, and is refused

@@ -36,6 +36,7 @@ RETRY_AFTER_UNREACHED_S_MAX = 5.0
 NOT_REACHED = frozenset({"connect", "refused_address", "dns", "tls", "saturated", "asleep"})
 
 REFUSED = "The provider refused the request."
+REFUSES_US = "The provider refused this gateway's credential or quota. The operator must act."
 
 
 def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None:
@@ -51,7 +52,7 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     if isinstance(fault, UpstreamFault):
         raise _of_fault(fault, pursuit)
     if of_our_configuration(fault, call.doc):
-        raise _credential(f" ({failed.name}: {fault.status})")
+        raise _misconfigured(f"({failed.name}: {fault.status})", fault.status)
     if fault.status == 503:
         raise PlacementUnavailable(
             "The provider is unavailable.", retry_after_s=_retry_after(fault, stages) or pursuit.retry_after_s()
@@ -62,7 +63,7 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     if refuses_content(fault) and fault.status not in PASS_ON:
         raise UpstreamRejected(400, message)
     if fault.status not in PASS_ON:
-        raise BadGateway(f"The provider answered with status {fault.status}.")
+        raise BadGateway(f"The provider answered with status {fault.status} ({failed.name}).")
     if target_api(call.api, failed) == call.api and not reply.started:
         if call.api == "responses" and fault.events and not call.workload.guards:
             # Codex makes room in its conversation when its stream says so, and not for any status.
@@ -76,8 +77,12 @@ def conclude(call: Call, pursuit: Pursuit, reply: Reply, stages: Stages) -> None
     raise UpstreamRejected(fault.status, message, retry_after_s=_retry_after(fault, stages))
 
 
-def _credential(where: str = "") -> UpstreamCredential:
-    return UpstreamCredential(f"The provider refused this gateway's credential or quota{where}. The operator must act.")
+def _misconfigured(where: str, status: int) -> UpstreamCredential:
+    if status == 404:
+        return UpstreamCredential(
+            f"The provider knows no such address or model {where}. The operator must look at `base_url` and `model`."
+        )
+    return UpstreamCredential(REFUSES_US.replace(".", f" {where}.", 1))
 
 
 def _nothing_alive(call: Call, pursuit: Pursuit, stages: Stages) -> CallError:
@@ -86,7 +91,7 @@ def _nothing_alive(call: Call, pursuit: Pursuit, stages: Stages) -> CallError:
         "No permitted deployment is available at the moment.", retry_after_s=pursuit.retry_after_s()
     )
     if pursuit.credentials_only:
-        error = _credential()
+        error = UpstreamCredential(REFUSES_US)
     if call.api != "count_tokens":
         put_on_record(call, error, stages)
     return error
@@ -140,7 +145,7 @@ def _of_fault(fault: UpstreamFault, pursuit: Pursuit) -> CallError:
         # Nobody was kept waiting: whoever tries again soon loses little.
         wait_s = min(RETRY_AFTER_UNREACHED_S_MAX, pursuit.retry_after_s())
         return PlacementUnavailable(f"No permitted deployment could be reached {where}.", retry_after_s=wait_s)
-    return BadGateway("The provider's answer broke off or was not valid.")
+    return BadGateway(f"The provider's answer broke off or was not valid {where}.")
 
 
 def _message(body: bytes) -> str:

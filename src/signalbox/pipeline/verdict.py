@@ -92,7 +92,8 @@ def told(failure: Failure) -> str:
     if isinstance(failure, UpstreamAnswer):
         return f"status {failure.status}"
     if isinstance(failure, UpstreamFault):
-        return failure.kind if failure.sent else f"{failure.kind} ({failure.message})"
+        # Of what was sent, only breaches of the protocol are told wholly in words of ours.
+        return failure.kind if failure.sent and failure.kind != "protocol" else f"{failure.kind} ({failure.message})"
     return failure.code
 
 
