@@ -105,6 +105,32 @@ async def test_pseudonyms_come_back_under_any_name_and_leave_again(tmp_path: Pat
             assert MAIL.encode() not in request.body, request.body
 
 
+CARD = 4111111111111111
+
+
+async def test_numbers_leave_as_tokens_in_json_that_stays_json(tmp_path: Path) -> None:
+    async with running(tmp_path, workloads([{"name": "pseudonymise", "where": "always"}])) as box:
+        called = json.dumps({"card": CARD, "said": f"it is {CARD}, yes", "seconds": 1_500_000_000, "all": [CARD, 7]})
+        for api, workload, stream in product(PATHS, WORKLOADS, (False, True)):
+            body = asked(api, workload, [("Pay.", called), ("Thanks.", "")], stream=stream)
+            if api == "chat":
+                body["messages"][2]["content"] = called
+            await answered(box, api, workload, body)
+        for request in box.sim.log.entries:
+            assert str(CARD).encode() not in request.body, request.body
+            for text in texts(json.loads(request.body)):
+                if text.startswith("{"):
+                    assert json.loads(text)["seconds"] == 1_500_000_000, text
+                    assert json.loads(text)["card"] == json.loads(text)["all"][0], text
+
+
+def texts(value: Any) -> list[str]:
+    if isinstance(value, str):
+        return [value]
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    return [text for one in inner for text in texts(one)]
+
+
 @pytest.mark.parametrize("action", ["redact", "cut"])
 async def test_forbidden_text_is_found_under_any_name(tmp_path: Path, action: str) -> None:
     guards = [{"name": "forbidden-text", "strings": [SECRET], "action": action}]

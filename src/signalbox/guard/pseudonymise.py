@@ -23,7 +23,7 @@ from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import Scanner
 from signalbox.detectors.table import DETECTORS
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, SharedVault, Vault
-from signalbox.guard.json_text import plain, quoted
+from signalbox.guard.json_text import in_string, plain, quoted
 from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
 
 NAME = "pseudonymise"
@@ -40,6 +40,11 @@ _REFRESH = 8
 _IDENTIFYING = frozenset(("pci", "financial", "national-id", "personal", "phi"))
 _SCANNER = Scanner([one for one in DETECTORS if not _IDENTIFYING.isdisjoint(one.tags)])
 _LITERALS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*+:)?', re.DOTALL)
+_LITERALS_AND_NUMBERS = re.compile(
+    _LITERALS.pattern + rb"|(?<![0-9A-Za-z_.+-])([1-9][0-9]{6,})(?![0-9A-Za-z_.])", re.DOTALL
+)
+# Numbers from here on may be somebody's.
+_NUMBER_MIN = 1_000_000
 # Keys of the protocols; any other one is read with its value, as what it says about it.
 _PROTOCOL_KEY = re.compile(
     r"role|type|content|text|id|call_id|tool_call_id|tool_use_id|input|output|arguments|function|parameters|"
@@ -49,18 +54,20 @@ _PROTOCOL_KEY = re.compile(
 _SKIPPED_KEYS = frozenset(("model", "role", "type", "encrypted_content", "signature", "tool_choice", "id", "call_id"))
 _JSON_STARTS = frozenset('{["')
 _decode = msgspec.json.Decoder(str).decode
+_decode_any = msgspec.json.decode
 _encode = msgspec.json.encode
 
 
 class _Literal(msgspec.Struct, gc=False):
     """One string of a body. start, end: of its characters between the quotes. key: what names it, if that says
-    anything. at: where it stands in the text that detectors read, -1 when they need not."""
+    anything. at: where it stands in the text that detectors read, -1 when they need not. bare: it is a number."""
 
     start: int
     end: int
     text: str
     key: str = ""
     at: int = -1
+    bare: bool = False
     spans: list[tuple[int, int, str]] = []
 
 
@@ -196,8 +203,8 @@ def _values(found: list[Found], literals: list[_Literal]) -> list[tuple[str, str
 
 
 def _free(doc: dict[str, Any]) -> set[str]:
-    """Strings that stand under keys of the protocols where the keys are somebody else's: in what a tool was called
-    with, and in what callers note beside a call."""
+    """Strings that stand under keys of the protocols, and large numbers, where keys and values are somebody else's: in
+    what a tool was called with, and in what callers note beside a call."""
     found: set[str] = set()
     _collect(doc.get("metadata"), found)
     messages = doc.get("messages")
@@ -209,25 +216,33 @@ def _free(doc: dict[str, Any]) -> set[str]:
     return found
 
 
-def _collect(value: object, found: set[str]) -> None:
-    if isinstance(value, dict):
-        for key, inner in cast("dict[str, object]", value).items():
-            if isinstance(inner, str):
-                if key in _SKIPPED_KEYS:
-                    found.add(inner)
-            else:
-                _collect(inner, found)
+def _collect(value: object, found: set[str], key: str = "") -> None:
+    if isinstance(value, str):
+        if key in _SKIPPED_KEYS:
+            found.add(value)
+    elif isinstance(value, int):
+        if value >= _NUMBER_MIN:
+            found.add(str(value))
+    elif isinstance(value, dict):
+        for name, inner in cast("dict[str, object]", value).items():
+            _collect(inner, found, name)
     elif isinstance(value, list):
         for inner in cast("list[object]", value):
-            _collect(inner, found)
+            _collect(inner, found, key)
 
 
 def _literals(body: bytes, free: set[str]) -> list[_Literal]:
     """Every string of a body that may hold a value, keys included. free: what is one under any key."""
     literals: list[_Literal] = []
     key = ""
-    for match in _LITERALS.finditer(body):
+    numbers = any(text.isdecimal() for text in free)
+    for match in (_LITERALS_AND_NUMBERS if numbers else _LITERALS).finditer(body):
         raw = match[1]
+        if raw is None:
+            text = match[3].decode()
+            if text in free:
+                literals.append(_Literal(match.start(), match.end(), text, key, bare=True))
+            continue
         named = match[2] is not None
         skipped = not named and key in _SKIPPED_KEYS
         if skipped and not free:
@@ -262,10 +277,29 @@ def _replaced(body: bytes, literals: list[_Literal], names: Pseudonyms) -> tuple
             continue
         hidden, count = names.hide(literal.text, literal.spans)
         if count:
-            out += (body[at : literal.start], _encode(hidden)[1:-1])
+            if literal.text[:1] in _JSON_STARTS:
+                hidden = _still_json(hidden)
+            out += (body[at : literal.start], _encode(hidden) if literal.bare else _encode(hidden)[1:-1])
             at, total = literal.end, total + count
     out.append(body[at:])
     return b"".join(out), total
+
+
+def _still_json(text: str) -> str:
+    """A text that was JSON, with its tokens: those that stand for numbers become strings."""
+    try:
+        _decode_any(text)
+        return text
+    except msgspec.DecodeError:
+        pass
+    out: list[str] = []
+    at, inside = 0, False
+    for match in TOKEN.finditer(text):
+        before = text[at : match.start()]
+        inside = in_string(before, inside)
+        out += (before, match[0] if inside else f'"{match[0]}"')
+        at = match.end()
+    return "".join((*out, text[at:]))
 
 
 class _Restoring:
