@@ -27,7 +27,7 @@ import uvloop
 
 from harness import PEPPER, Box, parse_answer
 from proof import quiet
-from proof.inprocess import within
+from proof.memory import within
 from proof.oracle import Caller, Oracle, told_by
 from proof.worlds import CallMaker, Sent, callers, configuration, today
 from signalbox.bootstrap.data_plane import DataPlane

@@ -23,32 +23,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import msgspec
 import uvloop
 
 import signalbox
 from proof import quiet
-from proof.oracle import LEVELS, Caller, Oracle, Place, level_of, told_by
-from proof.worlds import PATHS, CallMaker, Sent, World, world
+from proof.memory import EVERY_LABEL, Memory, beyond, within
+from proof.oracle import Oracle, Place, told_by
+from proof.stand_ins import ANSWERED, TERMINAL, Client, Ledger, Left, Recorder, Said, recorded
+from proof.worlds import CallMaker, Sent, World, world
 from signalbox.bootstrap.data_plane import DataPlane
 from signalbox.control.keys import NewKey, make
 from signalbox.control.state import StateDir
-from signalbox.core.errors import UpstreamFault
 from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
-from signalbox.core.permit import Permit
 from signalbox.core.ports import VirtualKey
-from signalbox.core.records import Opened, Record, Refused
-from signalbox.core.snapshot import Origin
+from signalbox.core.records import Opened, Refused
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.http import Connection, HttpLimits
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.journal import new_chain
 from signalbox.pipeline.stages import Stages
-from signalbox.simulator.server import Simulator
-from signalbox.upstream.head import RequestHead
-from signalbox.upstream.transport import Share
 
 PEPPER = b"p" * 32
 # The deployments of every world: what they speak; where they are is told by the port.
@@ -61,262 +56,6 @@ WORLDS_PER_INSTALLATION = 500
 FINDINGS_MAX = 20
 # How often a run says how far it is.
 TOLD_EVERY_S = 10
-# The attempt ends the call: the caller's own mistake, or content is out.
-TERMINAL, FAILED, ANSWERED = "terminal", "failed", "answered"
-EVERY_LABEL = frozenset(("everything",))
-
-
-# --- what providers say ---
-
-
-@dataclass(frozen=True)
-class Said:
-    """A provider's whole answer to one API, as the simulator gives it."""
-
-    unary: bytes
-    stream: bytes
-
-
-async def recorded() -> dict[str, Said]:
-    """One answer of each kind, asked once of the simulator over a real socket."""
-    sim = Simulator()
-    await sim.start()
-    try:
-        return {api: Said(await _ask(sim, api, False), await _ask(sim, api, True)) for api in PATHS}
-    finally:
-        await sim.stop()
-
-
-async def _ask(sim: Simulator, api: str, stream: bool) -> bytes:
-    body: dict[str, Any] = {"model": "sim-embed" if api == "embeddings" else "sim-small", "stream": stream}
-    if api in ("responses", "embeddings"):
-        body["input"] = "Hello"
-    elif api == "completions":
-        body["prompt"] = "Hello"
-    else:
-        body |= {"messages": [{"role": "user", "content": "Hello"}], "max_tokens": 16}
-    if api in ("chat", "completions") and stream:
-        body["stream_options"] = {"include_usage": True}
-    data = json.dumps(body).encode()
-    reader, writer = await asyncio.open_connection("127.0.0.1", sim.port)
-    head = f"POST /openai{PATHS[api]} HTTP/1.0\r\nhost: t\r\ncontent-type: application/json\r\n"
-    writer.write(head.encode() + b"content-length: %d\r\n\r\n" % len(data) + data)
-    received = await reader.read(-1)
-    writer.close()
-    return received.partition(b"\r\n\r\n")[2]
-
-
-class Upstream:
-    """What `send` gave back: an answer, or as much of one as there is before its fault."""
-
-    queue_us = connect_us = ttfb_us = 0
-
-    def __init__(self, status: int, kind: bytes, pieces: list[bytes], fault: UpstreamFault | None) -> None:
-        self.status = status
-        self.headers = [(b"content-type", kind)]
-        self.finished = False
-        self._pieces = pieces
-        self._fault = fault
-
-    def whole(self) -> bytes:
-        return self._pieces[0] if self._fault is None and len(self._pieces) == 1 else b""
-
-    async def body(self, bytes_max: int) -> bytes:
-        if self._fault is not None:
-            raise self._fault
-        return b"".join(self._pieces)
-
-    async def push(self, sink: Any) -> None:
-        while self._pieces:
-            if not sink(self._pieces.pop(0)):
-                return
-        if self._fault is not None:
-            raise self._fault
-        self.finished = True
-
-    def content_seen(self) -> None:
-        return
-
-    def release(self, *, ended: bool) -> None:
-        return
-
-
-@dataclass
-class Left:
-    """One attempt that left: where to, judged by the address alone, with which bytes, and what became of it."""
-
-    port: int
-    path: bytes
-    body: bytes
-    recorded: bool
-    outcome: str
-
-
-class Recorder:
-    """Stands where the transport stands: what is sent is written down, and answered or failed as the die falls."""
-
-    def __init__(self, answers: dict[str, Said], journal: Ledger) -> None:
-        self.rng = Random(0)
-        self.left: dict[str, list[Left]] = {}
-        self.attempts = 0
-        self._answers = answers
-        self._journal = journal
-        self._api = {path.removeprefix("/v1").encode(): api for api, path in PATHS.items()}
-
-    def load(self, deployment: str, origin: Origin) -> int:
-        return 0
-
-    async def send(
-        self,
-        permit: Permit,
-        origin: Origin,
-        head: RequestHead,
-        *,
-        stream: bool = False,
-        until_content: bool = False,
-        share: Share | None = None,
-    ) -> Upstream:
-        left = Left(origin.port, head.path, permit.body, permit.attempt_id in self._journal.open, FAILED)
-        self.attempts += 1
-        self.left.setdefault(permit.attempt_id.rpartition("-")[0], []).append(left)
-        if self.rng.random() < 0.5:
-            await asyncio.sleep(0)  # others, and new configurations, come in between
-        return self._answer(left, head.path, stream)
-
-    def _answer(self, left: Left, path: bytes, stream: bool) -> Upstream:
-        rng = self.rng
-        draw = rng.random()
-        if draw < 0.27:
-            raise UpstreamFault(rng.choice(("connect", "dns", "tls")), "no way", sent=False)
-        if draw < 0.50:
-            raise UpstreamFault(rng.choice(("reset", "headers_timeout", "first_token_timeout")), "silence", sent=True)
-        if draw < 0.82:
-            status = rng.choice((500, 502, 503, 429, 529, 401, 403, 404))
-            return Upstream(status, b"application/json", [b'{"error":{"message":"no"}}'], None)
-        if draw < 0.835:
-            left.outcome = TERMINAL
-            return Upstream(rng.choice((400, 413, 422)), b"application/json", [b'{"error":{"message":"bad"}}'], None)
-        said = self._answers[self._api[path.removeprefix(b"/v1").partition(b"?")[0]]]
-        if stream:
-            return self._stream(left, said.stream, draw)
-        if draw < 0.86:
-            return Upstream(200, b"application/json", [said.unary[:-9]], None)
-        if draw < 0.88:
-            return Upstream(200, b"application/json", [], UpstreamFault("truncated", "cut", sent=True))
-        left.outcome = ANSWERED
-        return Upstream(200, b"application/json", [said.unary], None)
-
-    def _stream(self, left: Left, whole: bytes, draw: float) -> Upstream:
-        kind = b"text/event-stream"
-        if draw < 0.86:
-            return Upstream(200, kind, [], UpstreamFault("idle_timeout", "silence", sent=True))
-        if draw < 0.88:
-            left.outcome = TERMINAL  # unless it died before its first content, where falling over is allowed
-            return Upstream(200, kind, [whole[: len(whole) // 2]], UpstreamFault("reset", "gone", sent=True))
-        left.outcome = ANSWERED
-        return Upstream(200, kind, [whole], None)
-
-
-class Ledger:
-    """The journal's port in memory: what is on record, and for which attempts."""
-
-    def __init__(self) -> None:
-        self.open: set[str] = set()
-        self.opened: dict[str, list[Opened]] = {}
-        self.refused: dict[str, Refused] = {}
-
-    def append(self, record: Record) -> None:
-        if isinstance(record, Opened):
-            self.open.add(record.attempt_id)
-            self.opened.setdefault(record.call_id, []).append(record)
-        elif isinstance(record, Refused):
-            self.refused[record.call_id] = record
-
-    append_soon = append
-
-    async def synced(self) -> None:
-        return
-
-    def healthy(self) -> bool:
-        return True
-
-    def clear(self) -> None:
-        self.open.clear()
-        self.opened.clear()
-        self.refused.clear()
-
-
-class Client(asyncio.Transport):
-    """The client's end of a connection, as bytes in memory."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.received: list[bytes] = []
-
-    def write(self, data: bytes | bytearray | memoryview) -> None:
-        self.received.append(bytes(data))
-
-    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
-        return
-
-    def write_eof(self) -> None:
-        return
-
-    def close(self) -> None:
-        return
-
-    def abort(self) -> None:
-        return
-
-
-# --- what conversations carried ---
-
-
-@dataclass
-class Memory:
-    """What each conversation must have kept, and what it may have kept at the most, workloads' own classes included."""
-
-    must: dict[Any, set[str]] = field(default_factory=dict[Any, set[str]])
-    may: dict[Any, set[str]] = field(default_factory=dict[Any, set[str]])
-
-    def labels(
-        self, sent: Sent, caller: Caller, key: str, stated: set[str], whole: set[str]
-    ) -> tuple[set[str], set[str]]:
-        """(least, most) labels of this call, which are remembered. stated: what is beyond the floor.
-
-        key: the caller's, whose conversations without a name are nobody else's."""
-        keys: list[tuple[Any, bool]] = []
-        if sent.session is not None:
-            keys.append(((caller.tenant, sent.session), True))
-        if sent.origin is not None:
-            keys.append(((caller.tenant, key, sent.origin), sent.turns > 1))
-        least, most = set(whole), set(whole)
-        if sent.facts.holds:
-            most |= EVERY_LABEL
-        for conversation, reads in keys:
-            if reads:
-                least |= self.must.get(conversation, set())
-                most |= self.may.get(conversation, set())
-        for conversation, _ in keys:
-            self.must.setdefault(conversation, set()).update(stated)
-            self.may.setdefault(conversation, set()).update(most)
-        return least, most
-
-
-def beyond(names: set[str], floor: set[str]) -> set[str]:
-    """What conversations keep of labels: not what every call of this workload and key has anyway."""
-    level = LEVELS[level_of(names)]
-    return (names - set(LEVELS) - floor) | ({level} if level_of(names) > level_of(floor) else set())
-
-
-def within(names: set[str], bound: set[str]) -> bool:
-    """Whether every label and the level are within a bound."""
-    if EVERY_LABEL.issubset(bound):
-        return True
-    return names - set(LEVELS) <= bound - set(LEVELS) and level_of(names) <= level_of(bound)
-
-
-# --- one run ---
 
 
 @dataclass

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from proof.inprocess import Memory, Report, beyond, prove, within
+from proof.inprocess import Report, prove
+from proof.memory import Memory, beyond, within
 from proof.oracle import Caller, Facts, Oracle, Place
 
 ATTEMPTS = 6_000
