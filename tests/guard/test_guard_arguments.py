@@ -115,10 +115,12 @@ async def test_numbers_leave_as_tokens_in_json_that_stays_json(tmp_path: Path) -
             body = asked(api, workload, [("Pay.", called), ("Thanks.", "")], stream=stream)
             if api == "chat":
                 body["messages"][2]["content"] = called
+                body["messages"][-1]["content"] = f"[1] {CARD} is no JSON"
             await answered(box, api, workload, body)
         for request in box.sim.log.entries:
             assert str(CARD).encode() not in request.body, request.body
             for text in texts(json.loads(request.body)):
+                assert '"CARD_' not in text or text.startswith("{"), text
                 if text.startswith("{"):
                     assert json.loads(text)["seconds"] == 1_500_000_000, text
                     assert json.loads(text)["card"] == json.loads(text)["all"][0], text

@@ -278,20 +278,17 @@ def _replaced(body: bytes, literals: list[_Literal], names: Pseudonyms) -> tuple
         hidden, count = names.hide(literal.text, literal.spans)
         if count:
             if literal.text[:1] in _JSON_STARTS:
-                hidden = _still_json(hidden)
+                hidden = _still_json(literal.text, hidden)
             out += (body[at : literal.start], _encode(hidden) if literal.bare else _encode(hidden)[1:-1])
             at, total = literal.end, total + count
     out.append(body[at:])
     return b"".join(out), total
 
 
-def _still_json(text: str) -> str:
-    """A text that was JSON, with its tokens: those that stand for numbers become strings."""
-    try:
-        _decode_any(text)
+def _still_json(was: str, text: str) -> str:
+    """A text with its tokens: where it was JSON, those that stand for numbers become strings."""
+    if not _is_json(was) or _is_json(text):
         return text
-    except msgspec.DecodeError:
-        pass
     out: list[str] = []
     at, inside = 0, False
     for match in TOKEN.finditer(text):
@@ -300,6 +297,14 @@ def _still_json(text: str) -> str:
         out += (before, match[0] if inside else f'"{match[0]}"')
         at = match.end()
     return "".join((*out, text[at:]))
+
+
+def _is_json(text: str) -> bool:
+    try:
+        _decode_any(text)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
 
 
 class _Restoring:
