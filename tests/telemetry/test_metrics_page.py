@@ -89,6 +89,16 @@ def test_the_sum_over_processes_is_the_sum(processes: list[list[tuple[str, int]]
     assert not [key for key, _ in kept.rows() if BY_NAME[key[0]].kind == "gauge"]
 
 
+@pytest.mark.parametrize("name", ["signalbox_cache_semantic_threshold", "signalbox_cache_semantic_error_bound"])
+def test_what_each_process_learns_is_no_share_of_a_sum(name: str) -> None:
+    exports = []
+    for value in (0.5, 0.25):
+        metrics = Metrics()
+        metrics.set((name, "w", "changed"), value)
+        exports.append(metrics.export())
+    assert read(render(merge(exports)))[name, 'workload="w",relation="changed"'] == 0.5
+
+
 def test_series_are_bounded_and_what_is_dropped_is_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "SLOTS_MAX", 40)
     metrics = Metrics()

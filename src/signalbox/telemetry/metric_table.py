@@ -85,14 +85,16 @@ METRICS: tuple[Metric, ...] = (
     Metric(
         "signalbox_cache_semantic_threshold",
         "gauge",
-        "Score from which answers to other words are given; above 1: none are.",
+        "Score from which answers to other words are given, by the strictest process; above 1: it gives none.",
         ("workload", "relation"),
+        "max",
     ),
     Metric(
         "signalbox_cache_semantic_error_bound",
         "gauge",
-        "Share of wrong answers among those given, at most, at 95 % confidence.",
+        "Share of wrong answers among those given, at most, at 95 % confidence; of the worst process.",
         ("workload", "relation"),
+        "max",
     ),
     Metric(
         "signalbox_cache_semantic_questions",
