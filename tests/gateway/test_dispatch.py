@@ -10,8 +10,9 @@ import pytest
 
 from harness import Box, running
 from signalbox.core.call import Call, Envelope, Principal
-from signalbox.core.errors import CallError, NoPermittedPlacement, UpstreamTimeout
+from signalbox.core.errors import CallError, NoPermittedPlacement, Stopped, UpstreamTimeout
 from signalbox.core.labels import NONE, Labels, labels_of
+from signalbox.core.link import Stop
 from signalbox.core.ports import Errand
 from signalbox.pipeline.dispatch import Dispatcher
 
@@ -112,3 +113,17 @@ async def test_an_errand_never_streams_and_its_deployment_exists(box: Box) -> No
     with pytest.raises(ValueError, match="nobody"):
         await dispatcher(box).ask(a_call(box), Errand("judge", "chat", JUDGE.doc, "nobody"))
     assert not box.bill()
+
+
+async def test_an_errand_does_not_go_out_after_its_call_was_stopped(box: Box) -> None:
+    """It was drawn before, and may begin when its client has its answer already."""
+    assert box.worker.gateway is not None
+    order = Stop("workload", "w-chat", 4_000_000_000_000)
+    await box.worker.obey(order)
+    with pytest.raises(Stopped):
+        await dispatcher(box).ask(a_call(box), ASK)
+    assert not box.sim.log.entries
+    await dispatcher(box).ask(a_call(box, "w-messages"), JUDGE)
+    await box.worker.obey(Stop("workload", "w-chat", 0))
+    await dispatcher(box).ask(a_call(box), ASK)
+    assert len(box.sim.log.entries) == 2

@@ -95,8 +95,21 @@ REFUSED: dict[str, Callable[[Box], bytes]] = {
     "empty name": with_line(b": x\r\n"),
     "space in a name": with_line(b"x a: b\r\n"),
     # Targets and hosts.
-    "absolute form": with_target(b"http://t/v1/chat/completions"),
-    "absolute form elsewhere": with_target(b"http://evil/v1/chat/completions"),
+    "absolute form with a user": with_target(b"http://me:word@t/v1/chat/completions"),
+    "absolute form without a host": with_target(b"http:///v1/chat/completions"),
+    "absolute form with a backslash": with_target(b"http://t\\v1/chat/completions"),
+    "absolute form with a fragment": with_target(b"http://t#/v1/chat/completions"),
+    "absolute form with two ports": with_target(b"http://t:1:2/v1/chat/completions"),
+    "absolute form of another scheme": with_target(b"ftp://t/v1/chat/completions"),
+    "absolute form without a host header": lambda box: request_bytes(
+        box, target=b"http://t/v1/chat/completions", host=b""
+    ),
+    "absolute form with two host headers": lambda box: request_bytes(
+        box, target=b"http://t/v1/chat/completions", host=b"host: t\r\nhost: t\r\n"
+    ),
+    "absolute form and two ways to end a body": lambda box: request_bytes(
+        box, chunked(), target=b"http://t/v1/chat/completions", more=TE
+    ),
     "authority form": with_target(b"t:443", b"CONNECT"),
     "asterisk form": with_target(b"*", b"OPTIONS"),
     "control in the target": with_target(b"/v1/\x01"),

@@ -83,3 +83,18 @@ async def test_other_peoples_calls_go_on(tmp_path: Path) -> None:
         await reached(box, 2)
         await box.worker.obey(Stop("key", box.keys[0].id, FAR_MS))
         assert [(await spared).status, (await ended).status] == [200, 400]
+
+
+SHADOWED = {"twice": {"placements": ["local", "chat"], "shadow": {"share": 1.0}}}
+
+
+async def test_a_copy_that_is_under_way_ends_with_its_client_s_calls(tmp_path: Path) -> None:
+    """Its client has its answer already; the other model is still asked, and works at somebody's expense."""
+    async with running(tmp_path, {"workloads": SHADOWED}) as box:
+        box.sim.fault("hang", provider="openai")
+        assert (await box.request("/v1/chat/completions", {"model": "twice", "messages": TURN})).status == 200
+        await reached(box, 2)
+        await box.worker.obey(Stop("key", box.keys[0].id, FAR_MS))
+        _, row = await box.settled(2)
+        assert row["reason"].startswith("shadow")
+        assert (row["state"], row["error"]) == ("cancelled", "stopped_by_operator")

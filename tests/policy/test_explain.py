@@ -123,13 +123,15 @@ def test_findings_shown_are_bounded_and_all_are_counted() -> None:
         (b'{"model": "w"}', {}),
         (b'{"model": 5, "messages": []}', {}),
         (b'{"model": "w", "messages": []}', {"api": "nonsense"}),
+        (b'{"model": "w", "text": "what only guards ask"}', {"api": "scan"}),
         (json.dumps(says("x")).encode(), {"workload": "nope"}),
         (json.dumps(says("x")).encode(), {"data": "personnal"}),
     ],
 )
 def test_bad_questions_are_told_so(request_: bytes, more: dict[str, str]) -> None:
-    with pytest.raises(CallError):
+    with pytest.raises(CallError) as refused:
         explain(request_, **more)
+    assert "scan." not in str(refused.value), "no API of clients"
 
 
 @settings(max_examples=150, deadline=None)

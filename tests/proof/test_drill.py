@@ -78,6 +78,9 @@ def test_a_sound_product_lets_nothing_escape(folder: Path) -> None:
     assert {result[kind] for kind in ("escapes", "refused_but_permitted", "unlabelled", "unrecorded", "defects")} == {0}
     assert result["answered"] + result["refused"] + result["incapable"] + result["unanswered"] == 400
     assert min(result["answered"], result["refused"], result["unanswered"]) > 20
+    for kind in ("calls", "answered", "unanswered"):
+        assert sum(hits[kind] for hits in result["workloads"].values()) == result[kind]
+    assert result["workloads"].keys() == {"support", "general", "code"}
     environments = result["environments"]
     assert sum(hits["attempts"] for hits in environments.values()) == result["attempts"]
     assert all(hits["answered"] for hits in environments.values())

@@ -57,6 +57,7 @@ from signalbox.policy.owners import Owners
 from signalbox.policy.purse import Purse
 from signalbox.policy.repeats import Repeats
 from signalbox.policy.sticky import Conversations, key_from
+from signalbox.policy.stops import Stops
 from signalbox.routing.difficulty.labels import LabelBook
 from signalbox.routing.fleet import Fleets
 from signalbox.routing.router import Router
@@ -131,6 +132,7 @@ class DataPlane:
         self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
         self._encoding = Encoding()
         self._shadows = Shadows(LabelBook(state.labels, state.pepper()), random.random)
+        self._stops = Stops()
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
 
@@ -237,6 +239,7 @@ class DataPlane:
             metrics=self._metrics,
             cache=self._cache,
             shadows=self._shadows,
+            stops=self._stops,
             encoding=self._encoding,
             observer=self._observer_for(self._telemetry),
             salt=self._salt,

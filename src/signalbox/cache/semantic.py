@@ -24,6 +24,7 @@ from signalbox.cache.risk import Risk
 from signalbox.cache.shelf import EVERYTHING
 from signalbox.cache.verify import Reading, read, read_answer, same
 from signalbox.core.caching import Semantic
+from signalbox.core.call import Call
 from signalbox.embedding.encoder import Encoder, built_in
 
 T = TypeVar("T")
@@ -93,7 +94,7 @@ class SemanticCache:
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
         self._workspaces: dict[str, Workspace] = {}
-        self._later: set[asyncio.Task[None]] = set()
+        self._later: dict[asyncio.Task[None], Call] = {}
         self.bytes_max = 0
         self.waiting = 0
 
@@ -170,14 +171,20 @@ class SemanticCache:
     def _done(self, _: asyncio.Future[Any]) -> None:
         self.waiting -= 1
 
-    def later(self, work: Coroutine[Any, Any, None]) -> None:
-        """Does something for which no client is to wait; with too much of it at once, not at all."""
+    def later(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
+        """Does something for a call for which no client is to wait; with too much of it at once, not at all."""
         if len(self._later) >= LATER_MAX:
             work.close()
             return
         task = asyncio.get_running_loop().create_task(work)
-        self._later.add(task)
-        task.add_done_callback(self._later.discard)
+        self._later[task] = call
+        task.add_done_callback(self._later.pop)
+
+    def end(self, is_meant: Callable[[Call], bool], why: str) -> None:
+        """Ends what goes on for some calls; why: what the ledger says of it."""
+        for task, call in list(self._later.items()):
+            if is_meant(call):
+                task.cancel(why)
 
     async def stop(self) -> None:
         """Ends what goes on for no client."""

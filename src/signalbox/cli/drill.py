@@ -106,6 +106,12 @@ def _report(result: Result) -> str:
         lines.append(
             f"  environment {name}: {hits.attempts} requests, {hits.answered} answered, {hits.restricted} restricted"
         )
+    for name, of in sorted(result.workloads.items()):
+        if of.unanswered:
+            lines.append(
+                f"  workload {name}: {of.unanswered} of {of.calls} calls failed at all permitted deployments that may"
+                " be tried"
+            )
     for name, hits in result.rules.items():
         lines.append(f"  rule {name}: applied to {hits.applied} calls, kept {hits.forbade} deployments from them")
     return "\n".join([*lines, *result.findings])

@@ -14,7 +14,7 @@ from signalbox.control.explain import Explanation, Finding, Question
 from signalbox.core.errors import CallError
 from signalbox.policy.classify import declared
 from signalbox.policy.interlock import leaving_out
-from signalbox.wire.table import DIALECTS
+from signalbox.wire.table import PUBLIC
 
 _SHOWN_MAX = 20
 
@@ -22,7 +22,7 @@ _SHOWN_MAX = 20
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--workload", help="the workload to run in (default: what `model` names, as for a client)")
     parser.add_argument("--data", default="", help="data classes that the caller declares, such as phi,personal")
-    parser.add_argument("--api", default="chat", choices=tuple(DIALECTS), help="the API it comes in by (%(default)s)")
+    parser.add_argument("--api", default="chat", choices=tuple(PUBLIC), help="the API it comes in by (%(default)s)")
     parser.add_argument("--team", default="", help="the caller's team, for rules that ask")
     parser.add_argument("--tenant", default="default", help="the caller's tenant, for rules that ask")
     add_config(parser)

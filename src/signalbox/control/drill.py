@@ -42,6 +42,14 @@ class EnvironmentHits(msgspec.Struct):
     restricted: int = 0
 
 
+class WorkloadHits(msgspec.Struct):
+    """unanswered: calls that all of the permitted deployments failed, as many of them as may be tried."""
+
+    calls: int = 0
+    answered: int = 0
+    unanswered: int = 0
+
+
 class RuleHits(msgspec.Struct):
     """applied: calls to which the rule applied. forbade: deployments that it kept from them, summed over calls."""
 
@@ -69,6 +77,7 @@ class Result(msgspec.Struct):
     unrecorded: int = 0
     defects: int = 0
     environments: dict[str, EnvironmentHits] = msgspec.field(default_factory=dict[str, EnvironmentHits])
+    workloads: dict[str, WorkloadHits] = msgspec.field(default_factory=dict[str, WorkloadHits])
     rules: dict[str, RuleHits] = msgspec.field(default_factory=dict[str, RuleHits])
     findings: list[str] = msgspec.field(default_factory=list[str])
     watched_ms: int = 0
@@ -251,6 +260,8 @@ class _Drill:
         """One call as its caller saw it end."""
         result, labels = self.result, books.labels.get(ended.call_id)
         result.calls += 1
+        hits = result.workloads.setdefault(ended.made.case.workload, WorkloadHits())
+        hits.calls += 1
         case = _with(ended.made.case, labels)
         self._count_rules(case)
         if labels is not None and not covers(labels, ended.made.case.labels):
@@ -261,6 +272,7 @@ class _Drill:
             self._find(f"defect: {_told(case)} got {ended.status or 'no answer'}")
         elif ended.status == 200 and ended.complete:
             result.answered += 1
+            hits.answered += 1
         else:
             self._judge_failure(ended, case, books)
 
@@ -278,6 +290,7 @@ class _Drill:
             self._find(f"refused but permitted: {_told(case)} may go to {_some(able)}: {ended.reason}")
         else:
             result.unanswered += 1
+            result.workloads[case.workload].unanswered += 1
             due = min(len(able), self._judge.attempts_max(case.workload))
             # Content that was out already ends a call; a translation may find that it cannot carry what is not plain.
             if ended.made.plain and ended.status != 200 and books.attempts.get(ended.call_id, 0) < due:

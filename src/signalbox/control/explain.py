@@ -33,7 +33,7 @@ from signalbox.routing.standing import Standing
 from signalbox.routing.strategies import Situation
 from signalbox.routing.tiering import Judgement, Tiering
 from signalbox.wire import body as wire_body
-from signalbox.wire.table import DIALECTS
+from signalbox.wire.table import PUBLIC
 
 PLACES_MAX = 200
 PUSHES_MAX = 8
@@ -213,9 +213,9 @@ class Explainer:
         return Tier(judged.tier, judged.why, judged.difficulty, judged.threshold, judged.head, pushes)
 
     def _call(self, question: Question) -> Call:
-        dialect = DIALECTS.get(question.api)
+        dialect = PUBLIC.get(question.api)
         if dialect is None:
-            raise BadRequest(f"There is no API {question.api[:64]!r}. Use one of: {', '.join(DIALECTS)}.", param="api")
+            raise BadRequest(f"There is no API {question.api[:64]!r}. Use one of: {', '.join(PUBLIC)}.", param="api")
         body = bytes(question.request)
         doc = wire_body.parse(body)
         model = doc.get("model", AUTO)

@@ -98,7 +98,8 @@ class Call(msgspec.Struct, eq=False):
     spent_pico: what attempts that have ended cost. sessions: what headers name the conversation.
     found: where labels beyond the declared floor came from.
     failures: which deployments failed it and how, in our own words; pipeline/pursuit adds to it.
-    is_counted: budgets that count calls have counted it; pipeline/money sets it.
+    is_counted: budgets that count calls have counted it; holds: what attempts that run beside each other have reserved,
+    one of which has the caller's slot. pipeline/money sets both.
     errand: of a call of our own beside a client's, its place among those of the client's call, such as ".1"; both have
     one id. errands: how many such there were. pipeline/dispatch sets both.
     """
@@ -135,6 +136,7 @@ class Call(msgspec.Struct, eq=False):
     attempts: int = 0
     failures: tuple[str, ...] = ()
     is_counted: bool = False
+    holds: tuple[Any, ...] = ()
     errand: str = ""
     errands: int = 0
     spent_pico: int = 0

@@ -20,7 +20,7 @@ from signalbox.core.errors import (
     Unauthenticated,
 )
 from signalbox.core.link import Stop
-from signalbox.gateway import endpoints
+from signalbox.gateway import endpoints, models
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.counting import count_input
@@ -29,7 +29,7 @@ from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
-from signalbox.policy.stops import Stops, matches, stopped
+from signalbox.policy.stops import matches, stopped
 from signalbox.telemetry.log import Log
 from signalbox.wire.dialect import Dialect
 from signalbox.wire.table import DIALECTS
@@ -58,13 +58,13 @@ ROUTES: dict[bytes, Route] = {
     b"/v1/responses/input_tokens": Route(POST, count_input, DIALECTS["responses"]),
     b"/v1/embeddings": Route(POST, endpoints.generate, DIALECTS["embeddings"]),
     b"/v1/completions": Route(POST, endpoints.generate, DIALECTS["completions"]),
-    b"/v1/models": Route(GET, endpoints.list_models, CHAT),
+    b"/v1/models": Route(GET, models.list_models, CHAT),
     b"/healthz": Route(GET, endpoints.healthz, CHAT, public=True),
     b"/readyz": Route(GET, endpoints.readyz, CHAT, public=True),
 }
 MODELS = b"/v1/models"
 MODEL_PREFIX = b"/v1/models/"
-MODEL_ROUTE = Route(GET, endpoints.get_model, CHAT)
+MODEL_ROUTE = Route(GET, models.get_model, CHAT)
 TICK_S = 1.0
 # Sockets are given this long to take the last bytes when the grace is over.
 FLUSH_S = 0.5
@@ -109,7 +109,7 @@ class Gateway:
         self.streams: set[HttpReply] = set()
         self.wholes: set[HttpReply] = set()
         self.accepting = True
-        self.stops = Stops()
+        self.stops = stages.stops
         self.watch = Watch(limits.overload, stages.limits.press)
         self._ticker: asyncio.TimerHandle | None = None
         self._ids = count(1)
@@ -196,6 +196,8 @@ class Gateway:
         for reply in (*self.streams, *self.wholes):
             if matches(order, reply.call):
                 reply.stop(stopped(order))
+        for behind in (self.stages.shadows, self.stages.cache.semantic):
+            behind.end(lambda call: matches(order, call), stopped(order).code)
 
     async def drain(self, grace_s: float) -> None:
         """Take nothing new, let what runs finish for `grace_s`, then end it with an error; what was written still

@@ -6,12 +6,11 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from operator import itemgetter
 from typing import Any, NamedTuple, Protocol
-from urllib.parse import unquote
 
 import msgspec
 
 from signalbox.core.call import PATIENT_NS, Call, Principal
-from signalbox.core.errors import BadRequest, CallError, NotFound, Overloaded
+from signalbox.core.errors import BadRequest, CallError, Overloaded
 from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.tracing import Trace
@@ -25,7 +24,7 @@ from signalbox.gateway.reply import JSON, HttpReply, RecordedReply, send_body
 from signalbox.pipeline.count import count_tokens
 from signalbox.pipeline.run import handle
 from signalbox.pipeline.stages import Stages
-from signalbox.policy.access import AUTO, may_name, may_use, resolve
+from signalbox.policy.access import resolve
 from signalbox.policy.classify import declared
 from signalbox.policy.stops import Stops
 from signalbox.wire import body as wire_body
@@ -78,11 +77,6 @@ class Plane(Protocol):
     def not_ready(self) -> str: ...
 
     def told(self, failure: Exception, call_id: str) -> CallError: ...
-
-
-# Both SDKs want a date on every model. Configured names have none of their own: one fixed date, so that lists compare.
-CREATED_S = 1_767_225_600
-CREATED_AT = "2026-01-01T00:00:00Z"
 
 
 def generate(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> Awaitable[None]:
@@ -244,51 +238,7 @@ def _said(headers: Headers) -> Said:
     return Said(workload, data, sessions, patience, silence, tags, idempotency_key)
 
 
-async def list_models(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
-    """GET /v1/models: what this key may name, in one object that satisfies both official SDKs."""
-    principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
-    data = [_model(plane.stages.snapshot, name) for name in _names(plane.stages.snapshot, principal)]
-    page = {
-        "object": "list",
-        "data": data,
-        "has_more": False,
-        "first_id": data[0]["id"] if data else None,
-        "last_id": data[-1]["id"] if data else None,
-    }
-    _send(connection, page, call_id)
-
-
-async def get_model(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
-    """GET /v1/models/{id}."""
-    principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
-    name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
-    if name not in _names(plane.stages.snapshot, principal):
-        raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")
-    _send(connection, _model(plane.stages.snapshot, name), call_id)
-
-
-def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
-    names = [name for name in snapshot.workloads if may_use(snapshot, principal, name)]
-    granted = [name for name in snapshot.deployment_by_name if may_name(principal, name)]
-    reachable = {*names, *granted}
-    aliases = [alias for alias, target in snapshot.aliases.items() if target in reachable]
-    return [*names, *aliases, *granted, AUTO]
-
-
-def _model(snapshot: Snapshot, name: str) -> dict[str, object]:
-    return {
-        "id": name,
-        "object": "model",
-        "created": CREATED_S,
-        "owned_by": "signalbox",
-        "type": "model",
-        "display_name": name,
-        "created_at": CREATED_AT,
-        "lifecycle": "active",
-    }
-
-
-def _send(connection: Connection, document: object, call_id: str) -> None:
+def send_json(connection: Connection, document: object, call_id: str) -> None:
     identity = call_id.encode()
     headers = [(b"content-type", JSON), (b"x-request-id", identity), (b"request-id", identity)]
     send_body(connection, 200, headers, msgspec.json.encode(document))
@@ -296,7 +246,7 @@ def _send(connection: Connection, document: object, call_id: str) -> None:
 
 async def healthz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
     """GET /healthz: this process runs its loop. It depends on nothing else."""
-    _send(connection, {"status": "ok"}, call_id)
+    send_json(connection, {"status": "ok"}, call_id)
 
 
 async def readyz(plane: Plane, request: Request, connection: Connection, dialect: Dialect, call_id: str) -> None:
@@ -304,4 +254,4 @@ async def readyz(plane: Plane, request: Request, connection: Connection, dialect
     why = plane.not_ready()
     if why:
         raise Overloaded(why, retry_after_s=1)
-    _send(connection, {"status": "ready", "config": plane.stages.snapshot.version}, call_id)
+    send_json(connection, {"status": "ready", "config": plane.stages.snapshot.version}, call_id)

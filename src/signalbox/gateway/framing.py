@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zlib
 from typing import Any
 
@@ -9,7 +10,24 @@ from signalbox.core.errors import BadRequest, BodyTooLarge
 
 Headers = list[tuple[bytes, bytes]]
 _FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"))
+# Scheme and authority (RFC 3986, 3.2.2), before a path, a query or the end; a user name is not taken.
+_ABSOLUTE = re.compile(
+    rb"https?://(?:[a-z0-9._~%!$&'()*+,;=-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?=[/?]|\Z)", re.IGNORECASE
+).match
 _NOT_IN_HOST = frozenset(b"/?#@\\ \t,")
+
+
+def origin_form(target: bytes) -> bytes:
+    """Path and query of a request target: `/path?query` as it is, or without the `http://host:port` of the absolute
+    form, which RFC 9112 (3.2.2) asks every server to take. The host there counts in place of the Host header's, and
+    nothing here depends on either. Raises BadRequest for the forms that proxies and OPTIONS use, and for user names."""
+    if target.startswith(b"/"):
+        return target
+    absolute = _ABSOLUTE(target)
+    if absolute is None:
+        raise BadRequest("The request target must be a path, or a whole http address.", close=True)
+    rest = target[absolute.end() :]
+    return rest if rest.startswith(b"/") else b"/" + rest
 
 
 def check_head(headers: Headers, body_bytes_max: int, *, http11: bool) -> tuple[Any, bool]:

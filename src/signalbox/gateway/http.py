@@ -17,7 +17,7 @@ import msgspec
 
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
 from signalbox.core.issuers import Certificate
-from signalbox.gateway.framing import Headers, check_head
+from signalbox.gateway.framing import Headers, check_head, origin_form
 from signalbox.gateway.overload import Bounds
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -316,8 +316,7 @@ class Connection(asyncio.Protocol):
         # HTTP/1.0 clients get a connection of their own for every request: their ways of keeping one are too many.
         self.chunked = version == "1.1"
         self._keep_alive = self.chunked and parser.should_keep_alive()
-        if not self._target.startswith(b"/"):
-            raise BadRequest("The request target must be a path.", close=True)
+        self._target = origin_form(self._target)
         self._inflate, continues = check_head(self._headers, limits.body_bytes_max, http11=self.chunked)
         self.phase = "body"
         self._moved = True

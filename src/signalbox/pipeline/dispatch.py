@@ -44,6 +44,8 @@ class Dispatcher:
 
     async def ask(self, call: Call, errand: Errand) -> Fetched:
         stages = self._stages
+        if stages.stops.orders:
+            stages.stops.check(call, stages.time_ms())  # an errand may begin when its call was answered long ago
         own = _errand_call(call, errand, self._principal, stages)
         classified = await stages.classifier.classify(own)
         own.labels, own.found = classified.labels | call.labels, {**call.found, **classified.found}

@@ -102,7 +102,7 @@ def _tried(call: Call, learnt: Learnt, judge: str, stages: Stages, told: asyncio
         return
     trial = told.result()
     if trial.doubtful:
-        stages.cache.semantic.later(_judge(call, learnt, trial.answer, judge, stages))
+        stages.cache.semantic.later(call, _judge(call, learnt, trial.answer, judge, stages))
     elif trial.right is not None:
         _observe(call, learnt, trial.right, stages)
 

@@ -11,6 +11,7 @@ from signalbox.core.usage import NO_USAGE, Rates, Usage
 from signalbox.ledger.estimate import Calibration
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.state import Attempt
+from signalbox.policy.budgets import Hold
 from signalbox.pricing.cost import at_dearest
 from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
@@ -46,15 +47,16 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     call, budgets = this.call, stages.budgets
     found = budgets.lines(call, this.deployment)
     lines, hard = found.lines, found.hard
-    if call.is_counted or call.errand:
-        lines = [line for line in lines if line.budget.unit != REQUESTS or line.budget.scope == "deployment"]
+    if call.is_counted or call.errand or call.holds:
+        # One call is one request and one slot, whatever it takes to answer it; a deployment counts what it gets.
+        done = (REQUESTS, CONCURRENCY) if call.errand or call.holds else (REQUESTS,)
+        lines = [line for line in lines if line.budget.unit not in done or line.budget.scope == "deployment"]
     if not lines:
         return body
     meter = stages.metering.of(this.deployment.name, this.api)
     fixed, per_out = _amounts(this, body, meter, stages, dollars=found.dollars, hard=hard)
     if this.api in _NO_OUTPUT:
-        this.hold = await budgets.reserve(lines, fixed, per_out, 0, 0)
-        call.is_counted = True
+        _held(this, await budgets.reserve(lines, fixed, per_out, 0, 0))
         return body
     n, stated = call.envelope.n, call.envelope.max_tokens
     watched = not hard or (call.envelope.stream and n == 1 and not _hides(call, this.api, meter))
@@ -64,7 +66,7 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     if hold is None:
         least = min(wanted, _thought(call) + LEAST_TOKENS)
         hold = await budgets.reserve(lines, fixed, per_out, least * n, wanted * n)
-    this.hold, call.is_counted = hold, True
+    _held(this, hold)
     paid = hold.tokens_out // n
     if not hard or (stated is not None and paid >= stated):
         return body
@@ -76,6 +78,22 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     return wire_body.splice(body, doc, limit_edits(this.api, doc, this.deployment.model, paid))
 
 
+def _held(this: Attempt, hold: Hold) -> None:
+    this.hold, this.call.is_counted = hold, True
+    if this.call.workload.hedge_ns:
+        this.call.holds += (hold,)
+
+
+def _pass_on(call: Call, hold: Hold) -> None:
+    """An attempt has ended. Where another one goes on beside it, the call is still there, and so is its slot."""
+    call.holds = tuple([one for one in call.holds if one is not hold])
+    if call.holds:
+        heir: Hold = call.holds[0]
+        slots = [item for item in hold.items if item.unit == CONCURRENCY and item.account.budget.scope != "deployment"]
+        hold.items = [item for item in hold.items if item not in slots]
+        heir.items = [*heir.items, *slots]
+
+
 def settle(this: Attempt, usage: Usage) -> None:
     """Once, with what the ledger says; whatever was reserved beyond it is free again. Where the ledger cannot say what
     it cost (a service tier or a class without a price), what its tokens cost at the dearest is taken all the same: a
@@ -83,6 +101,8 @@ def settle(this: Attempt, usage: Usage) -> None:
     hold, this.hold = this.hold, None
     if hold is None:
         return
+    if this.call.holds:
+        _pass_on(this.call, hold)
     cost_pico = this.cost_pico
     if cost_pico is None and usage is not NO_USAGE and this.permit is not None:
         cost_pico = at_dearest(usage, rates_bound(this, this.permit.body))

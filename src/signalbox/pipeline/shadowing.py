@@ -55,7 +55,7 @@ async def beside(call: Call, reply: Reply, stages: Stages, ask: Answering) -> No
     if recorder.keepable(call.api, frozenset()) and recorder.head is not None and recorder.text:
         mine = recorder.head.deployment.name
         if mine in (settings.weak, settings.strong) and stages.shadows.later(
-            _compared(call, settings, mine, recorder.text, stages)
+            call, _compared(call, settings, mine, recorder.text, stages)
         ):
             return
     _count(call, stages, "unread")

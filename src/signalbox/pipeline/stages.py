@@ -22,6 +22,7 @@ from signalbox.policy.interlock import Interlock
 from signalbox.policy.limits import Limits
 from signalbox.policy.owners import Owners
 from signalbox.policy.repeats import Repeats
+from signalbox.policy.stops import Stops
 from signalbox.routing.fleet import Fleet
 from signalbox.routing.router import Router
 from signalbox.routing.shadows import Shadows
@@ -61,6 +62,7 @@ class Stages(msgspec.Struct, frozen=True):
     observer: Observer
     cache: KeptAnswers
     shadows: Shadows
+    stops: Stops
     encoding: Encoding
     salt: Salt
     durable: bool

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from signalbox.core.call import Call
 from signalbox.core.shadowing import Shadow
 from signalbox.routing.difficulty.labels import LabelBook
 
@@ -22,7 +23,7 @@ class Shadows:
         self._draw = draw
         self._day = 0
         self._spent: dict[str, int] = {}
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], Call] = {}
 
     def drawn(self, settings: Shadow) -> bool:
         return self._draw() < settings.share
@@ -37,15 +38,21 @@ class Shadows:
     def pay(self, workload: str, now_ms: int, pico: int) -> None:
         self._spent[workload] = self.spent(workload, now_ms) + pico
 
-    def later(self, work: Coroutine[Any, Any, None]) -> bool:
-        """Does something for which no client is to wait; with too much of it at once, not at all."""
+    def later(self, call: Call, work: Coroutine[Any, Any, None]) -> bool:
+        """Does something for a call for which no client is to wait; with too much of it at once, not at all."""
         if len(self._tasks) >= UNDER_WAY_MAX:
             work.close()
             return False
         task = asyncio.get_running_loop().create_task(work)
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        self._tasks[task] = call
+        task.add_done_callback(self._tasks.pop)
         return True
+
+    def end(self, is_meant: Callable[[Call], bool], why: str) -> None:
+        """Ends what is under way for some calls; why: what the ledger says of it."""
+        for task, call in list(self._tasks.items()):
+            if is_meant(call):
+                task.cancel(why)
 
     async def stop(self) -> None:
         """What is cancelled is booked before."""

@@ -19,3 +19,5 @@ DIALECTS: dict[str, Dialect] = {
     "count_tokens": COUNT_TOKENS,
     "scan": SCANS,
 }
+# What clients may call; the others are asked by guards only.
+PUBLIC: dict[str, Dialect] = {api: dialect for api, dialect in DIALECTS.items() if dialect.path}
