@@ -27,7 +27,7 @@ from signalbox.routing.replica import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS
-from signalbox.upstream.transport import Share, UpstreamResponse
+from signalbox.upstream.transport import Share, Unsent, UpstreamResponse
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Target
 from signalbox.wire.surrogates import mended
@@ -112,9 +112,12 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
         replica.succeeded(now_ns, first_ns, now_ns - this.started_ns, this.out_events)
     except asyncio.CancelledError as gone:
+        this.unsent = isinstance(gone, Unsent)
         # Whoever asked is gone, or this process is (its grace at shutdown is over), or another attempt was faster.
         usual = "shutdown" if stages.limits.draining else "client_gone"
         state, error = (SETTLED if this.ended else CANCELLED), str(gone.args[0]) if gone.args else usual
+        if this.unsent:
+            raise asyncio.CancelledError(*gone.args) from None
         raise
     except AnswerCut:
         state, error = SETTLED, "guard"  # what may be shown of it was, and so was its end

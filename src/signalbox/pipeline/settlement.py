@@ -34,7 +34,9 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     """Books the one end of the attempt."""
     call, now_ns = this.call, stages.now_ns()
     usage, source = _usage(this, state, upstream is not None, now_ns, stages)
-    if usage is not this.usage or this.cost_pico is None:
+    if this.unsent:
+        this.cost_pico = 0  # not even what each request costs
+    elif usage is not this.usage or this.cost_pico is None:
         this.cost_pico = _cost(this, usage, source)
     cost_pico, status = this.cost_pico, upstream.status if upstream is not None else 0
     if cost_pico:
@@ -108,7 +110,7 @@ def verdicts_of(call: Call, stages: Stages) -> dict[str, int]:
 
 def _usage(this: Attempt, state: str, begun: bool, now_ns: int, stages: Stages) -> tuple[Usage, str]:
     """What it used, and who says so. begun: the head of an answer came."""
-    if state == FAILED:
+    if state == FAILED or this.unsent:
         return NO_USAGE, "none"
     if this.api == "count_tokens":
         return NO_USAGE, "provider" if state == SETTLED else "none"

@@ -24,7 +24,8 @@ class Attempt(msgspec.Struct, eq=False):
     take of its client's time, None for what its deployment allows. hold: what it has
     reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
     answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
-    because its budget was. guard: which one transformed its bytes, empty for none."""
+    because its budget was. unsent: it was on record, and cancelled before a byte of it left. guard: which one
+    transformed its bytes, empty for none."""
 
     id: str
     call: Call
@@ -45,6 +46,7 @@ class Attempt(msgspec.Struct, eq=False):
     hold: Hold | None = None
     ended: bool = False
     cut: bool = False
+    unsent: bool = False
     guard: str = ""
     cost_pico: int | None = None
     permit: Permit | None = None

@@ -24,6 +24,7 @@ from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
 from signalbox.wire.limit import cut_short
 from signalbox.wire.repeat import around_text, plain_chars
+from signalbox.wire.supplied_usage import usage_chunk
 from signalbox.wire.surrogates import JoiningDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -68,6 +69,7 @@ class _Relay:
         "_margin",
         "_meter",
         "_observer",
+        "_owes_usage",
         "_passing",
         "_reader",
         "_reply",
@@ -92,7 +94,10 @@ class _Relay:
         # The observer, once the answer has started: then most events are nothing but more text.
         self._passing: Observer | None = None
         self._reader: StreamReader | None = None if same else dialect.reader()
-        self._withhold_usage = not this.call.envelope.include_usage
+        envelope = this.call.envelope
+        self._withhold_usage = not envelope.include_usage
+        # Whether the client waits for a usage chunk that its provider has not sent.
+        self._owes_usage = same and envelope.include_usage
         self._held: list[Frame] | None = []
         self._held_bytes = 0
         self._hidden = 0
@@ -122,6 +127,8 @@ class _Relay:
         if not this.ended:
             await self._rest()
         self._start()
+        if self._owes_usage and not this.ended:
+            reply.send([self._supplied_usage([])])
         # Usage that passed through, on whichever event the upstream put it, is not told again: some clients add it up.
         translated = self._reader is not None
         reply.end(told_to_client(this, self._stages) if translated else None, complete=this.ended and not translated)
@@ -221,6 +228,9 @@ class _Relay:
                 self._broken(frames, frame, event)
             if seen.usage is not None:
                 this.usage = seen.usage
+                self._owes_usage = False
+            elif seen.end and self._owes_usage:
+                frames.append(self._supplied_usage(frames))
             if not (seen.usage_only and self._withhold_usage) and (frame.raw or frame.events):
                 frames.append(frame)
             if seen.finished:
@@ -237,6 +247,13 @@ class _Relay:
                 self._stages.open.watch(this.id, self._shown)
             self._metered()
         return frames
+
+    def _supplied_usage(self, frames: list[Frame]) -> Frame:
+        """What the ledger will have it as, for a client that asked to be told. frames: what goes before it."""
+        self._owes_usage = False
+        first = [*(self._held or ()), *frames][:1]
+        like = self._this.opening or (first[0].raw if first else b"")
+        return Frame(usage_chunk(like, told_to_client(self._this, self._stages)), None, Seen(usage_only=True))
 
     def _pass(self, data: bytes, chars: int) -> bool:
         """Sends on one event that is nothing but more text, as it came. False as `_take` says."""

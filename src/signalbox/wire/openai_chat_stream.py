@@ -226,6 +226,7 @@ class ChatWriter:
     __slots__ = (
         "_bare",
         "_bare_ended",
+        "_dropped",
         "_finish",
         "_freeform",
         "_head",
@@ -247,6 +248,7 @@ class ChatWriter:
         self._freeform = frozenset(tool.name for tool in request.tools if tool.freeform)
         self._started = False
         self._finish = ""
+        self._dropped = False
         self._refused = False
         self._tools: dict[int, int] = {}
         self._tools_seen = 0
@@ -269,6 +271,7 @@ class ChatWriter:
             elif isinstance(event, ThinkingDelta):
                 if event.text:
                     self._delta(b'{"reasoning_content":%b}' % _encode(event.text), out)
+                self._dropped = self._dropped or event.redacted is not None
             elif isinstance(event, ToolStarted):
                 self._tool(event, out)
             elif isinstance(event, PartDone):
@@ -288,6 +291,9 @@ class ChatWriter:
         out: list[bytes] = []
         if not self._finish:
             self._finished(Finished("error"), out)
+        if self._dropped:
+            # The head with its `x-signalbox-dropped` left before the answer came; clients pass comments over.
+            out.append(b": x-signalbox-dropped: thinking\n\n")
         if self._include_usage:
             out.append(b'%b[],"usage":%b}\n\n' % (self._prefix, _encode(write_usage(usage))))
         out.append(DONE)
