@@ -116,6 +116,17 @@ async def test_a_query_changes_neither_the_route_nor_who_may_ask(shared_box: Box
         )
 
 
+@pytest.mark.parametrize("base", ["", "/v1/v1", "/openai/v1"])
+@pytest.mark.parametrize("path", sorted(ENDPOINTS))
+async def test_a_wrong_base_url_is_told_the_right_path(shared_box: Box, path: str, base: str) -> None:
+    answer = await shared_box.request(base + path.removeprefix("/v1"), ENDPOINTS[path])
+    assert answer.status == 404
+    assert f"Did you mean {path}?" in answer.json["error"]["message"]
+    assert (answer.json.get("type") == "error") == (path.startswith("/v1/messages") and "openai" not in base)
+    other = await shared_box.request(f"{path}/else", ENDPOINTS[path])
+    assert "Did you mean" not in other.json["error"]["message"]
+
+
 async def test_a_fragment_is_never_part_of_a_path(shared_box: Box) -> None:
     answer = await shared_box.raw(request_bytes(shared_box, target=b"/v1/chat/completions#x"))
     assert answer.status in (400, 404)

@@ -62,6 +62,8 @@ ROUTES: dict[bytes, Route] = {
     b"/healthz": Route(GET, endpoints.healthz, CHAT, public=True),
     b"/readyz": Route(GET, endpoints.readyz, CHAT, public=True),
 }
+# What is asked of the Messages API, with `/v1` once too often or not at all as well.
+MESSAGES = (b"/v1/messages", b"/messages", b"/v1/v1/messages")
 MODELS = b"/v1/models"
 MODEL_PREFIX = b"/v1/models/"
 MODEL_ROUTE = Route(GET, models.get_model, CHAT)
@@ -78,12 +80,24 @@ def route_of(path: bytes) -> Route | None:
     return route
 
 
+def nowhere(path: bytes) -> NotFound:
+    """For a path that is none. Most come from a base URL with `/v1` once too often, or not at all."""
+    message = "There is no such endpoint."
+    meant = next((one for one in ROUTES if path.rstrip(b"/").endswith(one.removeprefix(b"/v1"))), None)
+    if meant is not None:
+        message += (
+            f" Did you mean {meant.decode()}? The base URL of OpenAI clients ends in /v1, that of Anthropic clients "
+            "before it."
+        )
+    return NotFound(message, code="unknown_endpoint")
+
+
 def dialect_of(path: bytes) -> Dialect:
     """In whose words to speak about a path, even one that does not exist."""
     route = ROUTES.get(path)
     if route is not None:
         return route.dialect
-    return DIALECTS["messages"] if path.startswith(b"/v1/messages") else CHAT
+    return DIALECTS["messages"] if path.startswith(MESSAGES) else CHAT
 
 
 def dialect_for(request: Request, dialect: Dialect) -> Dialect:
@@ -125,7 +139,7 @@ class Gateway:
         dialect = route.dialect if route is not None else dialect_of(request.path)
         try:
             if route is None:
-                raise NotFound("There is no such endpoint.", code="unknown_endpoint")
+                raise nowhere(request.path)
             if request.method not in route.methods:
                 raise MethodNotAllowed(f"Use {b' or '.join(sorted(route.methods)).decode()} here.")
             await route.endpoint(self, request, connection, dialect, call_id)
