@@ -8,7 +8,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
 from signalbox.pipeline.blame import Blame, check_quarantine
 from signalbox.pipeline.bonding import bond_of, tie
-from signalbox.pipeline.sharing_time import share_of
+from signalbox.pipeline.sharing_time import is_ample, share_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
     AGAIN,
@@ -259,10 +259,10 @@ class Pursuit:
     def share(self) -> Share | None:
         """What the attempt that is about to begin may take of its client's time, so that the next placement still has
         enough of it; None for what its deployment allows."""
-        if not self._untried():
-            return None
         now_ns = self._stages.now_ns()
-        return share_of(self._call, self.deployment, self.replica, map(self._fleet.of, self._waiting()), now_ns)
+        if is_ample(self._call, self.deployment, now_ns) or not self._untried():
+            return None
+        return share_of(self._call, self.replica, map(self._fleet.of, self._waiting()), now_ns)
 
     def _may_retry(self, group: Group, now_ns: int) -> bool:
         self._done_retrying()

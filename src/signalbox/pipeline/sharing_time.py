@@ -36,18 +36,22 @@ SILENCE_NS = 5 * SECOND_NS
 CONNECTION_NS = SECOND_NS
 
 
-def share_of(
-    call: Call, deployment: Deployment, replica: Replica, others: Iterable[Group], now_ns: int
-) -> Share | None:
+def is_ample(call: Call, deployment: Deployment, now_ns: int) -> bool:
+    """Whether half of the time, and more, is left in any case when the deployment's own limits hold: as nearly always,
+    so nothing else is asked then."""
+    spent_ns = now_ns - call.received_ns
+    limits = deployment.timeouts
+    own_ns = (limits.headers_s if limits.headers_s > limits.first_token_s else limits.first_token_s) * SECOND_NS
+    return call.patience_ns - spent_ns >= 2 * own_ns and call.workload.retries.total_ns - spent_ns - MARGIN_NS >= own_ns
+
+
+def share_of(call: Call, replica: Replica, others: Iterable[Group], now_ns: int) -> Share | None:
     """The share of an attempt that is about to begin, None where the deployment's own limits may hold. others: where
     the next one may go, in their order."""
     retries = call.workload.retries
     # The time of the client, and that in which the next attempt may still begin.
     left_ns = call.received_ns + call.patience_ns - now_ns
     begin_ns = call.received_ns + retries.total_ns - now_ns - MARGIN_NS
-    own_ns = max(deployment.timeouts.headers_s, deployment.timeouts.first_token_s) * SECOND_NS
-    if left_ns >= 2 * own_ns and begin_ns >= own_ns:
-        return None  # half of the time, and more, is left in any case
     if begin_ns <= 0 or call.attempts + 2 > retries.max_attempts:
         return None  # there will be no next one
     following = next((group for group in others if group.pick(now_ns) is not None), None)
