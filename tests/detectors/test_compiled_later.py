@@ -37,9 +37,10 @@ def test_words_are_found_while_another_thread_compiles() -> None:
     text = b" word7 other word3999 ".ljust(SHORT_BYTES + 1)
     lexicon = Lexicon(words)
     lexicon.database.postpone()
-    assert lexicon.find(text) == ({b"word7", b"word3999"}, None)  # nobody compiled for it
+    assert lexicon.find(text) == {b"word7", b"word3999"}
+    assert lexicon.pieces_of(lexicon.seen(text)) is None  # nobody compiled for it
     compiling = threading.Thread(target=lexicon.database.ready)
     compiling.start()
     while compiling.is_alive():
-        assert lexicon.find(text)[0] == {b"word7", b"word3999"}
-    assert lexicon.find(text)[0] == {b"word7", b"word3999"}
+        assert lexicon.find(text) == {b"word7", b"word3999"}
+    assert lexicon.find(text) == {b"word7", b"word3999"}

@@ -12,6 +12,7 @@ from signalbox.detectors import engine, lexicon
 from signalbox.detectors.lexicon import Lexicon, WideLexicon
 from signalbox.detectors.scan import Scanner
 from signalbox.detectors.table import DETECTORS
+from signalbox.detectors.view import View
 
 WORDS = sorted({w.encode("latin-1") for d in DETECTORS for w in d.words | d.noted | d.context if max(w) < "\u0100"})
 PIECES = frozenset().union(*(d.pieces for d in DETECTORS))
@@ -43,7 +44,8 @@ def split(padded: bytes) -> frozenset[bytes]:
 @example(b" " + b" ".join(WORDS) + b" ")
 @example(b"  secret  secret key  ")
 def test_the_engine_finds_what_splitting_finds(padded: bytes) -> None:
-    words, pieces = OURS.find(padded.replace(b"\n", b" ").replace(b"\t", b" ").ljust(lexicon.SHORT_BYTES))
+    seen = OURS.seen(padded.replace(b"\n", b" ").replace(b"\t", b" ").ljust(lexicon.SHORT_BYTES))
+    words, pieces = OURS.words(seen), OURS.pieces_of(seen)
     assert words == split(padded.replace(b"\n", b" ").replace(b"\t", b" "))
     assert pieces == {piece for piece in PIECES if padded.find(piece) >= 0}
 
@@ -73,7 +75,7 @@ def test_findings_do_not_depend_on_the_engine(monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_dictionary_too_large_to_compile_is_looked_up_all_the_same() -> None:
     words = [b"w%d" % n for n in range(lexicon.WORDS_MAX + 1)]
-    assert Lexicon(words).find(b" w1 w8192 x w99999 " + b" " * lexicon.SHORT_BYTES)[0] == {b"w1", b"w8192"}
+    assert Lexicon(words).find(b" w1 w8192 x w99999 " + b" " * lexicon.SHORT_BYTES) == {b"w1", b"w8192"}
 
 
 def test_threads_do_not_disturb_each_other() -> None:
@@ -82,7 +84,7 @@ def test_threads_do_not_disturb_each_other() -> None:
 
     def look() -> None:
         for _ in range(30):
-            words = OURS.find(text)[0]
+            words = OURS.find(text)
             if words != frozenset(WORDS[:200]):
                 wrong.append(len(words))
 
@@ -119,3 +121,12 @@ def test_without_the_engine_every_wide_word_may_occur(monkeypatch: pytest.Monkey
     monkeypatch.setattr(engine, "_engine", None)
     assert WideLexicon(WIDE).seen("jaźń".encode()) & lexicon.WORDS
     assert not WideLexicon(()).seen("jaźń".encode()) & lexicon.WORDS
+
+
+def test_what_was_looked_up_later_stays_when_pieces_are_asked_for() -> None:
+    view = View("filler " * 1200 + "password for the patient with diabetes")
+    ours, also = Lexicon({b"diabetes"}, {b"pass"}), Lexicon({b"patient"})
+    view.look_up(ours)
+    view.look_up_also(also)
+    assert view.pieces in (None, {b"pass"})
+    assert view.hits == {b"diabetes", b"patient"}

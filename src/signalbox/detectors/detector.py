@@ -22,7 +22,8 @@ class Detector(msgspec.Struct, frozen=True):
 
     hinting, hinted: these words are a reason to look where the test says so as well.
 
-    pieces: what `find` and `sign` look up in `view.pieces`, where it is not None: found inside words as well.
+    pieces: what `find` looks up in `view.pieces`, where it is not None: found inside words as well. hinting_pieces:
+    those of them that are a reason as hinting words are; where nobody has looked for them, any may occur.
 
     rests_on: labels whose findings it builds on: wherever it will look, they are looked for as well. holds: whether it
     will, once a word has given a reason; None where it will in any case.
@@ -43,6 +44,7 @@ class Detector(msgspec.Struct, frozen=True):
     triggers: tuple[bytes, ...] = ()
     pieces: frozenset[bytes] = frozenset()
     hinting: frozenset[str] = frozenset()
+    hinting_pieces: frozenset[bytes] = frozenset()
     hinted: Callable[[View], bool] = lambda _: True
     forms: tuple[bytes, ...] = ()
     sign: Callable[[View], bool] | None = None

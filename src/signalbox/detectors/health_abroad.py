@@ -190,7 +190,7 @@ def _spoken(view: View) -> tuple[tuple[int, float], ...]:
 
 def _heard(view: View, leads: bytes) -> Iterator[tuple[int, float]]:
     low = _folded(view.text.lower())
-    _, seen = _CLEAR.find(low.encode("utf-8", "surrogatepass"))
+    seen = _CLEAR.pieces_of(_CLEAR.seen(low.encode("utf-8", "surrogatepass")))
     if seen is not None and not seen:
         return
     for at, tongue in enumerate(_TONGUES):

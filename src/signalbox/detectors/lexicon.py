@@ -3,7 +3,7 @@ intersection where it is not. Both give the same answer (tests/detectors/test_le
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from signalbox.detectors.engine import Database
 
@@ -19,13 +19,14 @@ class Lexicon:
     """words: lower-case latin-1, found between blanks. pieces: found anywhere, inside words as well; only the engine
     looks for them. Compiled when first asked, or by `ready`; while another thread does it, words are split."""
 
-    __slots__ = ("_answers", "_words", "database", "pieces")
+    __slots__ = ("_answers", "_at", "_words", "database", "pieces")
 
     def __init__(self, words: Iterable[bytes], pieces: Iterable[bytes] = ()) -> None:
         self._words = frozenset(words)
         self.pieces = frozenset(pieces)
         # What each pattern stands for: pieces may be words as well, so the two are told apart by position.
         self._answers: tuple[bytes, ...] = (*sorted(self._words), *sorted(self.pieces))
+        self._at = {word: at for at, word in enumerate(self._answers[: len(self._words)])}
         self.database = Database(self._patterns, literal=True)
 
     def _patterns(self) -> list[bytes]:
@@ -34,25 +35,39 @@ class Lexicon:
         border = len(self._words)
         return [b" %b " % word if at < border else word for at, word in enumerate(self._answers)]
 
-    def find(self, padded: bytes) -> tuple[frozenset[bytes], frozenset[bytes] | None]:
-        """The words that occur in a text of lower-case words apart by blanks, one before and one after it as well; and
-        the pieces, None when nobody has looked for them."""
+    def numbered(self, reasons: Mapping[bytes, int], of_pieces: Mapping[bytes, int]) -> tuple[int, ...]:
+        """What each position that `seen` tells stands for: a word's reasons, a piece's, and where nobody has looked for
+        pieces those of all."""
+        border, unknown = len(self._words), 0
+        for bits in of_pieces.values():
+            unknown |= bits
+        words, pieces = self._answers[:border], self._answers[border:]
+        return (*(reasons.get(word, 0) for word in words), *(of_pieces.get(piece, 0) for piece in pieces), unknown)
+
+    def seen(self, padded: bytes) -> list[int]:
+        """The positions of what occurs in a text of lower-case words apart by blanks, one before and one after it as
+        well; the last of all where nobody has looked for pieces. `words` and `pieces_of` say what they are."""
         if len(padded) >= SHORT_BYTES:
             seen = self.database.seen(padded)
             if seen is not None:
-                return self._told(seen)
-        return self._words.intersection(padded.split()), None
+                return seen
+        return [*map(self._at.__getitem__, self._words.intersection(padded.split())), len(self._answers)]
 
-    def _told(self, seen: list[int]) -> tuple[frozenset[bytes], frozenset[bytes]]:
-        if not seen:
-            return _NONE, _NONE
+    def words(self, seen: Sequence[int]) -> frozenset[bytes]:
+        """The words of these positions."""
         answers, border = self._answers, len(self._words)
-        if max(seen) < border:
-            return frozenset(map(answers.__getitem__, seen)), _NONE
-        return (
-            frozenset([answers[at] for at in seen if at < border]),
-            frozenset([answers[at] for at in seen if at >= border]),
-        )
+        return frozenset([answers[at] for at in seen if at < border])
+
+    def pieces_of(self, seen: Sequence[int]) -> frozenset[bytes] | None:
+        """The pieces of these positions; None where nobody has looked for them."""
+        answers, border = self._answers, len(self._words)
+        if len(answers) in seen:
+            return None
+        return frozenset([answers[at] for at in seen if at >= border])
+
+    def find(self, padded: bytes) -> frozenset[bytes]:
+        """The words of such a text."""
+        return self.words(self.seen(padded))
 
 
 # What a text in UTF-8 has: characters beyond latin-1; ideographs, kana or Hangul; maybe a word of a WideLexicon;
@@ -132,6 +147,3 @@ def _any_case(word: str) -> bytes:
         forms = sorted({char, *_CAPITALS.get(char, ())})
         parts.append(b"(?:%b)" % b"|".join(b"".join(b"\\x%02x" % byte for byte in form.encode()) for form in forms))
     return b"".join(parts)
-
-
-_NONE: frozenset[bytes] = frozenset()

@@ -23,7 +23,7 @@ from signalbox.detectors.view import TOKEN, View
 # A survey counts to so many findings of each detector.
 ENOUGH = 20
 # What the gate asks of the bytes for the views' own sake; bits beyond those of detectors.
-_TOKENED, _NUMBERED, _CONFUSED, _KEYED, _ENCODED, _FORMED = range(6)
+_TOKENED, _NUMBERED, _CONFUSED, _KEYED, _ENCODED, _FORMED = 1, 2, 4, 8, 16, 32
 # So many different sets of reasons are kept as the detectors that they stand for.
 _ORDERS_MAX = 4096
 
@@ -68,6 +68,7 @@ class Scanner:
     """A set of detectors with the gate over them: one lookup of the text's words decides which of them look."""
 
     __slots__ = (
+        "_asking",
         "_by_kinds",
         "_context",
         "_deep",
@@ -77,6 +78,7 @@ class Scanner:
         "_known_orders",
         "_lexicon",
         "_narrow",
+        "_numbered",
         "_numeric",
         "_reasons",
         "_rests",
@@ -94,8 +96,10 @@ class Scanner:
         self._wide_lexicon: dict[str, int] = {}
         size = len(self._detectors)
         self._deep = 0
+        of_pieces: dict[bytes, int] = {}
         for index, detector in enumerate(self._detectors):
-            hint = 1 << (index + size) if detector.hinting else 0
+            hint = 1 << (index + size) if detector.hinting or detector.hinting_pieces else 0
+            of_pieces.update({piece: of_pieces.get(piece, 0) | hint for piece in detector.hinting_pieces})
             self._learn(detector.words, 1 << index)
             self._learn(detector.hinting, hint)
             self._learn(detector.noted, 0)
@@ -106,6 +110,7 @@ class Scanner:
             if max(word) >= "\u0100":
                 self._wide_lexicon.setdefault(word, 0)
         self._narrow = Lexicon(self._lexicon, [piece for one in self._detectors for piece in one.pieces])
+        self._numbered = self._narrow.numbered(self._lexicon, of_pieces)
         self._context = Lexicon(
             {word.encode("latin-1") for word in context if max(word) < "\u0100"} - self._lexicon.keys()
         )
@@ -114,7 +119,9 @@ class Scanner:
         self._numeric = sum(bit for bit, _ in kinds)
         self._by_kinds = [sum(bit for bit, wanted in kinds if wanted & seen) for seen in range(KINDS)]
         self._hinted = tuple(
-            (1 << (at + size), 1 << at, one.hinted) for at, one in enumerate(self._detectors) if one.hinting
+            (1 << (at + size), 1 << at, one.hinted)
+            for at, one in enumerate(self._detectors)
+            if one.hinting or one.hinting_pieces
         )
         self._formed = sum(1 << at for at, one in enumerate(self._detectors) if one.forms)
         self._signs = tuple((1 << at, one.sign) for at, one in enumerate(self._detectors) if one.sign is not None)
@@ -125,16 +132,19 @@ class Scanner:
             (1 << at, self._finding(one.rests_on), one.holds) for at, one in enumerate(self._detectors) if one.rests_on
         )
         self._reasons, self._shift = (1 << size) - 1, size
+        # What words alone do not decide.
+        self._asking = self._deep | ~self._reasons & (1 << 2 * size) - 1
+        self._asking |= sum(bit for bit, _, holds in self._rests if holds is not None)
         self._triggers = Triggers(
             (
                 *((pattern, 1 << at) for at, one in enumerate(self._detectors) for pattern in one.triggers),
-                *((pattern, 1 << (size + _ENCODED)) for pattern in encoded.TRIGGERS),
+                *((pattern, _ENCODED << size) for pattern in encoded.TRIGGERS),
             ),
             (
-                *((TOKEN, 1 << (size + _TOKENED)), (NUMBER, 1 << (size + _NUMBERED))),
-                (CONFUSED, 1 << (size + _CONFUSED)),
-                *((pattern, 1 << (size + _KEYED)) for pattern in secret_tokens.TRIGGERS),
-                *((pattern, 1 << (size + _FORMED)) for one in self._detectors for pattern in one.forms),
+                *((TOKEN, _TOKENED << size), (NUMBER, _NUMBERED << size)),
+                (CONFUSED, _CONFUSED << size),
+                *((pattern, _KEYED << size) for pattern in secret_tokens.TRIGGERS),
+                *((pattern, _FORMED << size) for one in self._detectors for pattern in one.forms),
             ),
         )
         self._known_orders: dict[int, tuple[Detector, ...]] = {}
@@ -253,21 +263,44 @@ class Scanner:
         view = View(text, brief, utf8)
         omens = self._triggers.seen(view.flat)
         told = omens >> self._shift
-        if told >> _CONFUSED & 1 and may_confuse(view.flat, view.shape):
+        if told & _CONFUSED and may_confuse(view.flat, view.shape):
             mended = digits_mended(text, view.flat)
             if mended != text:
                 view = View(mended, brief)
                 omens = self._triggers.seen(view.flat)
                 told = omens >> self._shift
-        lexicon, fired = self._lexicon, 0
-        for word in view.look_up(self._narrow):
-            fired |= lexicon[word]
+        fired, numbered = 0, self._numbered
+        for at in view.look_up(self._narrow):
+            fired |= numbered[at]
         if view.beyond:
             fired |= self._seen_wide(view)
             if view.wide:
                 for bit, sign in self._wide_signs:
                     if not (fired | idle) & bit and sign(view):
                         fired |= bit
+        if idle or fired & self._asking:
+            fired, idle = self._asked(view, fired, idle)
+        fired |= omens & self._reasons
+        if not told & _KEYED:
+            view.keyed = False
+        if not told & _NUMBERED:
+            view.numbers = []
+        elif self._numeric & ~(fired | idle):
+            fired |= self._by_kinds[view.kinds]
+        if not told & _TOKENED:
+            view.tokens = ()
+        if not told & _FORMED:
+            view.formed = False
+        elif view.tokens:
+            fired |= self._formed
+        done = fired | idle
+        for bit, sign in self._signs:
+            if not done & bit and sign(view):
+                fired |= bit
+        return view, fired & ~idle, told & (_TOKENED | _ENCODED) > 0
+
+    def _asked(self, view: View, fired: int, idle: int) -> tuple[int, int]:
+        """The reasons that hold, of words that are one only where something else is there as well; and who may idle."""
         if fired & self._deep:
             view.look_up_also(self._context)
         if fired > self._reasons:
@@ -282,24 +315,7 @@ class Scanner:
                     idle &= ~others
                 else:
                     idle |= bit
-        fired |= omens & self._reasons
-        view.keyed = told >> _KEYED & 1 == 1
-        if not told >> _NUMBERED & 1:
-            view.numbers = []
-        elif self._numeric & ~(fired | idle):
-            fired |= self._by_kinds[view.kinds]
-        tokened = told >> _TOKENED & 1 == 1
-        if not tokened:
-            view.tokens = ()
-        if not told >> _FORMED & 1:
-            view.formed = False
-        elif view.tokens:
-            fired |= self._formed
-        done = fired | idle
-        for bit, sign in self._signs:
-            if not done & bit and sign(view):
-                fired |= bit
-        return view, fired & ~idle, tokened or told >> _ENCODED & 1 == 1
+        return fired, idle
 
     def _seen_wide(self, view: View) -> int:
         """The reasons that words beyond latin-1 give; what the view says of such characters is known from then on."""

@@ -189,11 +189,7 @@ def _said(view: View) -> Iterator[Found]:
 
 def _may_hold(view: View) -> bool:
     """Whether there is anything that announced values are told by; words, marks and tokens speak for themselves."""
-    pieces = view.pieces
-    if pieces is None or not pieces.isdisjoint(NEEDLES) or not view.hits.isdisjoint(_RARE_WORDS):
-        flat = view.flat
-        return _COLON in flat or _EQUALS in flat
-    return False
+    return _COLON in view.flat or _EQUALS in view.flat
 
 
 DETECTOR = Detector(
@@ -202,9 +198,10 @@ DETECTOR = Detector(
     tags=("credentials",),
     words=frozenset(word.decode("latin-1") for word in secret_tokens.WORDS | PROSE_WORDS | _SAID.narrow)
     | frozenset(_SAID.wide),
-    noted=frozenset(word.decode() for words in _RARE.values() for word in words),
+    hinting=frozenset(word.decode() for word in _RARE_WORDS),
+    hinting_pieces=frozenset(NEEDLES),
+    hinted=_may_hold,
     triggers=secret_tokens.TRIGGERS,
     forms=secret_tokens.FORMS,
-    sign=_may_hold,
     pieces=frozenset(NEEDLES),
 )

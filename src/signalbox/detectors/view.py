@@ -43,6 +43,7 @@ _SHAPE = bytes(_shape(code) for code in range(256))
 _TOKEN = bytes(97 if (chr(c).isalnum() and c < 128) or c in b"_-" else 32 for c in range(256))
 
 _LEAST = b"a" * 16
+_NOTHING: frozenset[bytes] = frozenset()
 _NO_TOKENS: tuple[tuple[int, int], ...] = ()
 _UNMARKED = bytes(c for c in range(256) if c in _SPACES or c in _LATIN_UPPER or c in _LATIN_LOWER or 48 <= c <= 57)
 _WORD = re.compile(r"[^\W\d_]+")
@@ -105,9 +106,7 @@ class View:
     nobody looks."""
 
     # Defaults stand on the class: most texts never need most of these, and every assignment costs.
-    hits: frozenset[bytes] = frozenset()
     wide_hits: frozenset[str] = frozenset()
-    pieces: frozenset[bytes] | None = None
     beyond = False
     keyed = True
     formed = True
@@ -116,8 +115,12 @@ class View:
     _utf8 = b""
     _padded: bytes | None = None
     _places: dict[bytes, list[int]] | None = None
+    # Which words were looked up, and where in the lexicon stand those that occur.
+    _lexicon: Lexicon | None = None
+    _seen: Sequence[int] = ()
     # None where the whole text is one.
     _stretches: list[tuple[int, int, frozenset[bytes]]] | None = None
+    _runs: tuple[int, list[tuple[int, tuple[Number, ...]]]] | None = None
 
     def __init__(self, text: str, brief: bool = False, utf8: bytes = b"") -> None:
         """utf8: the text in UTF-8 where somebody has it at hand."""
@@ -143,7 +146,7 @@ class View:
     @property
     def kinds(self) -> int:
         """All kinds of number that occur."""
-        return self._runs[0]
+        return self._counted()[0]
 
     def _shaped(self) -> bytes:
         return self.flat.translate(_SHAPE)
@@ -156,18 +159,28 @@ class View:
         return _long(marked) if marked.find(_LEAST) >= 0 else _NO_TOKENS
 
     def _counted(self) -> tuple[int, list[tuple[int, tuple[Number, ...]]]]:
-        return numbers(self.shape)
+        runs = self._runs
+        if runs is None:
+            runs = self._runs = numbers(self.shape)
+        return runs
 
     def _numbers(self) -> list[Number]:
-        return [(at + low, at + high, kinds) for at, parts in self._runs[1] for low, high, kinds in parts]
+        return [(at + low, at + high, kinds) for at, parts in self._counted()[1] for low, high, kinds in parts]
+
+    def _hits(self) -> frozenset[bytes]:
+        return self._lexicon.words(self._seen) if self._lexicon is not None else _NOTHING
+
+    def _pieces(self) -> frozenset[bytes] | None:
+        return self._lexicon.pieces_of(self._seen) if self._lexicon is not None else None
 
     def _wide(self) -> bool:
         return _WIDE.search(self.text) is not None
 
+    hits: Lazy[frozenset[bytes]] = Lazy(_hits)
+    pieces: Lazy[frozenset[bytes] | None] = Lazy(_pieces)
     shape = Lazy(_shaped)
     marks = Lazy(_unworded)
     tokens = Lazy(_tokens)
-    _runs = Lazy(_counted)
     numbers = Lazy(_numbers)
     wide = Lazy(_wide)
     ideographs = Lazy(_wide)
@@ -177,36 +190,36 @@ class View:
         beyond = {word for word in self.text.split() if not word.isascii()}
         return set(_WORD.findall(" ".join(beyond).lower()))
 
-    def look_up(self, lexicon: Lexicon) -> frozenset[bytes]:
-        """Those of the lexicon's words that occur; among `hits` from then on, and its pieces `pieces`."""
+    def look_up(self, lexicon: Lexicon) -> list[int]:
+        """Where in the lexicon those of its words and pieces stand that occur; they are `hits` and `pieces` then."""
+        self._lexicon = lexicon
         lower, size = self.lower, len(self.lower)
-        padded = self._padded = b" " + lower + b" "
+        padded = self._padded = b"".join((b" ", lower, b" "))
         if size <= _STRETCH * 3 // 2:
-            hits, self.pieces = lexicon.find(padded)
-            self.hits = hits
-            return hits
+            seen = self._seen = lexicon.seen(padded)
+            return seen
         start = 0
         stretches = self._stretches = []
-        self.pieces = frozenset()
+        every: set[int] = set()
         while start < size:
             end = lower.find(b" ", start + _STRETCH)
             if end < 0:
                 end = size
-            hits, seen = lexicon.find(padded[start : end + 2])
-            stretches.append((start, end, hits))
-            self.pieces = None if seen is None or self.pieces is None else self.pieces | seen
+            seen = lexicon.seen(padded[start : end + 2])
+            stretches.append((start, end, lexicon.words(seen)))
+            every.update(seen)
             start = end + 1
-        self.hits = frozenset().union(*[hits for _, _, hits in stretches])
-        return self.hits
+        self._seen = seen = sorted(every)
+        return seen
 
     def look_up_also(self, lexicon: Lexicon) -> None:
         """Those of another lexicon's words that occur, among `hits` from then on."""
         padded, stretches = self.padded, self._stretches
         if stretches is None:
-            self.hits |= lexicon.find(padded)[0]
+            self.hits |= lexicon.find(padded)
             return
         self._stretches = stretches = [
-            (start, end, hits | lexicon.find(padded[start : end + 2])[0]) for start, end, hits in stretches
+            (start, end, hits | lexicon.find(padded[start : end + 2])) for start, end, hits in stretches
         ]
         self.hits = frozenset().union(*[hits for _, _, hits in stretches])
 
