@@ -128,6 +128,7 @@ def test_explain_names_the_option_that_was_mistyped(tmp_path: Path, capsys: pyte
     assert main(["explain", "--data", "phi,nonsense", "--config", str(config)]) == 2
     told = capsys.readouterr().err
     assert "--data names an unknown data class 'nonsense'" in told
+    assert "public, internal, confidential" in told
     assert "header" not in told
     assert "x-signalbox-data" not in told
 

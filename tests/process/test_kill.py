@@ -85,7 +85,15 @@ async def test_streams_of_a_revoked_key_end_where_the_configuration_says_so(serv
 
 async def test_what_cannot_be_done_is_said(served: Served) -> None:
     await served.start()
-    assert kill(served, "key", "x", secret="a wrong admin secret").returncode == 1
+    wrong = kill(served, "key", "x", secret="a wrong admin secret")
+    assert (wrong.returncode, wrong.stderr.decode().splitlines()) == (
+        1,
+        ["SIGNALBOX_ADMIN_SECRET is neither its admin secret nor a key with a role."],
+    )
+    for seconds in ("-1", "nan"):
+        assert "0 or more" in kill(served, "key", "x", "--for", seconds).stderr.decode()
+    gone = kill(served, "all", url="http://127.0.0.1:9").stderr.decode()
+    assert "Connection refused. Check --url" in gone
     assert kill(served, "all", "x").returncode == 2
     assert kill(served, "key").returncode == 2
     assert kill(served, "key", "x", secret="").returncode == 2

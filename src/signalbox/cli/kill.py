@@ -42,6 +42,8 @@ def run(options: argparse.Namespace) -> int:
     """0 when it was done, 1 when the gateway refused, 2 when it could not be asked."""
     if (options.scope == "all") != (not options.name):
         return _said("Name whom to stop, and nobody for `all`.")
+    if not options.for_s >= 0:
+        return _said("--for must be a number of seconds, 0 or more.")
     token = _token()
     if not token:
         return _said("Set SIGNALBOX_ADMIN_SECRET (or _FILE) to the admin secret, or to a key with a role.")
@@ -54,9 +56,13 @@ def run(options: argparse.Namespace) -> int:
         answer = connection.getresponse()
         said = answer.read(65_536)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        return _said(f"The control plane at {options.url} cannot be asked: {error}.")
+        why = (error.strerror if isinstance(error, OSError) else None) or error
+        return _said(f"The control plane at {options.url} cannot be asked: {why}. Check --url, and that it serves.")
     finally:
         connection.close()
+    if answer.status == 401:
+        print("SIGNALBOX_ADMIN_SECRET is neither its admin secret nor a key with a role.", file=sys.stderr)
+        return 1
     if answer.status != 200:
         print(_message(said) or f"The control plane answered {answer.status}.", file=sys.stderr)
         return 1

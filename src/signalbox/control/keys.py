@@ -12,7 +12,7 @@ import msgspec
 from signalbox.config.allowances import USD_MAX
 from signalbox.core import keys
 from signalbox.core.budgets import USD, Budget
-from signalbox.core.labels import labels_of
+from signalbox.core.labels import LEVELS, TAGS, labels_of
 from signalbox.core.ports import Store, VirtualKey
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import APIS
@@ -107,7 +107,7 @@ def _check(wanted: NewKey, now_ms: int) -> None:
     try:
         labels_of(wanted.data)
     except ValueError as error:
-        raise ValueError(f"unknown data class {error}") from None
+        raise ValueError(f"unknown data class {error}; there are {', '.join((*LEVELS, *TAGS))}") from None
 
 
 def networks_of(texts: Iterable[str]) -> list[IPv4Network | IPv6Network]:

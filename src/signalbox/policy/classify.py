@@ -19,7 +19,7 @@ import msgspec
 
 from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest
-from signalbox.core.labels import NONE, Labels, labels_of
+from signalbox.core.labels import LEVELS, NONE, TAGS, Labels, labels_of
 from signalbox.core.snapshot import Classify, Snapshot
 from signalbox.policy import sticky
 from signalbox.policy.carried import carried
@@ -260,6 +260,8 @@ def declared(header: str) -> Labels:
     try:
         return labels_of(names)
     except ValueError as error:
+        known = ", ".join((*LEVELS, *TAGS))
         raise BadRequest(
-            f"x-signalbox-data names an unknown data class {str(error)[:64]!r}.", param="x-signalbox-data"
+            f"x-signalbox-data names an unknown data class {str(error)[:64]!r}. There are {known}.",
+            param="x-signalbox-data",
         ) from None
