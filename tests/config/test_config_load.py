@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from pathlib import Path
 
 import msgspec
@@ -150,6 +151,16 @@ def test_findings_are_bounded_and_in_the_order_of_the_file() -> None:
     assert len(found) == 101
     assert found[0].startswith("signalbox.yaml:1: key0: unknown key")
     assert "and 401 more" in found[-1] or "and 400 more" in found[-1]
+
+
+def test_a_long_list_of_the_same_is_read_in_time_that_its_length_explains() -> None:
+    """A preview of the console reads what somebody sends: a megabyte of it took minutes."""
+    took: list[float] = []
+    for count in (4_000, 40_000):
+        began = time.process_time()
+        assert "listed twice" in problems(f"packs: [{','.join(['gdpr'] * count)}]\n")[0]
+        took.append(time.process_time() - began)
+    assert took[1] < 25 * max(took[0], 0.01)
 
 
 def test_a_change_of_any_watched_file_changes_the_stamp(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from signalbox.config.schema_rules import Predicate, Require, Rule, Transform
 from signalbox.config.schema_words import RESERVED_NAMES
 from signalbox.config.schema_workloads import CustomClass, Workload
 from signalbox.config.sign_in import check_sign_in
+from signalbox.config.told import check_told
 from signalbox.core.labels import LEVELS, TAG_BIT
 from signalbox.core.snapshot import Timeouts
 
@@ -49,17 +50,20 @@ def check(config: Config, problems: Problems) -> None:
     check_budgets(config, problems)
     check_issuers(config, problems)
     check_sign_in(config, problems)
+    check_told(config, problems)
     check_certificates(config, problems)
     if config.store is not None and not config.store.reveal().startswith(STORE_SCHEMES):
         problems.add(("store",), "is not the URL of a database", f"Begin it with {' or '.join(STORE_SCHEMES)}")
 
 
 def _check_packs(config: Config, problems: Problems) -> None:
+    before: set[str] = set()
     for position, pack in enumerate(config.packs):
         if pack not in PACKS:
             problems.add(("packs", position), f"there is no rule pack {pack[:64]!r}", did_you_mean(pack, PACKS))
-        elif pack in config.packs[:position]:
+        elif pack in before:
             problems.add(("packs", position), f"{pack!r} is listed twice", "List it once")
+        before.add(pack)
 
 
 def _check_vendors(config: Config, problems: Problems) -> None:
@@ -148,9 +152,11 @@ def _check_workload(name: str, workload: Workload, config: Config, problems: Pro
         _check_custom((*path, "classify", "custom", custom), declared, problems)
     _check_listed((*path, "placements"), workload.placements, ("deployments",), problems)
     check_choosing(path, workload, config, problems)
+    before: set[str] = set()
     for position, placement in enumerate(workload.placements):
-        if placement in workload.placements[:position]:
+        if placement in before:
             problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
+        before.add(placement)
 
 
 def _check_custom(path: Path, declared: CustomClass, problems: Problems) -> None:

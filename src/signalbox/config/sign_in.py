@@ -23,9 +23,11 @@ def check_sign_in(config: Config, problems: Problems) -> None:
         problems.add((*at, "algorithms"), "no signature is taken", "Leave it out, or name what the provider signs with")
     if not oidc.grants:
         problems.add((*at, "grants"), "nobody is granted a role", "Add value, role and tenant of a group")
+    before: set[str] = set()
     for position, grant in enumerate(oidc.grants):
-        if any(before.value == grant.value for before in oidc.grants[:position]):
+        if grant.value in before:
             problems.add((*at, "grants", position), f"{grant.value[:64]!r} is granted a role twice", "Keep one of them")
+        before.add(grant.value)
 
 
 def _check_console(at: Path, url: str, problems: Problems) -> None:
