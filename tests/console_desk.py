@@ -79,7 +79,15 @@ class Desk:
     """workers: none is started; the supervisor reads the configuration as it does before it starts any. cut: from when
     the store that everybody got answers nothing any more."""
 
-    def __init__(self, root: Path, text: str = TEXT, *, workers: int = 1, now_ms: Callable[[], int] = _then) -> None:
+    def __init__(
+        self,
+        root: Path,
+        text: str = TEXT,
+        *,
+        workers: int = 1,
+        now_ms: Callable[[], int] = _then,
+        metrics_open: bool = False,
+    ) -> None:
         self.state = StateDir(root)
         self.cut = False
         self.file = root / "signalbox.yaml"
@@ -107,7 +115,7 @@ class Desk:
         self.console = Console(
             self.supervisor,
             self.office,
-            False,
+            metrics_open,
             ReadersConfigurations(self.supervisor),
             self.state,
             Gateway("127.0.0.1", 9),

@@ -20,6 +20,7 @@ from signalbox.console import connections
 from signalbox.console.access import MAY
 
 GET = b"GET /healthz HTTP/1.1\r\nhost: t\r\n\r\n"
+FORM = b"content-type: application/x-www-form-urlencoded\r\n"
 
 
 @contextlib.asynccontextmanager
@@ -112,8 +113,8 @@ async def test_a_head_that_never_ends_is_refused_in_bounded_memory(desk: Desk) -
         (b"GET /healthz HTTP/1.1\r\nhost: t\r\n", b"x: y\r\n"),
         (GET, b""),
         (GET, b"\r\n"),
-        (b"POST /sign-in HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\n", b"a"),
-        (b"POST /sign-in HTTP/1.1\r\nhost: t\r\ntransfer-encoding: chunked\r\n\r\n", b"1\r\na\r\n"),
+        (b"POST /sign-in HTTP/1.1\r\nhost: t\r\n%bcontent-length: 1000\r\n\r\n" % FORM, b"a"),
+        (b"POST /sign-in HTTP/1.1\r\nhost: t\r\n%btransfer-encoding: chunked\r\n\r\n" % FORM, b"1\r\na\r\n"),
         (b"POST /api/keys HTTP/1.1\r\nhost: t\r\ncontent-length: 1000\r\n\r\n", b"a"),
     ],
     ids=str,
@@ -143,7 +144,7 @@ async def test_whoever_takes_slowly_is_ended(desk: Desk, monkeypatch: pytest.Mon
                     await loop.sock_sendall(client, ask * 20)
                     await asyncio.sleep(0.05)
         with pytest.raises(ConnectionError):
-            await loop.sock_sendall(client, ask * 10_000)
+            await asyncio.wait_for(loop.sock_sendall(client, ask * 10_000), 10)
         client.close()
 
 
@@ -244,3 +245,52 @@ async def test_an_offer_to_switch_protocols_is_no_way_in(desk: Desk) -> None:
         for offer in ("websocket", "h2c"):
             asked = f"GET /api/keys HTTP/1.1\r\nhost: t\r\nconnection: upgrade, close\r\nupgrade: {offer}\r\n\r\n"
             assert b" 200 " not in await told(port, asked.encode())
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "GET http://t/api/keys HTTP/1.1\r\nhost: t",
+        "GET http://t/api/keys HTTP/1.0\r\nhost: t",
+        "GET /api/keys HTTP/1.1",
+        "GET /api/keys HTTP/1.1\r\nhost: t\r\nhost: t",
+        "GET /api/keys HTTP/1.1\r\nhost: t\r\nhost: u",
+        "GET /api/keys HTTP/1.0\r\nhost: t\r\nhost: u",
+        "POST /api/keys HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\ntransfer-encoding: chunked",
+        "POST /api/keys HTTP/1.1\r\nhost: t\r\ncontent-length: 2\r\ncontent-length: 3",
+    ],
+)
+async def test_what_has_two_readings_is_refused(desk: Desk, head: str) -> None:
+    async with served(desk) as port:
+        answer = await told(port, f"{head}\r\nauthorization: Bearer {SECRET}\r\nconnection: close\r\n\r\n{{}}".encode())
+        assert answer.startswith(b"HTTP/1.1 400 "), answer
+        assert b"sb-" not in answer
+
+
+HERE = [{"host": "localhost:8701"}, {"host": "127.0.0.1:8701"}, {"host": "[::1]:8701"}, {"host": "127.0.0.1"}]
+NOT_HERE = [
+    {"host": "rebound.evil.example:8701"},
+    {"host": "localhost.evil.example"},
+    {"host": "10.1.2.3"},
+    {"host": ""},
+    {"host": "localhost", "x-forwarded-for": "127.0.0.1"},
+    {"host": "localhost", "x-real-ip": "203.0.113.7"},
+    {"host": "localhost", "forwarded": "for=203.0.113.7"},
+    {"host": "localhost", "via": "1.1 proxy"},
+]
+
+
+@pytest.mark.parametrize("lines", [*HERE, *NOT_HERE], ids=str)
+async def test_metrics_are_open_to_this_machine_and_to_nobody_whom_it_lets_through(
+    tmp_path: Path, lines: dict[str, str]
+) -> None:
+    desk = await Desk(tmp_path / "state", metrics_open=True).loaded()
+    head = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+    key = desk.key(role="auditor")[1]
+    async with served(desk) as port:
+        ask = f"GET /metrics HTTP/1.1\r\n{head}connection: close\r\n"
+        expected = b"HTTP/1.1 200 " if lines in HERE else b"HTTP/1.1 401 "
+        assert (await told(port, f"{ask}\r\n".encode())).startswith(expected)
+        answer = await told(port, f"{ask}authorization: Bearer {key}\r\n\r\n".encode())
+        assert answer.startswith(b"HTTP/1.1 200 ")
+    desk.close()

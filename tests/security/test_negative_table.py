@@ -50,7 +50,11 @@ TRIED: dict[int, tuple[str, tuple[str, ...]]] = {
     ),
     5: (
         "hosts and request targets with two readings",
-        ("gateway/test_http_framing.py::test_a_request_with_two_readings_is_400_and_the_connection_ends",),
+        (
+            "gateway/test_http_framing.py::test_a_request_with_two_readings_is_400_and_the_connection_ends",
+            "console/test_connections.py::test_what_has_two_readings_is_refused",
+            "console/test_connections.py::test_metrics_are_open_to_this_machine_and_to_nobody_whom_it_lets_through",
+        ),
     ),
     6: (
         "metacharacters, NUL, a mebibyte and invalid UTF-8 for a key",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
@@ -98,6 +100,8 @@ MAY: dict[tuple[str, str], frozenset[str]] = {
 }
 # Forms that hold a file.
 UPLOADS = frozenset({("POST", "/spend/reconcile")})
+# By these it shows that somebody else asks.
+_OF_PROXIES = ("forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-real-ip")
 # What needs no credential at all.
 OPEN = frozenset(
     {
@@ -172,6 +176,21 @@ async def _bearer(request: Request, office: KeyOffice, sessions: Sessions) -> Ac
         sessions.failed(address)
     said = "Send the admin secret, or a key with a role, in one header Authorization: Bearer."
     return refused(401, "unauthorized", said, {"www-authenticate": "Bearer"})
+
+
+def asked_here(request: Request) -> bool:
+    """Whether somebody on this machine asks, by its own name: not through a proxy, and not a page of another site whose
+    name leads here (DNS rebinding)."""
+    host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
+    through = any(name in request.headers for name in _OF_PROXIES)
+    return not through and _is_loopback(host) and _is_loopback(request.client.host if request.client else "")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return host == "localhost" or ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class Doors:

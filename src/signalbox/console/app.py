@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
 from signalbox import __version__
-from signalbox.console.access import Doors, Endpoint, Page, guarded, refused
+from signalbox.console.access import Doors, Endpoint, Page, asked_here, guarded, refused
 from signalbox.console.back_channel import BackChannel
 from signalbox.console.bill_pages import BillPages
 from signalbox.console.caches import CachePages
@@ -56,7 +56,7 @@ class StopCalls(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Console:
-    """The endpoints over one supervisor. metrics_open: /metrics may be scraped without the secret (loopback only).
+    """The endpoints over one supervisor. metrics_open: /metrics may be scraped from this machine without a secret.
     room: where the ledger is read."""
 
     def __init__(
@@ -216,9 +216,15 @@ class Console:
         return JSONResponse({"status": "ok"})
 
     async def metrics(self, request: Request, actor: Actor) -> Response:
-        return await self.open_metrics(request)
+        return await self._metrics()
 
     async def open_metrics(self, request: Request) -> Response:
+        """Without a secret for whoever is on this machine; for all others like any other page."""
+        if asked_here(request):
+            return await self._metrics()
+        return await guarded(self._office, self._sessions, "GET", "/metrics", self.metrics)(request)
+
+    async def _metrics(self) -> Response:
         text = render(await self._supervisor.metrics())
         return PlainTextResponse(text, media_type=CONTENT_TYPE)
 

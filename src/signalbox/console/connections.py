@@ -64,6 +64,13 @@ class BoundedConnection(HttpToolsProtocol):
         self._expect(HEAD_S)
 
     def on_headers_complete(self) -> None:
+        """Raises ValueError, which the parser turns into a 400, for what two servers could read differently."""
+        assert self.parser is not None
+        hosts = [value for name, value in self.headers if name == b"host"]
+        if len(hosts) != 1 and (hosts or self.parser.get_http_version() != "1.0"):
+            raise ValueError("not one host")
+        if not self.url.startswith(b"/"):
+            raise ValueError("the request target is no path")
         self._in_head = False
         self._expect(BODY_S)
         super().on_headers_complete()
