@@ -319,6 +319,35 @@ async def test_a_stored_answer_is_asked_for_where_it_lies(tmp_path: Path, stream
         assert asked(box)[0] == "edge"
 
 
+@pytest.mark.parametrize("stream", [False, True], ids=["unary", "stream"])
+async def test_a_stored_answer_is_asked_for_nowhere_but_in_the_account_that_keeps_it(
+    tmp_path: Path, stream: bool
+) -> None:
+    """Another provider would not find it, or, worse, answer as if nothing had been said before."""
+    async with running(tmp_path / "state") as box:
+        config = simulated_config(box.sim)
+        first = {**config["deployments"]["responses"], "api_key": "sk-first"}
+        second = {**first, "base_url": box.sim.base_url("edge"), "api_key": "sk-second"}
+        config["deployments"] |= {"responses": first, "second": second, "second-too": {**second, "model": "sim-large"}}
+        config["workloads"]["stored"] = {"placements": ["responses", "second"], "strategy": "fixed"}
+        config["workloads"]["wider"] = {"placements": ["responses", "second", "second-too"], "strategy": "fixed"}
+        config["rules"] = [{"id": "all", "allow": {"kind": ["private-cloud"]}, "onward": "allow"}]
+        assert not await box.configure(config)
+        box.sim.fault("503;once", provider="azure")
+        made = await ask(box, "/v1/responses", "stored", stream=stream)
+        found = made.body.partition(b'"id":"resp_')[2].partition(b'"')[0].decode()
+        previous = f"resp_{found}"
+        box.sim.fault("500", provider="edge", model="sim-small")
+        box.sim.log.clear()
+        gone = await ask(box, "/v1/responses", "stored", stream=stream, input="and?", previous_response_id=previous)
+        assert gone.status in (502, 503), gone.body
+        assert set(asked(box)) == {"edge"}
+        again = await ask(box, "/v1/responses", "wider", stream=stream, input="and?", previous_response_id=previous)
+        assert again.status == 200
+        assert again.headers["x-signalbox-placement"].startswith("second-too@")
+        assert set(asked(box)) == {"edge"}
+
+
 FILES = {
     "chat": [{"role": "user", "content": [{"type": "file", "file": {"file_id": "file-1"}}]}],
     "responses": [{"role": "user", "content": [{"type": "input_file", "file_id": "file-1"}]}],

@@ -80,6 +80,12 @@ def test_other_refusals_stay_what_their_status_says() -> None:
     assert judge(UpstreamAnswer(429, [], _body("Too many requests")), {}).blame == OVERLOAD
 
 
+def test_a_stored_answer_that_lies_elsewhere_is_asked_for_there() -> None:
+    answer = UpstreamAnswer(400, [], _body("Previous response not found.", code="previous_response_not_found"))
+    assert judge(answer, {"previous_response_id": "resp_1"}).then == "elsewhere"
+    assert judge(answer, {}).then == STOP
+
+
 async def _configured(box: Box, *, good: CannedUpstream, bad: CannedUpstream, protocol: str, api: str) -> None:
     """Workloads `alone`, and `both`, whose second placement has a larger window. Health counts what fails."""
     named = {"narrow": bad, "wide": good}

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call
+from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key
 from signalbox.routing.bonds import Bond, Bonds
+from signalbox.routing.fleet import Fleet
 
 # Whose answers may hold signatures or encrypted reasoning that only their maker can read.
 BOUND_APIS = frozenset(("messages", "responses"))
@@ -19,6 +21,21 @@ def bond_of(call: Call, bonds: Bonds) -> Bond | None:
         if bond is not None:
             return bond
     return None
+
+
+def holders(call: Call, fleet: Fleet, choices: tuple[Deployment, ...], bond: Bond) -> tuple[Deployment, ...]:
+    """The choices for a call whose bond leads to one of them, which comes first. What a call names (a stored answer, a
+    file) only deployments of the same account have: others would not find it, or answer without it."""
+    home = next((one for one in choices if one.name == bond.deployment), None)
+    if home is None:
+        return choices
+    # A stable sort: only the one that is tied moves.
+    ordered = tuple(sorted(choices, key=lambda one: one is not home))
+    tenant = call.principal.tenant
+    if not any(fleet.bonds.find(tenant, name, call.decided_ns) is bond for name in call.envelope.stateful):
+        return ordered
+    account = fleet.of(home).credential
+    return tuple(one for one in ordered if fleet.of(one).credential is account)
 
 
 def tie(call: Call, bonds: Bonds, deployment: str, bond: Bond | None, now_ns: int, *, strayed: bool) -> None:

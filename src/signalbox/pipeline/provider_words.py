@@ -63,6 +63,8 @@ ACCOUNT_WORDS = (
     b"organization_restricted",  # Groq
     b'"arrearage"',  # Alibaba
 )
+# A stored answer that lies elsewhere, told with the status of a bad request (OpenAI).
+NOT_KEPT_HERE = (b"previous_response_not_found",)
 
 
 def says(body: bytes, words: tuple[bytes, ...]) -> bool:

@@ -7,7 +7,7 @@ from signalbox.core.errors import UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
 from signalbox.pipeline.blame import Blame, check_quarantine
-from signalbox.pipeline.bonding import bond_of, tie
+from signalbox.pipeline.bonding import bond_of, holders, tie
 from signalbox.pipeline.sharing_time import is_ample, share_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
@@ -91,8 +91,7 @@ class Pursuit:
         if fleet.bonds.known and (envelope.stateful or envelope.opaque):
             bond = self._bond = bond_of(call, fleet.bonds)
             if bond is not None:
-                # A stable sort: only the one that is tied moves.
-                self._choices = tuple(sorted(self._choices, key=lambda one: one.name != bond.deployment))
+                self._choices = holders(call, fleet, self._choices, bond)
         if fleet.quarantine.until:
             check_quarantine(call, fleet.quarantine)
 

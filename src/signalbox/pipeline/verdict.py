@@ -16,7 +16,14 @@ from signalbox.core.errors import (
     UpstreamAnswer,
     UpstreamFault,
 )
-from signalbox.pipeline.provider_words import CONTEXT_WORDS, POLICY_WORDS, QUOTA_WORDS, blames_account, says
+from signalbox.pipeline.provider_words import (
+    CONTEXT_WORDS,
+    NOT_KEPT_HERE,
+    POLICY_WORDS,
+    QUOTA_WORDS,
+    blames_account,
+    says,
+)
 
 # Why one deployment did not answer: it failed, its protocol cannot carry what the call asks for, its translation was
 # found to contain more than it may see, there is no money for it, or it is at a limit of its own.
@@ -123,6 +130,8 @@ def _of_answer(answer: UpstreamAnswer, asked: Mapping[str, Any]) -> Verdict:
     if status in CALLERS_OWN:
         if status == 400 and blames_account(body, asked):
             return _CREDENTIAL
+        if asked.get("previous_response_id") and says(body, NOT_KEPT_HERE):
+            return _ELSEWHERE
         return _LARGER if says(body, CONTEXT_WORDS) else _STOP
     if status in (401, 402):
         return _CREDENTIAL
