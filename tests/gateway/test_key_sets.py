@@ -14,9 +14,9 @@ import pytest
 from harness import Answer, Box, running
 from identity_provider import Provider, new_key, provider
 from signalbox.config.load import load_text
+from signalbox.control.checked import Checked
 from signalbox.control.key_sets import KeySets
 from signalbox.control.published_keys import FETCH_EVERY_S_MIN, PublishedKeys
-from signalbox.control.supervisor import Checked
 from signalbox.core.errors import ConfigError
 from signalbox.core.issuers import Address, KeySet
 from signalbox.core.link import ApplyKeySets

@@ -10,9 +10,9 @@ import msgspec
 from signalbox.bootstrap.clock import today
 from signalbox.config.declared import Declared
 from signalbox.config.load import load_text
+from signalbox.control.checked import Checked
 from signalbox.control.explain import Explainer
 from signalbox.control.source import Text
-from signalbox.control.supervisor import Checked
 from signalbox.core.errors import ConfigError
 from signalbox.core.snapshot import Snapshot, Workload
 from signalbox.core.tiering import Near

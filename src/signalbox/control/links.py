@@ -219,3 +219,21 @@ class ProcessLink:
             await asyncio.sleep(0.02)
         self._process.kill()
         self._process.wait()
+
+
+class DeadLink:
+    """Stands for a worker that could not be started, until the next try."""
+
+    alive = False
+
+    def counted(self) -> None:
+        return None
+
+    async def ask(self, order: Order) -> Report:
+        raise LinkLost("not started")
+
+    def recall(self, accounts: list[str]) -> None:
+        return
+
+    async def stop(self) -> None:
+        return

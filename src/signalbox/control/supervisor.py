@@ -8,27 +8,22 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Protocol
 
-import msgspec
-
 from signalbox import __version__
-from signalbox.config.schema_sign_in import SignIn
-from signalbox.config.schema_telemetry import Alerts, Telemetry
 from signalbox.control.alerts import Alert
 from signalbox.control.breakers import Breakers
+from signalbox.control.checked import Checked
 from signalbox.control.key_delivery import KeyDelivery
-from signalbox.control.links import Link, LinkLost
+from signalbox.control.links import DeadLink, Link, LinkLost
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
 from signalbox.control.tally import Tally
-from signalbox.core.budgets import Balance, Budget
+from signalbox.core.budgets import Balance
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.issuers import Issuer
 from signalbox.core.link import Applied, ApplyConfig, Drain, Listen, Stop
 from signalbox.core.ports import Store
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
 from signalbox.policy.stops import joined
-from signalbox.pricing.owned import Step
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics
 
@@ -41,32 +36,6 @@ REVOKED_MS = 10_000
 STARTING_TOLD_S = 10.0
 # What is due is told in at most so many lines of the log.
 DUE_LINES_MAX = 20
-
-
-class Checked(msgspec.Struct, frozen=True):
-    """What the supervisor needs to know of a configuration that may be put in force.
-
-    stale_on: the UTC date on which it must be compiled anew. files: what it was read from besides its own. due: what
-    runs out or is owed, with its place. due_counts: how many of each kind. budgets, telemetry, alerts,
-    issuers, sign_in: what goes on beside it needs. certificate_file: the data plane's, empty for plain HTTP. gpus: what
-    is held of GPUs, by deployment: its environment, its model, and since when how many. ends_revoked: calls under way
-    end with their key.
-    """
-
-    version: str
-    grace_s: float
-    stale_on: str | None = None
-    files: tuple[str, ...] = ()
-    due: tuple[str, ...] = ()
-    due_counts: dict[str, int] = {}
-    budgets: tuple[Budget, ...] = ()
-    telemetry: Telemetry = Telemetry()
-    alerts: Alerts = Alerts()
-    issuers: tuple[Issuer, ...] = ()
-    gpus: dict[str, tuple[str, str, tuple[Step, ...]]] = {}
-    sign_in: SignIn = SignIn()
-    certificate_file: str = ""
-    ends_revoked: bool = False
 
 
 class Shipping(Protocol):
@@ -407,21 +376,3 @@ class Supervisor:
         total.set(("signalbox_build_info", __version__), 1)
         for about, count in self.checked.due_counts.items():
             total.set(("signalbox_due", about), count)
-
-
-class DeadLink:
-    """Stands for a worker that could not be started, until the next try."""
-
-    alive = False
-
-    def counted(self) -> None:
-        return None
-
-    async def ask(self, order: object) -> Applied:
-        raise LinkLost("not started")
-
-    def recall(self, accounts: list[str]) -> None:
-        return
-
-    async def stop(self) -> None:
-        return
