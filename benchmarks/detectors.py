@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detectors_speed import adversarial, speed
+from benchmarks.detectors_speed import adversarial, speed, stream
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import scan
 
@@ -264,11 +264,15 @@ def around(text: str, start: int, end: int) -> str:
     return text[max(0, start - 40) : start] + "⟦" + text[start:end] + "⟧" + text[end : end + 25]
 
 
+def payloads_of(data: Path) -> dict[str, list[str]]:
+    return {path.name: [path.read_text()] for path in sorted((data / "payloads").glob("*.txt"))}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--misses", help="print what was missed or wrong for headings that begin with this")
-    parser.add_argument("--only", help="one of pii, health, secrets, code, benign, speed, adversarial")
+    parser.add_argument("--only", help="one of pii, health, secrets, code, benign, speed, stream, adversarial")
     parser.add_argument("--half", choices=("looked", "judged"), help="only the texts of one half")
     parser.add_argument("--rounds", type=int, default=20, help="speed: how often each text is timed, spread over time")
     parser.add_argument("--pause", type=float, default=1.0, help="speed: seconds between rounds")
@@ -288,7 +292,7 @@ def main() -> None:
         print(f"\n{path.name} is not there: skipped.")
         return []
 
-    injection = load("injection_dev") if arguments.only in (None, "code", "benign", "speed") else []
+    injection = load("injection_dev") if arguments.only in (None, "code", "benign", "speed", "stream") else []
     if wanted("pii"):
         for name in (
             "pii_presidio_v2_dev",
@@ -311,7 +315,7 @@ def main() -> None:
     if wanted("benign"):
         benign(injection, misses)
     if wanted("speed"):
-        payloads = {p.name: [p.read_text()] for p in sorted((arguments.data / "payloads").glob("*.txt"))}
+        payloads = payloads_of(arguments.data)
         tools = [r["text"] for r in injection if r["source"] == "derived_injecagent_clean"]
         arena = [r["text"] for r in injection if r["source"] == "arena_hard_v0.1"]
         speed(
@@ -341,6 +345,21 @@ def main() -> None:
             arguments.rounds,
             arguments.pause,
         )
+    if wanted("stream"):
+        logged = payloads_of(arguments.data).get("core_100kb_sparse.txt", ["-"])[0].splitlines()
+        kinds = {
+            "chat prompts": [r["text"] for r in injection if r["source"] == "arena_hard_v0.1"],
+            "grade-school problems": [r["text"] for r in injection if r["source"] == "gsm8k_test"],
+            "JSON tool results": [r["text"] for r in injection if r["source"] == "derived_injecagent_clean"],
+            "mails": [r["text"] for r in injection if r["source"] == "bipia_ctx_email"],
+            "20 lines of a log": ["\n".join(logged[at : at + 20]) for at in range(0, len(logged), 20)],
+            "programs": [r["code"] for r in load("code_vs_prose_dev")],
+            "clinical, English": [r["text"] for r in load("pii_asq_phi_dev")],
+            "clinical, Spanish": [r["text"] for r in load("pii_meddocan_es_dev")],
+            "official, Polish": [r["text"] for r in load("pii_polish_dev")],
+            "sentences with findings": [r["text"] for r in load("pii_presidio_v2_dev")],
+        }
+        stream({name: texts[:400] for name, texts in kinds.items() if texts}, arguments.rounds)
     if wanted("adversarial"):
         speed(adversarial(), arguments.rounds, arguments.pause)
     if arguments.misses:

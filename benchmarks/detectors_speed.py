@@ -63,6 +63,44 @@ def speed(sets: dict[str, list[str]], rounds: int, pause_s: float) -> None:
     )
 
 
+def stream(sets: dict[str, list[str]], rounds: int) -> None:
+    """CPU time of the gate with secrets as a busy process pays it: different texts of a kind, each read once and then
+    another kind's, so that none finds the processor's caches as it left them; p95 is over texts."""
+    print(f"\n### Speed: each text once in turn with those of other kinds, {rounds} rounds, µs of CPU per KB\n")
+    spent: dict[str, list[list[float]]] = {name: [] for name in sets}
+    loop: list[float] = []
+    for text in {text for texts in sets.values() for text in texts[:8]}:
+        _with_secrets(text)  # whatever is compiled or learnt at a first text
+    for _ in range(rounds):
+        now: dict[str, list[float]] = {name: [] for name in sets}
+        for at in range(max(map(len, sets.values()))):
+            for name, texts in sets.items():
+                if at < len(texts):
+                    now[name].append(_once_us(_with_secrets, texts[at]))
+            loop.append(_once_us(_steady, ""))
+        for name, times in now.items():
+            spent[name].append(times)
+    print(f"| texts | n | KB each, median | together | best | median | p95 | p95 from 0.3 KB on |\n|{'---|' * 8}")
+    for name, texts in sets.items():
+        sizes = [len(text.encode()) / 1024 for text in texts]
+        # Of each text the middle one of its rounds: one that the machine took away is nobody's cost.
+        middle = [statistics.median(times) for times in zip(*spent[name], strict=True)]
+        each = sorted(us / kb for us, kb in zip(middle, sizes, strict=True))
+        longer = sorted(us / kb for us, kb in zip(middle, sizes, strict=True) if kb >= 0.3) or [math.nan]
+        cells = (
+            name,
+            len(texts),
+            round(statistics.median(sizes), 2),
+            *(round(us, 1) for us in (sum(middle) / sum(sizes), each[0], statistics.median(each))),
+            *(round(some[int(len(some) * 0.95)], 1) for some in (each, longer)),
+        )
+        print("| " + " | ".join(map(str, cells)) + " |")
+    loop.sort()
+    print(
+        f"\nThe loop that never changes took {loop[0]:.0f} µs at best and {statistics.median(loop):.0f} in the median."
+    )
+
+
 def _best_us(way: Callable[[str], object], text: str) -> float:
     repeat = SHORT_REPEAT if len(text) <= SHORT_CHARS else LONG_REPEAT
     return min(_once_us(way, text) for _ in range(repeat))
