@@ -271,6 +271,9 @@ async def test_what_is_written_is_its_owners_alone_and_workers_know_no_admin_sec
         os.umask(before)
     assert (await served.request("/v1/chat/completions", body_of("chat", "w-chat", "hello"))).status == 200
     assert (await served.admin("/api/status")).status == 200, "the supervisor itself knows it"
+    async with asyncio.timeout(60):
+        while not (served.state.checkpoints / "latest").exists():
+            await asyncio.sleep(0.1)
     for path in (served.state.root, *served.state.root.rglob("*")):
         assert path.stat().st_mode & 0o077 == 0, path
     started = [*served.worker_pids(), *children(served.pid, "_ship")]
