@@ -23,7 +23,7 @@ NEAREST = 8
 SHARPNESS = 20.0
 NONE_OF_THESE = 0.62
 # From so many questions on, sketches of the vectors choose some to be compared in full: on which side of so many
-# random planes (the same for everybody) a vector lies, a bit for each (Charikar, STOC 2002). Those with the bits bits
+# random planes (the same for everybody) a vector lies, a bit for each (Charikar, STOC 2002). Those with the fewest bits
 # apart are compared, at least so many and, where many are equally far, at most so many.
 SKETCH_FROM, SKETCH_BITS, SKETCHED_MIN, SKETCHED_MAX = 8192, 256, 512, 4096
 _WORDS = SKETCH_BITS // 64
