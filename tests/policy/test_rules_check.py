@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from datetime import date
 
+import pytest
+
 from signalbox.config.load import load_text
+from signalbox.control.readings.placements import placements_of
 from signalbox.core.usage import Rates
 from signalbox.policy.check import Finding, check
 from signalbox.policy.compiling import compile_snapshot
@@ -94,3 +97,64 @@ def test_secrets_in_the_file_and_on_open_wires_are_told_without_being_shown() ->
 def test_an_environment_without_a_region_is_told_where_rules_exist() -> None:
     text = BOTH.replace(", region: us", "") + "rules: [{id: a, allow: {region: [eu]}}]\n"
     assert "f:2 environment 'cloud' has no region" in messages(text)
+
+
+GUARDED = "rules: [{id: personal-stays, when: {data: [personal]}, allow: {region: [eu]}, transform: pseudonymise}]\n"
+
+
+def test_what_a_guard_of_the_workload_opens_is_open() -> None:
+    text = BOTH + "workloads: {chat: {data: [personal], placements: [gpt], guards: [%s]}, all: {}}\n" + GUARDED
+    told = messages(text % "pseudonymise" + "default_workload: all\n")
+    assert told == ""
+    told = messages(text % "no-secrets" + "default_workload: all\n")
+    assert "error f:7 workload 'chat' (confidential, personal) can be served nowhere" in told
+    assert "deployment 'gpt' can be used by no workload" not in told, "the other workload may use it for other content"
+
+
+def test_what_a_guard_opens_for_some_callers_only_is_told() -> None:
+    text = BOTH + (
+        "teams: {blue: {}}\n"
+        "workloads: {chat: {data: [personal], placements: [gpt], guards: [pseudonymise]}, all: {}}\n"
+        "default_workload: all\n"
+    )
+    blue = "  - {id: blue-stays, when: {teams: [blue]}, allow: {region: [eu]}}\n"
+    told = messages(text + GUARDED.replace("[{", "\n  - {").replace("}]", "}") + blue)
+    assert "workload 'chat' can be served nowhere for callers of team 'blue'" in told
+
+
+def test_an_obligation_holds_for_places_that_a_guard_opens() -> None:
+    text = (
+        BOTH + "workloads: {chat: {data: [personal], guards: [%s]}}\n" + GUARDED.replace("[{", "\n  - {").rstrip("]\n")
+    )
+    owed = "\n  - {id: own, require: {environments: {region: [eu]}}}\n"
+    told = "environment 'cloud', which it may use, does not satisfy the condition"
+    assert told in messages(text % "pseudonymise" + owed)
+    assert told not in messages(text % "no-secrets" + owed)
+
+
+def test_the_page_of_a_workload_shows_what_its_guards_open() -> None:
+    text = BOTH + "workloads: {chat: {data: [personal], guards: [%s]}}\n" + GUARDED
+    for guard, expected in (("pseudonymise", [True, True]), ("no-secrets", [True, False])):
+        snapshot = compile_snapshot(load_text(text % guard, "f", {}), 1, "2026-06-15", nobody_knows)
+        assert [one.permitted for one in placements_of(snapshot, snapshot.workloads["chat"])] == expected
+
+
+@pytest.mark.parametrize(
+    "asks",
+    [
+        "guards: [{name: external, deployment: llama, found_when: ^no, passes_when: ^yes}]",
+        "cache: {semantic: {ttl_s: 60, judge: llama}}",
+        "strategy: cascade, placements: [gpt, other], cascade: {agrees_with: llama, threshold: 0.5}",
+    ],
+    ids=["guard", "cache", "cascade"],
+)
+def test_a_deployment_that_is_asked_beside_a_call_is_of_use(asks: str) -> None:
+    other = (
+        "  other: {environment: cloud, protocol: openai, base_url: 'https://b.example.com/v1', model: m, price: free}\n"
+    )
+    listed = "" if "placements" in asks else "placements: [gpt, other], "
+    unused = "deployment 'llama' can be used by no workload"
+    assert unused in messages(BOTH + other + "workloads: {chat: {placements: [gpt, other]}}\n")
+    told = messages(BOTH + other + f"workloads: {{chat: {{{listed}{asks}}}}}\n")
+    assert unused not in told
+    assert "error" not in told

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from datetime import date
 
-from signalbox.config import schema_rules
+from signalbox.config import schema_guards, schema_rules
 from signalbox.config.address import is_loopback
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels, labels_of
@@ -14,11 +14,13 @@ from signalbox.policy import obligations, register
 from signalbox.policy.finding import Finding
 from signalbox.policy.packs import packs_of, rules_of, shipped_for
 from signalbox.policy.relax import relaxation
-from signalbox.policy.rules import PLACEMENTS, permitted, refusals
+from signalbox.policy.rules import PLACEMENTS, permitted_guarded, refusals
 
 # Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
 _CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
 _NAMED_MAX = 5
+# Guards that ask a deployment of the operator's own.
+_ASKING = (schema_guards.External, schema_guards.ExternalScan)
 # Workloads without a placement for which `check` searches the smallest change.
 RELAXED_MAX = 20
 
@@ -102,7 +104,7 @@ def _workloads(declared: Declared, snapshot: Snapshot) -> list[Finding]:
 def _usable(snapshot: Snapshot, workload: Workload, caller: Caller = ANYONE) -> int:
     usable = 0
     for api in _CONVERSATIONS:
-        usable |= permitted(snapshot, workload, workload.labels, False, api, caller=caller)
+        usable |= permitted_guarded(snapshot, workload, workload.labels, False, api, caller=caller)
     return usable
 
 
@@ -216,12 +218,27 @@ def _why_dead(rule: CompiledRule) -> str:
     return "it names none that exists."
 
 
+def _asked_beside(snapshot: Snapshot, workload: Workload) -> int:
+    """The bitset of deployments that its guards, cache, cascade and shadow ask by name, whatever its placements."""
+    names: set[str] = {use.options.deployment for use in workload.guards if isinstance(use.options, _ASKING)}
+    if workload.cache is not None and workload.cache.semantic is not None:
+        names |= {workload.cache.semantic.embedding, workload.cache.semantic.judge}
+    if workload.shadow is not None:
+        names |= {workload.shadow.weak, workload.shadow.strong, workload.shadow.judge}
+    asked = sum(1 << one.index for one in snapshot.deployments if one.name in names)
+    for index in workload.cascade.agrees_with if workload.cascade is not None else ():
+        asked |= 1 << index
+    return asked
+
+
 def _deployments(declared: Declared, snapshot: Snapshot) -> list[Finding]:
     found: list[Finding] = []
     reachable = 0
     for workload in snapshot.workloads.values():
+        beside = _asked_beside(snapshot, workload)
         for api in APIS:
-            reachable |= permitted(snapshot, workload, workload.labels, False, api)
+            reachable |= permitted_guarded(snapshot, workload, workload.labels, False, api)
+            reachable |= permitted_guarded(snapshot, workload, workload.labels, False, api, placed=False) & beside
     for deployment in snapshot.deployments:
         place = declared.where(f"deployments.{deployment.name}")
         if not reachable >> deployment.index & 1:

@@ -17,7 +17,7 @@ from signalbox.core.snapshot import APIS, Snapshot, Workload
 from signalbox.policy.finding import Finding
 from signalbox.policy.packs import PackRule, SourcedRule, rules_of
 from signalbox.policy.predicates import Judge
-from signalbox.policy.rules import permitted
+from signalbox.policy.rules import permitted_guarded
 
 
 def findings(declared: Declared, snapshot: Snapshot) -> list[Finding]:
@@ -112,7 +112,7 @@ def _missing_of_environments(
     judge = Judge(snapshot.deployments, today)
     usable, held = 0, judge.everything
     for api in APIS:
-        usable |= permitted(snapshot, workload, workload.labels, False, api)
+        usable |= permitted_guarded(snapshot, workload, workload.labels, False, api)
         held &= judge.certain(asked.environments, api)
     names = dict.fromkeys(
         deployment.environment.name for deployment in snapshot.deployments if (usable & ~held) >> deployment.index & 1

@@ -67,6 +67,24 @@ def permitted(
     return found
 
 
+def permitted_guarded(
+    snapshot: Snapshot,
+    workload: Workload,
+    labels: Labels,
+    onward: bool,
+    api: str,
+    placed: bool = True,
+    caller: Caller = ANYONE,
+) -> int:
+    """`permitted`, and what may be used once one of the workload's guards has transformed the content: what a workload
+    can reach, before there is a call whose bytes are judged."""
+    found = permitted(snapshot, workload, labels, onward, api, placed, caller)
+    for use in workload.guards:
+        if use.name in snapshot.index.guards:
+            found |= permitted(snapshot, workload, labels, onward, api, placed, caller, use.name)
+    return found
+
+
 def permitted_beside(
     snapshot: Snapshot, workload: Workload, labels: Labels, onward: bool, api: str, caller: Caller = ANYONE
 ) -> int:

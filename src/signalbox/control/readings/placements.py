@@ -21,7 +21,7 @@ class Reason(msgspec.Struct, frozen=True):
 
 class Placement(msgspec.Struct, frozen=True):
     """One deployment as a workload sees it. listed: its place in the workload's own list, 0 for none. permitted: by
-    every rule, on some endpoint."""
+    every rule, on some endpoint, once the workload's guards have done their work."""
 
     deployment: str
     environment: str
@@ -38,7 +38,7 @@ def placements_of(snapshot: Snapshot, workload: Workload, labels: Labels | None 
     labels = workload.labels if labels is None else labels | workload.labels
     open_ = 0
     for api in APIS:
-        open_ |= rules.permitted(snapshot, workload, labels, False, api, caller=ANYONE)
+        open_ |= rules.permitted_guarded(snapshot, workload, labels, False, api, caller=ANYONE)
     refused = rules.refusals(snapshot, workload, labels, False, "chat")
     order = {index: place for place, index in enumerate(workload.placements, start=1)}
     found = [
