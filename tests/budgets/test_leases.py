@@ -60,6 +60,23 @@ async def world(tmp_path: Path, processes: int) -> AsyncIterator[World]:
         await made.close()
 
 
+@pytest.mark.parametrize("processes", [1, 3])
+async def test_what_remains_is_known_but_for_what_others_did_since(tmp_path: Path, processes: int) -> None:
+    """One process knows it exactly; of several each knows what it was told when it last asked."""
+    budget = Budget("key", "", "requests", "minute", 40)
+    async with world(tmp_path, processes) as made:
+        taken = 0
+        while taken < 40:
+            purse = made.purses[taken % processes]
+            assert await made.take(purse, budget, 1)
+            taken += 1
+            remaining = purse.account(purse.line(budget, "k"), NOW_MS).remaining
+            assert remaining == 40 - taken if processes == 1 else 0 <= remaining <= 40
+        for purse in made.purses:
+            assert not await made.take(purse, budget, 1)
+            assert purse.account(purse.line(budget, "k"), NOW_MS).remaining == 0, "a refusal says what is left"
+
+
 @pytest.mark.parametrize("processes", range(1, 9))
 async def test_a_rate_limit_is_the_same_over_any_number_of_processes(tmp_path: Path, processes: int) -> None:
     budget = Budget("key", "", "requests", "minute", 300)

@@ -57,10 +57,11 @@ class LeaseAsk(msgspec.Struct, frozen=True, array_like=True):
 
 class Lent(msgspec.Struct, frozen=True, array_like=True):
     """The answer to one LeaseAsk. extra: on top of `keep`, 0 or at least `need`. scarce: little is left, so that
-    everybody takes only what he needs and gives back at once what he does not."""
+    everybody takes only what he needs and gives back at once what he does not. left: what nobody has then."""
 
     extra: int
     scarce: bool
+    left: int = 0
 
 
 class Lease(msgspec.Struct, frozen=True):
@@ -104,7 +105,9 @@ def share_out(limit: int, taken: int, ask: LeaseAsk, processes: int) -> Lent:
     room = limit - taken - ask.keep
     slice_ = room // (4 * max(1, processes))
     if slice_ >= max(1, ask.need):
-        return Lent(min(max(ask.want, ask.need), slice_), False)
+        extra = min(max(ask.want, ask.need), slice_)
+        return Lent(extra, False, room - extra)
     if room < max(1, ask.need):
-        return Lent(0, True)
-    return Lent(max(ask.need, min(ask.want, room // 8)), True)
+        return Lent(0, True, max(0, room))
+    extra = max(ask.need, min(ask.want, room // 8))
+    return Lent(extra, True, room - extra)

@@ -99,7 +99,8 @@ class Call(msgspec.Struct, eq=False):
     found: where labels beyond the declared floor came from.
     failures: which deployments failed it and how, in our own words; pipeline/pursuit adds to it.
     is_counted: budgets that count calls have counted it; holds: what attempts that run beside each other have reserved,
-    one of which has the caller's slot. pipeline/money sets both.
+    one of which has the caller's slot. limits: the caller's limits of calls and tokens (policy.purse.Line), to be told.
+    pipeline/money sets all three.
     errand: of a call of our own beside a client's, its place among those of the client's call, such as ".1"; both have
     one id. errands: how many such there were. pipeline/dispatch sets both.
     """
@@ -137,6 +138,7 @@ class Call(msgspec.Struct, eq=False):
     failures: tuple[str, ...] = ()
     is_counted: bool = False
     holds: tuple[Any, ...] = ()
+    limits: tuple[Any, ...] = ()
     errand: str = ""
     errands: int = 0
     spent_pico: int = 0

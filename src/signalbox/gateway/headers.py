@@ -26,6 +26,9 @@ class Header(msgspec.Struct, frozen=True):
     meaning: str
 
 
+_UNDER_A_LIMIT = "answers and errors of calls under a limit"
+_OF_MESSAGES = "the same of messages, count_tokens"
+
 HEADERS: tuple[Header, ...] = (
     Header("authorization", "read", "every call", "`Bearer sb-...`: the virtual key. No other scheme is taken."),
     Header("x-api-key", "read", "every call", "The virtual key, as Anthropic's clients send it."),
@@ -181,6 +184,29 @@ HEADERS: tuple[Header, ...] = (
         "answers of a provider",
         "Milliseconds: `auth`, `policy`, `queue`, `connect`, `ttfb` and `total` up to the head of this answer.",
     ),
+    Header(
+        "x-ratelimit-limit-requests",
+        "written",
+        _UNDER_A_LIMIT,
+        "The caller's own limit of calls of which the least is left: of its tenant, team, key, workload, user or "
+        "session. With several worker processes, as the one that answers knows it.",
+    ),
+    Header("x-ratelimit-remaining-requests", "written", _UNDER_A_LIMIT, "Calls that are left of it."),
+    Header("x-ratelimit-reset-requests", "written", _UNDER_A_LIMIT, "When its window ends, as `59s` or `1h0m30s`."),
+    Header("x-ratelimit-limit-tokens", "written", _UNDER_A_LIMIT, "The same of tokens."),
+    Header(
+        "x-ratelimit-remaining-tokens",
+        "written",
+        _UNDER_A_LIMIT,
+        "Tokens that are left of it. What calls under way have reserved is not.",
+    ),
+    Header("x-ratelimit-reset-tokens", "written", _UNDER_A_LIMIT, "When its window ends."),
+    Header("anthropic-ratelimit-requests-limit", "written", _OF_MESSAGES, "The same to clients of the Messages API."),
+    Header("anthropic-ratelimit-requests-remaining", "written", _OF_MESSAGES, "Calls that are left of it."),
+    Header("anthropic-ratelimit-requests-reset", "written", _OF_MESSAGES, "When its window ends, as RFC 3339 has it."),
+    Header("anthropic-ratelimit-tokens-limit", "written", _OF_MESSAGES, "The same of tokens."),
+    Header("anthropic-ratelimit-tokens-remaining", "written", _OF_MESSAGES, "Tokens that are left of it."),
+    Header("anthropic-ratelimit-tokens-reset", "written", _OF_MESSAGES, "When its window ends."),
     Header("x-should-retry", "written", "errors", "`false` where trying again cannot help; official SDKs obey it."),
     Header("retry-after", "written", "errors", "Seconds to wait, where that is known; at least 1."),
     Header(
@@ -189,7 +215,12 @@ HEADERS: tuple[Header, ...] = (
         "answers of a provider",
         "The provider's own request id (its `request-id`, `x-request-id`, `apim-request-id` or `x-ms-request-id`).",
     ),
-    Header("x-ratelimit-*", "passed", "answers of a provider", "The provider's rate limits, as it tells them."),
+    Header(
+        "x-ratelimit-*",
+        "passed",
+        "answers of a provider",
+        "The provider's rate limits, as it tells them; not to callers with limits of their own.",
+    ),
     Header("anthropic-ratelimit-*", "passed", "answers of a provider", "The same, of Anthropic."),
     Header("openai-processing-ms", "passed", "answers of a provider", "The provider's own time, in milliseconds."),
     Header("openai-version", "passed", "answers of a provider", "The provider's API version."),

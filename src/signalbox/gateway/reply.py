@@ -13,7 +13,8 @@ from signalbox.core.hub import Request as HubRequest
 from signalbox.core.stream import Frame
 from signalbox.core.usage import NO_USAGE, Usage, usd
 from signalbox.gateway.http import STATUS_LINES, Connection, Headers, encode_head
-from signalbox.upstream.headers import passed
+from signalbox.gateway.own_limits import limit_headers
+from signalbox.upstream.headers import passed, without_limits
 from signalbox.wire.dialect import Dialect, StreamWriter
 from signalbox.wire.resume import read_told, resumed_writer
 
@@ -150,6 +151,7 @@ class HttpReply:
                 + b"\r\ncache-control: no-cache\r\n"
                 + ids
                 + framing
+                + b"".join([b"%b: %b\r\n" % header for header in self._limits()])
                 + self._connection_header()
                 + b"\r\n"
             )
@@ -161,7 +163,7 @@ class HttpReply:
             return
         self.status, self.code = status_of(self._dialect, error), error.code
         if not self.started:
-            send_error(self._connection, self._dialect, error, self._call.id)
+            send_error(self._connection, self._dialect, error, self._call.id, self._limits())
             self.ended = self.started = True
             return
         if error.close:
@@ -204,6 +206,10 @@ class HttpReply:
             extra += f"x-signalbox-cache: {head.cache}\r\n"
         if head.dropped:
             extra += f"x-signalbox-dropped: {_dropped(head.dropped)}\r\n"
+        theirs = head.headers
+        if call.limits:
+            theirs = without_limits(theirs)
+            extra += "".join([f"{name.decode()}: {value.decode()}\r\n" for name, value in self._limits()])
         waited = AT_HAND
         if call.queue_us or call.connect_us:
             waited = f"queue;dur={call.queue_us / 1e3:.3f}, connect;dur={call.connect_us / 1e3:.3f}"
@@ -228,12 +234,17 @@ class HttpReply:
                 content_type,
                 b"\r\n",
                 ours.encode("ascii", "replace"),
-                passed(head.headers),
+                passed(theirs),
                 self._connection_header(),
                 b"\r\n",
                 body,
             )
         )
+
+    def _limits(self) -> Headers:
+        """What the caller is told of its own limits; nothing of a call that falls under none."""
+        limits = self._call.limits
+        return limit_headers(limits, time(), of_messages=self._dialect.api in MESSAGES_APIS) if limits else []
 
     def _connection_header(self) -> bytes:
         return b"" if self._connection.keep_alive else b"connection: close\r\n"
@@ -283,14 +294,18 @@ def _dropped(names: Iterable[str]) -> str:
     return ", ".join(sorted(plain)[:DROPPED_MAX])
 
 
-def send_error(connection: Connection, dialect: Dialect, error: CallError, request_id: str) -> None:
-    """An error body in the caller's dialect, with the headers that tell clients whether to retry."""
+def send_error(
+    connection: Connection, dialect: Dialect, error: CallError, request_id: str, limits: Headers | None = None
+) -> None:
+    """An error body in the caller's dialect, with the headers that tell clients whether to retry. limits: those that
+    tell of the caller's own limits."""
     identity = request_id.encode()
     headers: Headers = [
         (b"content-type", JSON),
         (b"x-request-id", identity),
         (b"request-id", identity),
         (b"x-signalbox-reason", error.code.encode()),
+        *(limits or ()),
     ]
     if error.should_retry is not None:
         headers.append((b"x-should-retry", b"true" if error.should_retry else b"false"))

@@ -47,6 +47,8 @@ async def _reserve(this: Attempt, body: bytes, stages: Stages) -> bytes:
     call, budgets = this.call, stages.budgets
     found = budgets.lines(call, this.deployment)
     lines, hard = found.lines, found.hard
+    if found.told:
+        call.limits = found.told
     if call.is_counted or call.errand or call.holds:
         # One call is one request and one slot, whatever it takes to answer it; a deployment counts what it gets.
         done = (REQUESTS, CONCURRENCY) if call.errand or call.holds else (REQUESTS,)

@@ -14,6 +14,7 @@ from signalbox.core.budgets import (
     GPU_NS,
     REQUESTS,
     SHORT_WINDOWS,
+    TOKENS,
     USD,
     Budget,
 )
@@ -32,6 +33,7 @@ STEP_TOKENS = 512
 # What a provider may have generated when we close: it is never promised to anybody.
 MARGIN_TOKENS = 128
 _OF_CALLS = frozenset((REQUESTS, CONCURRENCY))
+_TOLD = frozenset((REQUESTS, TOKENS))
 
 
 class Item:
@@ -140,14 +142,17 @@ def _lengths(rates: Rates) -> tuple[Rates, ...]:
 
 
 class Lines:
-    """What one attempt falls under. hard: a hard budget of money or tokens is among them; dollars: one of money."""
+    """What one attempt falls under. hard: a hard budget of money or tokens is among them; dollars: one of money. told:
+    limits of calls and tokens that are the caller's, and not a deployment's."""
 
-    __slots__ = ("dollars", "hard", "lines")
+    __slots__ = ("dollars", "hard", "lines", "told")
 
     def __init__(self, lines: list[Line]) -> None:
         self.lines = lines
         self.hard = any(line.budget.hard and line.budget.unit not in _OF_CALLS for line in lines)
         self.dollars = any(line.budget.unit == USD for line in lines)
+        mine = (line for line in lines if line.budget.scope != "deployment")
+        self.told = tuple([line for line in mine if line.budget.unit in _TOLD])
 
 
 class Budgets:

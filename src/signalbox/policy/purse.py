@@ -36,11 +36,12 @@ class Account:
 
     free: granted and neither spent nor reserved; below zero only for soft budgets. reserved: by attempts that are open.
     lapsed: was free when the lease expired, and is again when the store confirms the lease. expires_s: when it does.
-    dry_s: when the store last said that nothing is left.
+    dry_s: when the store last said that nothing is left. beyond: what nobody had leased when the store last told.
     """
 
     __slots__ = (
         "asked",
+        "beyond",
         "budget",
         "dry_s",
         "end_ms",
@@ -68,7 +69,7 @@ class Account:
         self.end_ms = end_ms
         self.lease = lease
         self.mark = lease_mark(name, start_ms, lease)
-        self.free = self.spent = self.reserved = self.lapsed = 0
+        self.free = self.spent = self.reserved = self.lapsed = self.beyond = 0
         self.expires_s = inf
         self.dry_s = -inf
         self.need = self.want = 0
@@ -81,6 +82,12 @@ class Account:
     @property
     def granted(self) -> int:
         return self.free + self.lapsed + self.spent + self.reserved
+
+    @property
+    def remaining(self) -> int:
+        """What may still be used, as far as this process knows: without what others have leased and do not use, and
+        as if nobody had leased any more since the store was last asked."""
+        return max(0, min(self.free + self.lapsed + self.beyond, self.budget.amount))
 
     def take(self, amount: int) -> None:
         self.free -= amount
@@ -317,6 +324,7 @@ class Purse:
         for account, ask, answer, waiters in zip(batch, asks, lent, waiting, strict=True):
             account.confirm(answer.extra, asked_s)
             account.scarce = answer.scarce
+            account.beyond = answer.left
             if answer.extra or ask.need:
                 account.dry_s = -inf if answer.extra else asked_s
             if ask.done:
@@ -342,6 +350,7 @@ def _ask_of(account: Account) -> LeaseAsk:
     need, want = account.need, account.want
     account.need = account.want = 0
     if not need and not want and (account.scarce or account.ending):
+        account.beyond += max(0, account.free) + account.lapsed
         account.free = min(0, account.free)
         account.lapsed = 0
     return LeaseAsk(

@@ -32,7 +32,7 @@ def lend(connection: Statements, holder: str, ask: LeaseAsk, processes: int) -> 
     taken = int(spent[0]) + int(others[0])
     lent = share_out(ask.limit, taken, ask, max(processes, int(others[1])))
     if not ask.need and not ask.want:
-        lent = Lent(0, lent.scarce)
+        lent = Lent(0, lent.scarce, lent.left + lent.extra)
     connection.execute(
         "INSERT INTO budget_leases (account, start_ms, holder, lease, end_ms, granted, spent)"
         " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (account, start_ms, holder, lease)"

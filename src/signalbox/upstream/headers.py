@@ -10,7 +10,7 @@ VERDICTS_MAX = 1024
 RETRY_AFTER_S_MAX = 60
 
 _KEPT = frozenset((b"openai-processing-ms", b"openai-version", b"x-should-retry"))
-_KEPT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
+_LIMIT_PREFIXES = (b"x-ratelimit-", b"anthropic-ratelimit-")
 _REQUEST_IDS = frozenset((b"request-id", b"x-request-id", b"apim-request-id", b"x-ms-request-id"))
 _WAITS = {b"retry-after": RETRY_AFTER_S_MAX, b"retry-after-ms": RETRY_AFTER_S_MAX * 1000}
 
@@ -39,10 +39,15 @@ def passed(headers: list[tuple[bytes, bytes]]) -> bytes:
     return lines
 
 
+def without_limits(headers: list[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """For callers with limits of their own: those that a provider tells are ours with it, and not theirs."""
+    return [(name, value) for name, value in headers if not name.startswith(_LIMIT_PREFIXES)]
+
+
 def _judge(name: bytes) -> bytes:
     if name in _REQUEST_IDS:
         start = b"x-signalbox-upstream-request-id: "
-    elif name in _KEPT or name in _WAITS or name.startswith(_KEPT_PREFIXES):
+    elif name in _KEPT or name in _WAITS or name.startswith(_LIMIT_PREFIXES):
         start = name + b": "
     else:
         start = b""
