@@ -29,7 +29,9 @@ workloads:
   w: {placements: [cloud, home]}
   clouds: {placements: [cloud, claude]}
   words: {placements: [claude]}
+  masked: {placements: [cloud, home], guards: [pseudonymise]}
 rules:
+  - {id: people, when: {data: [personal], workloads: [masked]}, allow: {kind: [on-prem]}, transform: pseudonymise}
   - {id: cards, when: {data: [pci]}, allow: {kind: [on-prem]}, source: PCI DSS 3.5.1}
   - {id: team-rule, when: {teams: [blue]}, allow: {kind: [on-prem]}, source: contract 7}
 teams: {blue: {}}
@@ -103,6 +105,19 @@ def test_permitted_but_unable_is_not_forbidden() -> None:
     )
 
 
+def test_a_count_that_nobody_can_make_is_estimated() -> None:
+    told = explain({"model": "home", "messages": says("Hello.")["messages"]}, api="count_tokens")
+    assert (told.verdict, told.unable, told.choices) == ("estimated", ("cloud", "home"), ())
+    told = explain({"model": "clouds", "messages": says(CARD)["messages"]}, api="count_tokens")
+    assert told.verdict == "no_permitted_placement", "a count that rules forbid everywhere is refused"
+
+
+def test_a_choice_says_which_guard_it_rests_on() -> None:
+    for text, guards in (("Mail jane.roe@example.org", ["pseudonymise", ""]), ("Hello.", ["", ""])):
+        told = explain(says(text, "masked"))
+        assert [one.guard for one in told.choices] == guards
+
+
 def test_what_shows_only_across_parts_is_told_without_a_place() -> None:
     pieces = [{"type": "text", "text": text} for text in ("Card 4111 1111", " 1111 1111")]
     told = explain({"model": "w", "messages": [{"role": "user", "content": pieces}]})
@@ -122,6 +137,8 @@ def test_findings_shown_are_bounded_and_all_are_counted() -> None:
         (b'{"model": "w", "model": "w"}', {}),
         (b'{"model": "w"}', {}),
         (b'{"model": 5, "messages": []}', {}),
+        (b'{"messages": [{"role": "user", "content": "x"}]}', {}),
+        (b'{"messages": [{"role": "user", "content": "x"}]}', {"workload": "w"}),
         (b'{"model": "w", "messages": []}', {"api": "nonsense"}),
         (b'{"model": "w", "text": "what only guards ask"}', {"api": "scan"}),
         (json.dumps(says("x")).encode(), {"workload": "nope"}),
@@ -163,7 +180,16 @@ def test_the_command_says_it_in_words_and_in_json(tmp_path: Path) -> None:
         "environment": "us",
         "api": "chat",
         "short": [],
+        "guard": "",
     }
     wrong = run(tmp_path, "{")
     assert (wrong.returncode, wrong.stdout) == (2, "")
     assert "Traceback" not in wrong.stderr
+
+
+def test_the_command_tells_the_guard_and_takes_an_estimate_for_an_answer(tmp_path: Path) -> None:
+    count = run(tmp_path, json.dumps(says("Hello.", "home")), "--api", "count_tokens")
+    assert (count.returncode, count.stdout.splitlines()[0]) == (0, "workload w, api count_tokens: estimated")
+    masked = run(tmp_path, json.dumps(says("Mail jane.roe@example.org", "masked")))
+    assert "choice 1  cloud@us, once pseudonymise has done its work  (fixed:masked)" in masked.stdout
+    assert "choice 2  home@home  (fixed:masked)" in masked.stdout

@@ -74,3 +74,16 @@ def test_people_read_the_same(file: Path, capsys: pytest.CaptureFixture[str]) ->
 def test_a_missing_or_faulty_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["vendors", "list", "--config", str(tmp_path / "none.yaml"), "--json"]) == 2
     assert "the file cannot be read" in capsys.readouterr().err
+
+
+def test_one_day_is_one(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    tomorrow = datetime.now(UTC).date() + timedelta(days=1)
+    file = tmp_path / "signalbox.yaml"
+    file.write_text(
+        f"environments: {{a: {{kind: cloud, attests: [{{name: dpa, until: {tomorrow}}}]}}}}\n"
+        "deployments: {d: {environment: a, protocol: openai, base_url: 'https://a.example.com/v1', model: m}}\n"
+    )
+    assert main(["vendors", "list", "--config", str(file)]) == 0
+    out = capsys.readouterr().out
+    # Around midnight the day may turn between writing and reading.
+    assert "(1 day left" in out or "(0 days left" in out

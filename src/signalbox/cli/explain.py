@@ -10,7 +10,7 @@ import msgspec
 from signalbox.bootstrap.compiling import explainer_for
 from signalbox.cli.options import add_config, add_json, add_state_dir, needed_config
 from signalbox.config.load import load
-from signalbox.control.explain import Explanation, Finding, Question
+from signalbox.control.explain import ESTIMATED, Explanation, Finding, Question
 from signalbox.core.errors import CallError
 from signalbox.policy.classify import declared
 from signalbox.policy.interlock import leaving_out
@@ -31,8 +31,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Reads the request from standard input. 0 when it would be sent, 1 when it would be refused, 2 when the request or
-    the configuration cannot be read."""
+    """Reads the request from standard input. 0 when it would be served, 1 when it would be refused, 2 when the request
+    or the configuration cannot be read."""
     try:
         declared(options.data)
     except CallError as error:
@@ -58,7 +58,7 @@ def run(options: argparse.Namespace) -> int:
         print(msgspec.json.encode(explanation).decode())
     else:
         _print(explanation)
-    return 0 if explanation.choices else 1
+    return 0 if explanation.choices or explanation.verdict == ESTIMATED else 1
 
 
 def _print(told: Explanation) -> None:
@@ -75,7 +75,8 @@ def _print(told: Explanation) -> None:
     for place, choice in enumerate(told.choices, start=1):
         how = "" if choice.api == told.api else f", translated to {choice.api}"
         short = f", {'; '.join(choice.short)}" if choice.short else ""
-        print(f"choice {place}  {choice.deployment}@{choice.environment}{how}{short}  ({told.reason})")
+        guard = f", once {choice.guard} has done its work" if choice.guard else ""
+        print(f"choice {place}  {choice.deployment}@{choice.environment}{how}{guard}{short}  ({told.reason})")
     if told.tier is not None and told.tier.pushes:
         pushes = ", ".join(f"{one.feature} {one.by:+.3f}" for one in told.tier.pushes)
         print(f"tier      {told.tier.deployment} because {told.tier.why}: {pushes}")

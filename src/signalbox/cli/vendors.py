@@ -65,7 +65,7 @@ def _print(operator: Operator, now: date) -> None:
     print(f"{operator.name} ({places}){'' if operator.vendor else ', not in the register'}")
     for entry in operator.entries:
         left = entry.days_left(now)
-        when = "no end" if left is None else f"{left} days left" if left >= 0 else "expired"
+        when = "no end" if left is None else f"{left} {'day' if left == 1 else 'days'} left" if left >= 0 else "expired"
         until = f" until {entry.until}" if entry.until else ""
         owner = f", owner {entry.owner}" if entry.owner else ""
         print(f"  {entry.name}{until} ({when}{owner}), stated by {entry.holder}")

@@ -20,7 +20,7 @@ from signalbox.core.labels import LEVELS
 from signalbox.core.snapshot import Deployment, Snapshot
 from signalbox.detectors.found import RAISES, Found
 from signalbox.embedding.encoder import Encoder, built_in
-from signalbox.policy.access import AUTO, EVERY, resolve
+from signalbox.policy.access import EVERY, resolve
 from signalbox.policy.classify import Classifier, declared
 from signalbox.policy.contents import kind_of
 from signalbox.policy.interlock import Interlock
@@ -37,6 +37,8 @@ from signalbox.wire.table import PUBLIC
 
 PLACES_MAX = 200
 PUSHES_MAX = 8
+# The verdict of a count that is answered with an estimate.
+ESTIMATED = "estimated"
 
 
 class Question(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -77,12 +79,14 @@ class Refusal(msgspec.Struct, frozen=True):
 
 class Choice(msgspec.Struct, frozen=True):
     """One deployment of the ranked list. api: in which it would be called; another one than asked is a translation.
-    short: why it comes behind others that are not short of that."""
+    short: why it comes behind others that are not short of that. guard: the one whose work its permission rests on,
+    empty where the raw content may go there."""
 
     deployment: str
     environment: str
     api: str
     short: tuple[str, ...] = ()
+    guard: str = ""
 
 
 class Push(msgspec.Struct, frozen=True):
@@ -169,7 +173,7 @@ class Explainer:
             permitted=tuple(one.name for one in permitted),
             unable=tuple(one.name for one in permitted if not serves(one, demanded)),
             refused=tuple(self._refusals(call)),
-            choices=tuple(_choice(call, one, short) for one in decision.choices),
+            choices=tuple(self._choice(call, one, short) for one in decision.choices),
             reason=decision.reason,
             verdict=self._verdict(call, decision.choices),
             relaxation=self._relaxation(call) if nothing and not without and not self._forbids_tools(call) else None,
@@ -218,7 +222,7 @@ class Explainer:
             raise BadRequest(f"There is no API {question.api[:64]!r}. Use one of: {', '.join(PUBLIC)}.", param="api")
         body = bytes(question.request)
         doc = wire_body.parse(body)
-        model = doc.get("model", AUTO)
+        model = doc.get("model")
         if not isinstance(model, str) or not model:
             raise BadRequest("`model` must be a non-empty string.", param="model")
         who = Principal("explain", question.tenant, question.team, None, frozenset((EVERY,)))
@@ -295,7 +299,15 @@ class Explainer:
         if choices:
             return "permitted"
         open_ = call.permitted if call.pinned is None else call.permitted >> call.pinned.index & 1
-        return "no_capable_placement" if open_ else "no_permitted_placement"
+        if not open_:
+            return "no_permitted_placement"
+        # Tokens that nobody permitted can count are estimated here, and nothing is sent.
+        return ESTIMATED if call.api == "count_tokens" else "no_capable_placement"
+
+    def _choice(self, call: Call, one: Deployment, short: dict[int, tuple[str, ...]]) -> Choice:
+        why = tuple(_SHORT[what] for what in short.get(one.index, ()))
+        guard = self._interlock.needs_guard(call, one)
+        return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api, why, guard)
 
     def _relaxation(self, call: Call) -> Relaxation:
         return relaxation(
@@ -318,8 +330,3 @@ _SHORT = {
 }
 # What `found` names besides findings.
 _SOURCES = frozenset(("key", "header", "opaque", "conversation"))
-
-
-def _choice(call: Call, one: Deployment, short: dict[int, tuple[str, ...]]) -> Choice:
-    why = tuple(_SHORT[what] for what in short.get(one.index, ()))
-    return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api, why)
