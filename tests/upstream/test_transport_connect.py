@@ -441,6 +441,18 @@ async def test_a_proxy_that_refuses_is_a_connect_fault_without_its_password(
     assert "hunter2" not in fault.message
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_is_not_there_is_named(world: World, scheme: str) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+        origin = Origin(scheme, "api.test", 443, "", proxy=f"http://user:hunter2@127.0.0.1:{port}")
+        fault = await fault_of(world, origin)
+    assert fault.kind == "connect"
+    assert f"cannot connect to the proxy 127.0.0.1:{port}: Connection refused" in fault.message
+    assert "hunter2" not in fault.message
+
+
 async def test_a_metadata_literal_is_refused_through_a_proxy_too(
     world: World, proxy: tuple[ProxyServer, Upstream]
 ) -> None:

@@ -76,9 +76,11 @@ class _Attempt:
         fixed = address.literal(origin.host)
         if fixed is not None:
             self._check(fixed, private=origin.private)
-        return await self._connect(proxy.host, proxy.port, private=True)
+        whom = f" to the proxy {authority_of(proxy.host, proxy.port).decode()}"
+        return await self._connect(proxy.host, proxy.port, private=True, whom=whom)
 
-    async def _connect(self, host: str, port: int, *, private: bool) -> socket.socket:
+    async def _connect(self, host: str, port: int, *, private: bool, whom: str = "") -> socket.socket:
+        """whom: how a failure to connect is told, where it is not the deployment's own address."""
         try:
             candidates = await self._resolver.resolve(host)
         except ResolveError as error:
@@ -104,7 +106,7 @@ class _Attempt:
                     sock.close()
                     raise
                 return sock
-        raise self._fault("connect", f"cannot connect: {why}")
+        raise self._fault("connect", f"cannot connect{whom}: {why}")
 
     def _check(self, candidate: str, *, private: bool) -> None:
         why = address.refusal(candidate, private=private)
