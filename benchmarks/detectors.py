@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.detectors_speed import adversarial, speed, stream
+from benchmarks.detectors_speed import adversarial, passes, speed, stream
 from signalbox.detectors.found import RAISES, Found
 from signalbox.detectors.scan import scan
 
@@ -272,10 +272,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("data", type=Path)
     parser.add_argument("--misses", help="print what was missed or wrong for headings that begin with this")
-    parser.add_argument("--only", help="one of pii, health, secrets, code, benign, speed, stream, adversarial")
+    parser.add_argument("--only", help="one of pii, health, secrets, code, benign, speed, passes, stream, adversarial")
     parser.add_argument("--half", choices=("looked", "judged"), help="only the texts of one half")
     parser.add_argument("--rounds", type=int, default=20, help="speed: how often each text is timed, spread over time")
-    parser.add_argument("--pause", type=float, default=1.0, help="speed: seconds between rounds")
+    parser.add_argument(
+        "--pause", type=float, default=1.0, help="speed: seconds between rounds; passes: between passes"
+    )
     arguments = parser.parse_args()
     seen: dict[str, list[str]] = defaultdict(list)
 
@@ -292,7 +294,7 @@ def main() -> None:
         print(f"\n{path.name} is not there: skipped.")
         return []
 
-    injection = load("injection_dev") if arguments.only in (None, "code", "benign", "speed", "stream") else []
+    injection = load("injection_dev") if arguments.only in (None, "code", "benign", "speed", "passes", "stream") else []
     if wanted("pii"):
         for name in (
             "pii_presidio_v2_dev",
@@ -345,6 +347,12 @@ def main() -> None:
             arguments.rounds,
             arguments.pause,
         )
+    if wanted("passes"):
+        kinds = {
+            **payloads_of(arguments.data),
+            "chat prompts": [r["text"] for r in injection if r["source"] == "arena_hard_v0.1"][:100],
+        }
+        passes({name: texts for name, texts in kinds.items() if texts}, arguments.rounds, arguments.pause)
     if wanted("stream"):
         logged = payloads_of(arguments.data).get("core_100kb_sparse.txt", ["-"])[0].splitlines()
         kinds = {

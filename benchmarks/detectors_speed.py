@@ -101,6 +101,42 @@ def stream(sets: dict[str, list[str]], rounds: int) -> None:
     )
 
 
+def passes(sets: dict[str, list[str]], rounds: int, pause_s: float) -> None:
+    """CPU time of the gate with secrets over the texts of a kind together, in three orders: one pass after the other,
+    one kind after the other (so that each finds caches that others have used), and so with a pause before each. p95 is
+    over passes."""
+    print(f"\n### Speed: p95 of {rounds} passes, µs of CPU per KB\n")
+    orders = ("in a row", "in turn", f"in turn, {pause_s * 1000:.0f} ms apart")
+    print(f"| texts | n | {' | '.join(f'{order}: best | median | p95' for order in orders)} |\n|{'---|' * 11}")
+    for text in {text for texts in sets.values() for text in texts}:
+        _with_secrets(text)  # whatever is compiled or learnt at a first text
+    spent: dict[str, list[list[float]]] = {name: [[], [], []] for name in sets}
+    loop: list[float] = []
+    for name, texts in sets.items():
+        spent[name][0] = [_all_us(texts) for _ in range(rounds)]
+    for order, wait_s in ((1, 0.0), (2, pause_s)):
+        for _ in range(rounds):
+            for name, texts in sets.items():
+                time.sleep(wait_s)
+                spent[name][order].append(_all_us(texts))
+            loop.append(_once_us(_steady, ""))
+    for name, times in spent.items():
+        size = sum(len(text.encode()) for text in sets[name]) / 1024
+        cells: list[float] = []
+        for some in times:
+            some.sort()
+            cells += [some[0] / size, statistics.median(some) / size, some[int(rounds * 0.95)] / size]
+        print(f"| {name} | {len(sets[name])} | " + " | ".join(str(round(cell, 1)) for cell in cells) + " |")
+    loop.sort()
+    print(
+        f"\nThe loop that never changes took {loop[0]:.0f} µs at best and {statistics.median(loop):.0f} in the median."
+    )
+
+
+def _all_us(texts: list[str]) -> float:
+    return sum([_once_us(_with_secrets, text) for text in texts])
+
+
 def _best_us(way: Callable[[str], object], text: str) -> float:
     repeat = SHORT_REPEAT if len(text) <= SHORT_CHARS else LONG_REPEAT
     return min(_once_us(way, text) for _ in range(repeat))
