@@ -247,3 +247,35 @@ def test_every_verb_runs_without_the_extras_or_names_the_one_it_needs(
     assert done.returncode == code, done.stderr.decode()
     assert said in (done.stdout + done.stderr).decode()
     assert b"Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "more", [[], ["--json"], ["--refused"], ["--group-by", "user"], ["--workload", "caht"]], ids=str
+)
+def test_a_query_that_finds_nothing_says_so_beside_its_output(
+    more: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StateDir(tmp_path / "state")
+    assert main(["ledger", "query", *more, "--state-dir", str(tmp_path / "state")]) == 0
+    assert capsys.readouterr() == ("", "no rows\n")
+
+
+def test_a_key_that_is_none_cannot_be_revoked_and_nothing_is_on_record(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state = ["--state-dir", str(tmp_path / "state")]
+    assert main(["keys", "create", "--name", "k", "--json", *state]) == 0
+    made = json.loads(capsys.readouterr().out)["id"]
+    assert main(["keys", "revoke", "nobody", *state]) == 1
+    told = capsys.readouterr()
+    assert (told.out, "There is no key 'nobody'" in told.err) == ("", True)
+    for _ in range(2):  # one that has ended is no mistake
+        assert main(["keys", "revoke", made, *state]) == 0
+        assert "state=revoked" in capsys.readouterr().out
+    assert main(["ledger", "actions", "--json", *state]) == 0
+    actions = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [(one["action"], one["target"]) for one in actions] == [
+        ("key.create", made),
+        ("key.revoke", made),
+        ("key.revoke", made),
+    ]

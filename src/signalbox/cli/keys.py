@@ -79,10 +79,11 @@ def run(options: argparse.Namespace) -> int:
             return 0
         if options.what == "rotate":
             return _rotate(options, state, store)
-        _record(state, "key.revoke", options.id)
-        if not store.revoke_key(options.id, now_ms()):
-            print(f"There is no active key {options.id!r}. `signalbox keys list` shows them.", file=sys.stderr)
+        if all(row.id != options.id for row in store.list_keys()):
+            print(f"There is no key {options.id!r}. `signalbox keys list` shows them.", file=sys.stderr)
             return 1
+        _record(state, "key.revoke", options.id)
+        store.revoke_key(options.id, now_ms())
         ring(state.doorbell)
         _print([{"id": options.id, "state": "revoked"}], as_json=options.json)
         return 0

@@ -191,9 +191,13 @@ def _query(options: argparse.Namespace, state: StateDir, store: Store) -> int:
         found = query_refused(store, filters)
     else:
         found = query(store, filters, group_by=options.group_by, include_open=options.open)
+    empty = True
     with contextlib.closing(found) as rows:  # before the store, when the reader of our output leaves early
         for row in rows:
+            empty = False
             print(msgspec.json.encode(row).decode() if options.json else _line(row, options))
+    if empty:
+        print("no rows", file=sys.stderr)
     return 0
 
 
