@@ -78,6 +78,8 @@ OPERATE = [
         ("signalbox_journals_unhealthy", "journals that cannot take a record"),
         ("signalbox_journal_findings_total", "damaged places"),
         ("signalbox_journal_errors_total", "records refused"),
+        ("signalbox_journal_sync_errors_total", "failures of the disk"),
+        ("signalbox_journal_queued_bytes", "bytes that wait to be written"),
         kind="stat",
     ),
     panel("Memory", "bytes", ("signalbox_memory_bytes", "{{process}}")),

@@ -336,6 +336,8 @@ class DataPlane:
             stats = self._journal.stats()
             metrics.set(("signalbox_journal_bytes_total",), stats.bytes_written)
             metrics.set(("signalbox_journal_errors_total",), stats.refused)
+            metrics.set(("signalbox_journal_queued_bytes",), stats.queued_bytes)
+            metrics.set(("signalbox_journal_sync_errors_total",), stats.fsync_errors)
             metrics.set(("signalbox_journals_unhealthy",), int(not self._journal.healthy()))
             metrics.set(("signalbox_journal_sync_seconds_max",), stats.fsync_ms_max / 1000)
         if self._apart:

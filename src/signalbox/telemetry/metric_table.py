@@ -130,6 +130,8 @@ METRICS: tuple[Metric, ...] = (
     Metric("signalbox_journal_errors_total", "counter", "Records the journal refused."),
     Metric("signalbox_journals_unhealthy", "gauge", "Processes whose journal cannot take a record now."),
     Metric("signalbox_journal_findings_total", "counter", "Places at which a journal was found damaged."),
+    Metric("signalbox_journal_queued_bytes", "gauge", "Bytes of records that wait until the journal can be written."),
+    Metric("signalbox_journal_sync_errors_total", "counter", "Times the disk failed to take what was written."),
     Metric("signalbox_journal_sync_seconds_max", "gauge", "The longest wait for the disk since the start.", (), "max"),
     Metric("signalbox_ledger_records_shipped_total", "counter", "Journal records moved into the store."),
     Metric("signalbox_ledger_ship_failures_total", "counter", "Passes in which the store could not be written."),
