@@ -51,6 +51,36 @@ async def test_a_search_that_another_protocol_cannot_carry_is_refused(
     assert not box.bill()
 
 
+# Path, what is sent, where to, and its name there, which is the client's own.
+DROPPED: list[tuple[str, dict[str, Any], str, str]] = [
+    ("/v1/messages", {"max_tokens": 9, "stop_sequences": ["x"]}, "w-responses", "stop_sequences"),
+    ("/v1/messages", {"max_tokens": 9, "stop_sequences": [" "]}, "w-messages", ""),
+    ("/v1/messages", {"max_tokens": 9, "stop_sequences": ["x"]}, "w-chat", ""),
+    ("/v1/chat/completions", {"stop": ["x"]}, "w-responses", "stop"),
+    ("/v1/completions", {"stop": ["x"]}, "w-responses", "stop"),
+    ("/v1/responses", {"reasoning": {"effort": "low"}, "max_output_tokens": 16}, "w-messages", "reasoning.effort"),
+    ("/v1/chat/completions", {"reasoning_effort": "low", "max_tokens": 16}, "w-messages", "reasoning_effort"),
+]
+
+
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("path", "tuning", "workload", "name"), DROPPED)
+async def test_what_is_dropped_has_the_name_that_the_client_wrote(
+    tmp_path: Path, path: str, tuning: dict[str, Any], workload: str, name: str, stream: bool, strict: bool
+) -> None:
+    own = {"workloads": {workload: {"placements": [workload.removeprefix("w-")], "strict": strict}}}
+    body = {**CALLS.get(path, CALLS["/v1/chat/completions"]), **tuning, "model": workload, "stream": stream}
+    async with running(tmp_path / "state", own) as box:
+        answer = await box.request(path, body)
+    if strict and name:
+        assert answer.status == 400
+        assert f" cannot honour: {name}; the workload is strict." in answer.json["error"]["message"]
+        assert answer.json["error"].get("param", name) == name
+    else:
+        assert (answer.status, answer.headers.get("x-signalbox-dropped", "")) == (200, name)
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("model", ["w-chat", "w-responses", "w-messages"])
 async def test_an_answer_that_its_limit_cut_says_so_on_its_last_item(box: Box, model: str, stream: bool) -> None:

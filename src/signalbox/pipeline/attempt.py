@@ -30,6 +30,7 @@ from signalbox.upstream.providers import PROVIDERS
 from signalbox.upstream.transport import Share, Unsent, UpstreamResponse
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Target
+from signalbox.wire.parameters import as_sent
 from signalbox.wire.surrogates import mended
 from signalbox.wire.table import DIALECTS
 
@@ -173,6 +174,8 @@ def _body(this: Attempt, stages: Stages) -> bytes:
         stream_usage=deployment.stream_usage,
     )
     written = DIALECTS[this.api].write_request(hub, target)
+    if hub.dropped:
+        hub.dropped = as_sent(call.api, hub.dropped)
     if call.workload.strict and hub.dropped:
         names = ", ".join(sorted(set(hub.dropped)))
         raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])
