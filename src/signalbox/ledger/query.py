@@ -51,6 +51,7 @@ def query_refused(store: Store, filters: Mapping[str, str]) -> Generator[dict[st
 def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> AttemptFilter:
     """Filters as the command line gives them. Raises ConfigError naming every one that is wrong."""
     problems = [f"{name}: no such filter. Use one of: {', '.join(FILTERS)}." for name in filters.keys() - set(FILTERS)]
+    problems += no_names(filters)
     since_ms = _time(filters, "since", problems)
     until_ms = _time(filters, "until", problems)
     if since_ms is not None and until_ms is not None and since_ms >= until_ms:
@@ -76,6 +77,13 @@ def read_filters(filters: Mapping[str, str], *, include_open: bool = False) -> A
         state=state,
         include_open=include_open,
     )
+
+
+def no_names(filters: Mapping[str, str]) -> list[str]:
+    """What is wrong with filters that nothing can have: stores differ in what they make of a NUL character."""
+    return [
+        f"{name}: holds a NUL character, as no name does. Leave it out." for name in filters if "\0" in filters[name]
+    ]
 
 
 def attempt_dict(row: AttemptRow) -> dict[str, object]:

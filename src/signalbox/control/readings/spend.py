@@ -16,6 +16,7 @@ from signalbox.core.usage import PICO, usd
 from signalbox.ledger.forecast import DAYS_BACK, Forecast, forecast
 from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import sums
+from signalbox.ledger.query import no_names
 
 # Of these there may be hundreds of thousands: the costliest are shown, and the rest as one.
 MANY = ("user", "tag", "session")
@@ -85,7 +86,11 @@ def read_asked(query: Mapping[str, str], today: date) -> Asked:
     since = _date("since", query.get("since"), until - timedelta(days=DAYS - 1))
     if since > until or (until - since).days >= DAYS_MAX or not 1971 <= since.year <= until.year <= 2200:
         raise ConfigError([f"since: has to be before until, and at most {DAYS_MAX} days."])
-    return Asked(by, since, until, {name: query[name] for name in _FILTERED if query.get(name)})
+    filters = {name: query[name] for name in _FILTERED if query.get(name)}
+    problems = no_names(filters)
+    if problems:
+        raise ConfigError(problems)
+    return Asked(by, since, until, filters)
 
 
 def _date(name: str, text: str | None, otherwise: date) -> date:
