@@ -108,6 +108,7 @@ def test_what_a_guard_of_the_workload_opens_is_open() -> None:
     assert told == ""
     told = messages(text % "no-secrets" + "default_workload: all\n")
     assert "error f:7 workload 'chat' (confidential, personal) can be served nowhere" in told
+    assert "With guard 'pseudonymise' the workload may use 'gpt'." in told
     assert "deployment 'gpt' can be used by no workload" not in told, "the other workload may use it for other content"
 
 

@@ -14,7 +14,7 @@ from signalbox.policy import obligations, register
 from signalbox.policy.finding import Finding
 from signalbox.policy.packs import packs_of, rules_of, shipped_for
 from signalbox.policy.relax import relaxation
-from signalbox.policy.rules import PLACEMENTS, permitted_guarded, refusals
+from signalbox.policy.rules import PLACEMENTS, permitted, permitted_guarded, refusals
 
 # Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
 _CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
@@ -134,7 +134,17 @@ def _nowhere(snapshot: Snapshot, workload: Workload) -> str:
     return (
         f"workload {workload.name!r} ({labels}) can be served nowhere: every deployment it may use is forbidden by"
         f" {_some(list(ids))}. Add a deployment that they allow, or change placements."
+        f"{''.join(_opening(snapshot, workload, guard) for guard in sorted(snapshot.index.guards))}"
     )
+
+
+def _opening(snapshot: Snapshot, workload: Workload, guard: str) -> str:
+    """What a guard that rules count on, and that the workload does not list, would open."""
+    opened = 0
+    for api in _CONVERSATIONS:
+        opened |= permitted(snapshot, workload, workload.labels, False, api, guard=guard)
+    names = [repr(one.name) for one in snapshot.deployments if opened >> one.index & 1]
+    return f" With guard {guard!r} the workload may use {_some(names)}." if names else ""
 
 
 def _refusing(snapshot: Snapshot, workload: Workload, labels: Labels, deployment: Deployment) -> str:
