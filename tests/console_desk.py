@@ -86,6 +86,7 @@ class Desk:
         *,
         workers: int = 1,
         now_ms: Callable[[], int] = _then,
+        today: Callable[[], str] = lambda: "2026-11-20",
         metrics_open: bool = False,
     ) -> None:
         self.state = StateDir(root)
@@ -109,7 +110,7 @@ class Desk:
             spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
             end_leases=lambda store: 0, check=checked,
             shipping=Shipper(lambda: open_store(self.state), self.state.journal),
-            stop_listening=lambda: None, today=lambda: "2026-11-20", stopping=asyncio.Event(), log=Log("test"),
+            stop_listening=lambda: None, today=today, stopping=asyncio.Event(), log=Log("test"),
         )  # fmt: skip
         self.room = ReadingRoom(self._open)
         self.console = Console(

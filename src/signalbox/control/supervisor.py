@@ -136,9 +136,11 @@ class Supervisor:
         await self._stop()
 
     async def _watch(self) -> None:
-        if self.reload_wanted or self._source.changed(self.checked.files) or self._lapsed():
+        lapsed = self._lapsed()
+        if self.reload_wanted or self._source.changed(self.checked.files) or lapsed:
             self.reload_wanted = False
-            await self.reload()
+            if await self.reload() and lapsed:
+                await self._renew()
         if self._asking is None or self._asking.done():
             self._asking = asyncio.create_task(self._ask_store())
         await self._revive()
@@ -188,21 +190,35 @@ class Supervisor:
         """
         async with self._turn:
             try:
-                text = self._source.read()
-                checked = self._check(text, self.generation + 1)
+                await self._put_in_force(self._source.read())
             except ConfigError as error:
                 return self._refused(str(error))
-            order = ApplyConfig(text.content, text.name, self.generation + 1)
-            reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
-            errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
-            if errors:
-                await self._put_back()
-                return self._refused(errors[0])
-            self._text, self.generation, self.last_error = text, order.generation, ""
-            self.checked = checked
-            self._log.info("configuration in force", generation=self.generation)
-            self._tell_due()
+            self.last_error = ""
             return ""
+
+    async def _renew(self) -> None:
+        """The last good configuration as it is today, while the file holds none that could replace it: what lapsed
+        counts as absent all the same."""
+        async with self._turn:
+            if self._text is None:
+                return
+            try:
+                await self._put_in_force(self._text)
+            except ConfigError as error:
+                self._log.error("what lapsed still counts: the last good configuration fails", reason=str(error)[:2000])
+
+    async def _put_in_force(self, text: Text) -> None:
+        """On every worker, or raises ConfigError and leaves the last good one."""
+        checked = self._check(text, self.generation + 1)
+        order = ApplyConfig(text.content, text.name, self.generation + 1)
+        reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+        errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
+        if errors:
+            await self._put_back()
+            raise ConfigError([errors[0]])
+        self._text, self.generation, self.checked = text, order.generation, checked
+        self._log.info("configuration in force", generation=self.generation)
+        self._tell_due()
 
     def _tell_due(self) -> None:
         """On every start and reload, and so on the days on which a warning is due: contracts that run out, and
