@@ -19,6 +19,7 @@ from signalbox.control.state import StateDir
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import Usage
 from signalbox.ledger import apart
+from signalbox.ledger.query import STATES
 
 CONFIG = """
 environments: {here: {kind: on-prem}}
@@ -212,6 +213,7 @@ WITHOUT_EXTRAS = """
 import sys
 sys.modules.update(dict.fromkeys(["numpy", "scipy", "highspy", "psycopg", "pyarrow", "onnxruntime"]))
 from signalbox.cli.main import main
+from signalbox.ledger.query import STATES
 sys.exit(main(sys.argv[1:]))
 """
 
@@ -279,3 +281,10 @@ def test_a_key_that_is_none_cannot_be_revoked_and_nothing_is_on_record(
         ("key.revoke", made),
         ("key.revoke", made),
     ]
+
+
+def test_the_help_names_every_state_of_an_attempt(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["ledger", "query", "--help"])
+    told = " ".join(capsys.readouterr().out.split()).replace("true- up", "true-up")
+    assert f"only attempts of this state: {', '.join(STATES)} " in told

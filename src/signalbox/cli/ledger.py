@@ -37,7 +37,7 @@ from signalbox.ledger.forecast import forecast
 from signalbox.ledger.owned import gpu_day, owned_days
 from signalbox.ledger.parquet import export
 from signalbox.ledger.provider_export import read_export
-from signalbox.ledger.query import FILTERS, attempt_dict, iso_time, query, query_refused, read_filters
+from signalbox.ledger.query import FILTERS, STATES, attempt_dict, iso_time, query, query_refused, read_filters
 from signalbox.ledger.reconcile import UNATTRIBUTED
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import Report, verify_living
@@ -48,7 +48,7 @@ _FILTER_HELP = {
     "until": "only attempts before this time, or up to the end of this date",
     "key": "only attempts of the key with this public id",
     "label": "only attempts whose content had this data class",
-    "state": "only attempts that are settled, failed, cancelled, unknown or open",
+    "state": f"only attempts of this state: {', '.join(STATES)}",
 }
 OBJECT_STORE = "object-store"
 _SHOWN = ("time", "state", "deployment", "environment", "workload", "labels", "tokens_in", "tokens_out", "cost_usd")
