@@ -1,6 +1,7 @@
 """`journal.fsync: always`: an attempt is on the disk before its first byte leaves; otherwise it never waits for it."""
 
 import asyncio
+import contextlib
 import os
 from pathlib import Path
 
@@ -80,7 +81,10 @@ async def test_what_the_disk_does_not_take_shows_in_the_metrics(tmp_path: Path) 
             await asyncio.sleep(0.02)
         assert await metric(box, "signalbox_journal_sync_errors_total") >= 1
         os.dup2(good, fd)
-        os.write(good, os.read(reading, 1 << 16))
+        # Where the disk failed before the call, its records went into a new segment and the pipe is empty.
+        os.set_blocking(reading, False)
+        with contextlib.suppress(BlockingIOError):
+            os.write(good, os.read(reading, 1 << 16))
         for one in (good, closed, reading, writing):
             os.close(one)
 
