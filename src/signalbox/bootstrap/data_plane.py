@@ -42,8 +42,11 @@ from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.journal import Journal
 from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.behind import Behind
 from signalbox.pipeline.dispatch import Dispatcher
+from signalbox.pipeline.meaning import TRIALS_MAX
 from signalbox.pipeline.salting import salt_from
+from signalbox.pipeline.shadowing import COMPARISONS_MAX
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.waking import Wakes
 from signalbox.pipeline.watch import Watch
@@ -132,6 +135,8 @@ class DataPlane:
         self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
         self._encoding = Encoding()
         self._shadows = Shadows(LabelBook(state.labels, state.pepper()), random.random)
+        self._comparisons = Behind(COMPARISONS_MAX)
+        self._trials = Behind(TRIALS_MAX)
         self._stops = Stops()
         self._watch = Watch(self._transport)
         self._wakes = Wakes(self._transport)
@@ -162,8 +167,9 @@ class DataPlane:
         if self._observer is not None:
             self._observer.flush()
         await self._watch.stop()
+        await self._trials.stop()
         await self._cache.stop()
-        await self._shadows.stop()
+        await self._comparisons.stop()
         await self._wakes.stop()
         await self._transport.close()
         await self.purse.close()
@@ -239,6 +245,8 @@ class DataPlane:
             metrics=self._metrics,
             cache=self._cache,
             shadows=self._shadows,
+            comparisons=self._comparisons,
+            trials=self._trials,
             stops=self._stops,
             encoding=self._encoding,
             observer=self._observer_for(self._telemetry),

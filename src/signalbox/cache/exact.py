@@ -169,7 +169,6 @@ class KeptAnswers:
 
     async def stop(self) -> None:
         """Ends what goes on for no client."""
-        await self.semantic.stop()
         if self.shared is not None:
             await self.shared.stop()
 

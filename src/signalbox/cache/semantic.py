@@ -8,7 +8,7 @@ invalidation takes its turn; answers are read and compared there too, so that th
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
@@ -24,14 +24,12 @@ from signalbox.cache.risk import Risk
 from signalbox.cache.shelf import EVERYTHING
 from signalbox.cache.verify import Reading, read, read_answer, same
 from signalbox.core.caching import Semantic
-from signalbox.core.call import Call
 from signalbox.embedding.encoder import Encoder, built_in
 
 T = TypeVar("T")
 # Longer answers are not given for other words.
 ANSWER_BYTES_MAX = 64 * 1024
 PARTITIONS_MAX = 50_000
-LATER_MAX = 64
 # Behind so many others a call would wait for longer than a look-up is worth.
 WAITING_MAX = 32
 # Below this score nobody is asked whether two answers agree.
@@ -94,7 +92,6 @@ class SemanticCache:
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
         self._workspaces: dict[str, Workspace] = {}
-        self._later: dict[asyncio.Task[None], Call] = {}
         self.bytes_max = 0
         self.waiting = 0
 
@@ -170,28 +167,6 @@ class SemanticCache:
 
     def _done(self, _: asyncio.Future[Any]) -> None:
         self.waiting -= 1
-
-    def later(self, call: Call, work: Coroutine[Any, Any, None]) -> None:
-        """Does something for a call for which no client is to wait; with too much of it at once, not at all."""
-        if len(self._later) >= LATER_MAX:
-            work.close()
-            return
-        task = asyncio.get_running_loop().create_task(work)
-        self._later[task] = call
-        task.add_done_callback(self._later.pop)
-
-    def end(self, is_meant: Callable[[Call], bool], why: str) -> None:
-        """Ends what goes on for some calls; why: what the ledger says of it."""
-        for task, call in list(self._later.items()):
-            if is_meant(call):
-                task.cancel(why)
-
-    async def stop(self) -> None:
-        """Ends what goes on for no client."""
-        tasks = list(self._later)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
     def close(self) -> None:
         if self._thread is not None:

@@ -210,7 +210,7 @@ class Gateway:
         for reply in (*self.streams, *self.wholes):
             if matches(order, reply.call):
                 reply.stop(stopped(order))
-        for behind in (self.stages.shadows, self.stages.cache.semantic):
+        for behind in (self.stages.comparisons, self.stages.trials):
             behind.end(lambda call: matches(order, call), stopped(order).code)
 
     async def drain(self, grace_s: float) -> None:

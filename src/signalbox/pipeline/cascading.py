@@ -13,6 +13,7 @@ from typing import Any
 
 import msgspec
 
+from signalbox.config.schema_guards import ASKING
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.choosing import Cascade
 from signalbox.core.errors import CallError
@@ -41,8 +42,6 @@ from signalbox.routing.trusting import Judge
 HELD_BYTES_MAX = 4 * 1024 * 1024
 # How long another cheap model's agreement is waited for.
 OPINION_S = 30.0
-# Guards of requests that do not look at what we ask ourselves.
-_ASKING = frozenset(("external", "external-scan"))
 # A frame of hub events has no bytes yet; so many stand for it.
 _EVENT_BYTES = 64
 
@@ -67,7 +66,7 @@ async def pursue(call: Call, reply: Reply, stages: Stages) -> None:
         return await pursuing.pursue(call, reply, stages)
     first = _Held(call, reply, pair, stages)
     # A guard that asks somebody whether the call may leave is asked by the weak model's attempt: it has to end first.
-    screened = any(use.name in _ASKING for use in call.workload.guards)
+    screened = any(isinstance(use.options, ASKING) for use in call.workload.guards)
     opinions = [] if screened else _opinions(call, pair, asked, stages)
     # While the weak model answers, so that it takes no time.
     vector = asyncio.ensure_future(meaning(call, stages)) if judge.compares else None

@@ -25,6 +25,8 @@ from signalbox.pipeline.stages import Stages
 EMBEDDING, JUDGE = "cache-embedding", "cache-judge"
 # A look-up that takes longer is not worth having.
 EMBED_S_MAX, JUDGE_S_MAX = 2.0, 20.0
+# So many answers are judged at once; others are not.
+TRIALS_MAX = 64
 _VERDICT = (
     "Two answers to nearly the same question follow. Say whether a user who got the second instead of the first would "
     "be told the same, with every fact, number, name and instruction alike. Reply with YES or NO only.\n\n"
@@ -102,7 +104,7 @@ def _tried(call: Call, learnt: Learnt, judge: str, stages: Stages, told: asyncio
         return
     trial = told.result()
     if trial.doubtful:
-        stages.cache.semantic.later(call, _judge(call, learnt, trial.answer, judge, stages))
+        stages.trials.later(call, _judge(call, learnt, trial.answer, judge, stages))
     elif trial.right is not None:
         _observe(call, learnt, trial.right, stages)
 

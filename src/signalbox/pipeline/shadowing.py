@@ -30,6 +30,8 @@ from signalbox.routing.difficulty.question import asked
 Answering = Callable[[Call, Reply, Stages], Awaitable[None]]
 SHADOW, JUDGE = "shadow", "shadow-judge"
 SHADOW_S, JUDGE_S = 120.0, 30.0
+# So many comparisons go on at once; further draws come to nothing.
+COMPARISONS_MAX = 32
 TEXT_CHARS_MAX = 8000
 _WHO = Principal(key_id=INFRA, tenant=INFRA, team="", workloads=None, deployments=frozenset())
 _VERDICT = (
@@ -54,7 +56,7 @@ async def beside(call: Call, reply: Reply, stages: Stages, ask: Answering) -> No
     await ask(call, recorder, stages)
     if recorder.keepable(call.api, frozenset()) and recorder.head is not None and recorder.text:
         mine = recorder.head.deployment.name
-        if mine in (settings.weak, settings.strong) and stages.shadows.later(
+        if mine in (settings.weak, settings.strong) and stages.comparisons.later(
             call, _compared(call, settings, mine, recorder.text, stages)
         ):
             return

@@ -14,6 +14,7 @@ from signalbox.guard.room import GuardRoom
 from signalbox.ledger.content import Spool
 from signalbox.ledger.estimate import Metering
 from signalbox.ledger.open import OpenAttempts
+from signalbox.pipeline.behind import Behind
 from signalbox.pipeline.salting import Salt
 from signalbox.pipeline.waking import Wakes
 from signalbox.policy.budgets import Budgets
@@ -36,9 +37,10 @@ class Stages(msgspec.Struct, frozen=True):
     """snapshot, router, fleet, budgets, guards and interlock change together when the configuration does; the rest is
     the process's own.
 
-    errands: makes what sends model calls of our own. observer: what tells of single calls. durable: an attempt is on
-    the disk, not only in the page cache, before its first byte leaves. now_ns: a monotonic clock. time_ms: Unix
-    milliseconds. spool: where captured content goes, while a workload wants any.
+    errands: makes what sends model calls of our own. observer: what tells of single calls. comparisons, trials: what
+    goes on behind answers, for shadow slices and for the semantic cache's judges. durable: an attempt is on the disk,
+    not only in the page cache, before its first byte leaves. now_ns: a monotonic clock. time_ms: Unix milliseconds.
+    spool: where captured content goes, while a workload wants any.
     """
 
     snapshot: Snapshot
@@ -62,6 +64,8 @@ class Stages(msgspec.Struct, frozen=True):
     observer: Observer
     cache: KeptAnswers
     shadows: Shadows
+    comparisons: Behind
+    trials: Behind
     stops: Stops
     encoding: Encoding
     salt: Salt
