@@ -15,7 +15,7 @@ from signalbox.core.records import Opened, Record, Refused
 from signalbox.core.snapshot import Origin
 from signalbox.simulator.server import Simulator
 from signalbox.upstream.head import RequestHead
-from signalbox.upstream.transport import Share
+from signalbox.upstream.time_share import TimeShare
 
 # What becomes of an attempt. It ends the call when it is the caller's own mistake, or when content is out.
 TERMINAL, FAILED, ANSWERED = "terminal", "failed", "answered"
@@ -126,7 +126,7 @@ class Recorder:
         *,
         stream: bool = False,
         until_content: bool = False,
-        share: Share | None = None,
+        share: TimeShare | None = None,
     ) -> Upstream:
         left = Left(origin.port, head.path, permit.body, permit.attempt_id in self._journal.open, FAILED)
         self.attempts += 1

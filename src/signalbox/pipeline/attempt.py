@@ -27,7 +27,8 @@ from signalbox.routing.replica import Replica
 from signalbox.routing.router import target_api
 from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS
-from signalbox.upstream.transport import Share, Unsent, UpstreamResponse
+from signalbox.upstream.time_share import TimeShare
+from signalbox.upstream.transport import Unsent, UpstreamResponse
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Target
 from signalbox.wire.parameters import as_sent
@@ -39,7 +40,7 @@ ANSWER_BYTES_MAX = 64 * 1024 * 1024
 
 
 def attempt(
-    call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages, share: Share | None = None
+    call: Call, deployment: Deployment, replica: Replica, reply: Reply, stages: Stages, share: TimeShare | None = None
 ) -> Coroutine[Any, Any, None]:
     """Answer `call` from `deployment` at `replica`. Raises UpstreamAnswer or UpstreamFault when it failed to; the
     caller decides whether another attempt may be made. Whatever happens, this one is settled in the journal exactly

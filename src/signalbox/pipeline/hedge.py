@@ -15,7 +15,7 @@ from signalbox.pipeline.pursuit import Pursuit
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import FAILURES, Failure
 from signalbox.routing.replica import Replica
-from signalbox.upstream.transport import Share
+from signalbox.upstream.time_share import TimeShare
 
 LOST = "hedge_lost"
 
@@ -49,7 +49,7 @@ class _Race:
         self.winner: _Entrant | None = None
         self.why: tuple[str, ...] = ()
 
-    def enter(self, deployment: Deployment, replica: Replica, share: Share | None) -> None:
+    def enter(self, deployment: Deployment, replica: Replica, share: TimeShare | None) -> None:
         entrant = _Entrant(self, deployment, replica, second=bool(self.tasks))
         work = attempt(self._call, deployment, replica, entrant, self._stages, share)
         self.tasks[asyncio.get_running_loop().create_task(work)] = entrant
@@ -68,9 +68,8 @@ class _Race:
                     if self.tasks:
                         pursuit.put_back(entrant.deployment)
                     else:
-                        self.enter(
-                            entrant.deployment, entrant.replica, pursuit.share()
-                        )  # the first one has failed, and left its room
+                        # The first one has failed, and left its room.
+                        self.enter(entrant.deployment, entrant.replica, pursuit.share())
                     continue
                 failure = _failure_of(task)
                 if failure is None:

@@ -26,7 +26,7 @@ from signalbox.routing.bonds import Bond
 from signalbox.routing.group import Group
 from signalbox.routing.replica import SECOND_NS, Replica
 from signalbox.routing.retry import RETRY_AFTER_S_MAX, pause_s, retry_after_s
-from signalbox.upstream.transport import Share
+from signalbox.upstream.time_share import TimeShare
 
 PAUSE_S_MAX = 4.0
 OVERFLOW = "overflow"
@@ -255,7 +255,7 @@ class Pursuit:
             left_ns = min(left_ns, (call.received_ns + call.patience_ns - now_ns) // 2)
         return max(0, left_ns) / SECOND_NS
 
-    def share(self) -> Share | None:
+    def share(self) -> TimeShare | None:
         """What the attempt that is about to begin may take of its client's time, so that the next placement still has
         enough of it; None for what its deployment allows."""
         now_ns = self._stages.now_ns()

@@ -25,7 +25,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.routing.group import Group
 from signalbox.routing.pace import Pace
 from signalbox.routing.replica import SECOND_NS, Replica
-from signalbox.upstream.transport import Share
+from signalbox.upstream.time_share import TimeShare
 
 # So many answers make a pace known.
 SAMPLES_MIN = 20
@@ -45,7 +45,7 @@ def is_ample(call: Call, deployment: Deployment, now_ns: int) -> bool:
     return call.patience_ns - spent_ns >= 2 * own_ns and call.workload.retries.total_ns - spent_ns - MARGIN_NS >= own_ns
 
 
-def share_of(call: Call, replica: Replica, others: Iterable[Group], now_ns: int) -> Share | None:
+def share_of(call: Call, replica: Replica, others: Iterable[Group], now_ns: int) -> TimeShare | None:
     """The share of an attempt that is about to begin, None where the deployment's own limits may hold. others: where
     the next one may go, in their order."""
     retries = call.workload.retries
@@ -58,13 +58,13 @@ def share_of(call: Call, replica: Replica, others: Iterable[Group], now_ns: int)
     return _shared(call, replica, following, left_ns, begin_ns) if following is not None else None
 
 
-def _shared(call: Call, replica: Replica, following: Group, left_ns: int, begin_ns: int) -> Share | None:
+def _shared(call: Call, replica: Replica, following: Group, left_ns: int, begin_ns: int) -> TimeShare | None:
     stream = call.envelope.stream
     half_ns = min(left_ns // 2, begin_ns)
     connect_s, connection_tells = half_ns / SECOND_NS, half_ns >= CONNECTION_NS
     need_ns = _p95_ns(following, stream)
     if not need_ns and not stream:
-        return Share(connect_s, connection_tells, inf, False)
+        return TimeShare(connect_s, connection_tells, inf, False)
     need_ns = need_ns + MARGIN_NS if need_ns else left_ns - half_ns
     if need_ns >= left_ns:
         return None
@@ -75,10 +75,10 @@ def _shared(call: Call, replica: Replica, following: Group, left_ns: int, begin_
     room_ns = min(left_ns - need_ns, begin_ns)
     silent_ns = min(max(2 * usual_ns, half_ns) if known or not stream else room_ns, room_ns)
     if not stream and silent_ns < 2 * usual_ns:
-        return Share(connect_s, connection_tells, inf, False)
+        return TimeShare(connect_s, connection_tells, inf, False)
     silent_ns = max(silent_ns, usual_ns)
     telling = silent_ns >= (2 * usual_ns if known else SILENCE_NS)
-    return Share(connect_s, connection_tells, silent_ns / SECOND_NS, telling)
+    return TimeShare(connect_s, connection_tells, silent_ns / SECOND_NS, telling)
 
 
 def _p95_ns(group: Group, stream: bool) -> int:

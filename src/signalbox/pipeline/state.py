@@ -10,7 +10,8 @@ from signalbox.core.permit import Permit
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import Usage
 from signalbox.policy.budgets import Hold
-from signalbox.upstream.transport import Share, UpstreamResponse
+from signalbox.upstream.time_share import TimeShare
+from signalbox.upstream.transport import UpstreamResponse
 
 
 def counted(call: Call, own: Call) -> None:
@@ -33,7 +34,7 @@ class Attempt(msgspec.Struct, eq=False):
     api: str
     started_ns: int
     limit: int
-    share: Share | None = None
+    share: TimeShare | None = None
     hub: Request | None = None
     opened_ms: int = 0
     opening: bytes = b""
@@ -55,7 +56,9 @@ class Attempt(msgspec.Struct, eq=False):
         return f"Attempt({self.id})"  # never what it carries
 
     @classmethod
-    def of(cls, call: Call, deployment: Deployment, api: str, started_ns: int, share: Share | None = None) -> Attempt:
+    def of(
+        cls, call: Call, deployment: Deployment, api: str, started_ns: int, share: TimeShare | None = None
+    ) -> Attempt:
         """The next attempt of a call."""
         call.attempts = number = call.attempts + 1
         identity = f"{call.id}{call.errand}-{number}"

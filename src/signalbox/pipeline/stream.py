@@ -24,7 +24,7 @@ from signalbox.upstream.transport import UpstreamResponse
 from signalbox.wire.dialect import Observer, StreamReader
 from signalbox.wire.limit import cut_short
 from signalbox.wire.repeat import around_text, plain_chars
-from signalbox.wire.supplied_usage import usage_chunk
+from signalbox.wire.supplied_usage import supplied
 from signalbox.wire.surrogates import JoiningDecoder
 from signalbox.wire.table import DIALECTS
 
@@ -253,7 +253,7 @@ class _Relay:
         self._owes_usage = False
         first = [*(self._held or ()), *frames][:1]
         like = self._this.opening or (first[0].raw if first else b"")
-        return Frame(usage_chunk(like, told_to_client(self._this, self._stages)), None, Seen(usage_only=True))
+        return Frame(supplied(like, told_to_client(self._this, self._stages)), None, Seen(usage_only=True))
 
     def _pass(self, data: bytes, chars: int) -> bool:
         """Sends on one event that is nothing but more text, as it came. False as `_take` says."""

@@ -8,17 +8,14 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-import msgspec
-
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin, Timeouts
 from signalbox.upstream.inflate import InflateError, Inflater
+from signalbox.upstream.time_share import TimeShare
 
 # What may follow the announced end of an answer before its connection is given up.
 LINGER_S = 1.0
 LINGER_BYTES_MAX = 16 * 1024
-# However little time there is, so long is waited.
-SHARE_S_MIN = 0.05
 
 _WAIT_HEAD, _WAIT_FIRST, _IN_BODY, _LINGER = range(4)
 
@@ -50,28 +47,6 @@ class Decoder(Protocol):
 
 # Takes a piece of the body; False when it wants no more for now.
 Sink = Callable[[bytes], bool]
-
-
-class Share(msgspec.Struct, frozen=True, gc=False):
-    """The part of a client's time that one attempt may use, shorter than its deployment's own limits.
-
-    connect_s: for a connection. silent_s: from the beginning of the exchange to the first token of a stream, else to
-    the head of the answer; infinite for no bound. connect_tells, silence_tells: whether it says something about the
-    replica when it was not done by then."""
-
-    connect_s: float
-    connect_tells: bool
-    silent_s: float
-    silence_tells: bool
-
-    def after(self, passed_s: float) -> Share:
-        """What of it is left when so much has gone by."""
-        return Share(
-            max(self.connect_s - passed_s, SHARE_S_MIN),
-            self.connect_tells,
-            max(self.silent_s - passed_s, SHARE_S_MIN),
-            self.silence_tells,
-        )
 
 
 class UpstreamResponse:
@@ -126,7 +101,7 @@ class UpstreamResponse:
         started_at: float,
         stream: bool,
         until_content: bool,
-        share: Share | None = None,
+        share: TimeShare | None = None,
     ) -> None:
         self.status = 0
         self.headers: list[tuple[bytes, bytes]] = []

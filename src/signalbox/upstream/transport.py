@@ -16,7 +16,8 @@ from signalbox.upstream.head import RequestHead
 from signalbox.upstream.origin import METRICS, OriginLines
 from signalbox.upstream.pool import Pool, PoolStats
 from signalbox.upstream.resolve import ResolveError, Resolver
-from signalbox.upstream.response import Share, UpstreamResponse
+from signalbox.upstream.response import UpstreamResponse
+from signalbox.upstream.time_share import TimeShare
 from signalbox.upstream.tls import TlsContexts
 
 # How often deadlines are looked at: a limit fires at most this late.
@@ -84,7 +85,7 @@ class Transport:
         *,
         stream: bool = False,
         until_content: bool = False,
-        share: Share | None = None,
+        share: TimeShare | None = None,
     ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POSTs the permit's body to one replica of its deployment and waits for the head of the answer.
 
@@ -139,7 +140,7 @@ class Transport:
         body: bytes,
         stream: bool,
         until_content: bool,
-        share: Share | None,
+        share: TimeShare | None,
     ) -> UpstreamResponse:
         if self._closing:
             raise UpstreamFault("connect", "shutting down", sent=False)
@@ -191,7 +192,7 @@ class Transport:
             raise UpstreamFault("connect", "shutting down", sent=False)
         return connection
 
-    async def _acquire_in(self, pool: Pool, share: Share, start: float) -> Connection:
+    async def _acquire_in(self, pool: Pool, share: TimeShare, start: float) -> Connection:
         try:
             return await self._acquire(pool, share.connect_s)
         except UpstreamFault as fault:
