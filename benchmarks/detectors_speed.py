@@ -95,10 +95,7 @@ def stream(sets: dict[str, list[str]], rounds: int) -> None:
             *(round(some[int(len(some) * 0.95)], 1) for some in (each, longer)),
         )
         print("| " + " | ".join(map(str, cells)) + " |")
-    loop.sort()
-    print(
-        f"\nThe loop that never changes took {loop[0]:.0f} µs at best and {statistics.median(loop):.0f} in the median."
-    )
+    _tell(loop)
 
 
 def passes(sets: dict[str, list[str]], rounds: int, pause_s: float) -> None:
@@ -127,10 +124,7 @@ def passes(sets: dict[str, list[str]], rounds: int, pause_s: float) -> None:
             some.sort()
             cells += [some[0] / size, statistics.median(some) / size, some[int(rounds * 0.95)] / size]
         print(f"| {name} | {len(sets[name])} | " + " | ".join(str(round(cell, 1)) for cell in cells) + " |")
-    loop.sort()
-    print(
-        f"\nThe loop that never changes took {loop[0]:.0f} µs at best and {statistics.median(loop):.0f} in the median."
-    )
+    _tell(loop)
 
 
 def _all_us(texts: list[str]) -> float:
@@ -146,6 +140,11 @@ def _once_us(way: Callable[[str], object], text: str) -> float:
     began = time.thread_time_ns()
     way(text)
     return (time.thread_time_ns() - began) / 1000
+
+
+def _tell(loop: list[float]) -> None:
+    best, median = min(loop), statistics.median(loop)
+    print(f"\nThe loop that never changes took {best:.0f} µs at best and {median:.0f} in the median.")
 
 
 def _steady(_: str) -> None:

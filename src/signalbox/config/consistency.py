@@ -11,7 +11,7 @@ from signalbox.config.choosing import check_choosing
 from signalbox.config.declared import operator_of
 from signalbox.config.issuers import check_issuers
 from signalbox.config.prices import check_prices
-from signalbox.config.problems import Path, Problems, did_you_mean
+from signalbox.config.problems import Path, Problems, did_you_mean, repeated
 from signalbox.config.schema import PACKS, Config
 from signalbox.config.schema_deployments import Limits
 from signalbox.config.schema_places import VendorAttestation
@@ -57,13 +57,12 @@ def check(config: Config, problems: Problems) -> None:
 
 
 def _check_packs(config: Config, problems: Problems) -> None:
-    before: set[str] = set()
+    twice = set(repeated(config.packs))
     for position, pack in enumerate(config.packs):
         if pack not in PACKS:
             problems.add(("packs", position), f"there is no rule pack {pack[:64]!r}", did_you_mean(pack, PACKS))
-        elif pack in before:
+        elif position in twice:
             problems.add(("packs", position), f"{pack!r} is listed twice", "List it once")
-        before.add(pack)
 
 
 def _check_vendors(config: Config, problems: Problems) -> None:
@@ -152,11 +151,9 @@ def _check_workload(name: str, workload: Workload, config: Config, problems: Pro
         _check_custom((*path, "classify", "custom", custom), declared, problems)
     _check_listed((*path, "placements"), workload.placements, ("deployments",), problems)
     check_choosing(path, workload, config, problems)
-    before: set[str] = set()
-    for position, placement in enumerate(workload.placements):
-        if placement in before:
-            problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
-        before.add(placement)
+    for position in repeated(workload.placements):
+        placement = workload.placements[position]
+        problems.add((*path, "placements", position), f"{placement!r} is listed twice", "List it once")
 
 
 def _check_custom(path: Path, declared: CustomClass, problems: Problems) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from signalbox.core.errors import ConfigError
 
@@ -80,6 +80,15 @@ def dotted(path: Path) -> str:
         text = "".join(char if char.isprintable() else "?" for char in part[:64])
         out += f".{text}" if out else text
     return out
+
+
+def repeated(names: Iterable[str]) -> Iterator[int]:
+    """The positions of names that stand earlier in the list as well, in one pass: lists may be as long as a file."""
+    before: set[str] = set()
+    for position, name in enumerate(names):
+        if name in before:
+            yield position
+        before.add(name)
 
 
 def did_you_mean(wrong: str, known: Iterable[str], *, otherwise: str = "Known are") -> str:

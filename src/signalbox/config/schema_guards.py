@@ -107,6 +107,10 @@ class ExternalScan(GuardSettings, frozen=True, tag="external-scan"):
     ] = 50_000
 
 
+# Those that ask a deployment whether a call may leave.
+ASKING = (External, ExternalScan)
+
+
 class PromptLeak(GuardSettings, frozen=True, tag="no-system-prompt-leak"):
     """Guard `no-system-prompt-leak`: answers that repeat the system prompt, plain or encoded."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signalbox.config.address import AddressProblem, origin_of
 from signalbox.config.issuers import check_address, is_here
-from signalbox.config.problems import Path, Problems
+from signalbox.config.problems import Path, Problems, repeated
 from signalbox.config.schema import Config
 
 
@@ -23,11 +23,9 @@ def check_sign_in(config: Config, problems: Problems) -> None:
         problems.add((*at, "algorithms"), "no signature is taken", "Leave it out, or name what the provider signs with")
     if not oidc.grants:
         problems.add((*at, "grants"), "nobody is granted a role", "Add value, role and tenant of a group")
-    before: set[str] = set()
-    for position, grant in enumerate(oidc.grants):
-        if grant.value in before:
-            problems.add((*at, "grants", position), f"{grant.value[:64]!r} is granted a role twice", "Keep one of them")
-        before.add(grant.value)
+    for position in repeated(grant.value for grant in oidc.grants):
+        value = oidc.grants[position].value
+        problems.add((*at, "grants", position), f"{value[:64]!r} is granted a role twice", "Keep one of them")
 
 
 def _check_console(at: Path, url: str, problems: Problems) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
 from urllib.parse import urlsplit
 
 import msgspec
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from signalbox.config.address import is_loopback
 from signalbox.console.forms import BadForm, read_form, read_upload
 from signalbox.console.sessions import COOKIE, Session, Sessions, from_here, same
 from signalbox.control.office import Actor, KeyOffice, NotYours
@@ -183,14 +183,7 @@ def asked_here(request: Request) -> bool:
     name leads here (DNS rebinding)."""
     host = urlsplit(f"//{request.headers.get('host', '')}").hostname or ""
     through = any(name in request.headers for name in _OF_PROXIES)
-    return not through and _is_loopback(host) and _is_loopback(request.client.host if request.client else "")
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
+    return not through and is_loopback(host) and is_loopback(request.client.host if request.client else "")
 
 
 class Doors:

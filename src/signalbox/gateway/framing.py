@@ -18,11 +18,10 @@ _NOT_IN_HOST = frozenset(b"/?#@\\ \t,")
 
 
 def origin_form(target: bytes) -> bytes:
-    """Path and query of a request target: `/path?query` as it is, or without the `http://host:port` of the absolute
-    form, which RFC 9112 (3.2.2) asks every server to take. The host there counts in place of the Host header's, and
-    nothing here depends on either. Raises BadRequest for the forms that proxies and OPTIONS use, and for user names."""
-    if target.startswith(b"/"):
-        return target
+    """Path and query of a request target that does not begin with them: what follows the `http://host:port` of the
+    absolute form, which RFC 9112 (3.2.2) asks every server to take. The host there counts in place of the Host
+    header's, and nothing here depends on either. Raises BadRequest for the forms that proxies and OPTIONS use, and for
+    user names."""
     absolute = _ABSOLUTE(target)
     if absolute is None:
         raise BadRequest("The request target must be a path, or a whole http address.", close=True)

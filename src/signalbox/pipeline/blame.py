@@ -19,10 +19,11 @@ POISONED_MIN = 2
 class Blame:
     """Of one call, from its first failure on."""
 
-    __slots__ = ("_call", "_crashed", "_fleet", "_metrics", "_suspects")
+    __slots__ = ("_body", "_call", "_crashed", "_fleet", "_metrics", "_suspects")
 
     def __init__(self, call: Call, stages: Stages) -> None:
         self._call = call
+        self._body = b""
         self._fleet = stages.fleet
         self._metrics = stages.metrics
         # Environments in which this body broke something that was well; whom to blame if another one answers.
@@ -51,7 +52,7 @@ class Blame:
 
     def _crash(self, deployment: Deployment, replica: Replica, now_ns: int, chance: float) -> None:
         """It broke on this body: the body's doing if it breaks others too that are well, else its own."""
-        body = _digest_of(self._call)
+        body = self._digest()
         if not replica.failures or replica.culprit == body:
             self._crashed.add(deployment.environment.name)
         if replica.culprit == body:
@@ -62,11 +63,17 @@ class Blame:
         """Whether it broke so many that it is kept away from the rest for a while."""
         if len(self._crashed) < POISONED_MIN:
             return False
-        quarantine, body = self._fleet.quarantine, _digest_of(self._call)
+        quarantine, body = self._fleet.quarantine, self._digest()
         if not quarantine.holds(body):
             quarantine.hold(body, now_ns)
             self._metrics.add(("signalbox_quarantined_total",))
         return True
+
+    def _digest(self) -> bytes:
+        """Once for all failures: a body may have megabytes."""
+        if not self._body:
+            self._body = _digest_of(self._call)
+        return self._body
 
     def answered_by(self, replica: Replica, now_ns: int) -> None:
         """Whoever failed on the same body before did so for reasons of its own."""

@@ -19,8 +19,6 @@ from signalbox.policy.rules import PLACEMENTS, permitted, permitted_guarded, ref
 # Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
 _CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
 _NAMED_MAX = 5
-# Guards that ask a deployment of the operator's own.
-_ASKING = (schema_guards.External, schema_guards.ExternalScan)
 # Workloads without a placement for which `check` searches the smallest change.
 RELAXED_MAX = 20
 
@@ -230,7 +228,9 @@ def _why_dead(rule: CompiledRule) -> str:
 
 def _asked_beside(snapshot: Snapshot, workload: Workload) -> int:
     """The bitset of deployments that its guards, cache, cascade and shadow ask by name, whatever its placements."""
-    names: set[str] = {use.options.deployment for use in workload.guards if isinstance(use.options, _ASKING)}
+    names: set[str] = {
+        use.options.deployment for use in workload.guards if isinstance(use.options, schema_guards.ASKING)
+    }
     if workload.cache is not None and workload.cache.semantic is not None:
         names |= {workload.cache.semantic.embedding, workload.cache.semantic.judge}
     if workload.shadow is not None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from email.utils import parsedate_to_datetime
 from typing import Any, cast
 
 import msgspec
+
+from signalbox.wire.http_date import seconds_until
 
 # No wait that a provider asks for counts for more than this, and no caller is told more.
 RETRY_AFTER_S_MAX = 60.0
@@ -87,7 +88,7 @@ def retry_after_s(headers: list[tuple[bytes, bytes]], body: bytes, now_s: float)
     if wanted is not None:
         said = _number(wanted.decode("latin-1"))
         if said is None:
-            said = _until(wanted, date, now_s)
+            said = seconds_until(wanted, date, now_s)
     if said is None and body:
         said = _in_body(body[:BODY_BYTES_MAX])
     return None if said is None else _within(said)
@@ -103,21 +104,6 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return value if value == value else None  # not NaN
-
-
-def _until(when: bytes, date: bytes | None, now_s: float) -> float | None:
-    then = _unix(when)
-    if then is None:
-        return None
-    since = _unix(date) if date is not None else None
-    return then - (since if since is not None else now_s)
-
-
-def _unix(value: bytes) -> float | None:
-    try:
-        return parsedate_to_datetime(value.decode("latin-1").strip()).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None
 
 
 def _in_body(body: bytes) -> float | None:

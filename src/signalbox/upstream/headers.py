@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from email.utils import parsedate_to_datetime
+
+from signalbox.wire.http_date import seconds_until
 
 VERDICTS_MAX = 1024
 # A client told to wait longer than this gives up or, worse, obeys; the next call may well go elsewhere.
@@ -63,24 +64,8 @@ def _clamped(value: bytes, most: int, headers: list[tuple[bytes, bytes]]) -> byt
     try:
         number = float(value)
     except ValueError:
-        return b"%d" % most if _away_s(value, headers) > RETRY_AFTER_S_MAX else value
+        date = next((said for name, said in headers if name == b"date"), None)
+        return b"%d" % most if (seconds_until(value, date, time.time()) or 0.0) > RETRY_AFTER_S_MAX else value
     if 0 <= number <= most:
         return value
     return b"%d" % most if number > most else b"0"
-
-
-def _away_s(when: bytes, headers: list[tuple[bytes, bytes]]) -> float:
-    """Seconds until an HTTP date by the provider's own clock, ours where it tells no date; 0 for what is no date."""
-    then = _unix_s(when)
-    if then is None:
-        return 0.0
-    said = next((value for name, value in headers if name == b"date"), b"")
-    since = _unix_s(said)
-    return then - (since if since is not None else time.time())
-
-
-def _unix_s(date: bytes) -> float | None:
-    try:
-        return parsedate_to_datetime(date.decode("latin-1").strip()).timestamp()
-    except (ValueError, TypeError, OverflowError, IndexError):
-        return None

@@ -17,7 +17,7 @@ from signalbox.wire.openai_chat_read import read_request
 from signalbox.wire.openai_chat_stream import ChatReader, ChatWriter
 from signalbox.wire.openai_chat_watch import ChatObserver, see_answer
 from signalbox.wire.openai_chat_write import write_request
-from signalbox.wire.openai_usage import usage_chunk
+from signalbox.wire.openai_usage import unnamed, usage_chunk
 
 
 class ChatDialect:
@@ -58,7 +58,7 @@ class ChatDialect:
         give None when the upstream's own usage already passed through, since some clients add up what they get."""
         if usage is None or not include_usage:
             return openai_errors.DONE
-        return usage_chunk("chat.completion.chunk", usage) + openai_errors.DONE
+        return usage_chunk(unnamed("chat.completion.chunk"), usage) + openai_errors.DONE
 
     def error_body(self, error: CallError, request_id: str) -> bytes:
         return openai_errors.error_body(error)

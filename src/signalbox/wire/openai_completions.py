@@ -20,7 +20,7 @@ from signalbox.wire.openai_chat_read import read_stop
 from signalbox.wire.openai_chat_stream import ChatReader
 from signalbox.wire.openai_chat_watch import CHOICES_MAX, ChatObserver, see_answer
 from signalbox.wire.openai_completions_stream import CompletionsWriter, completion_id
-from signalbox.wire.openai_usage import usage_chunk, write_usage
+from signalbox.wire.openai_usage import unnamed, usage_chunk, write_usage
 from signalbox.wire.responses_items import note
 
 PROMPTS_MAX = 1024
@@ -104,7 +104,7 @@ class CompletionsDialect:
         """`[DONE]`, after the usage chunk if the client asked for it and was not told yet (`usage` is then given)."""
         if usage is None or not include_usage:
             return openai_errors.DONE
-        return usage_chunk("text_completion", usage) + openai_errors.DONE
+        return usage_chunk(unnamed("text_completion"), usage) + openai_errors.DONE
 
     def error_body(self, error: CallError, request_id: str) -> bytes:
         return openai_errors.error_body(error)

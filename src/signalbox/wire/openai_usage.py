@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any, cast
 
 import msgspec
@@ -197,17 +198,14 @@ def write_usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def usage_chunk(kind: str, usage: Usage) -> bytes:
-    """The event that tells a stream's usage after its last choice. kind: its `object`."""
-    chunk: dict[str, Any] = {
-        "id": "",
-        "object": kind,
-        "created": 0,
-        "model": "",
-        "choices": [],
-        "usage": write_usage(usage),
-    }
-    return b"data: " + msgspec.json.encode(chunk) + b"\n\n"
+def usage_chunk(identity: Mapping[str, Any], usage: Usage) -> bytes:
+    """The event that tells a stream's usage after its last choice. identity: the fields that all its chunks have."""
+    return b"data: %b\n\n" % msgspec.json.encode({**identity, "choices": [], "usage": write_usage(usage)})
+
+
+def unnamed(kind: str) -> dict[str, Any]:
+    """The identity of a chunk of a stream that has told none. kind: its `object`."""
+    return {"id": "", "object": kind, "created": 0, "model": ""}
 
 
 def _object(value: object) -> dict[str, Any]:

@@ -7,14 +7,14 @@ from typing import Any, cast
 import msgspec
 
 from signalbox.core.usage import Usage
-from signalbox.wire.openai_usage import write_usage
+from signalbox.wire.openai_usage import usage_chunk
 
 # A comment: clients pass it over, whoever looks for it is told whose figures these are.
 COMMENT = b": signalbox: the provider told no usage; this one is estimated\n\n"
 _KEPT = ("id", "object", "created", "model", "system_fingerprint")
 
 
-def usage_chunk(like: bytes, usage: Usage) -> bytes:
+def supplied(like: bytes, usage: Usage) -> bytes:
     """The chunk as OpenAI sends it before `[DONE]`, behind a comment. like: raw event of the same stream, whose
     identifiers go on."""
     try:
@@ -22,5 +22,5 @@ def usage_chunk(like: bytes, usage: Usage) -> bytes:
     except msgspec.DecodeError:
         doc = {}
     fields = cast("dict[str, Any]", doc) if isinstance(doc, dict) else {}
-    chunk = {name: fields[name] for name in _KEPT if name in fields}
-    return COMMENT + b"data: %b\n\n" % msgspec.json.encode({**chunk, "choices": [], "usage": write_usage(usage)})
+    identity = {name: fields[name] for name in _KEPT if name in fields}
+    return COMMENT + usage_chunk(identity, usage)
