@@ -15,6 +15,7 @@ import yaml
 from go_template import Chart
 
 from signalbox.bootstrap.compiling import compile_declared
+from signalbox.cli.main import main
 from signalbox.config.load import load_text
 from signalbox.config.schema_deployments import Timeouts
 from signalbox.config.schema_server import Server
@@ -33,6 +34,8 @@ deployments:
 telemetry: {otlp: {endpoint: "http://collector:4318"}}
 alerts: {webhooks: [{url: "https://hooks.example.com/a"}]}
 store: "postgresql://u:secret-word@db.example.com/signalbox"
+caches: {valkey: {url: "valkeys://cache.example.com/0", password: secret-word}}
+ledger: {anchor: {url: "https://anchors.example.com/box1", access_key: secret-word, secret_key: secret-word}}
 """
 
 
@@ -152,6 +155,8 @@ def test_what_may_be_reached_is_what_the_configuration_needs() -> None:
     places = egress(declared, compile_declared(declared, 1).snapshot)
     assert [(place.host, place.port) for place in places] == [
         ("10.1.2.3", 8000),
+        ("anchors.example.com", 443),
+        ("cache.example.com", 6379),
         ("collector", 4318),
         ("db.example.com", 5432),
         ("hooks.example.com", 443),
@@ -173,6 +178,8 @@ def test_what_may_be_reached_is_what_the_configuration_needs() -> None:
     values["networkPolicy"]["cilium"] = True
     names = one(chart(**values), "networkpolicy.yaml", "CiliumNetworkPolicy")["spec"]["egress"]
     assert [rule["toFQDNs"][0]["matchName"] for rule in names[1:]] == [
+        "anchors.example.com",
+        "cache.example.com",
         "collector",
         "db.example.com",
         "hooks.example.com",
@@ -180,6 +187,38 @@ def test_what_may_be_reached_is_what_the_configuration_needs() -> None:
     ]
     nothing = one(chart(), "networkpolicy.yaml", "NetworkPolicy")["spec"]["egress"]
     assert len(nothing) == 1, "what is not listed is closed"
+
+
+@pytest.mark.parametrize(
+    ("url", "hosts"),
+    [
+        ("postgresql://u:p@db/signalbox", ["db:5432"]),
+        ("postgresql://u:p@db:6543/signalbox?sslmode=require", ["db:6543"]),
+        ("postgresql://u@one:6543,two:6544,three/signalbox?x=y", ["one:6543", "three:5432", "two:6544"]),
+        ("postgresql://u@[2001:db8::1]:6543,[2001:db8::2]/signalbox", ["2001:db8::1:6543", "2001:db8::2:5432"]),
+        ("postgresql://u@/signalbox?host=one,two&port=6543", ["one:6543", "two:6543"]),
+        ("postgresql:///signalbox?host=/var/run/postgresql", []),
+        ("postgresql://%2Fvar%2Frun%2Fpostgresql/signalbox", []),
+    ],
+)  # fmt: skip
+def test_every_host_of_a_database_may_be_reached(url: str, hosts: list[str]) -> None:
+    text = CONFIG.replace(b"postgresql://u:secret-word@db.example.com/signalbox", url.encode())
+    declared = load_text(text, "f")
+    places = egress(declared, compile_declared(declared, 1).snapshot)
+    assert [f"{place.host}:{place.port}" for place in places if place.why == ("store",)] == hosts
+
+
+def test_a_name_without_an_address_is_not_left_out_in_silence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "signalbox.yaml").write_bytes(
+        b"environments: {e: {kind: on-prem}}\n"
+        b"deployments: {far: {environment: e, protocol: openai, base_url: 'https://models.invalid/v1', model: m}}\n"
+    )
+    arguments = ["egress", "--config", str(tmp_path / "signalbox.yaml"), "--helm-values"]
+    assert main([*arguments, "--resolve"]) == 1
+    assert "models.invalid" in capsys.readouterr().err
+    assert main(arguments) == 0
 
 
 def test_helm_agrees() -> None:

@@ -30,11 +30,21 @@ def run(options: argparse.Namespace) -> int:
     declared = load(needed_config(options.config))
     places = egress(declared, compile_declared(declared, 1).snapshot)
     if options.helm_values:
-        values = helm_values(places, addresses_of if options.resolve else None)
+        nowhere: list[str] = []
+
+        def resolve(host: str) -> list[str]:
+            addresses = addresses_of(host)
+            if not addresses:
+                nowhere.append(host)
+            return addresses
+
+        values = helm_values(places, resolve if options.resolve else None)
         print(msgspec.json.format(msgspec.json.encode(values), indent=2).decode())
         if not options.resolve and any("." in place.host for place in places):
             print("Names need --resolve, or a policy that knows names.", file=sys.stderr)
-        return 0
+        if nowhere:
+            print(f"Closed, for they have no address now: {', '.join(sorted(set(nowhere)))}", file=sys.stderr)
+        return 1 if nowhere else 0
     for place in places:
         if options.json:
             print(msgspec.json.encode(place).decode())

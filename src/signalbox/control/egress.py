@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable, Iterable
 from ipaddress import ip_address, ip_network
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 
 import msgspec
 
@@ -37,13 +37,17 @@ def egress(declared: Declared, snapshot: Snapshot) -> list[Egress]:
             add(*_dialled(origin), f"deployment {deployment.name}")
     config = declared.config
     if config.store is not None:
-        store = urlsplit(config.store.reveal())
-        if store.hostname:
-            add(store.hostname, store.port or _STORE_PORT, "store")
+        for host, port in _store_hosts(config.store.reveal()):
+            add(host, port, "store")
+    shared = declared.shared_cache
+    if shared is not None and not shared.path:
+        add(shared.host, shared.port, "caches.valkey")
     otlp = config.telemetry.otlp
     told = [("telemetry.otlp", otlp.endpoint)] if otlp is not None else []
     told += [(f"alerts.webhooks[{index}]", hook.url) for index, hook in enumerate(config.alerts.webhooks)]
     told += [(f"issuers.{name}", issuer.jwks_url) for name, issuer in config.issuers.items() if issuer.jwks_url]
+    if config.ledger.anchor is not None:
+        told.append(("ledger.anchor", config.ledger.anchor.url))
     if config.sign_in.oidc is not None:
         told.append(("sign_in.oidc", config.sign_in.oidc.issuer))
     for why, url in told:
@@ -60,6 +64,28 @@ def _dialled(origin: Origin) -> tuple[str, int]:
         proxy = urlsplit(origin.proxy)
         return proxy.hostname or "", proxy.port or 80
     return origin.host, origin.port
+
+
+def _store_hosts(url: str) -> list[tuple[str, int]]:
+    """Where a database is, as libpq reads its URL: several hosts with commas, or in the query. A socket is nowhere."""
+    address, _, options = url.partition("://")[2].partition("?")
+    query = dict(parse_qsl(options))
+    written = address.partition("/")[0].rpartition("@")[2].split(",")
+    pairs = [_host_and_port(each) for each in written if each]
+    hosts = query["host"].split(",") if "host" in query else [unquote(host) for host, _ in pairs]
+    ports = query["port"].split(",") if "port" in query else [port for _, port in pairs]
+    if len(ports) == 1:
+        ports *= len(hosts)
+    numbers = [int(port) if port.isdecimal() else _STORE_PORT for port in ports] or [_STORE_PORT] * len(hosts)
+    return [
+        (host, port) for host, port in zip(hosts, numbers, strict=False) if host and not host.startswith(("/", "@"))
+    ]
+
+
+def _host_and_port(text: str) -> tuple[str, str]:
+    """Of `host:port`, `host` or `[address]:port`."""
+    host, colon, port = text.rpartition(":")
+    return (host, port) if colon and not port.endswith("]") else (text, "")
 
 
 def helm_values(places: Iterable[Egress], resolve: Resolve | None) -> dict[str, object]:
