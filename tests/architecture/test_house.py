@@ -16,8 +16,8 @@ from signalbox.core.call import Call
 from signalbox.core.labels import LEVELS
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import APIS
-from signalbox.routing.router import TRANSLATIONS
 from signalbox.routing.strategies import STRATEGIES
+from signalbox.routing.translation import TRANSLATIONS
 from signalbox.upstream.providers import PROVIDERS, ProviderName
 from signalbox.upstream.transport import Transport
 from signalbox.wire.table import DIALECTS

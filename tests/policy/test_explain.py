@@ -95,6 +95,15 @@ def test_a_translation_is_told() -> None:
     assert [(choice.deployment, choice.api) for choice in choices] == [("cloud", "chat"), ("claude", "messages")]
 
 
+@pytest.mark.parametrize(
+    ("said", "api"), [({}, "responses"), ({"stop_sequences": ["END"]}, "chat"), ({"mcp_servers": [{}]}, "responses")]
+)
+def test_of_several_translations_the_one_is_told_that_would_be_made(said: dict[str, Any], api: str) -> None:
+    choices = explain(says("Hello.", max_tokens=9, **said), api="messages").choices
+    assert choices[0].deployment == "cloud"
+    assert choices[0].api == api
+
+
 def test_permitted_but_unable_is_not_forbidden() -> None:
     told = explain({"model": "words", "input": "Hello."}, api="embeddings")
     assert (told.verdict, told.unable, told.choices, told.relaxation) == (

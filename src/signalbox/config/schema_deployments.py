@@ -134,7 +134,8 @@ class ScaleFromZero(Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
-    """What the upstream can do; a preset fills what is left out. A missing API is translated where that is possible."""
+    """What the upstream can do; a preset fills what is left out. A missing API is translated where that is possible, to
+    that of its APIs which carries most of what the call says."""
 
     apis: Annotated[
         list[Api] | None,

@@ -28,12 +28,13 @@ from signalbox.policy.parts import parts, pointers
 from signalbox.policy.relax import Relaxation, relaxation
 from signalbox.routing.difficulty.normalise import normalise
 from signalbox.routing.difficulty.question import asked
-from signalbox.routing.router import Router, serves, target_api
+from signalbox.routing.router import Router, serves
 from signalbox.routing.standing import Standing
 from signalbox.routing.strategies import Situation
 from signalbox.routing.tiering import Judgement, Tiering
+from signalbox.routing.translation import target_api, translated
 from signalbox.wire import body as wire_body
-from signalbox.wire.table import PUBLIC
+from signalbox.wire.table import DIALECTS, PUBLIC
 
 PLACES_MAX = 200
 PUSHES_MAX = 8
@@ -307,7 +308,18 @@ class Explainer:
     def _choice(self, call: Call, one: Deployment, short: dict[int, tuple[str, ...]]) -> Choice:
         why = tuple(_SHORT[what] for what in short.get(one.index, ()))
         guard = self._interlock.needs_guard(call, one)
-        return Choice(one.name, one.environment.name, target_api(call.api, one) or call.api, why, guard)
+        return Choice(one.name, one.environment.name, self._api(call, one), why, guard)
+
+    def _api(self, call: Call, one: Deployment) -> str:
+        usual = target_api(call.api, one) or call.api
+        if usual == call.api:
+            return usual
+        try:
+            if call.hub is None:
+                call.hub = DIALECTS[call.api].read_request(call.doc)
+            return translated(call.api, call.hub, one, call.workload.max_tokens_default).api
+        except BadRequest:
+            return usual  # where it would be refused
 
     def _relaxation(self, call: Call) -> Relaxation:
         return relaxation(

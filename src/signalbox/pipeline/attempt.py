@@ -6,8 +6,6 @@ import asyncio
 from collections.abc import Coroutine
 from typing import Any
 
-import msgspec
-
 from signalbox.core.call import Call, Reply
 from signalbox.core.errors import AnswerCut, CallError, LedgerError, Unsupported, UpstreamAnswer, UpstreamFault
 from signalbox.core.permit import Permit
@@ -24,13 +22,12 @@ from signalbox.pipeline.state import Attempt
 from signalbox.pipeline.unstored import unstored
 from signalbox.pricing.tariff import charge
 from signalbox.routing.replica import Replica
-from signalbox.routing.router import target_api
+from signalbox.routing.translation import target_api, translated
 from signalbox.upstream.head import extend
 from signalbox.upstream.providers import PROVIDERS
 from signalbox.upstream.time_share import TimeShare
 from signalbox.upstream.transport import Unsent, UpstreamResponse
 from signalbox.wire import body as wire_body
-from signalbox.wire.dialect import Target
 from signalbox.wire.parameters import as_sent
 from signalbox.wire.surrogates import mended
 from signalbox.wire.table import DIALECTS
@@ -165,16 +162,8 @@ def _body(this: Attempt, stages: Stages) -> bytes:
         return call.body if call.model == deployment.model else wire_body.rename(call.body, call.doc, deployment.model)
     if call.hub is None:
         call.hub = DIALECTS[call.api].read_request(call.doc)
-    hub = this.hub = msgspec.structs.replace(call.hub, dropped=list(call.hub.dropped))
-    target = Target(
-        model=deployment.model,
-        max_tokens_default=call.workload.max_tokens_default,
-        tools=deployment.tools,
-        images=deployment.images,
-        json_schema=deployment.json_schema,
-        stream_usage=deployment.stream_usage,
-    )
-    written = DIALECTS[this.api].write_request(hub, target)
+    this.api, hub, written = translated(call.api, call.hub, deployment, call.workload.max_tokens_default)
+    this.hub = hub
     if hub.dropped:
         hub.dropped = as_sent(call.api, hub.dropped)
     if call.workload.strict and hub.dropped:

@@ -27,7 +27,8 @@ from signalbox.pipeline.settlement import verdicts_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import CALLERS_OWN, Ours, of_our_configuration, refuses_content
 from signalbox.routing.retry import retry_after_s
-from signalbox.routing.router import needs, target_api
+from signalbox.routing.router import needs
+from signalbox.routing.translation import target_api
 from signalbox.upstream.scrub import scrub
 
 PASS_ON = CALLERS_OWN | {429, 529}

@@ -11,18 +11,9 @@ import msgspec
 from signalbox.core.call import Call, Decision
 from signalbox.core.snapshot import Deployment, Snapshot, Workload
 from signalbox.routing.strategies import LIVE, NOTHING_KNOWN, STRATEGIES, TIMED_MIN, Situation
+from signalbox.routing.translation import TRANSLATIONS, target_api
 from signalbox.routing.trusting import Judge
 
-# Which APIs can stand in for one a deployment does not speak, in order of how much survives the translation.
-TRANSLATIONS: dict[str, tuple[str, ...]] = {
-    "chat": ("chat", "responses", "messages"),
-    "responses": ("responses", "chat", "messages"),
-    "messages": ("messages", "responses", "chat"),
-    "completions": ("completions", "chat", "messages", "responses"),
-    "embeddings": ("embeddings",),
-    "count_tokens": ("count_tokens",),
-    "scan": ("scan",),
-}
 # So many bytes of a body are a token at least, in any language and encoding that is met.
 BYTES_PER_TOKEN = 4
 # Of a stated output limit so much counts as needed: clients state the most there is by habit.
@@ -73,14 +64,6 @@ def tokens_of(call: Call) -> int:
     if envelope.opaque or envelope.stateful:
         return 0
     return len(call.body) // BYTES_PER_TOKEN + min(envelope.max_tokens or 0, OUTPUT_TOKENS_COUNTED)
-
-
-def target_api(api: str, deployment: Deployment) -> str | None:
-    """The API in which `deployment` serves a call that came as `api`: its own, else a translation, else None."""
-    for candidate in TRANSLATIONS[api]:
-        if candidate in deployment.apis:
-            return candidate
-    return None
 
 
 def serves(deployment: Deployment, needs: Needs) -> bool:
