@@ -9,51 +9,32 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import pytest
+import pytest_asyncio
 
 from harness import Answer, Box, running
-from signalbox.simulator.settings import SimulatorSettings, default_providers
+from limit_cells import APIS, CALLS, CELLS, PROVIDERS_LIMIT, Cell, config_of_cells, limited_providers, told
 
-PROVIDERS_LIMIT = "900"
-ASKED = [{"role": "user", "content": "hi"}]
-APIS: dict[str, tuple[str, dict[str, Any]]] = {
-    "chat": ("/v1/chat/completions", {"messages": ASKED, "max_tokens": 20}),
-    "messages": ("/v1/messages", {"messages": ASKED, "max_tokens": 20}),
-    "responses": ("/v1/responses", {"input": "hi", "max_output_tokens": 20}),
-}
+GENERATING = ("chat", "messages", "responses")
 OTHERS = {"chat": "messages", "messages": "chat", "responses": "chat"}
 
 
 @pytest.fixture
 async def limited(tmp_path: Path) -> AsyncIterator[Box]:
-    """Every provider has a limit of its own, and tells it."""
-    providers = {
-        name: msgspec.structs.replace(spec, rpm=int(PROVIDERS_LIMIT)) for name, spec in default_providers().items()
-    }
-    async with running(tmp_path / "state", settings=SimulatorSettings(providers=providers)) as box:
+    async with running(tmp_path / "state", settings=limited_providers()) as box:
+        yield box
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def cells(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Box]:
+    async with running(tmp_path_factory.mktemp("cells") / "state", settings=limited_providers()) as box:
+        assert not await box.configure(config_of_cells(box.sim))
         yield box
 
 
 async def ask(box: Box, api: str, workload: str, key: str, **more: Any) -> Answer:
     path, body = APIS[api]
     return await box.request(path, {"model": workload, **body, **more}, key=key)
-
-
-def told(api: str, answer: Answer) -> dict[str, dict[str, str]]:
-    """By unit: limit, remaining and reset. Nothing is told in the words of another dialect."""
-    found: dict[str, dict[str, str]] = {}
-    for name, value in answer.headers.items():
-        if name.startswith("anthropic-ratelimit-"):
-            assert api == "messages", name
-            unit, _, what = name.removeprefix("anthropic-ratelimit-").rpartition("-")
-        elif name.startswith("x-ratelimit-"):
-            assert api != "messages", name
-            what, _, unit = name.removeprefix("x-ratelimit-").partition("-")
-        else:
-            continue
-        found.setdefault(unit, {})[what] = value
-    return found
 
 
 def seconds_left(reset: str) -> float:
@@ -67,7 +48,7 @@ def seconds_left(reset: str) -> float:
 
 @pytest.mark.parametrize("translated", [False, True])
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", GENERATING)
 async def test_the_tightest_of_the_callers_own_limits_is_told(
     limited: Box, api: str, stream: bool, translated: bool
 ) -> None:
@@ -92,7 +73,7 @@ async def test_the_tightest_of_the_callers_own_limits_is_told(
 
 
 @pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("api", APIS)
+@pytest.mark.parametrize("api", GENERATING)
 async def test_callers_without_a_limit_are_told_the_providers(limited: Box, api: str, stream: bool) -> None:
     """A deployment's limit is not theirs, and one in dollars is told nowhere."""
     placed = {"placements": [api], "budget": {"usd_per_day": 50}}
@@ -103,6 +84,28 @@ async def test_callers_without_a_limit_are_told_the_providers(limited: Box, api:
     assert answer.status == 200, answer.body
     assert PROVIDERS_LIMIT in answer.headers.values()
     assert "30" not in answer.headers.values()
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.name)
+async def test_at_every_seam_callers_are_told_their_own_limit_and_not_the_providers(cells: Box, cell: Cell) -> None:
+    answers = [await cells.request(cell.path, cell.body) for _ in range(CALLS + 2)]
+    assert [answer.status for answer in answers] == [200] * CALLS + [429, 429], answers[0].body
+    for answer, left in zip(answers, (*range(CALLS - 1, -1, -1), 0, 0), strict=True):
+        assert (limit := told(cell.api, answer)).keys() == {"requests"}
+        assert (limit["requests"]["limit"], limit["requests"]["remaining"]) == (str(CALLS), str(left))
+        assert -2 < seconds_left(limit["requests"]["reset"]) <= 3_601
+        assert PROVIDERS_LIMIT not in answer.headers.values()
+
+
+async def test_a_count_that_is_estimated_because_its_provider_failed_tells_them_too(limited: Box) -> None:
+    """It was counted as a call: an attempt was made."""
+    assert not await limited.configure({**limited.config, "budgets": [{"for": "key", "requests_per_hour": 10}]})
+    limited.sim.fault("503", provider="anthropic")
+    path, body = APIS["count_tokens"]
+    answer = await limited.request(path, {"model": "w-messages", **body})
+    assert (answer.status, answer.headers["x-signalbox-reason"]) == (200, "estimated")
+    assert told("count_tokens", answer)["requests"]["remaining"] == "9"
 
 
 async def test_each_user_is_told_its_own(limited: Box) -> None:

@@ -23,6 +23,7 @@ from signalbox.ledger.query import query
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 from signalbox.simulator.server import Simulator
+from signalbox.simulator.settings import SimulatorSettings
 
 COMMAND = (sys.executable, "-m", "signalbox")
 ADMIN = "an-admin-secret-for-tests"
@@ -265,9 +266,9 @@ async def until(condition: Callable[[], Any], what: str, within_s: float = 60.0)
 
 
 @contextlib.asynccontextmanager
-async def installation(root: Path) -> AsyncIterator[Served]:
-    """An installation that is not started yet; whatever runs of it at the end is killed."""
-    sim = Simulator()
+async def installation(root: Path, settings: SimulatorSettings | None = None) -> AsyncIterator[Served]:
+    """An installation that is not started yet; whatever runs of it at the end is killed. settings: its providers'."""
+    sim = Simulator(settings or SimulatorSettings())
     await sim.start()
     served = Served(root, sim)
     try:

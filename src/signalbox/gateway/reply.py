@@ -77,7 +77,7 @@ class HttpReply:
         identity = self._call.id.encode()
         headers = [(b"content-type", JSON), (b"x-request-id", identity), (b"request-id", identity)]
         headers.append((b"x-signalbox-reason", reason.encode()))
-        send_body(self._connection, 200, headers, body)
+        send_body(self._connection, 200, headers + self._limits(), body)
 
     def start(self, head: AnswerHead, request: HubRequest | None) -> None:
         if request is not None:
