@@ -76,6 +76,14 @@ def test_rules_that_say_nothing_are_told() -> None:
     assert "workload 'chat' is under 'gpdr', which no rule names" in told
 
 
+@pytest.mark.parametrize("allowed", ["false", "true"])
+def test_a_private_address_that_its_deployment_does_not_allow_is_told(allowed: str) -> None:
+    told = messages(BOTH.replace("price: free", f"price: free, allow_private: {allowed}") + "workloads: {a: {}}\n")
+    what = "warning f:6 deployment 'llama' has a private address (http://10.0.0.1:8000/v1), and its allow_private is"
+    assert (what in told) == (allowed == "false")
+    assert "'gpt'" not in told, "what a name leads to is not known here"
+
+
 def test_unpriced_and_unused_things_are_told() -> None:
     told = messages(BOTH.replace(", price: free", "") + "workloads: {a: {placements: [gpt]}, b: {placements: [gpt]}}\n")
     assert "f:5 deployment 'gpt' has no price" in told

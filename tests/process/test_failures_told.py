@@ -19,6 +19,7 @@ FAILURES: dict[str, tuple[dict[str, Any], str, str, str]] = {
     "wrong-key": ({"fault": "401"}, "(far: 401)", "far: status 401", "status=401"),
     "no-such-model": ({"fault": "404"}, "look at `base_url` and `model`", "far: status 404", "status=404"),
     "a-page": ({"fault": "html"}, "(far: protocol)", "far: protocol (the upstream's answer", "error=protocol"),
+    "hangs-up": ({"fault": "close"}, "(far: reset)", "far: reset (http://127.0.0.1:", "error=reset"),
     "silent": (
         {"fault": "hang", "timeouts": {"headers_s": 0.5}},
         "(far: headers_timeout)",

@@ -261,8 +261,10 @@ async def test_a_large_body_and_a_slow_reader_over_tls(world: World, authority: 
     ("case", "says"),
     [
         ("wrong host", "mismatch"),
+        ("wrong host", "with a name that it has"),
         ("expired", "expired"),
         ("unknown authority", "certificate refused"),
+        ("unknown authority", "in `ca_file`"),
         ("not TLS", "handshake"),
         ("cut", "handshake"),
         ("no bundle", "CA bundle"),
@@ -305,6 +307,16 @@ async def test_bad_tls_is_refused_and_says_why(
     assert says in fault.message
     await eventually(lambda: upstream.open == 0)
     await eventually(lambda: len(os.listdir("/proc/self/fd")) <= before)
+
+
+async def test_a_server_that_wants_a_client_certificate_is_told_as_such(world: World, authority: Authority) -> None:
+    context = authority.context("localhost")
+    context.load_verify_locations(str(authority.file))
+    context.verify_mode = ssl.CERT_REQUIRED
+    upstream = await world.upstream(serve_ok, context=context)
+    with pytest.raises(UpstreamFault, match="client certificate") as caught:
+        await ask(world, upstream.origin(scheme="https", host="localhost", ca_file=str(authority.file)))
+    assert caught.value.kind == "reset"
 
 
 @pytest.mark.parametrize("how", ["timeout", "cancel"])

@@ -47,7 +47,7 @@ def origin_of(url: str, *, private: bool | None, ca_file: str | None, proxy: str
     if address is not None and (address.is_link_local or address.is_unspecified or address.is_multicast):
         raise AddressProblem("is a link-local, unspecified or multicast address", "Write the server's own address")
     if private is None:
-        private = host == "localhost" or host.endswith(".localhost") or (address is not None and not address.is_global)
+        private = host == "localhost" or host.endswith(".localhost") or is_private(host)
     return Origin(parts.scheme, host, port or _PORTS[parts.scheme], path, private, ca_file, proxy)
 
 
@@ -55,6 +55,12 @@ def is_loopback(host: str) -> bool:
     """Whether an address that is listened on, or connected to, is reachable from this machine only."""
     address = _literal(host)
     return host == "localhost" or (address is not None and address.is_loopback)
+
+
+def is_private(host: str) -> bool:
+    """Whether it is an address (not a name) that is reachable from within a network only."""
+    address = _literal(host)
+    return address is not None and not address.is_global
 
 
 def _literal(host: str) -> IPv4Address | IPv6Address | None:

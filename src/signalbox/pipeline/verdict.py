@@ -91,6 +91,8 @@ _FAULTS = {
     "protocol": Verdict(ELSEWHERE, CRASH),
     "upstream_error": Verdict(ELSEWHERE, CRASH),
 }
+# Faults after something was sent whose message holds nothing that a provider wrote.
+_IN_WORDS_OF_OURS = frozenset({"reset", "truncated", "protocol"})
 _OVERLOAD_IN_STREAM = ("overloaded", "rate_limit", "capacity")
 
 
@@ -99,8 +101,8 @@ def told(failure: Failure) -> str:
     if isinstance(failure, UpstreamAnswer):
         return f"status {failure.status}"
     if isinstance(failure, UpstreamFault):
-        # Of what was sent, only breaches of the protocol are told wholly in words of ours.
-        return failure.kind if failure.sent and failure.kind != "protocol" else f"{failure.kind} ({failure.message})"
+        ours = not failure.sent or failure.kind in _IN_WORDS_OF_OURS
+        return f"{failure.kind} ({failure.message})" if ours else failure.kind
     return failure.code
 
 

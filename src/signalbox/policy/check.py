@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from datetime import date
 
 from signalbox.config import schema_guards, schema_rules
-from signalbox.config.address import is_loopback
+from signalbox.config.address import is_loopback, is_private
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels, labels_of
 from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
@@ -253,6 +253,16 @@ def _deployments(declared: Declared, snapshot: Snapshot) -> list[Finding]:
         place = declared.where(f"deployments.{deployment.name}")
         if not reachable >> deployment.index & 1:
             found.append(Finding("warning", place, f"deployment {deployment.name!r} can be used by no workload."))
+        for origin in deployment.replicas:
+            if is_private(origin.host) and not origin.private:
+                found.append(
+                    Finding(
+                        "warning",
+                        place,
+                        f"deployment {deployment.name!r} has a private address ({origin.name}), and its allow_private"
+                        " is false: no call will get there.",
+                    )
+                )
         if not deployment.rates.priced:
             found.append(
                 Finding(

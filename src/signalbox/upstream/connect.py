@@ -20,6 +20,11 @@ from signalbox.upstream.tls import TlsContexts
 PROXY_HEAD_BYTES_MAX = 16 * 1024
 # A dead address must leave time for the next one, and never less than this.
 ADDRESS_S_MIN = 0.25
+_UNKNOWN_AUTHORITY = "; name the authority that signed it in `ca_file`"
+_OTHER_NAME = "; write the address with a name that it has"
+# By OpenSSL's X509_V_ERR_*: self-signed (18, 19), no issuer known (2, 20, 21), another host or address (62, 64).
+_REMEDIES = {2: _UNKNOWN_AUTHORITY, 18: _UNKNOWN_AUTHORITY, 19: _UNKNOWN_AUTHORITY, 20: _UNKNOWN_AUTHORITY,
+             21: _UNKNOWN_AUTHORITY, 62: _OTHER_NAME, 64: _OTHER_NAME}  # fmt: skip
 
 
 class Connector:
@@ -148,7 +153,8 @@ class _Attempt:
         try:
             await loop.create_connection(lambda: connection, sock=sock, ssl=context, server_hostname=server_name)
         except ssl.SSLCertVerificationError as error:
-            raise self._fault("tls", f"certificate refused: {error.verify_message}") from None
+            remedy = _REMEDIES.get(error.verify_code, "")
+            raise self._fault("tls", f"certificate refused: {error.verify_message.rstrip('.')}{remedy}") from None
         except ssl.SSLError as error:
             raise self._fault("tls", f"handshake failed: {error.reason or 'not TLS'}") from None
         except OSError:

@@ -149,10 +149,12 @@ class Connection(asyncio.Protocol):
         if response is None:
             return
         stale = self.served > 0 and not response.heard_at
-        if exc is not None:
-            response.lost("reset", "the connection was reset", stale=stale)
-        elif self._state == _IN_HEAD:
-            response.lost("reset", "the connection was closed before an answer", stale=stale)
+        if exc is not None or self._state == _IN_HEAD:
+            what = "the connection was reset" if exc is not None else "the connection was closed before an answer"
+            if not self.served and not response.heard_at and self._transport.get_extra_info("ssl_object") is not None:
+                # TLS 1.3 tells a client only after its handshake, in an alert that event loops may keep to themselves.
+                what += ", as by servers that ask for a client certificate (none is sent)"
+            response.lost("reset", what, stale=stale)
         elif self._framed:
             response.lost("truncated", "the connection was closed before the end of the body")
         else:
