@@ -48,6 +48,7 @@ class Target(msgspec.Struct, frozen=True):
     images: bool
     json_schema: bool
     prefill: bool
+    betas: frozenset[str] | None
     cache_salt: bool
     no_store: bool
     stream_usage: bool

@@ -9,6 +9,7 @@ from signalbox.config.schema_prices import Price
 from signalbox.config.schema_shares import SlotShare
 from signalbox.config.schema_words import (
     Api,
+    Beta,
     HeaderName,
     HeaderValue,
     Name,
@@ -158,6 +159,13 @@ class Capabilities(Struct, frozen=True, forbid_unknown_fields=True):
     ] = None
     prefill: Annotated[
         bool | None, Meta(description="Continues an answer that the request begins; false when left out.")
+    ] = None
+    betas: Annotated[
+        list[Beta] | None,
+        Meta(
+            description="Beta features that it knows, as the headers `anthropic-beta` and `openai-beta` name them. "
+            "Others are taken out of these headers, and `x-signalbox-dropped` names them. All go on when left out.",
+        ),
     ] = None
     stream_usage: Annotated[
         bool | None, Meta(description="Tells token usage at the end of a stream when asked; true when left out.")

@@ -34,6 +34,10 @@ Region = Annotated[
         extra={"hint": "lower-case parts with slashes between them, from wide to narrow, such as eu/de"},
     ),
 ]
+Beta = Annotated[
+    str,
+    Meta(pattern=r"^[A-Za-z0-9._=-]{1,128}$", extra={"hint": "one name such as context-1m-2025-08-07, without commas"}),
+]
 Date = Annotated[str, Meta(pattern=r"^\d{4}-\d{2}-\d{2}$", extra={"hint": "a date such as 2027-03-31", "date": True})]
 TimeOfDay = Annotated[str, Meta(pattern=r"^([01]\d|2[0-3]):[0-5]\d$", extra={"hint": "a time such as 16:30"})]
 Currency = Annotated[str, Meta(pattern=r"^[A-Z]{3}$", extra={"hint": "three capital letters such as EUR"})]

@@ -76,6 +76,7 @@ def complete(
         cache_salt=_or(capabilities.cache_salt, False),
         no_store=declared.store == "never",
         prefill=_or(capabilities.prefill, known.prefill if known else False),
+        betas=None if capabilities.betas is None else frozenset(capabilities.betas),
         stream_usage=_or(capabilities.stream_usage, known.stream_usage if known else True),
         fine_tune_of=declared.fine_tune_of,
         health=Health(**structs.asdict(declared.health)),

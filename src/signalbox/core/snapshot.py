@@ -99,7 +99,8 @@ class Deployment(msgspec.Struct, frozen=True):
 
     wake_hold_ns: how long calls wait for it to wake when it has scaled to zero, 0 when it never does.
     auth: header name in lower case and its whole value, `Bearer …` included. rates: the plain ones; tariff: what else
-    may hold, None when nothing does. no_store: whether whatever goes there says that it is not to be kept.
+    may hold, None when nothing does. no_store: whether whatever goes there says that it is not to be kept. betas: the
+    beta features of a header that it is told of, None for all.
     """
 
     index: int
@@ -121,6 +122,7 @@ class Deployment(msgspec.Struct, frozen=True):
     images: bool = True
     json_schema: bool = True
     prefill: bool = True
+    betas: frozenset[str] | None = None
     cache_salt: bool = False
     no_store: bool = False
     stream_usage: bool = True

@@ -124,9 +124,12 @@ HEADERS: tuple[Header, ...] = (
         "forwarded",
         "messages, count_tokens",
         "Goes to the provider as it is, such as `anthropic-beta`, unless the deployment sets the same header or its"
-        " name says that it chooses an account or a credential.",
+        " name says that it chooses an account or a credential. Features that the deployment does not know (its"
+        " `capabilities.betas`), and all of them where the call is translated, are named in `x-signalbox-dropped`.",
     ),
-    Header("openai-beta", "forwarded", "OpenAI-style providers", "Goes to the provider as it is."),
+    Header(
+        "openai-beta", "forwarded", "OpenAI-style providers", "Goes to the provider as it is, and is told likewise."
+    ),
     Header(
         "idempotency-key",
         "forwarded",
@@ -175,8 +178,9 @@ HEADERS: tuple[Header, ...] = (
     Header(
         "x-signalbox-dropped",
         "written",
-        "translated answers",
-        "Request parameters that the provider's protocol cannot carry and that were left out.",
+        "translated answers, deployments with `capabilities.betas`",
+        "Request parameters that the provider's protocol cannot carry and that were left out; beta features that it was"
+        " not told of, such as `anthropic-beta.context-1m-2025-08-07`.",
     ),
     Header(
         "server-timing",

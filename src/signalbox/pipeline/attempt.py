@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from signalbox.core.call import Call, Reply
@@ -149,6 +149,8 @@ def _body(this: Attempt, stages: Stages) -> bytes:
     """The bytes for this deployment: the client's own apart from the licensed edits, or a translation."""
     call, deployment = this.call, this.deployment
     if this.api == call.api:
+        if deployment.betas is not None:
+            this.left_out = _left_out(this, ())
         envelope = call.envelope
         edits = (
             _edits(this, stages)
@@ -164,16 +166,24 @@ def _body(this: Attempt, stages: Stages) -> bytes:
         call.hub = DIALECTS[call.api].read_request(call.doc)
     this.api, hub, written = translated(call.api, call.hub, deployment, call.workload.max_tokens_default)
     this.hub = hub
-    if hub.dropped:
-        hub.dropped = as_sent(call.api, hub.dropped)
-    if call.workload.strict and hub.dropped:
-        names = ", ".join(sorted(set(hub.dropped)))
-        raise Unsupported(f"{deployment.name!r} cannot honour: {names}; the workload is strict.", param=hub.dropped[0])
+    hub.dropped = list(_left_out(this, as_sent(call.api, hub.dropped)))
     if deployment.cache_salt or deployment.no_store:
         doc = wire_body.parse(written)
         edits = [*unstored(deployment, this.api, doc), *salted(call, deployment, this.api, stages.salt)]
         written = wire_body.splice(written, doc, edits) if edits else written
     return written
+
+
+def _left_out(this: Attempt, parameters: Sequence[str]) -> tuple[str, ...]:
+    """Everything that the client said and this deployment is not told: parameters of its body, and beta features that
+    its headers name. Raises Unsupported where the workload is strict."""
+    call, deployment = this.call, this.deployment
+    betas = PROVIDERS[deployment.protocol].betas_left_out(deployment, this.api, call.headers)
+    names = (*parameters, *betas)
+    if names and call.workload.strict:
+        listed = ", ".join(sorted(set(names)))
+        raise Unsupported(f"{deployment.name!r} cannot honour: {listed}; the workload is strict.", param=names[0])
+    return names
 
 
 def _edits(this: Attempt, stages: Stages) -> list[wire_body.Edit]:

@@ -22,11 +22,11 @@ def counted(call: Call, own: Call) -> None:
 class Attempt(msgspec.Struct, eq=False):
     """The state of one attempt while it runs. usage: the provider's figure once told. out_chars, out_events: what was
     seen of a stream. limit: output tokens of each choice that the body asks for at most, 0 for none. share: what it may
-    take of its client's time, None for what its deployment allows. hold: what it has
-    reserved of budgets. opened_ms: the time on its record, whose prices hold. opening, closing: the first bytes of an
-    answer that passes through, and the last event of its stream. ended: its protocol's end was seen. cut: it was ended
-    because its budget was. unsent: it was on record, and cancelled before a byte of it left. guard: which one
-    transformed its bytes, empty for none."""
+    take of its client's time, None for what its deployment allows. left_out: what the client's headers said and this
+    deployment is not told, where the body passes through. hold: what it has reserved of budgets. opened_ms: the time on
+    its record, whose prices hold. opening, closing: the first bytes of an answer that passes through, and the last
+    event of its stream. ended: its protocol's end was seen. cut: it was ended because its budget was. unsent: it was on
+    record, and cancelled before a byte of it left. guard: which one transformed its bytes, empty for none."""
 
     id: str
     call: Call
@@ -36,6 +36,7 @@ class Attempt(msgspec.Struct, eq=False):
     limit: int
     share: TimeShare | None = None
     hub: Request | None = None
+    left_out: tuple[str, ...] = ()
     opened_ms: int = 0
     opening: bytes = b""
     closing: bytes = b""
@@ -73,6 +74,6 @@ class Attempt(msgspec.Struct, eq=False):
         call = self.call
         passed = upstream.headers if self.api == call.api else []
         reason = self.permit.reason if self.permit is not None else ""
-        dropped = tuple(self.hub.dropped) if self.hub is not None else ()
+        dropped = tuple(self.hub.dropped) if self.hub is not None else self.left_out
         lowered = self.hold.lowered if self.hold is not None else 0
         return AnswerHead(200, self.deployment, reason, passed, dropped, lowered)

@@ -161,6 +161,7 @@ def _deployment(
         images=target.images,
         json_schema=target.json_schema,
         prefill=target.prefill,
+        betas=target.betas,
         cache_salt=target.cache_salt,
         no_store=target.no_store,
         stream_usage=target.stream_usage,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from operator import itemgetter
 
 from signalbox.core.snapshot import Deployment
+from signalbox.upstream import betas
 from signalbox.upstream.head import RequestHead, extend, identified, request_head
 
 TEMPLATES_MAX = 4096
@@ -15,6 +16,7 @@ _NAME = itemgetter(0)
 # What the provider's log knows an attempt by.
 _OWN_ID = b"x-client-request-id"
 _ANTHROPIC_APIS = frozenset(("messages", "count_tokens"))
+_NONE: frozenset[str] = frozenset()
 # Never the caller's to say, whatever the rest of the name: they would choose whose account answers.
 _ACCOUNT_WORDS = (b"auth", b"key", b"token", b"secret", b"organization", b"workspace")
 
@@ -77,18 +79,37 @@ class Adapter:
             if header[0] in interesting or (anthropic and header[0][:10] == b"anthropic-")
         ]
         extra: list[tuple[bytes, bytes]] = [(_OWN_ID, attempt_id.encode("latin-1", "replace"))]
-        taken = template.fixed
+        taken, taught = template.fixed, deployment.betas
         for name, value in said:
             if name == b"idempotency-key":
                 if idempotency_scope is not None:
                     extra.append((name, _scoped(idempotency_scope, value)))
             elif name not in taken and not _chooses_account(name):
+                if taught is not None and name in betas.HEADERS:
+                    value = betas.known(value, taught)
+                    if not value:
+                        continue
                 extra.append((name, value))
         if template.defaults:
             told = {name for name, _ in extra}
             extra.extend(header for header in template.defaults if header[0] not in told)
         suffixed = template.beta if anthropic and query and b"beta=true" in query.split(b"&") else template.head
         return extend(suffixed, extra)
+
+    def betas_left_out(
+        self, deployment: Deployment, api: str, client_headers: Sequence[tuple[bytes, bytes]]
+    ) -> list[str]:
+        """Beta features that the client's headers name and `request` does not send on: the deployment does not know
+        them, or the API that it is called in has no such header."""
+        names: list[str] = []
+        for name, value in client_headers:
+            if name not in betas.HEADERS:
+                continue
+            if not (name in self._interesting or (name == b"anthropic-beta" and api in _ANTHROPIC_APIS)):
+                names += betas.left_out(name, value, _NONE)
+            elif deployment.betas is not None:
+                names += betas.left_out(name, value, deployment.betas)
+        return names
 
     def probe(self, deployment: Deployment, path: bytes) -> RequestHead:
         """The head of a GET that carries nothing of any call: what the deployment itself sends with every request."""
@@ -105,7 +126,7 @@ class Adapter:
         }
         defaults = tuple(header for header in self._defaults.get(api, ()) if header[0] not in fixed)
         # The client may add betas to the operator's; every other header that the operator fixed stays as it is.
-        taken = frozenset(fixed) - {b"anthropic-beta", b"openai-beta"}
+        taken = frozenset(fixed) - betas.HEADERS
         template = _Template(deployment, path, fixed, taken, defaults)
         if len(self._templates) >= TEMPLATES_MAX:
             self._templates.clear()
