@@ -25,6 +25,7 @@ from typing import NamedTuple
 import pytest
 
 from signalbox.config.discover import discover
+from signalbox.control.alerts import SEVERITIES
 from signalbox.core import errors
 from signalbox.telemetry.metric_table import METRICS
 
@@ -80,6 +81,13 @@ def test_references_are_complete_and_hold_no_marks_of_a_template() -> None:
 def test_every_metric_in_the_reference_is_set_somewhere() -> None:
     code = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
     assert [metric.name for metric in METRICS if code.count(f'"{metric.name}"') < 2] == []
+
+
+def test_every_alert_is_in_the_table_with_its_severity() -> None:
+    page = (ROOT / "docs/operate.md").read_text()
+    rows = re.findall(r"^\| (`[a-z-]+`(?:, `[a-z-]+`)*) \| (critical|warning)", page, re.MULTILINE)
+    told = {name: severity for names, severity in rows for name in re.findall(r"[a-z-]+", names)}
+    assert told == SEVERITIES
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

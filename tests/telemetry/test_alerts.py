@@ -161,6 +161,25 @@ async def test_a_receiver_is_told_once_then_again_later_and_at_the_end(collector
     await webhooks.close()
 
 
+async def test_who_could_not_be_told_is_told_again_soon_and_nobody_else(collector: Collector) -> None:
+    collector.answers = [b"500 No\r\n"]
+    webhooks = Webhooks(Log("test"))
+    await webhooks.follow([Webhook(f"{collector.url}/hook/a")])
+    alert = Alert("journal-unhealthy", "", "calls are refused")
+    webhooks.tell([alert], 14_400, 0)
+    await until(lambda: webhooks.deliveries == {"failed": 1}, "not told", 20)
+    for now_s in (5, 64):
+        webhooks.tell([alert], 14_400, now_s)
+    await asyncio.sleep(0.1)
+    assert len(collector.requests) == 1, "not at once: it has had its tries"
+    for now_s in (65, 66, 200):
+        webhooks.tell([alert], 14_400, now_s)
+    await until(lambda: webhooks.deliveries.get("delivered") == 1, "told a minute later", 20)
+    await asyncio.sleep(0.1)
+    assert len(collector.requests) == 2, "and then no more than others are"
+    await webhooks.close()
+
+
 async def test_nothing_is_sent_where_nothing_may_be_sent(collector: Collector) -> None:
     webhooks = Webhooks(Log("test"))
     metadata = "http://metadata.localtest.invalid/"

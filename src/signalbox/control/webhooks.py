@@ -25,6 +25,8 @@ QUEUE_MAX = 256
 TRIES_MAX = 6
 TRY_S = 10.0
 PAUSE_S = 1.0
+# Whoever could not be told that something fires is told again after this, while it does: repeat_s may be hours.
+UNHEARD_S = 60.0
 
 
 class Message(msgspec.Struct, frozen=True):
@@ -60,17 +62,36 @@ class _Receiver:
         self._log = log
         self._queue: deque[Message] = deque()
         self._sending: asyncio.Task[None] | None = None
+        # Alerts that it has not heard fire, and since when that is known (monotonic), None until somebody asks.
+        self._unheard: dict[tuple[str, str], float | None] = {}
 
     def wants(self, alert: Alert) -> bool:
         return not self.settings.alerts or alert.name in self.settings.alerts
 
     def tell(self, message: Message) -> None:
         if len(self._queue) >= QUEUE_MAX:
-            self._queue.popleft()
+            self._missed(self._queue.popleft())
             self._count("dropped")
         self._queue.append(message)
         if self._sending is None or self._sending.done():
             self._sending = asyncio.get_running_loop().create_task(self._send())
+
+    def must_hear(self, key: tuple[str, str], now_s: float) -> bool:
+        """Whether it is time to tell it again of an alert that it was not told of."""
+        if key not in self._unheard:
+            return False
+        since = self._unheard[key]
+        if since is None:
+            self._unheard[key] = since = now_s
+        return now_s - since >= UNHEARD_S
+
+    def forget(self, key: tuple[str, str]) -> None:
+        """It is told now, or there is nothing left to tell."""
+        self._unheard.pop(key, None)
+
+    def _missed(self, message: Message) -> None:
+        if message.event == "firing":
+            self._unheard[message.alert, message.subject] = None
 
     async def _send(self) -> None:
         while self._queue:
@@ -79,6 +100,7 @@ class _Receiver:
             why = await posted(partial(self._post, body), TRIES_MAX, PAUSE_S)
             self._count("failed" if why else "delivered")
             if why:
+                self._missed(message)
                 self._log.warning("a webhook was not told", host=self._host, alert=message.alert, reason=why)
 
     async def _post(self, body: bytes) -> Posted:
@@ -98,7 +120,8 @@ class _Receiver:
 
 
 class Webhooks:
-    """Turns what fires into messages: once when it begins, again every repeat_s while it lasts, once when it ends."""
+    """Turns what fires into messages: once when it begins, again every repeat_s while it lasts, once when it ends. A
+    receiver that could not be told that something fires is told again after UNHEARD_S."""
 
     def __init__(self, log: Log) -> None:
         self._log = log
@@ -130,13 +153,15 @@ class Webhooks:
         for key, (alert, since, _) in list(self._firing.items()):
             if key not in present:
                 del self._firing[key]
-                self._send("resolved", alert, since)
+                self._send("resolved", alert, since, self._receivers)
         for key, alert in present.items():
             known = self._firing.get(key)
             since = known[1] if known is not None else time.time()
             if known is None or now_s - known[2] >= repeat_s:
                 self._firing[key] = (alert, since, now_s)
-                self._send("firing", alert, since)
+                self._send("firing", alert, since, self._receivers)
+            else:
+                self._send("firing", alert, since, [one for one in self._receivers if one.must_hear(key, now_s)])
 
     def since(self, alert: Alert) -> float:
         """When it began, Unix seconds."""
@@ -146,7 +171,9 @@ class Webhooks:
     async def close(self) -> None:
         await asyncio.gather(*(receiver.close(2.0) for receiver in self._receivers))
 
-    def _send(self, event: str, alert: Alert, since: float) -> None:
+    def _send(self, event: str, alert: Alert, since: float, receivers: list[_Receiver]) -> None:
+        if not receivers:
+            return
         self._number += 1
         message = Message(
             id=f"{int(time.time() * 1000):x}-{self._number}",
@@ -158,7 +185,8 @@ class Webhooks:
             since=_iso(since),
             sent=_iso(time.time()),
         )
-        for receiver in self._receivers:
+        for receiver in receivers:
+            receiver.forget(alert.key)
             if receiver.wants(alert):
                 receiver.tell(message)
 
