@@ -23,9 +23,10 @@ from signalbox.console.access import MAY, OPEN
 from signalbox.core import errors
 from signalbox.core.errors import CallError, SignalboxError, UpstreamRejected
 from signalbox.core.keys import ROLES
+from signalbox.gateway.abilities import MEMBERS
 from signalbox.gateway.app import MODEL_PREFIX, MODEL_ROUTE, ROUTES
 from signalbox.gateway.headers import HEADERS
-from signalbox.routing.router import TRANSLATIONS
+from signalbox.routing.translation import TRANSLATIONS
 from signalbox.simulator import answers, faults
 from signalbox.simulator.settings import default_providers
 from signalbox.telemetry.metric_table import METRICS, SECONDS_BUCKETS
@@ -293,9 +294,21 @@ def endpoints_page() -> str:
         "## Translation",
         "",
         "A deployment that speaks the API of the call gets the client's own bytes; another one gets a translation into"
-        " the first of these that it speaks. What a deployment speaks is its `capabilities.apis`.",
+        " that of these which carries most of what the call says, the first that it speaks where they carry the same."
+        " What a deployment speaks is its `capabilities.apis`.",
         "",
         *table(("call comes as", "served as"), order),
+        "",
+        "## Models",
+        "",
+        "`/v1/models` lists the names that a key may put into `model`, in objects that both official SDKs read. Besides"
+        " their fields, `max_input_tokens` is the largest context window of the deployments behind the name, where all"
+        " of theirs are stated, and `signalbox` is what is known of them as configured:",
+        "",
+        *table(("member of `signalbox`", "meaning"), [(f"`{name}`", meaning) for name, meaning in MEMBERS.items()]),
+        "",
+        "Deployments count that may see what the key and the workload declare; what else a call holds may leave fewer."
+        " A member is true where one of them can: calls that need it go there.",
         "",
         "## Control plane",
         "",

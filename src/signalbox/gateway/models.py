@@ -7,6 +7,7 @@ from urllib.parse import unquote, unquote_to_bytes
 from signalbox.core.call import Principal
 from signalbox.core.errors import BadRequest, NotFound
 from signalbox.core.snapshot import Snapshot
+from signalbox.gateway.abilities import Abilities
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.endpoints import Plane, send_json
 from signalbox.gateway.http import Connection, Request
@@ -24,13 +25,15 @@ async def list_models(plane: Plane, request: Request, connection: Connection, di
     """GET /v1/models: what this key may name, in one object that satisfies both official SDKs. All of it, because
     OpenAI's list has no pages, unless `limit` asks for fewer."""
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
-    names = _names(plane.stages.snapshot, principal)
+    stages = plane.stages
+    names = _names(stages.snapshot, principal)
     has_more = False
     if request.query:
         names, has_more = _page(names, _asked(request.query))
+    abilities = Abilities(stages.snapshot, stages.interlock, principal)
     page = {
         "object": "list",
-        "data": [_model(name) for name in names],
+        "data": [_model(name, abilities) for name in names],
         "has_more": has_more,
         "first_id": names[0] if names else None,
         "last_id": names[-1] if names else None,
@@ -42,9 +45,11 @@ async def get_model(plane: Plane, request: Request, connection: Connection, dial
     """GET /v1/models/{id}."""
     principal = authenticated(plane.keyring, request.headers, plane.now_s(), connection)
     name = unquote(request.path.removeprefix(b"/v1/models/").decode("latin-1"))
-    if name not in _names(plane.stages.snapshot, principal):
+    stages = plane.stages
+    if name not in _names(stages.snapshot, principal):
         raise NotFound("The model does not exist or this key may not use it.", param="model", code="model_not_found")
-    send_json(connection, _model(name), call_id)
+    abilities = Abilities(stages.snapshot, stages.interlock, principal)
+    send_json(connection, _model(name, abilities), call_id)
 
 
 def _asked(query: bytes) -> dict[str, str]:
@@ -96,7 +101,7 @@ def _names(snapshot: Snapshot, principal: Principal) -> list[str]:
     return [*names, *aliases, *granted, AUTO]
 
 
-def _model(name: str) -> dict[str, object]:
+def _model(name: str, abilities: Abilities) -> dict[str, object]:
     return {
         "id": name,
         "object": "model",
@@ -106,4 +111,5 @@ def _model(name: str) -> dict[str, object]:
         "display_name": name,
         "created_at": CREATED_AT,
         "lifecycle": "active",
+        **abilities.of(name),
     }

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from signalbox.core.call import Call
+from signalbox.core.call import Call, Principal
 from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
 from signalbox.core.labels import CONFIDENTIAL, Labels
 from signalbox.core.permit import Permit
-from signalbox.core.snapshot import APIS, Caller, Deployment, Snapshot
+from signalbox.core.snapshot import APIS, Caller, Deployment, Snapshot, Workload
 from signalbox.policy import rules
 from signalbox.policy.classify import Classifier
 from signalbox.wire.body import parse
@@ -59,6 +59,12 @@ class Interlock:
             if use.name in self._snapshot.index.guards:
                 raw |= self._permitted(call, call.labels, use.name)
         return raw
+
+    def reach(self, principal: Principal, workload: Workload, api: str, *, placed: bool) -> int:
+        """The bitset of deployments that may see what this caller and workload declare, raw or past a guard: what calls
+        can hope for. Their own content is judged call by call."""
+        labels, caller = workload.labels | principal.labels, self._callers.of(principal)
+        return rules.permitted_guarded(self._snapshot, workload, labels, False, api, placed, caller)
 
     def needs_guard(self, call: Call, deployment: Deployment) -> str:
         """The guard whose work a deployment's permission rests on: empty where the raw content may go there."""
