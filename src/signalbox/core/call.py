@@ -57,7 +57,8 @@ class Envelope(msgspec.Struct, frozen=True):
     max_tokens: the client's output limit or None. n: number of choices. include_usage: chat clients that asked for
     the usage chunk. onward: names of things in the body that carry data further than the model (provider-side
     tools, remote image URLs, store, background, file ids). unknown_tools: tool types this version does not know.
-    opaque: the body holds parts that no detector can read (images, audio, files, encrypted reasoning).
+    opaque: the body holds parts that no detector can read (images, audio, files, encrypted reasoning). media: some of
+    them are the caller's own, not thoughts that a provider has encrypted.
     stateful: ids of provider-bound state (previous_response_id, item references).
     """
 
@@ -69,6 +70,7 @@ class Envelope(msgspec.Struct, frozen=True):
     unknown_tools: tuple[str, ...] = ()
     opaque: bool = False
     stateful: tuple[str, ...] = ()
+    media: bool = False
 
 
 class Decision(msgspec.Struct, frozen=True):

@@ -20,8 +20,7 @@ from signalbox.core.call import Call
 from signalbox.core.errors import GuardFailed, Overloaded
 from signalbox.core.guards import REPLACE, Channel, Guarded, GuardUse, Verdict
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.scan import Scanner
-from signalbox.detectors.table import DETECTORS
+from signalbox.detectors.identifying import SCANNER
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, SharedVault, Vault
 from signalbox.guard.json_text import in_string, plain, quoted
 from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
@@ -36,9 +35,6 @@ _APART = "\n" * 64
 # Other machines are asked again, so that they keep what is in use here, when so much of the lifetime is over.
 _REFRESH = 8
 
-# What tells who somebody is or what is theirs; markings, secrets and code are no pseudonym's business.
-_IDENTIFYING = frozenset(("pci", "financial", "national-id", "personal", "phi"))
-_SCANNER = Scanner([one for one in DETECTORS if not _IDENTIFYING.isdisjoint(one.tags)])
 _LITERALS = re.compile(rb'"([^"\\]*+(?:\\.[^"\\]*+)*+)"([ \t\r\n]*+:)?', re.DOTALL)
 _LITERALS_AND_NUMBERS = re.compile(
     _LITERALS.pattern + rb"|(?<![0-9A-Za-z_.+-])([1-9][0-9]{6,})(?![0-9A-Za-z_.])", re.DOTALL
@@ -72,7 +68,8 @@ class _Literal(msgspec.Struct, gc=False):
 
 
 class _Conversation:
-    """What this process knows of one conversation. read: strings in which everything is known that detectors find.
+    """What this process knows of one conversation. read: strings in which everything that detectors find is found by
+    its spelling alone.
     fetched_s: when it was last asked what other machines know of it; a monotonic clock."""
 
     __slots__ = ("fetched_s", "names", "read")
@@ -122,9 +119,10 @@ class _Requests:
             if names.new(found):
                 raise Overloaded("A value has no pseudonym, so nothing is sent.", retry_after_s=0)
         # Only now: had keeping failed, they would have to be read again.
-        if len(conversation.read) + len(unread) > READ_MAX:
+        known_by_now = [(hash(one.text), len(one.text)) for one in unread if _is_known(one, names)]
+        if len(conversation.read) + len(known_by_now) > READ_MAX:
             conversation.read.clear()
-        conversation.read.update([(hash(one.text), len(one.text)) for one in unread])
+        conversation.read.update(known_by_now)
         body, count = _replaced(sent.body, literals, names) if len(names) else (sent.body, 0)
         if not count:
             return NOTHING_HIDDEN
@@ -180,7 +178,7 @@ def _found(literals: list[_Literal]) -> list[tuple[str, str]]:
             at += len(texts[-1]) + len(_APART)
     if not texts:
         return []
-    found = [one for one in _SCANNER.scan(_APART.join(texts)) if one.confidence >= RAISES and one.tag != "pci-sad"]
+    found = [one for one in SCANNER.scan(_APART.join(texts)) if one.confidence >= RAISES and one.tag != "pci-sad"]
     return _values(found, read)
 
 
@@ -262,6 +260,12 @@ def _literals(body: bytes, free: set[str]) -> list[_Literal]:
         if len(text) > 1:
             literals.append(_Literal(match.start(1), match.end(1), text, "" if _PROTOCOL_KEY.fullmatch(key) else key))
     return literals
+
+
+def _is_known(literal: _Literal, names: Pseudonyms) -> bool:
+    """Whether what detectors found in a string is hidden without them as well. Not so what is known in another
+    spelling, or stands against a letter: that has to be found again in every turn."""
+    return not literal.spans or names.hide(literal.text) == names.hide(literal.text, literal.spans)
 
 
 def _readable(text: str) -> bool:
@@ -378,4 +382,4 @@ def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, Pseudonymise)
     requests = _Requests(options, means.vault, means.shared if options.shared else None)
-    return Guard(use, request=requests, answer=_Answers(), order=0, scanner=_SCANNER)
+    return Guard(use, request=requests, answer=_Answers(), order=0, scanner=SCANNER)

@@ -1,8 +1,7 @@
 """The map of one conversation: which token stands for which value, and how tokens are made and found again. Pure but
 for chance, which comes in.
 
-A token is its kind and five random characters, `PERSON_k7qdx`: nothing in it comes from the value. The parts of a name
-have tokens of their own that differ in the last character, so that a model sees whose they are.
+The parts of a name have tokens of their own that differ in the last character, so that a model sees whose they are.
 """
 
 from __future__ import annotations
@@ -10,10 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 
-# Without vowels and look-alikes, so that no token is a word or is read wrongly.
-ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
-CODE_CHARS = 5
-KINDS = ("PERSON", "EMAIL", "PHONE", "CARD", "ACCOUNT", "ID", "IP", "PLACE", "DATE")
+from signalbox.detectors.pseudonym import ALPHABET, CODE_CHARS, KINDS
+
 _KIND_OF = {
     "name": "PERSON",
     "email": "EMAIL",
@@ -133,10 +130,11 @@ class Pseudonyms:
     def hide(self, text: str, spans: Iterable[tuple[int, int, str]] = ()) -> tuple[str, int]:
         """The text with tokens for every value that is known, and for these spans (start, end, kind); and how many
         were put in."""
-        spans = list(spans)
-        places = [
-            (start, end, self._entities.get((kind, same(kind, text[start:end])), "")) for start, end, kind in spans
-        ]
+        places: list[tuple[int, int, str]] = []
+        for start, end, kind in spans:
+            value = text[start:end]
+            token = self._entities.get((kind, same(kind, value))) or self._tokens.get(value, "")
+            places.append((start, end, token))
         pattern = self._values()
         if pattern is not None:
             places += [(m.start(), m.end(), self._tokens[m[0]]) for m in pattern.finditer(text)]

@@ -70,8 +70,8 @@ async def _prepared(this: Attempt, replica: Replica, reply: Reply, stages: Stage
 async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, stages: Stages) -> None:
     """The attempt with its final bytes: permit, record, exchange, settlement."""
     call, deployment, api = this.call, this.deployment, this.api
-    if api != call.api:
-        await stages.classifier.prepare(call, body)
+    if api != call.api or this.guard:
+        await stages.classifier.prepare(call, body, guarded=bool(this.guard))
     permit = stages.interlock.permit(call, deployment, this.id, api, body, this.guard)
     this.permit = permit
     _open(this, permit, stages)

@@ -21,6 +21,8 @@ from signalbox.core.call import Call
 from signalbox.core.errors import BadRequest
 from signalbox.core.labels import LEVELS, NONE, TAGS, Labels, labels_of
 from signalbox.core.snapshot import Classify, Snapshot
+from signalbox.detectors import identifying
+from signalbox.detectors.pseudonym import blanked
 from signalbox.policy import sticky
 from signalbox.policy.carried import carried
 from signalbox.policy.contents import (
@@ -43,6 +45,7 @@ LARGE_BYTES = 64 * 1024
 MEMO_MAX = 32_768
 
 _INSTRUCTING = frozenset(("system", "developer"))
+_IDENTIFYING = Classify(identifying.NAMES)
 
 # Profile, hash and length of a text, and of its seam where it has one.
 MemoKey = tuple[int, int, int] | tuple[int, int, int, int, int]
@@ -172,11 +175,27 @@ class Classifier:
         doc: Any = msgspec.json.decode(body)
         return self._read(call, doc).found()
 
-    async def prepare(self, call: Call, body: bytes) -> None:
-        """Reads a large body in steps, so that judging it does not hold up the loop."""
-        if len(body) > LARGE_BYTES:
-            doc: Any = msgspec.json.decode(body)
-            await in_steps(self._steps(call, doc))
+    def beside_pseudonyms(self, call: Call, body: bytes) -> tuple[Content, tuple[str, ...]]:
+        """What a body contains besides the pseudonyms that were put into it. And kinds of what tells in it who somebody
+        is, looked for whatever its workload looks for."""
+        doc: Any = msgspec.json.decode(blanked(body))
+        content = self._read(call, doc).found()
+        everything = call.workload.classify.detectors is None
+        telling = content if everything else self._read(call, doc, self.profile(_IDENTIFYING)).found()
+        if not telling.labels.tags & identifying.BITS:
+            return content, ()
+        kinds = tuple(name for name, _ in telling.counts)
+        return content, tuple(name for name in kinds if name.partition("/")[0] in identifying.NAMES) or kinds
+
+    async def prepare(self, call: Call, body: bytes, *, guarded: bool) -> None:
+        """Reads a large body in steps, so that judging it does not hold up the loop. guarded: pseudonyms may have been
+        put into it."""
+        if len(body) <= LARGE_BYTES:
+            return
+        doc: Any = msgspec.json.decode(blanked(body) if guarded else body)
+        await in_steps(self._steps(call, doc))
+        if guarded and call.workload.classify.detectors is not None:
+            await in_steps(self._steps(call, doc, self.profile(_IDENTIFYING)))
 
     def raised(self, call: Call, labels: Labels) -> None:
         """Puts on record that the conversation of a call carries these labels as well."""
@@ -190,9 +209,9 @@ class Classifier:
 
     # --- reading ---
 
-    def _read(self, call: Call, doc: dict[str, Any]) -> Read:
-        """What each part of a body contains: from memory, or read now."""
-        profile = self.profile(call.workload.classify)
+    def _read(self, call: Call, doc: dict[str, Any], profile: Profile | None = None) -> Read:
+        """What each part of a body contains: from memory, or read now. profile: the workload's when left out."""
+        profile = profile or self.profile(call.workload.classify)
         asked = self._asked(profile, doc, call.envelope.opaque)
         if not asked.new:
             return Read(asked.parts, cast("list[Content]", asked.contents), NOTHING)
@@ -200,9 +219,9 @@ class Classifier:
         contents, together = read_jointly(profile, new)
         return self._learnt(asked, contents or at_once(read_each(profile, new)), together)
 
-    def _steps(self, call: Call, doc: dict[str, Any]) -> Steps[Read]:
+    def _steps(self, call: Call, doc: dict[str, Any], profile: Profile | None = None) -> Steps[Read]:
         """The same in steps."""
-        profile = self.profile(call.workload.classify)
+        profile = profile or self.profile(call.workload.classify)
         asked = self._asked(profile, doc, call.envelope.opaque)
         new = [asked.parts[at] for at in asked.new]
         contents, together = read_jointly(profile, new)

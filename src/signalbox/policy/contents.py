@@ -10,6 +10,7 @@ import msgspec
 
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.core.snapshot import Classify
+from signalbox.detectors import identifying
 from signalbox.detectors.found import Found
 from signalbox.detectors.scan import EVERYTHING, Scanner
 from signalbox.detectors.table import DETECTORS
@@ -75,6 +76,8 @@ class Profile:
         self.scanners: list[Scanner] = []
         if declared.detectors is None:
             self.scanners.append(EVERYTHING)
+        elif declared.detectors == identifying.NAMES:
+            self.scanners.append(identifying.SCANNER)
         elif declared.detectors:
             self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]))
         if declared.custom:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from signalbox.core.call import Call, Principal
 from signalbox.core.errors import BadRequest, NoPermittedPlacement, Unsupported
-from signalbox.core.labels import CONFIDENTIAL, Labels
+from signalbox.core.labels import CONFIDENTIAL, NONE, Labels
 from signalbox.core.permit import Permit
 from signalbox.core.snapshot import APIS, Caller, Deployment, Snapshot, Workload
 from signalbox.policy import rules
@@ -110,12 +110,16 @@ class Interlock:
 
         guard: the one that has transformed these bytes, empty for none. Then they are read again as well: what the
         call carries counts as transformed where a rule names the guard, and what is still in them as raw everywhere.
+        Where the permission rests on the guard, nothing may be left that it is there to take out.
         """
         labels = call.labels
         if api != call.api and call.envelope.onward == (STORE,) and self._snapshot.rules and _stores(api, body):
             raise self._forbidden(call, deployment, labels)
         if guard:
-            rest = self._classifier.of_body(call, body).labels
+            content, telling = self._classifier.beside_pseudonyms(call, body)
+            if not self._permitted(call, labels) >> deployment.index & 1:
+                self._check_hidden(call, deployment, guard, telling)
+            rest = content.labels
             further = self._goes_further(call, deployment)
             allowed = self._permitted(call, labels, guard) & rules.permitted_beside(
                 self._snapshot, call.workload, rest, further, call.api, self.caller(call)
@@ -130,6 +134,21 @@ class Interlock:
         if not self._permitted(call, labels) >> deployment.index & 1:
             raise self._forbidden(call, deployment, labels)
         return Permit(attempt_id, deployment, api, body, labels, call.reason)
+
+    def _check_hidden(self, call: Call, deployment: Deployment, guard: str, left: tuple[str, ...]) -> None:
+        """Raises NoPermittedPlacement where something is left of what a guard has to take out. What a rule says of a
+        declared class no detector can tell from the bytes, so whatever tells who somebody is counts; and so does what
+        nobody can read, unless that is declared to hold nothing."""
+        if call.envelope.media and call.workload.opaque != NONE:
+            left = (*left, "opaque")
+        if left and self._permitted(call, call.labels, guard) >> deployment.index & 1:
+            refused = self._forbidden(call, deployment, call.labels)
+            kinds = ", ".join(left[:RULES_SHOWN_MAX])
+            raise NoPermittedPlacement(
+                f"The rules permit {deployment.name!r} for this call only once {guard} has taken out what identifies"
+                f" anybody, and it cannot take out: {kinds}.",
+                refused.rules,
+            )
 
     def refused(self, call: Call) -> dict[str, list[tuple[str, str]]]:
         """The rules that forbid each deployment that this call may not go to, as rules.refusals tells them."""

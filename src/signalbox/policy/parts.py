@@ -7,6 +7,7 @@ decides only where parts begin; no string is left out but the constants of the p
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any, cast
 
@@ -60,6 +61,8 @@ _MEDIA_CHARS_MIN = 512
 _FREE = frozenset(("input", "arguments", "parameters", "input_schema", "schema", "metadata"))
 _JSON_STARTS = frozenset('{["')
 _ESCAPES = (("\\n", "\n"), ("\\t", "\t"), ("\\r", "\r"), ('\\"', '"'), ("\\/", "/"))
+# A whole number in such a text that some JSON writers spell as a fraction.
+_WHOLE = re.compile(r"(?<![\w.])([1-9][0-9]{6,})\.0+(?![\w.])")
 # Numbers from here on may be somebody's; a JSON number is as readable to a model as a string.
 _NUMBER_MIN = 1_000_000
 
@@ -199,7 +202,7 @@ def _strings(value: object, out: list[str], opaque: bool) -> None:
                     continue
                 if opaque and _is_media(key, item, fields):
                     continue
-                if "\\" in item:
+                if item[:1] in _JSON_STARTS:
                     item = _unescaped(item)
                 out.append(item if key in _STRUCTURE else f"{key}: {item}")
             elif kind is dict or kind is list:
@@ -271,8 +274,13 @@ def _small(numbers: list[Any]) -> bool:
 
 def _unescaped(text: str) -> str:
     """A JSON text inside a string, such as a tool's arguments, as its reader sees it. Nothing is dropped: only the
-    escapes that would keep words and lines apart are made plain; detectors know the numeric ones themselves."""
-    if text[:1] not in _JSON_STARTS or "\\" not in text:
+    escapes that would keep words and lines apart are made plain; detectors know the numeric ones themselves. Whole
+    numbers lose the zeros behind their point, as in `_number`."""
+    if text[:1] not in _JSON_STARTS:
+        return text
+    if ".0" in text:
+        text = _WHOLE.sub(r"\1", text)
+    if "\\" not in text:
         return text
     for escape, plain in _ESCAPES:
         text = text.replace(escape, plain)

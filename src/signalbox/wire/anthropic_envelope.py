@@ -52,6 +52,8 @@ _READABLE = frozenset(
         "browser_state",
     }
 )
+# Blocks that a provider has encrypted for itself.
+_ENCRYPTED = frozenset({"redacted_thinking", "compaction"})
 # Blocks that hold further blocks in `content`.
 _NESTING = frozenset({"tool_result", "mcp_tool_result", "search_result"})
 
@@ -77,6 +79,7 @@ def read_envelope(doc: dict[str, Any], *, counting: bool = False) -> Envelope:
         unknown_tools=tuple(scan.unknown_tools),
         opaque=scan.opaque,
         stateful=tuple(scan.stateful),
+        media=scan.media,
     )
 
 
@@ -210,6 +213,7 @@ def _block(block: dict[str, Any], where: str, scan: BodyScan) -> object:
         return None
     # Redacted thinking, encrypted results of the provider's own tools, and whatever a later version brings.
     scan.opaque = True
+    scan.media |= not (kind in _ENCRYPTED or (isinstance(kind, str) and kind.endswith("_tool_result")))
     return None
 
 
@@ -221,7 +225,7 @@ def _source(source: object, url_name: str, scan: BodyScan) -> object:
         return None
     if kind == "content":
         return fields.get("content")
-    scan.opaque = True
+    scan.opaque = scan.media = True
     if kind == "url":
         url = fields.get("url")
         if not (isinstance(url, str) and url[:5].lower() == "data:"):

@@ -6,10 +6,11 @@ from __future__ import annotations
 class BodyScan:
     """What was found so far. Dicts are used as ordered sets: each name is told once, in order of appearance."""
 
-    __slots__ = ("onward", "opaque", "stateful", "unknown_tools")
+    __slots__ = ("media", "onward", "opaque", "stateful", "unknown_tools")
 
     def __init__(self) -> None:
         self.onward: dict[str, None] = {}
         self.unknown_tools: dict[str, None] = {}
         self.stateful: dict[str, None] = {}
-        self.opaque = False
+        # Parts that no detector can read; and whether callers bring some of them, or only what a provider encrypted.
+        self.opaque = self.media = False

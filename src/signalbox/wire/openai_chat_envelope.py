@@ -78,6 +78,7 @@ def read_envelope(doc: Fields) -> Envelope:
         unknown_tools=tuple(scan.unknown_tools),
         opaque=scan.opaque,
         stateful=tuple(scan.stateful),
+        media=scan.media,
     )
 
 
@@ -141,7 +142,7 @@ def _message(message: Fields, scan: BodyScan) -> None:
     reasoning may come back encrypted."""
     audio = message.get("audio")
     if audio:
-        scan.opaque = True
+        scan.opaque = scan.media = True
         scan.onward["file_id"] = None
         name: object = as_object(audio, "messages.audio").get("id")
         if isinstance(name, str):
@@ -159,7 +160,7 @@ def _content(content: object, position: int, scan: BodyScan) -> None:
         kind = part.get("type")
         if isinstance(kind, str) and kind in _READABLE:
             continue
-        scan.opaque = True
+        scan.opaque = scan.media = True
         for name, value in part.items():
             if name.endswith("_url") and _is_remote(value):
                 scan.onward[name] = None

@@ -54,6 +54,7 @@ class CompletionsDialect:
             include_usage=options is not None and flag(options, "include_usage", "stream_options.") is True,
             onward=("store",) if flag(doc, "store") else (),
             opaque=opaque,
+            media=opaque,
         )
 
     def read_request(self, doc: dict[str, Any]) -> Request:

@@ -39,7 +39,8 @@ class EmbeddingsDialect(PassThrough):
 
     def envelope(self, doc: dict[str, Any]) -> Envelope:
         """Token arrays are opaque: no detector reads them."""
-        return Envelope(stream=False, opaque=_is_opaque(doc.get("input"), "input"))
+        opaque = _is_opaque(doc.get("input"), "input")
+        return Envelope(stream=False, opaque=opaque, media=opaque)
 
     def seen(self, body: bytes) -> Seen:
         try:

@@ -79,6 +79,7 @@ def read_envelope(doc: dict[str, Any]) -> Envelope:
         unknown_tools=tuple(scan.unknown_tools),
         opaque=scan.opaque,
         stateful=tuple(scan.stateful),
+        media=scan.media,
     )
 
 
@@ -202,6 +203,7 @@ def _item(item: dict[str, Any], position: int, scan: BodyScan) -> None:
     kind = item_kind(item, f"input[{position}]")
     if kind not in _READABLE_ITEMS:
         scan.opaque = True
+        scan.media |= not item.get("encrypted_content")
     if kind == "item_reference":
         reference = item.get("id")
         if not isinstance(reference, str):
@@ -231,7 +233,7 @@ def _part(part: dict[str, Any], where: str, scan: BodyScan) -> None:
     if kind is None and where.endswith(".output"):
         # Outputs of hosted tools (shell: stdout and stderr) are untyped objects of plain text.
         return
-    scan.opaque = True
+    scan.opaque = scan.media = True
     for name in ("image_url", "file_url", "file_id"):
         value = part.get(name)
         if value and not (isinstance(value, str) and value[:5].lower() == "data:"):
