@@ -12,11 +12,12 @@ from signalbox import gateway
 from signalbox.cache import scope as cache_scope
 from signalbox.gateway.headers import HEADERS
 from signalbox.guard import injection as guard_injection
+from signalbox.pipeline import client_tries
 from signalbox.upstream import headers as upstream_headers
 
 FOLDER = Path(gateway.__file__).parent
 # Besides the edge: who reads headers that only they know.
-READERS = (upstream_headers, cache_scope, guard_injection)
+READERS = (upstream_headers, cache_scope, client_tries, guard_injection)
 FILES = (*sorted(FOLDER.glob("*.py")), *(Path(reader.__file__) for reader in READERS))
 WHOLE = re.compile(rb"[a-z0-9]+(-[a-z0-9]+)+-?|host|expect|connection|authorization|upgrade|api-key")
 LINE = re.compile(rb"(?:^|\n|%b)([a-z][a-z0-9-]+): ")

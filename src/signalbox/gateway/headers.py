@@ -104,6 +104,13 @@ HEADERS: tuple[Header, ...] = (
     ),
     Header("x-stainless-read-timeout", "read", "calls", "The same, as the Python libraries say it."),
     Header(
+        "x-stainless-retry-count",
+        "read",
+        "calls",
+        "How often the client's library has tried this call before: what its tries may ask of placements that fail is"
+        " bounded together.",
+    ),
+    Header(
         "x-request-timeout",
         "read",
         "calls",

@@ -8,6 +8,7 @@ from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
 from signalbox.pipeline.blame import Blame, check_quarantine
 from signalbox.pipeline.bonding import bond_of, holders, tie
+from signalbox.pipeline.client_tries import tries_before
 from signalbox.pipeline.sharing_time import is_ample, share_of
 from signalbox.pipeline.stages import Stages
 from signalbox.pipeline.verdict import (
@@ -55,6 +56,7 @@ class Pursuit:
         "_fleet",
         "_larger_than",
         "_later",
+        "_once",
         "_position",
         "_reply",
         "_retrying",
@@ -82,6 +84,8 @@ class Pursuit:
         # Choices that rest, tried when nothing else is left.
         self._later: list[Deployment] | None = None
         self._retrying: Group | None = None
+        # The client's library repeats the call, and what is asked now is known to fail: one attempt is enough.
+        self._once = False
         self.fault: Failure | None = None
         call.detour = ""
         self._bond: Bond | None = None
@@ -133,7 +137,7 @@ class Pursuit:
                 or (group.shares is not None and not group.shares.room(self._call.workload.name, now_ns))
             ):
                 self._later = [*(self._later or ()), deployment]
-            elif self.fault is None or self._may_fall_over_to(deployment, group, now_ns):
+            elif (not replica.failures and self.fault is None) or self._may_ask(deployment, group, now_ns):
                 break
         else:
             later = self._from_later(now_ns)
@@ -152,7 +156,7 @@ class Pursuit:
             replica = group.pick(now_ns, resting=True)
             if group.shares is not None and not group.shares.room(self._call.workload.name, now_ns):
                 continue
-            if replica is not None and (self.fault is None or self._may_fall_over_to(deployment, group, now_ns)):
+            if replica is not None and self._may_ask(deployment, group, now_ns):
                 return deployment, group, replica
         return None
 
@@ -172,12 +176,20 @@ class Pursuit:
         """The second attempt that was to be made there was not: it may be tried once the first one has failed."""
         self._later = [*(self._later or ()), deployment]
 
-    def _may_fall_over_to(self, deployment: Deployment, group: Group, now_ns: int) -> bool:
+    def _may_ask(self, deployment: Deployment, group: Group, now_ns: int) -> bool:
         """Not where it could do no better than what failed. To fall over is free; to one that fails as well it is a
-        retry like any other."""
-        if not self._could_do_better(deployment):
+        retry like any other. When a client's library repeats the call, one that fails is asked once, before any other;
+        and not at all as long as the tries before have had as many attempts as there are placements: together they
+        are to make no more than that, or than two and one for each repeat."""
+        if self.fault is not None and not self._could_do_better(deployment):
             return False
-        return not (group.enabled and group.failing) or self._may_retry(group, now_ns)
+        if not (group.enabled and group.failing):
+            return True
+        before = tries_before(self._call)
+        if before:
+            self._once = self.fault is None and before + 2 > len(self._choices)
+            return self._once
+        return self.fault is None or self._may_retry(group, now_ns)
 
     def _spills(self, group: Group) -> bool:
         """Whether a call of strategy overflow goes past this one, because it is full and another one has room."""
@@ -334,7 +346,9 @@ class Pursuit:
                 return
         elif verdict.blame != OVERLOAD or not alone or left <= 0:
             return
-        if isinstance(failure, UpstreamAnswer) and (b"x-should-retry", b"false") in failure.headers:
+        elif (before := tries_before(self._call)) is not None and before + self._call.attempts > 1:
+            return  # the client's library comes back itself, and later, when it helps more
+        if self._once or (isinstance(failure, UpstreamAnswer) and (b"x-should-retry", b"false") in failure.headers):
             return
         retries = self._call.workload.retries
         floor_s = wait_s or 0.0
