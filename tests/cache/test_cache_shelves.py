@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import uvloop
 from signalbox.cache import shared, shared_admin
 from signalbox.cache.entry import BODY, ENTRY_BYTES_MAX, Entry
 from signalbox.cache.exact import KeptAnswers
+from signalbox.cache.resp import decode
 from signalbox.cache.scope import Name
 from signalbox.cache.shelf import EVERYTHING, invalidate
 from signalbox.core.caching import SharedCache
@@ -39,6 +41,10 @@ class House:
         self._folder = folder
         self._settings = settings
         self.made: list[KeptAnswers] = []
+        self.told: list[tuple[str, str]] = []
+
+    def tell(self, what: str, why: str) -> None:
+        self.told.append((what, why))
 
     @property
     def at(self) -> SharedCache:
@@ -48,7 +54,7 @@ class House:
     async def process(self, secret: bytes = SECRET) -> KeptAnswers:
         folder = self._folder / str(len(self.made)) if self._server is not None else self._folder
         folder.mkdir(exist_ok=True)
-        kept = KeptAnswers(folder / "cache.db", secret, self.clock)
+        kept = KeptAnswers(folder / "cache.db", secret, self.clock, self.tell)
         kept.resize(64 << 20, self._settings.get("bytes_max", 64 << 20))
         if self._server is not None:
             kept.share(self.at)
@@ -276,14 +282,42 @@ async def test_a_server_that_stops_answering_costs_a_small_wait_and_then_none(tm
         assert one.shared.failures == 1
         assert one.shared.trouble
         assert await one.heard() == -1
+        asked = "the shared cache cannot be asked"
+        assert house.told == [(asked, "the shared cache did not answer in time")]
         own.go_on()
         await until(lambda: heard(one))
+        assert house.told[-1] == (asked, "")
         own.kill()
         await asyncio.sleep(shared.FRESH_S)
         assert await one.look_up(name()) is None
         assert await one.look_up(name()) is None
         await one.stop()
         one.close()
+
+
+async def test_a_full_server_is_told_once_and_left_alone_with_more_answers(tmp_path: Path) -> None:
+    with serving(tmp_path, "--maxmemory", "3mb", "--maxmemory-policy", "noeviction") as own:
+        house = House(tmp_path, own)
+        one = await house.process()
+        for number in range(100):
+            one.keep(name(number), entry(house, os.urandom(1 << 16)), one.mark())
+            await asyncio.sleep(0.002)
+        await until(lambda: given(house.told))
+        ((what, why),) = house.told
+        assert what == "the shared cache does not keep answers"
+        assert "OOM" in why
+        assert await one.heard() >= 0, "what is kept is given, and what is invalidated is heard of"
+        await one.stop()
+        one.close()
+
+
+async def given(told: list[tuple[str, str]]) -> bool:
+    return bool(told)
+
+
+def test_a_server_that_repeats_what_it_was_sent_is_not_quoted() -> None:
+    refused, _ = decode(b"-ERR unknown command 'AUTH', with args beginning with: 'hush'\r\n")
+    assert str(refused) == "the shared cache refused: ERR unknown command 'AUTH'"
 
 
 async def timed(kept: KeptAnswers) -> float:

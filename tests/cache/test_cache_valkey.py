@@ -177,6 +177,11 @@ def test_an_address_that_is_none_is_told_without_showing_it(url: str, said: str)
     assert not address or address not in str(raised.value)
 
 
+def test_a_password_that_is_not_there_is_told_by_its_place(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"signalbox\.yaml:1: caches\.valkey\.password: .*MISSING is not set"):
+        stated(tmp_path, url="valkey://cache", password="${MISSING}")
+
+
 def test_what_an_address_says(tmp_path: Path) -> None:
     at = stated(tmp_path, url="rediss://ann:p%40ss@cache.example:7000/3")
     assert (at.host, at.port, at.tls, at.user, at.database) == ("cache.example", 7000, True, "ann", 3)

@@ -76,6 +76,21 @@ def test_rules_that_say_nothing_are_told() -> None:
     assert "workload 'chat' is under 'gpdr', which no rule names" in told
 
 
+@pytest.mark.parametrize(
+    ("url", "secret"),
+    [
+        ("valkey://cache:6379/0", False),
+        ("valkeys://ann@cache/0", False),
+        ("unix:///run/valkey?db=1", True),
+        ("valkey://:hush@cache:6379/0", True),
+        ("valkey://ann:hush@cache/0", True),
+    ],
+)
+def test_an_address_is_a_secret_where_it_may_hold_one(url: str, secret: bool) -> None:
+    told = messages(BOTH + f"workloads: {{a: {{}}}}\ncaches: {{valkey: {{url: '{url}'}}}}\n")
+    assert ("caches.valkey.url stands in the file itself" in told) == secret
+
+
 @pytest.mark.parametrize("allowed", ["false", "true"])
 def test_a_private_address_that_its_deployment_does_not_allow_is_told(allowed: str) -> None:
     told = messages(BOTH.replace("price: free", f"price: free, allow_private: {allowed}") + "workloads: {a: {}}\n")

@@ -132,7 +132,7 @@ class DataPlane:
         self._apart = metrics is not None
         self._fleets = Fleets(random.random)
         self._standing = Standing()
-        self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms)
+        self._cache = KeptAnswers(state.cache, secret_from(self._pepper), now_ms, self._of_shared_cache)
         self._encoding = Encoding()
         self._shadows = Shadows(LabelBook(state.labels, state.pepper()), random.random)
         self._comparisons = Behind(COMPARISONS_MAX)
@@ -273,6 +273,12 @@ class DataPlane:
         if self._vault is None and "pseudonymise" in uses:
             self._vault = FileVault(self._state.pseudonyms, self._pepper, durable=self._durable)
         return self._vault
+
+    def _of_shared_cache(self, what: str, why: str) -> None:
+        if why:
+            self._log.warning(what, reason=why)
+        else:
+            self._log.info(what, reason="no longer")
 
     def _shared_for(self, snapshot: Snapshot) -> StoreVault | None:
         """What machines share of them, opened in a thread of its own when a call first needs it."""

@@ -16,6 +16,7 @@ from signalbox.cache.memory import Memory
 from signalbox.cache.scope import Name
 from signalbox.cache.semantic import SemanticCache
 from signalbox.cache.shared import SharedShelf
+from signalbox.cache.shared_rest import Tell
 from signalbox.cache.shelf import EVERYTHING, Put, Shelf
 from signalbox.core.caching import SharedCache
 from signalbox.core.errors import CallError, StoreError
@@ -43,8 +44,10 @@ class KeptAnswers:
     have been invalidated is never given.
     """
 
-    def __init__(self, path: Path, secret: bytes, now_ms: Callable[[], int]) -> None:
+    def __init__(self, path: Path, secret: bytes, now_ms: Callable[[], int], tell: Tell) -> None:
+        """tell: of trouble with a shared cache."""
         self._path = path
+        self._tell = tell
         self.secret = secret
         self._now_ms = now_ms
         self._memory = Memory(0)
@@ -61,7 +64,7 @@ class KeptAnswers:
         if self.shared is not None:
             self.shared.close()
         self._forget([EVERYTHING])
-        self.shared = SharedShelf(at, self.secret, time.monotonic, self._forget) if at is not None else None
+        self.shared = SharedShelf(at, self.secret, time.monotonic, self._forget, self._tell) if at is not None else None
 
     def resize(self, memory_bytes: int, disk_bytes: int) -> None:
         self._memory.bytes_max = memory_bytes

@@ -57,7 +57,9 @@ def decode(data: bytes | bytearray, at: int = 0, depth: int = 0) -> tuple[Answer
     if kind == b"+":
         return line, after
     if kind == b"-":
-        return Refused(line.decode("utf-8", "replace")[:200]), after
+        # Who does not know a command repeats what came with it, and that may be a password.
+        why = line.decode("utf-8", "replace").partition(", with args")[0]
+        return Refused(f"the shared cache refused: {why[:200]}"), after
     if kind == b":":
         return int(line), after
     if kind == b"$":

@@ -25,7 +25,7 @@ from signalbox.cache.entry import Entry
 from signalbox.cache.resp import Argument, Connection, Refused
 from signalbox.cache.scope import Name
 from signalbox.cache.shared_log import NUMBER_BYTES, Log, Moved, opening
-from signalbox.cache.shared_rest import Rest
+from signalbox.cache.shared_rest import Rest, Tell
 from signalbox.cache.shared_server import CONNECT_S, reach
 from signalbox.cache.shared_writer import Writer
 from signalbox.cache.shelf import EVERYTHING, Put, unsealed
@@ -39,10 +39,16 @@ REARM_S = 3600.0
 
 
 class SharedShelf:
-    """One process's way to the server, used from the loop's thread. forget: told of tags that were invalidated."""
+    """One process's way to the server, used from the loop's thread. forget: told of tags that were invalidated. tell:
+    of trouble with the server."""
 
     def __init__(
-        self, at: SharedCache, secret: bytes, clock: Callable[[], float], forget: Callable[[list[str]], None]
+        self,
+        at: SharedCache,
+        secret: bytes,
+        clock: Callable[[], float],
+        forget: Callable[[list[str]], None],
+        tell: Tell,
     ) -> None:
         """Connects at the first need."""
         self.at = at
@@ -52,9 +58,9 @@ class SharedShelf:
         self._reader: Connection | None = None
         self._heard_s = float("-inf")
         self._armed_s = 0.0
-        self._rest = Rest()
+        self._rest = Rest("the shared cache cannot be asked", tell)
         self._connecting: asyncio.Task[None] | None = None
-        self._writer = Writer(at, self._log)
+        self._writer = Writer(at, self._log, clock, tell)
 
     @property
     def failures(self) -> int:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Callable
 
 from signalbox.cache.resp import Connection
 from signalbox.cache.shared_log import Log, putting
+from signalbox.cache.shared_rest import Rest, Tell
 from signalbox.cache.shared_server import reach
 from signalbox.cache.shelf import Put
 from signalbox.core.caching import SharedCache
@@ -22,10 +24,13 @@ IDLE_S = 30.0
 
 
 class Writer:
-    """What waits to be stored, and the task that stores it while there is any."""
+    """What waits to be stored, and the task that stores it while there is any. A server that refuses, such as one whose
+    memory is full, is left alone for a while."""
 
-    def __init__(self, at: SharedCache, log: Log) -> None:
+    def __init__(self, at: SharedCache, log: Log, clock: Callable[[], float], tell: Tell) -> None:
         self.at = at
+        self._clock = clock
+        self._rest = Rest("the shared cache does not keep answers", tell)
         self._log = log
         self._pending: list[tuple[Put, int]] = []
         self._pending_bytes = 0
@@ -41,6 +46,7 @@ class Writer:
             or not self._log.of_this_epoch(put.since)
             or len(self._pending) >= PENDING_MAX
             or self._pending_bytes + size > PENDING_BYTES_MAX
+            or not self._rest.is_over(self._clock())
         ):
             return False
         self._pending.append((put, size))
@@ -70,7 +76,9 @@ class Writer:
                 commands = [putting(log, put, self.at.bytes_max) for put, _ in batch if log.of_this_epoch(put.since)]
                 if commands:
                     await connection.run(*commands, within_s=WRITE_S)
-        except StoreError:
+                    self._rest.connected()
+        except StoreError as error:
+            self._rest.failed(str(error), self._clock())
             self._pending, self._pending_bytes = [], 0
         finally:
             if connection is not None:

@@ -27,6 +27,8 @@ class _Wrong:
 
 
 _WRONG: Final = _Wrong()
+# An address that may hold a password and holds none: `scheme://user@host:port/path`.
+_PLAIN_ADDRESS = re.compile(r"[a-z]+://([^@:/?#]*@)?[^@?#]*")
 
 
 class Shape:
@@ -41,9 +43,10 @@ class Shape:
         # A hash of each file of certificates, so that a replaced one is a changed configuration.
         self.certificates: dict[Path, str] = {}
 
-    def read(self, node: Node, kind: type[_T]) -> _T:
-        """An instance of `kind` without the parts that were wrong. Raises ConfigError when nothing is left."""
-        value = self._value(node, _type_info(kind), (), None)
+    def read(self, node: Node, kind: type[_T], path: Path = ()) -> _T:
+        """An instance of `kind` without the parts that were wrong. path: where the node stands in its document. Raises
+        ConfigError when nothing is left."""
+        value = self._value(node, _type_info(kind), path, None)
         if value is _WRONG:
             self._problems.raise_if_any()
         return cast(_T, value)
@@ -233,7 +236,7 @@ class Shape:
             return self._wrong(path, "is empty", "Write ${NAME} or file:/path, or leave the key out")
         if is_reference(node.text):
             self.secret_texts[path] = node.text
-        else:
+        elif not _PLAIN_ADDRESS.fullmatch(node.text):
             self.inline_secrets.append(path)
         try:
             return self._references.secret(node.text, document=document)

@@ -42,7 +42,7 @@ def stated_shared_cache(content: bytes, name: str, environ: Mapping[str, str] | 
         return None
     problems = Problems(name)
     references = References(os.environ if environ is None else environ, FilePath(name).parent)
-    caches = Shape(problems, references).read(entry[1], Caches)
+    caches = Shape(problems, references).read(entry[1], Caches, _PATH[:1])
     shared = shared_cache_of(caches, problems) if not problems else None
     problems.raise_if_any()
     return shared
