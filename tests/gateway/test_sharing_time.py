@@ -130,6 +130,38 @@ async def test_a_whole_answer_falls_over_where_both_are_known_to_be_quick(tmp_pa
         assert _replica(box, "chat").failures == 1, "it was silent for far longer than it ever was"
 
 
+@pytest.mark.parametrize("fault", ["first_token@20s", "stall@0/20s"])
+@pytest.mark.parametrize("first", ["chat", "messages"], ids=["primary", "fallback"])
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+async def test_a_whole_answer_whose_head_comes_at_once_falls_over_as_well(
+    tmp_path: Path, path: str, first: str, fault: str
+) -> None:
+    """Nothing of it is with the client before it is whole."""
+    workload = {"placements": list(dict.fromkeys((first, "chat", "local")))}
+    async with running(tmp_path / "state", {"workloads": {"w": workload}}) as box:
+        await _learn(box, path, stream=False)
+        if first != "chat":
+            box.sim.fault("503", provider="anthropic")
+        box.sim.fault(fault, provider="openai")
+        headers = {"x-stainless-timeout": "3"}
+        status, placement, took_s = await _timed(box, path, _body(path, "w", stream=False), headers)
+        assert (status, placement) == (200, "local@vllm-env")
+        assert 1.4 < took_s < 3
+        rows = [row for row in await box.settled(50) if row["deployment"] == "chat" and row["error"]]
+        assert [(row["state"], row["error"]) for row in rows] == [("unknown", "silent")]
+        assert _replica(box, "chat").failures == 1
+
+
+@pytest.mark.parametrize("path", [CHAT, MESSAGES, RESPONSES])
+async def test_a_whole_answer_whose_head_comes_at_once_has_its_time_while_nobody_is_known_to_be_faster(
+    tmp_path: Path, path: str
+) -> None:
+    async with running(tmp_path / "state") as box:
+        box.sim.fault("first_token@1500ms", provider="openai")
+        status, placement, _ = await _timed(box, path, _body(path, stream=False), {"x-stainless-timeout": "2"})
+        assert (status, placement) == (200, "chat@openai-env")
+
+
 async def test_a_whole_answer_that_would_take_as_long_elsewhere_is_waited_for(tmp_path: Path) -> None:
     """Both usually take a second: there is no time in which silence would tell anything, and enough be left."""
     async with running(tmp_path / "state") as box:

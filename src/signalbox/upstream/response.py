@@ -119,6 +119,9 @@ class UpstreamResponse:
         self._until_content = until_content
         self._share = share
         self._silent_by = started_at + share.silent_s if share is not None else inf
+        if not stream and self._silent_by < self._total_by:
+            # Its client has nothing of it before it is whole, whenever its head comes.
+            self._total_by = self._silent_by
         self._carrier: Carrier | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._decoder: Decoder | None = None
@@ -406,15 +409,11 @@ class UpstreamResponse:
         """Which limit has passed, or ("", "") for none."""
         timeouts = self._timeouts
         waited_s = now - self._written_at
+        share = self._share
+        if share is not None and now >= self._silent_by and (self._phase <= _WAIT_FIRST or not self._stream):
+            return "silent" if share.silence_tells else "hurried", "nothing in its share of the client's time"
         if now >= self._total_by:
             return "total_timeout", "the answer took longer than total_s"
-        share = self._share
-        if (
-            share is not None
-            and now >= self._silent_by
-            and self._phase <= (_WAIT_FIRST if self._stream else _WAIT_HEAD)
-        ):
-            return "silent" if share.silence_tells else "hurried", "nothing in its share of the client's time"
         if self._phase == _WAIT_HEAD and waited_s >= timeouts.headers_s:
             return "headers_timeout", "no complete response head within headers_s"
         if self._phase <= _WAIT_FIRST and self._stream and waited_s >= timeouts.first_token_s:

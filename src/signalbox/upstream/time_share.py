@@ -12,7 +12,7 @@ class TimeShare(msgspec.Struct, frozen=True, gc=False):
     """The part of a client's time that one attempt may use, shorter than its deployment's own limits.
 
     connect_s: for a connection. silent_s: from the beginning of the exchange to the first token of a stream, else to
-    the head of the answer; infinite for no bound. connect_tells, silence_tells: whether it says something about the
+    the end of the answer; infinite for no bound. connect_tells, silence_tells: whether it says something about the
     replica when it was not done by then."""
 
     connect_s: float
