@@ -187,7 +187,12 @@ def errors_page() -> str:
 # --- headers, metrics ---
 
 _SIDES = (
-    ("read", "Read from the client", "Everything else that a client sends stays here."),
+    (
+        "read",
+        "Read from the client",
+        "Everything else that a client sends stays here. A name that begins with `x-signalbox` and is nowhere on this"
+        " page is a 400 that names the nearest one, since it was meant for the gateway.",
+    ),
     ("forwarded", "Forwarded to the provider", "No other header of a client reaches a provider."),
     ("written", "Written to the client", ""),
     ("passed", "Passed from the provider", "No other header of a provider reaches a client."),

@@ -21,8 +21,8 @@ READERS = (upstream_headers, cache_scope, client_tries, guard_injection)
 FILES = (*sorted(FOLDER.glob("*.py")), *(Path(reader.__file__) for reader in READERS))
 WHOLE = re.compile(rb"[a-z0-9]+(-[a-z0-9]+)+-?|host|expect|connection|authorization|upgrade|api-key")
 LINE = re.compile(rb"(?:^|\n|%b)([a-z][a-z0-9-]+): ")
-# Spelled like headers, but values; and names of the provider's ids, which go by one name of ours.
-OTHER = {"x-gzip", "no-cache", "no-store", "100-continue", "apim-request-id", "x-ms-request-id"}
+# Spelled like headers, but values, or how names begin; and names of the provider's ids, which go by one name of ours.
+OTHER = {"x-signalbox", "x-gzip", "no-cache", "no-store", "100-continue", "apim-request-id", "x-ms-request-id"}
 
 
 def spelled(path: Path) -> set[str]:

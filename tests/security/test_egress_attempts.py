@@ -65,7 +65,7 @@ def fields(url: str) -> dict[str, Any]:
 
 def headers(url: str) -> dict[str, str]:
     names = ("x-portkey-custom-host", "x-base-url", "x-api-base", "x-forwarded-host", "x-original-url", "proxy")
-    return dict.fromkeys(names, url) | {"openai-base-url": url, "x-signalbox-deployment": url}
+    return dict.fromkeys(names, url) | {"openai-base-url": url}
 
 
 @pytest.mark.parametrize("stream", [False, True])
@@ -85,6 +85,8 @@ async def test_no_field_or_header_leads_anywhere_else(tmp_path: Path, call: str,
             body["stream"] = True
         answers = [await box.request(path, {**body, **fields(trap.url)}, headers=headers(trap.url))]
         answers += [await box.request(path, {**body, name: value}) for name, value in fields(trap.url).items()]
+        answers.append(await box.request(path, body, headers={"x-signalbox-deployment": trap.url}))
+        assert answers[-1].status == 400
         model = f"{body['model']}?api_base={trap.url}"
         answers.append(await box.request(path, {**body, "model": model}))
         assert answers[-1].status == 404

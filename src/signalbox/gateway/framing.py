@@ -1,4 +1,4 @@
-"""What the headers of a request say about its framing: refused wherever a server in front could read it otherwise."""
+"""What the head of a request says about its framing: refused wherever a server in front could read it otherwise."""
 
 from __future__ import annotations
 
@@ -7,14 +7,17 @@ import zlib
 from typing import Any
 
 from signalbox.core.errors import BadRequest, BodyTooLarge
+from signalbox.gateway.own_names import check_own
 
 Headers = list[tuple[bytes, bytes]]
-_FRAMING = frozenset((b"host", b"content-length", b"transfer-encoding", b"content-encoding", b"expect"))
+# Names that say nothing of framing and were looked at before: nearly all that come.
+NAMES_MAX = 1024
+_harmless: set[bytes] = set()
 # Scheme and authority (RFC 3986, 3.2.2), before a path, a query or the end; a user name is not taken.
 _ABSOLUTE = re.compile(
     rb"https?://(?:[a-z0-9._~%!$&'()*+,;=-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?=[/?]|\Z)", re.IGNORECASE
 ).match
-_NOT_IN_HOST = frozenset(b"/?#@\\ \t,")
+_NOT_IN_HOST = b"/?#@\\ \t,"
 
 
 def origin_form(target: bytes) -> bytes:
@@ -33,16 +36,17 @@ def check_head(headers: Headers, body_bytes_max: int, *, http11: bool) -> tuple[
     """(decoder of the body or None, whether the client waits for `100 Continue`). Raises BadRequest, BodyTooLarge.
 
     What the parser itself refuses (two lengths, a length beside chunked, bare LF, folded lines) is not looked at again.
+    Here, where every name is looked at anyway, one that only looks like ours is refused as well.
     """
     hosts = 0
     inflate: Any = None
     continues = False
     for name, value in headers:
-        if name not in _FRAMING:
+        if name in _harmless:
             continue
         if name == b"host":
             hosts += 1
-            if not _NOT_IN_HOST.isdisjoint(value):
+            if value.translate(None, _NOT_IN_HOST) != value:
                 raise BadRequest("The Host header is malformed.", close=True)
         elif name == b"content-length":
             if int(value) > body_bytes_max:
@@ -56,6 +60,10 @@ def check_head(headers: Headers, body_bytes_max: int, *, http11: bool) -> tuple[
             inflate = _inflater(value)
         elif name == b"expect":
             continues = http11 and value.lower() == b"100-continue"
+        else:
+            check_own(name)
+            if len(_harmless) < NAMES_MAX:
+                _harmless.add(name)
     if hosts != 1 and (hosts or http11):
         raise BadRequest("Exactly one Host header is needed.", close=True)
     return inflate, continues
