@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from signalbox.config.declared import Declared
 from signalbox.config.load import load, load_text
 from signalbox.config.watch import stamp
+from signalbox.control.source import FileSource
 from signalbox.core.errors import ConfigError
 
 SECRET = "sk-canary-0123456789"
@@ -144,6 +145,16 @@ def test_a_missing_file_is_one_finding() -> None:
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read"):
         load(tmp_path, {})
+
+
+@pytest.mark.parametrize("key", ["api_key: 'file:pipe'", "ca_file: pipe"], ids=["secret", "certificates"])
+def test_nobody_waits_for_who_writes_into_a_pipe(key: str, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="a pipe or a device"):
+        load_text(text().replace('api_key: "${KEY}"', key), str(tmp_path / "f"))
+    os.mkfifo(tmp_path / "signalbox.yaml")
+    with pytest.raises(ConfigError, match="a pipe or a device"):
+        FileSource(tmp_path / "signalbox.yaml").read()
 
 
 def test_findings_are_bounded_and_in_the_order_of_the_file() -> None:

@@ -90,8 +90,12 @@ class References:
         return full
 
     def content(self, path: str, bytes_max: int) -> bytes:
-        """What the file at such a path holds. Raises OSError when it cannot be read, ValueError when it is larger."""
-        with self.path(path).open("rb") as file:
+        """What the file at such a path holds. Raises OSError when it cannot be read, ValueError when it is larger or no
+        file."""
+        full = self.path(path)
+        if may_block(full):
+            raise ValueError("it is a pipe or a device, not a file")
+        with full.open("rb") as file:
             content = file.read(bytes_max + 1)
         if len(content) > bytes_max:
             raise ValueError(f"it is larger than {bytes_max} bytes")
@@ -114,6 +118,11 @@ class References:
             raise ReferenceProblem(f"secret file {full!r} is not text", "Store the bare key") from None
         except ValueError as error:
             raise ReferenceProblem(f"secret file {full!r} cannot be used: {error}", "Store the bare key") from None
+
+
+def may_block(path: FilePath) -> bool:
+    """Whether reading it may wait for somebody who writes: a pipe, or a terminal."""
+    return path.is_fifo() or path.is_char_device()
 
 
 def is_reference(text: str) -> bool:

@@ -10,7 +10,9 @@ from typing import Protocol
 import msgspec
 
 from signalbox.config.load import read_bytes
+from signalbox.config.references import may_block
 from signalbox.config.watch import Stamp, stamp
+from signalbox.core.errors import ConfigError
 
 
 class Text(msgspec.Struct, frozen=True):
@@ -48,6 +50,8 @@ class FileSource:
     def read(self) -> Text:
         # Looked at before it is read: what is written in between shows up as a change. So does what is written to the
         # others, of which the first reading tells only afterwards that they exist.
+        if may_block(self._path):
+            raise ConfigError([f"{self._path}: it is a pipe or a device. Name a file: it is read again and again."])
         self._read_ns = time.time_ns()
         self._seen[str(self._path)] = stamp([str(self._path)])
         return Text(read_bytes(self._path), str(self._path))
