@@ -28,6 +28,14 @@ _match_colon = re.compile(rb"[ \t\r\n]*+:[ \t\r\n]*+").match
 # A member's value where it is a string without escapes, as model names are.
 _match_plain_string = re.compile(rb'[ \t\r\n]*+:[ \t\r\n]*+("[^"\\]*+")').match
 _MODEL_KEY = b'"model"'
+# Up to the first half of a character (a surrogate) by its escape that stands without the other half.
+_HALF = rb"u[dD][89a-fA-F][0-9a-fA-F]{2}"
+_WHOLE = rb"u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"
+_match_half = re.compile(
+    rb"(?:[^\\]++|\\(?:" + _WHOLE + rb"|(?!" + _HALF + rb").))*+(\\" + _HALF + rb")", re.DOTALL
+).match
+# Errors are explained by what stands in so many bytes.
+EXPLAINED_MAX = 1 << 20
 _match_comma = re.compile(rb"[ \t\r\n]*+,").match
 
 
@@ -114,6 +122,13 @@ def _what_is_wrong(body: bytes, exc: Exception) -> str:
         return "The request body must not start with a byte order mark."
     if isinstance(exc, msgspec.ValidationError):
         return "The JSON body holds a number that is out of range."
+    half = _match_half(body, 0, EXPLAINED_MAX)
+    if half is not None and half.end() < EXPLAINED_MAX - 6:  # where the other half would have been seen
+        # Clients that cut text by UTF-16 units write this, and providers refuse it or read it in two ways.
+        return (
+            f"The request body holds half of a character, {half[1].decode()} at byte {half.start(1)}: a surrogate"
+            " whose other half was cut off. Cut text between characters."
+        )
     return f"The request body is not valid JSON: {str(exc).removeprefix('JSON is malformed: ')}."
 
 
