@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlencode
@@ -18,6 +18,7 @@ from signalbox.bootstrap.storage import open_store
 from signalbox.console.app import Console
 from signalbox.console.sessions import COOKIE, FORM_COOKIE
 from signalbox.control.keys import NewKey, make
+from signalbox.control.links import Link
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
@@ -28,6 +29,7 @@ from signalbox.control.supervisor import Supervisor
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import ShipMark, Store
 from signalbox.core.records import Record
+from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import Shipper
 from signalbox.telemetry.log import Log
 
@@ -41,6 +43,10 @@ SECRET = "an admin secret of some length"
 
 def _then() -> int:
     return NOW_MS
+
+
+async def _nobody() -> Link:
+    raise RuntimeError("nothing is started here")
 
 
 class _Line:
@@ -76,8 +82,8 @@ class Answer:
 
 
 class Desk:
-    """workers: none is started; the supervisor reads the configuration as it does before it starts any. cut: from when
-    the store that everybody got answers nothing any more."""
+    """workers: none is started unless `spawn` does; the supervisor reads the configuration as it does before it starts
+    any. cut: from when the store that everybody got answers nothing any more."""
 
     def __init__(
         self,
@@ -88,6 +94,7 @@ class Desk:
         now_ms: Callable[[], int] = _then,
         today: Callable[[], str] = lambda: "2026-11-20",
         metrics_open: bool = False,
+        spawn: Callable[[], Awaitable[Link]] = _nobody,
     ) -> None:
         self.state = StateDir(root)
         self.cut = False
@@ -107,7 +114,7 @@ class Desk:
         )
         self.supervisor = Supervisor(
             source=FileSource(self.file), store=self.store, pepper=self.pepper, workers=workers,
-            spawn=lambda: (_ for _ in ()).throw(RuntimeError("nothing is started here")), recover=lambda: 0,
+            spawn=spawn, recover=lambda: Recovery(0, 0, 0, 0, 0, (), 0),
             end_leases=lambda store: 0, check=checked,
             shipping=Shipper(lambda: open_store(self.state), self.state.journal),
             stop_listening=lambda: None, today=today, stopping=asyncio.Event(), log=Log("test"),

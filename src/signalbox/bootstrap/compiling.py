@@ -18,6 +18,7 @@ from signalbox.core.snapshot import Snapshot, Workload
 from signalbox.core.tiering import Near
 from signalbox.gateway.tls import Listening, listening
 from signalbox.guard.room import GuardRoom
+from signalbox.policy import compiling
 from signalbox.policy.check import counts, due
 from signalbox.policy.compiling import compile_snapshot
 from signalbox.policy.prices import held_gpus
@@ -60,6 +61,13 @@ def compile_declared(declared: Declared, generation: int) -> Compiled:
     if tls is None:
         return Compiled(declared, snapshot)
     return Compiled(declared, snapshot, listening(tls, declared.where("server.tls")))
+
+
+def without_lapsed(compiled: Compiled, generation: int) -> Compiled:
+    """What was compiled before, as what lapsed by today counts as absent. Unlike compiling anew it reads no file."""
+    declared = compiled.declared
+    snapshot = compiling.without_lapsed(compiled.snapshot, declared.config, generation, today())
+    return msgspec.structs.replace(compiled, snapshot=snapshot)
 
 
 def check_encoder(declared: Declared, snapshot: Snapshot, encoder: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 
 import uvicorn
 
-from signalbox.bootstrap.compiling import compile_declared
+from signalbox.bootstrap.compiling import Compiled, compile_declared, without_lapsed
 from signalbox.config.load import load_text
 from signalbox.console.app import Console
 from signalbox.console.connections import BoundedConnection
@@ -18,8 +18,10 @@ from signalbox.control.in_force import InForce
 from signalbox.control.office import KeyOffice
 from signalbox.control.playground import Gateway
 from signalbox.control.reading_room import ReadingRoom
+from signalbox.control.source import Text
 from signalbox.control.state import StateDir
 from signalbox.control.supervisor import Supervisor
+from signalbox.core.errors import ConfigError
 from signalbox.core.ports import Store
 from signalbox.telemetry.log import Log
 
@@ -62,6 +64,7 @@ class ReadersConfigurations:
     def __init__(self, supervisor: Supervisor) -> None:
         self._supervisor = supervisor
         self._made: InForce | None = None
+        self._made_of: Text | None = None
         self._turn = threading.Lock()
 
     def now(self) -> InForce:
@@ -69,13 +72,26 @@ class ReadersConfigurations:
             generation = self._supervisor.generation
             if self._made is None or self._made.generation != generation:
                 text = self._supervisor.text
-                self._made = self.compiled(text.content, text.name, generation)
+                self._made, self._made_of = self._anew(text, generation), text
             return self._made
 
+    def _anew(self, text: Text, generation: int) -> InForce:
+        before = self._made
+        try:
+            return self.compiled(text.content, text.name, generation)
+        except ConfigError:
+            # In force all the same: what could be compiled once has stayed, but for what lapsed.
+            if before is None or self._made_of is not text:
+                raise
+            return _in_force(without_lapsed(Compiled(before.declared, before.snapshot), generation))
+
     def compiled(self, content: bytes, name: str, generation: int = 0) -> InForce:
-        compiled = compile_declared(load_text(content, name), generation)
-        explainer = Explainer(compiled.declared, compiled.snapshot)
-        return InForce(generation, compiled.declared, compiled.snapshot, explainer)
+        return _in_force(compile_declared(load_text(content, name), generation))
+
+
+def _in_force(compiled: Compiled) -> InForce:
+    declared, snapshot = compiled.declared, compiled.snapshot
+    return InForce(snapshot.generation, declared, snapshot, Explainer(declared, snapshot))
 
 
 def server_of(

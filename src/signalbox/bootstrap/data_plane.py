@@ -15,7 +15,7 @@ from pathlib import Path
 from random import Random
 
 from signalbox.bootstrap.clock import now_ms
-from signalbox.bootstrap.compiling import check_encoder, compile_text
+from signalbox.bootstrap.compiling import Compiled, check_encoder, compile_text, without_lapsed
 from signalbox.bootstrap.storage import open_store
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
@@ -99,6 +99,7 @@ class DataPlane:
         whose keys may be out of date."""
         self._want_keys = want_keys
         self._tls: Listening | None = None
+        self._compiled: Compiled | None = None
         self._state = state
         self._chain = chain
         self._log = log
@@ -144,6 +145,7 @@ class DataPlane:
     def worker(self, listener: socket.socket) -> Worker:
         return Worker(
             self._compile,
+            self._end_lapsed,
             self._stages,
             self._http_limits,
             self._gateway,
@@ -213,7 +215,13 @@ class DataPlane:
             )
             self._open = OpenAttempts(self._journal, now_ms)
             self._open.start()
+        self._compiled = compiled
         return compiled.snapshot
+
+    def _end_lapsed(self, generation: int) -> Snapshot:
+        assert self._compiled is not None
+        self._compiled = without_lapsed(self._compiled, generation)
+        return self._compiled.snapshot
 
     def _stages(self, snapshot: Snapshot) -> Stages:
         assert self._journal is not None

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import msgspec
 
 from signalbox.config.schema_sign_in import SignIn
@@ -35,3 +37,7 @@ class Checked(msgspec.Struct, frozen=True):
     sign_in: SignIn = SignIn()
     certificate_file: str = ""
     ends_revoked: bool = False
+
+    def until_tomorrow(self, today: str) -> Checked:
+        """The same, to be compiled anew on the day after this one."""
+        return msgspec.structs.replace(self, stale_on=(date.fromisoformat(today) + timedelta(days=1)).isoformat())

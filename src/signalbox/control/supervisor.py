@@ -19,7 +19,7 @@ from signalbox.control.storage import StoreThread
 from signalbox.control.tally import Tally
 from signalbox.core.budgets import Balance
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.link import Applied, ApplyConfig, Drain, Listen, Stop
+from signalbox.core.link import Applied, ApplyConfig, Drain, EndLapsed, Listen, Stop
 from signalbox.core.ports import Store
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
@@ -205,7 +205,20 @@ class Supervisor:
             try:
                 await self._put_in_force(self._text)
             except ConfigError as error:
-                self._log.error("what lapsed still counts: the last good configuration fails", reason=str(error)[:2000])
+                await self._end_lapsed(str(error))
+
+    async def _end_lapsed(self, why: str) -> None:
+        """The last good configuration cannot be put in force as it is today: it stays without what lapsed, and is tried
+        again tomorrow."""
+        order = EndLapsed(self.generation + 1)
+        reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+        self.generation = order.generation
+        errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
+        if errors:
+            self._log.error("what lapsed still counts", reason=errors[0][:2000])
+            return
+        self.checked = self.checked.until_tomorrow(self._today())
+        self._log.error("the last good configuration fails today; it stays without what lapsed", reason=why[:2000])
 
     async def _put_in_force(self, text: Text) -> None:
         """On every worker, or raises ConfigError and leaves the last good one."""

@@ -20,6 +20,13 @@ class ApplyConfig(msgspec.Struct, frozen=True, tag=True):
     generation: int
 
 
+class EndLapsed(msgspec.Struct, frozen=True, tag=True):
+    """What has lapsed by today counts as absent from now on, everything else in force stays: for a day on which the
+    configuration in force can no longer be compiled. Answered with Applied."""
+
+    generation: int
+
+
 class ApplyKeys(msgspec.Struct, frozen=True, tag=True):
     pepper: bytes
     keys: list[VirtualKey]
@@ -64,11 +71,11 @@ class Stop(msgspec.Struct, frozen=True, tag=True):
     until_ms: int
 
 
-Order = ApplyConfig | ApplyKeys | ApplyKeySets | AskMetrics | Listen | Drain | Lend | Recall | Stop
+Order = ApplyConfig | EndLapsed | ApplyKeys | ApplyKeySets | AskMetrics | Listen | Drain | Lend | Recall | Stop
 
 
 class Applied(msgspec.Struct, frozen=True, tag=True):
-    """A worker's answer to ApplyConfig; error is empty when it is in force."""
+    """A worker's answer to ApplyConfig and EndLapsed; error is empty when it is in force."""
 
     generation: int
     error: str

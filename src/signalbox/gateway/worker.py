@@ -19,6 +19,7 @@ from signalbox.core.link import (
     AskMetrics,
     Done,
     Drain,
+    EndLapsed,
     Exported,
     Listen,
     Order,
@@ -41,7 +42,8 @@ from signalbox.policy.limits import CRITICALITIES
 class Worker:
     """Holds the gateway once a first configuration came.
 
-    compile_: text, name and generation to a snapshot; raises ConfigError. build: a snapshot to stages. limits: those of
+    compile_: text, name and generation to a snapshot; raises ConfigError. without_lapsed: what was compiled last, as a
+    snapshot of this generation in which what lapsed counts as absent. build: a snapshot to stages. limits: those of
     the configuration compiled last. gauges: called before metrics are exported. listener: a bound socket, shared with
     the other workers. chain: this process's journal. want_keys: told of an issuer whose keys may be out of date.
     tls: how connections are taken by the configuration compiled last, None for plainly.
@@ -50,6 +52,7 @@ class Worker:
     def __init__(
         self,
         compile_: Callable[[bytes, str, int], Snapshot],
+        without_lapsed: Callable[[int], Snapshot],
         build: Callable[[Snapshot], Stages],
         limits: Callable[[], HttpLimits],
         make_gateway: Callable[[Stages, Keyring, HttpLimits], Gateway],
@@ -65,6 +68,7 @@ class Worker:
         self._listener = listener
         self._chain = chain
         self._compile = compile_
+        self._without_lapsed = without_lapsed
         self._build = build
         self._limits = limits
         self._make_gateway = make_gateway
@@ -77,6 +81,8 @@ class Worker:
         """Carry out one order and say how it went."""
         if isinstance(order, ApplyConfig):
             return Applied(order.generation, self._apply(order))
+        if isinstance(order, EndLapsed):
+            return Applied(order.generation, self._end_lapsed(order.generation))
         if isinstance(order, ApplyKeys):
             entries = {row.id: (row.secret_hmac, principal_of(row)) for row in order.keys}
             self._swap(Keyring(order.pepper, entries, self._known))
@@ -132,6 +138,16 @@ class Worker:
         if trust != self._trust:
             self._trust = trust
             self.gateway.end_certified()
+        return ""
+
+    def _end_lapsed(self, generation: int) -> str:
+        if self.gateway is None:
+            return "nothing is in force"
+        try:
+            stages = self._build(self._without_lapsed(generation))
+        except ConfigError as error:
+            return str(error)
+        self.gateway.swap(stages, self._limits())
         return ""
 
     def _export(self) -> bytes:

@@ -8,7 +8,7 @@ from datetime import date
 
 import msgspec
 
-from signalbox.config import schema_loops, schema_places, schema_rules, schema_workloads
+from signalbox.config import schema, schema_loops, schema_places, schema_rules, schema_workloads
 from signalbox.config.certificates import holders_of
 from signalbox.config.declared import Declared, Target, operator_of
 from signalbox.config.issuers import issuers_of
@@ -70,10 +70,7 @@ def compile_snapshot(
         for index, (name, target) in enumerate(declared.deployments.items())
     )
     by_name = {deployment.name: deployment for deployment in deployments}
-    judge = Judge(deployments, today)
-    rules = tuple(
-        _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
-    )
+    rules = _rules(config, deployments, today)
     quality = {name: one.quality for name, one in config.deployments.items() if one.quality is not None}
     workloads = {
         name: _workload(name, entry, by_name, quality, declared.heads, declared.scorers)
@@ -108,6 +105,29 @@ def compile_snapshot(
         stale_on=_first(stale_on(config, today), next_change(declared, today, changes_after)),
         day=now_date,
         infra=infra,
+    )
+
+
+def without_lapsed(snapshot: Snapshot, config: schema.Config, generation: int, now_date: str) -> Snapshot:
+    """A snapshot of this configuration with its rules as of another day: what lapsed before it counts as absent. All
+    else stays, prices of an earlier day among it, so that nothing can keep it from being made."""
+    today = date.fromisoformat(now_date)
+    rules = _rules(config, snapshot.deployments, today)
+    return msgspec.structs.replace(
+        snapshot,
+        generation=generation,
+        rules=rules,
+        index=rule_index.index_of(rules, {**snapshot.workloads, INFRA: snapshot.infra}, len(snapshot.deployments)),
+        stale_on=stale_on(config, today),
+        day=now_date,
+        permitted={},
+    )
+
+
+def _rules(config: schema.Config, deployments: tuple[Deployment, ...], today: date) -> tuple[CompiledRule, ...]:
+    judge = Judge(deployments, today)
+    return tuple(
+        _rule(sourced, sourced.rule.allow, judge) for sourced in rules_of(config) if sourced.rule.allow is not None
     )
 
 
