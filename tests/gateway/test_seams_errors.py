@@ -16,7 +16,9 @@ from raw_client import ENDPOINTS, request_bytes, told_error
 
 from harness import Answer, Box, running
 from signalbox.core.errors import LedgerError
-from signalbox.core.records import Record
+from signalbox.core.ports import Entry, Leaver
+from signalbox.core.records import Opened, Record
+from signalbox.pipeline.attempt import FEW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -343,13 +345,35 @@ async def test_an_error_after_a_heartbeat_is_told_in_the_stream_in_the_providers
                 assert b"HTTP/1.1" not in answer.body
 
 
-class BrokenJournal:
-    """The journal's port with a journal behind it that can take nothing, or that has a defect."""
+class LateFailure:
+    """A record that was queued, and could not be written."""
 
-    def __init__(self, failure: Exception) -> None:
+    def __init__(self, failure: LedgerError) -> None:
+        self.error: LedgerError | None = None
+        self._failure = failure
+
+    def before(self, leaver: Leaver) -> None:
+        asyncio.get_running_loop().call_soon(self._fail, leaver)
+
+    def _fail(self, leaver: Leaver) -> None:
+        self.error = self._failure
+        leaver.stay(self._failure)
+
+
+class BrokenJournal:
+    """The journal's port with a journal behind it that can take nothing, or that has a defect. late: records of
+    attempts get into its queue, and fail with the write."""
+
+    def __init__(self, failure: Exception, *, late: bool = False) -> None:
         self.failure = failure
+        self.late = late
 
     def append(self, record: Record) -> None:
+        raise self.failure
+
+    def enter(self, record: Opened) -> Entry:
+        if self.late and isinstance(self.failure, LedgerError):
+            return LateFailure(self.failure)
         raise self.failure
 
     def append_soon(self, record: Record) -> None:
@@ -363,16 +387,24 @@ class BrokenJournal:
 
 
 @pytest.mark.parametrize(
-    ("failure", "status"), [(LedgerError("disk full: /secret/path"), 503), (RuntimeError("a defect: canary"), 500)]
+    ("failure", "late", "status"),
+    [
+        (LedgerError("disk full: /secret/path"), False, 503),
+        (LedgerError("disk full: /secret/path"), True, 503),
+        (RuntimeError("a defect: canary"), False, 500),
+    ],
+    ids=["refused", "failed", "defect"],
 )
 async def test_without_a_journal_nothing_is_sent_and_a_defect_tells_only_its_number(
-    tmp_path: Path, failure: Exception, status: int, capfd: pytest.CaptureFixture[str]
+    tmp_path: Path, failure: Exception, late: bool, status: int, capfd: pytest.CaptureFixture[str]
 ) -> None:
     async with running(tmp_path / "state") as box:
         gateway = box.worker.gateway
         assert gateway is not None
         whole = gateway.stages
-        gateway.stages = msgspec.structs.replace(whole, journal=BrokenJournal(failure))
+        for number in range(FEW if late else 0):
+            whole.open.opened(f"another-{number}")  # the more are under way, the later records are written
+        gateway.stages = msgspec.structs.replace(whole, journal=BrokenJournal(failure, late=late))
         for path, body in ENDPOINTS.items():
             if path == "/v1/responses/input_tokens":
                 continue  # sends nothing, and so needs no record

@@ -338,3 +338,124 @@ async def test_a_failed_fsync_moves_on_to_a_proven_segment(tmp_path: Path, opene
         os.close(fd)
     report = verify(tmp_path)
     assert report.ok, report.findings
+
+
+class Traveller:
+    """Stands where a request stands that waits for its record: what was in the journal when it left."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self.left_behind: list[str] | None = None
+        self.stayed: LedgerError | None = None
+
+    def leave(self) -> None:
+        assert self.left_behind is None
+        assert self.stayed is None
+        self.left_behind = _texts(self._directory, "a")
+
+    def stay(self, error: LedgerError) -> None:
+        self.stayed = error
+
+
+def _has(texts: list[str] | None, attempt_id: str) -> bool:
+    return texts is not None and any(f'"attempt_id":"{attempt_id}"' in text for text in texts)
+
+
+@pytest.mark.parametrize("many", [1, 2, 15, 16, 17, 40, 200])
+async def test_requests_of_one_tick_leave_behind_their_records(tmp_path: Path, opened, settled, many: int) -> None:
+    journal = Journal(tmp_path, "a", fsync="off")
+    journal.append(opened("before"))
+    journal.append_soon(settled("before"))
+    travellers: list[Traveller] = []
+    for number in range(many):
+        entry = journal.enter(opened(f"x{number}"))
+        traveller = Traveller(tmp_path)
+        travellers.append(traveller)
+        entry.before(traveller)
+        assert sum(one.left_behind is None for one in travellers) < 16  # nobody waits for more than these
+    await asyncio.sleep(0)
+    for number, traveller in enumerate(travellers):
+        assert _has(traveller.left_behind, f"x{number}")
+    late = Traveller(tmp_path)
+    entry.before(late)  # whoever comes when it is in leaves at once
+    assert _has(late.left_behind, f"x{many - 1}")
+    for number in range(many):
+        journal.append_soon(settled(f"x{number}"))
+    await journal.close()
+    report = verify(tmp_path)
+    assert report.ok, report.findings
+    assert report.chains[0].opened == report.chains[0].settled == many + 1
+
+
+ENTRIES_ON_A_FULL_DISK = textwrap.dedent(
+    """
+    import asyncio, resource, sys
+    from pathlib import Path
+    sys.path.insert(0, sys.argv[2])
+    from conftest import _opened, _settled
+    from signalbox.core.errors import LedgerError
+    from signalbox.ledger.journal import Journal
+
+    class Traveller:
+        left = stayed = False
+        def leave(self):
+            self.left = True
+        def stay(self, error):
+            self.stayed = True
+
+    async def main():
+        journal = Journal(Path(sys.argv[1]), "a", fsync="off")
+        journal.append(_opened("first"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[3]), resource.RLIM_INFINITY))
+        travellers, refused = [], 0
+        for number in range(60):
+            try:
+                entry = journal.enter(_opened(f"x{number}"))
+            except LedgerError:
+                refused += 1
+                continue
+            traveller = Traveller()
+            travellers.append((number, entry, traveller))
+            entry.before(traveller)
+            if number % 7 == 3:
+                journal.append_soon(_settled(f"x{number}"))  # it ends before it is known whether it was written
+            if number % 20 == 19:
+                await asyncio.sleep(0)
+        journal.append_soon(_settled("first"))
+        await asyncio.sleep(0.02)
+        assert all(one.left != one.stayed for _, _, one in travellers)
+        assert all((entry.error is None) == one.left for _, entry, one in travellers)
+        gone = [number for number, _, one in travellers if one.left]
+        stayed = [number for number, _, one in travellers if one.stayed]
+        assert gone and stayed and refused, (gone, stayed, refused)
+        assert not journal.healthy()
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        await asyncio.sleep(0.25)
+        for number in gone:
+            if number % 7 != 3:
+                journal.append_soon(_settled(f"x{number}"))
+        after = Traveller()
+        journal.enter(_opened("after")).before(after)
+        await asyncio.sleep(0)
+        assert after.left
+        journal.append(_settled("after"))
+        await journal.close()
+        print(len(gone) + 2)
+
+    asyncio.run(main())
+    """
+)
+
+
+@pytest.mark.parametrize("limit", [3000, 5001, 7777, 9999])
+def test_a_request_whose_record_does_not_fit_stays_and_leaves_no_trace(tmp_path: Path, limit: int) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", ENTRIES_ON_A_FULL_DISK, str(tmp_path), os.path.dirname(__file__), str(limit)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    report = verify(tmp_path)
+    assert report.ok, report.findings
+    assert report.chains[0].opened == report.chains[0].settled == int(done.stdout)

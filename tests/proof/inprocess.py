@@ -130,6 +130,7 @@ class Proof:
             while tasks := [flight.connection.task for flight in flights if flight.connection.task is not None]:
                 await asyncio.wait(tasks)
             await swap
+            gateway.outbox.flush()
             for flight in flights:
                 self._judge(flight, number)
             for call in self.recorder.left:

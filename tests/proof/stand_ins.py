@@ -9,8 +9,9 @@ from random import Random
 from typing import Any
 
 from proof.worlds import PATHS
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import LedgerError, UpstreamFault
 from signalbox.core.permit import Permit
+from signalbox.core.ports import Leaver
 from signalbox.core.records import Opened, Record, Refused
 from signalbox.core.snapshot import Origin
 from signalbox.simulator.server import Simulator
@@ -127,13 +128,24 @@ class Recorder:
         stream: bool = False,
         until_content: bool = False,
         share: TimeShare | None = None,
+        entry: Waiting | None = None,
     ) -> Upstream:
+        if self.rng.random() < 0.5:
+            await asyncio.sleep(0)  # a connection is opened: others come in between
+        if entry is not None:
+            entry.before(self)
         left = Left(origin.port, head.path, permit.body, permit.attempt_id in self._journal.open, FAILED)
         self.attempts += 1
         self.left.setdefault(permit.attempt_id.rpartition("-")[0], []).append(left)
         if self.rng.random() < 0.5:
             await asyncio.sleep(0)  # others, and new configurations, come in between
         return self._answer(left, head.path, stream)
+
+    def leave(self) -> None:
+        """What left is written down by `send`, with whether its record was there."""
+
+    def stay(self, error: LedgerError) -> None:
+        raise error
 
     def _answer(self, left: Left, path: bytes, stream: bool) -> Upstream:
         rng = self.rng
@@ -169,6 +181,20 @@ class Recorder:
         return Upstream(200, kind, [whole], None)
 
 
+class Waiting:
+    """A record that gets into the journal when somebody asks whether it is there, and not before."""
+
+    error: LedgerError | None = None
+
+    def __init__(self, journal: Ledger, record: Opened) -> None:
+        self._journal = journal
+        self._record = record
+
+    def before(self, leaver: Leaver) -> None:
+        self._journal.append(self._record)
+        leaver.leave()
+
+
 class Ledger:
     """The journal's port in memory: what is on record, and for which attempts."""
 
@@ -185,6 +211,9 @@ class Ledger:
             self.refused[record.call_id] = record
 
     append_soon = append
+
+    def enter(self, record: Opened) -> Waiting:
+        return Waiting(self, record)
 
     async def synced(self) -> None:
         return

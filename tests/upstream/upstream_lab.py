@@ -10,8 +10,10 @@ import struct
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+from signalbox.core.errors import LedgerError
 from signalbox.core.labels import NONE
 from signalbox.core.permit import Permit
+from signalbox.core.ports import Entry, Leaver
 from signalbox.core.secret import Secret
 from signalbox.core.snapshot import Deployment, Environment, Origin, Timeouts
 from signalbox.upstream.head import RequestHead, request_head
@@ -142,12 +144,33 @@ def permit(target: Deployment, body: bytes = b"{}") -> Permit:
     return Permit(attempt_id="a-1", deployment=target, api="chat", body=body, labels=NONE, reason="test")
 
 
-async def ask(world: World, origin: Origin, *, head: RequestHead = HEAD, body: bytes = b"{}", **timeouts: float) -> Any:
+class Pending:
+    """A record on its way into the journal, as long as the test wants it to be."""
+
+    def __init__(self) -> None:
+        self.error: LedgerError | None = None
+        self.waiting: Leaver | None = None
+
+    def before(self, leaver: Leaver) -> None:
+        self.waiting = leaver
+
+
+async def ask(
+    world: World,
+    origin: Origin,
+    *,
+    head: RequestHead = HEAD,
+    body: bytes = b"{}",
+    entry: Entry | None = None,
+    **timeouts: float,
+) -> Any:
     """Sends one request with these timeouts and returns the response, its head complete."""
     stream = bool(timeouts.pop("stream", False))
     until_content = bool(timeouts.pop("until_content", False))
     target = deployment(origin, timeouts=Timeouts(**timeouts))
-    return await world.transport.send(permit(target, body), origin, head, stream=stream, until_content=until_content)
+    return await world.transport.send(
+        permit(target, body), origin, head, stream=stream, until_content=until_content, entry=entry
+    )
 
 
 async def eventually(condition: Callable[[], bool], within_s: float = 30.0) -> None:

@@ -22,7 +22,26 @@ from signalbox.core.attempts import (
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.call import Call
 from signalbox.core.content import Content
-from signalbox.core.records import Record, Refused
+from signalbox.core.errors import LedgerError
+from signalbox.core.records import Opened, Record, Refused
+
+
+class Leaver(Protocol):
+    """A request that may not leave before its record is in the journal."""
+
+    def leave(self) -> None: ...
+
+    def stay(self, error: LedgerError) -> None: ...
+
+
+class Entry(Protocol):
+    """A record on its way into the journal. error: why it never got there; then nothing of it is in the journal."""
+
+    error: LedgerError | None
+
+    def before(self, leaver: Leaver) -> None:
+        """Lets `leaver` leave once the record is in, or says that it must stay; at once where that is known."""
+        ...
 
 
 class Journal(Protocol):
@@ -31,6 +50,11 @@ class Journal(Protocol):
 
     def append(self, record: Record) -> None:
         """Returns when the record, and all queued before it, is in the kernel's page cache."""
+        ...
+
+    def enter(self, record: Opened) -> Entry:
+        """Queues the record as append_soon does, for a request that leaves behind it: those of one loop tick are
+        written together, and then sent one behind the other."""
         ...
 
     def append_soon(self, record: Record) -> None:

@@ -26,6 +26,7 @@ from signalbox.gateway.auth import Keyring
 from signalbox.gateway.counting import count_input
 from signalbox.gateway.http import Connection, HttpLimits, Request
 from signalbox.gateway.idempotency import Answers
+from signalbox.gateway.outbox import FEW, Outbox
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages
@@ -123,6 +124,7 @@ class Gateway:
         self.streams: set[HttpReply] = set()
         self.wholes: set[HttpReply] = set()
         self.accepting = True
+        self.outbox = Outbox()
         self.stops = stages.stops
         self.watch = Watch(limits.overload, stages.limits.press)
         self._ticker: asyncio.TimerHandle | None = None
@@ -150,6 +152,9 @@ class Gateway:
             dialect = dialect_for(request, dialect)
             send_error(connection, dialect, error, call_id)
             self.answered(dialect.api, status_of(dialect, error), request.received_ns)
+
+    def busy(self) -> bool:
+        return len(self.wholes) >= FEW
 
     def refuse(self, connection: Connection, path: bytes, error: CallError) -> None:
         dialect = dialect_of(path)

@@ -18,6 +18,7 @@ import msgspec
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
 from signalbox.core.issuers import Certificate
 from signalbox.gateway.framing import Headers, check_head, origin_form
+from signalbox.gateway.outbox import Outbox
 from signalbox.gateway.overload import Bounds
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
@@ -93,6 +94,11 @@ class Server(Protocol):
     limits: HttpLimits
     connections: set[Connection]
     accepting: bool
+    outbox: Outbox
+
+    def busy(self) -> bool:
+        """Whether answers come so close together that they are worth collecting."""
+        ...
 
     def handle(self, request: Request, connection: Connection) -> Awaitable[None]: ...
 
@@ -116,6 +122,7 @@ class Connection(asyncio.Protocol):
         "_headers",
         "_inflate",
         "_keep_alive",
+        "_loop",
         "_moved",
         "_parser",
         "_pending",
@@ -132,15 +139,17 @@ class Connection(asyncio.Protocol):
         "started_at",
         "task",
         "transport",
+        "unsent",
         "write_paused_at",
     )
 
     def __init__(self, server: Server) -> None:
         self._server = server
+        self._loop: asyncio.AbstractEventLoop  # there once it is connected
         self._parser = httptools.HttpRequestParser(self)
         self.transport: asyncio.Transport | None = None
         self.task: asyncio.Task[None] | None = None
-        self.closing = False
+        self.closing = self.unsent = False
         self.write_paused_at = 0.0
         self._drained: asyncio.Future[None] | None = None
         self._pending = bytearray()
@@ -168,6 +177,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
+        self._loop = asyncio.get_running_loop()  # once: asking for it is a system call
         server = self._server
         if not server.accepting or len(server.connections) >= server.limits.connections_max:
             self.transport.abort()
@@ -365,7 +375,7 @@ class Connection(asyncio.Protocol):
         self.head_only = request.method == b"HEAD"
         self.phase = "run"
         self.deadline = 0.0
-        self.task = asyncio.get_running_loop().create_task(self._run(request))
+        self.task = self._loop.create_task(self._run(request))
 
     async def _run(self, request: Request) -> None:
         try:
@@ -395,7 +405,17 @@ class Connection(asyncio.Protocol):
     def close_after_answer(self) -> None:
         self._keep_alive = False
 
+    def write_soon(self, data: bytes) -> None:
+        """Writes at the end of this turn of the loop, or before what is written next; at once where few others run."""
+        server = self._server
+        if server.busy():
+            server.outbox.put(self, data)
+        else:
+            self.write(data)
+
     def write(self, data: bytes) -> None:
+        if self.unsent:
+            self._server.outbox.flush()
         if self.transport is not None and not self.closing:
             self.transport.write(data)
 
@@ -403,6 +423,8 @@ class Connection(asyncio.Protocol):
         """Closes after what was written has gone out; the write deadline still holds."""
         if self.transport is None or self.closing:
             return
+        if self.unsent:
+            self._server.outbox.flush()
         if (self._refused or self._pending) and self.phase not in ("linger", "closing"):
             # The client may still be sending. Closing now would answer that with a reset, which takes the answer away.
             self.phase = "linger"

@@ -193,7 +193,7 @@ class HttpReply:
     def _whole(self, head: AnswerHead, body: bytes, extra: str) -> None:
         self.started = self.content_sent = self.ended = True
         self.status = head.status
-        self._connection.write(self._answer(head, JSON, f"{extra}content-length: {len(body)}\r\n", body))
+        self._connection.write_soon(self._answer(head, JSON, f"{extra}content-length: {len(body)}\r\n", body))
 
     def _answer(self, head: AnswerHead, content_type: bytes, extra: str, body: bytes) -> bytes:
         """The head of an answer with what there is of its body. extra: more lines of the head."""

@@ -13,13 +13,16 @@ from typing import Literal
 import msgspec
 
 from signalbox.core.errors import LedgerError
-from signalbox.core.records import Record
+from signalbox.core.records import Opened, Record, Settled
+from signalbox.ledger.entry import Entry
 from signalbox.ledger.writer import ChainWriter, PartlyWritten, encode
 
 Fsync = Literal["always", "group", "off"]
 
 QUEUE_BYTES_MAX = 16 << 20
 _RETRY_S = 0.1
+# So many requests wait for one another at most: a tick may be long, and the first has been ready all along.
+_LEAVING_MAX = 16
 _PROBE_EVERY_S = 1.0
 # How long after a record that could not be taken the journal counts as unhealthy.
 _UNHEALTHY_S = 2.0
@@ -75,6 +78,10 @@ class Journal:
         self._queue: list[tuple[bytes, Record]] = []
         self._queue_bytes = 0
         self._flush_due = False
+        # What the last write left in the queue: later records go straight behind it, not with the next try.
+        self._stuck = False
+        self._entries: list[Entry] = []
+        self._leaving = 0
         self._refused = 0
         self._refused_at = -_UNHEALTHY_S
         self._closed = False
@@ -112,6 +119,21 @@ class Journal:
         if not self._unsynced:
             self._mark_unsynced()
 
+    def enter(self, record: Opened) -> Entry:
+        """Queues one record that a request waits for, until the end of this loop tick or until _LEAVING_MAX wait.
+        Raises LedgerError when that is known to be in vain; the entry tells of a write that failed later."""
+        if self._closed or self._stuck or self._sync_error is not None or self._queue_bytes > QUEUE_BYTES_MAX:
+            self.append(record)
+            return Entry(record, self._one_more, written=True)
+        entry = Entry(record, self._one_more)
+        self._entries.append(entry)
+        json = encode(record)
+        self._queue.append((json, record))
+        self._queue_bytes += len(json)
+        if not self._flush_due:
+            self._flush_later()
+        return entry
+
     def append_soon(self, record: Record) -> None:
         """Queues one record for the next append or the end of this loop tick, whichever is first. A write that then
         fails is tried again until it works. Raises LedgerError when the queue is full or the journal closed."""
@@ -122,12 +144,7 @@ class Journal:
         self._queue.append((json, record))
         self._queue_bytes += len(json)
         if not self._flush_due:
-            self._flush_due = True
-            try:
-                asyncio.get_running_loop().call_soon(self._flush_quietly)
-            except RuntimeError:  # no loop runs here: there is no later
-                self._flush_due = False
-                self.flush()
+            self._flush_later()
 
     async def synced(self) -> None:
         """Returns when everything appended so far is on the disk, one fsync serving all who wait; at once with fsync
@@ -169,6 +186,21 @@ class Journal:
             fsync_ms_max=self._fsync_ms_max,
         )
 
+    def _flush_later(self) -> None:
+        self._flush_due = True
+        try:
+            asyncio.get_running_loop().call_soon(self._flush_quietly)
+        except RuntimeError:  # no loop runs here: there is no later
+            self._flush_due = False
+            self.flush()
+
+    def _one_more(self) -> None:
+        """Another request is ready to leave."""
+        self._leaving += 1
+        if self._leaving >= _LEAVING_MAX:
+            with contextlib.suppress(LedgerError):  # each entry tells its own
+                self.flush()
+
     async def close(self) -> None:
         """Writes what is queued, seals the chain when nothing is open, syncs and lets go of it. Raises LedgerError
         when something could not be written; the chain is then left to recovery. Safe to call twice."""
@@ -197,14 +229,13 @@ class Journal:
         """The slow way in: after an fsync error, and whenever older records wait. Raises LedgerError."""
         if self._closed:
             raise LedgerError("the journal is closed")
-        if self._sync_error is not None:
-            self._leave_bad_segment(self._sync_error)
-        if not self._queue:
-            return
         try:
-            written = self._writer.put(self._queue)
-        except PartlyWritten as error:
-            self._forget_queued(error.written)
+            if self._sync_error is not None:
+                self._leave_bad_segment(self._sync_error)
+            written = self._writer.put(self._queue) if self._queue else 0
+        except LedgerError as error:
+            self._forget_queued(error.written if isinstance(error, PartlyWritten) else 0)
+            self._give_up_entries(error)
             raise
         self._forget_queued(written)
 
@@ -215,20 +246,47 @@ class Journal:
             self._writer.put([*queue, (json, record)])
         except PartlyWritten as error:
             self._forget_queued(min(error.written, len(queue)))
+            self._give_up_entries(error)
             raise
-        queue.clear()
-        self._queue_bytes = 0
+        self._forget_queued(len(queue))
 
     def _forget_queued(self, written: int) -> None:
         if not written:
             return
+        entries = self._entries
         if written == len(self._queue):  # as nearly always
             self._queue_bytes = 0
+            self._queue.clear()
+            self._entries = []
         else:
             self._queue_bytes -= sum(len(json) for json, _ in self._queue[:written])
-        del self._queue[:written]
+            gone = {id(record) for _, record in self._queue[:written]}
+            del self._queue[:written]
+            entries = [entry for entry in self._entries if id(entry.record) in gone]
+            self._entries = [entry for entry in self._entries if id(entry.record) not in gone]
         if not self._unsynced:
             self._mark_unsynced()
+        self._leaving = 0
+        for entry in entries:
+            entry.is_in()
+
+    def _give_up_entries(self, error: LedgerError) -> None:
+        """What waits for a write that failed does not leave, so neither its record nor its end may come later."""
+        entries, self._entries = self._entries, []
+        if not entries:
+            return
+        self._leaving = 0
+        lost = {entry.record.attempt_id for entry in entries}
+        self._queue = [
+            (json, record)
+            for json, record in self._queue
+            if not (isinstance(record, Opened | Settled) and record.attempt_id in lost)
+        ]
+        self._queue_bytes = sum(len(json) for json, _ in self._queue)
+        self._refused += len(entries)
+        self._refused_at = time.monotonic()
+        for entry in entries:
+            entry.failed(error)
 
     def _leave_bad_segment(self, cause: OSError) -> None:
         now = time.monotonic()
@@ -245,8 +303,10 @@ class Journal:
         try:
             self._make_ready()
         except LedgerError:
-            self._flush_due = True
+            self._stuck = self._flush_due = True
             asyncio.get_running_loop().call_later(_RETRY_S, self._flush_quietly)
+        else:
+            self._stuck = False
 
     def _mark_unsynced(self) -> None:
         if self._thread is not None:

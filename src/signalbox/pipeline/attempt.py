@@ -34,6 +34,8 @@ from signalbox.wire.table import DIALECTS
 
 ERROR_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
+# With fewer attempts open than this a request leaves at once: the end of the loop's turn would be waited for in vain.
+FEW = 4
 
 
 def attempt(
@@ -95,7 +97,7 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         if share is not None:
             share = share.after((stages.now_ns() - this.started_ns) / 1e9)
         upstream = await stages.transport.send(
-            permit, replica.origin, head, stream=streams, until_content=streams, share=share
+            permit, replica.origin, head, stream=streams, until_content=streams, share=share, entry=this.entry
         )
         call.queue_us, call.connect_us, call.ttfb_us = upstream.queue_us, upstream.connect_us, upstream.ttfb_us
         if upstream.status != 200:
@@ -206,7 +208,8 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     this.reserved_in = money.input_bound(this, permit.body, stages.metering.of(deployment.name, this.api))
     this.opened_ms = stages.time_ms()
     whom = call.for_whom
-    stages.journal.append(
+    at_once = stages.durable or len(stages.open) < FEW
+    this.entry = (stages.journal.append if at_once else stages.journal.enter)(
         Opened(  # by position: by name takes four times as long
             this.id,
             call.id,

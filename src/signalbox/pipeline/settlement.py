@@ -49,22 +49,23 @@ def settle(this: Attempt, state: str, error: str, upstream: UpstreamResponse | N
     stages.open.closed(this.id)
     took_ns = now_ns - this.started_ns
     first_ns = this.ttft_ns - this.started_ns if this.ttft_ns else 0
-    stages.journal.append_soon(
-        Settled(  # by position, as `Opened` is
-            this.id,
-            stages.time_ms(),
-            state,
-            usage,
-            source,
-            cost_pico,
-            status,
-            error,
-            first_ns // 1_000_000,
-            took_ns // 1_000_000,
-            0,
-            verdicts,
+    if this.entry is None or this.entry.error is None:  # else it never was on record
+        stages.journal.append_soon(
+            Settled(  # by position, as `Opened` is
+                this.id,
+                stages.time_ms(),
+                state,
+                usage,
+                source,
+                cost_pico,
+                status,
+                error,
+                first_ns // 1_000_000,
+                took_ns // 1_000_000,
+                0,
+                verdicts,
+            )
         )
-    )
     if call.trace is not None:
         call.trace.attempts.append(seen(this, call.trace, state, error, usage, source, status, now_ns, verdicts))
     stages.metrics.attempt(this.deployment.name, call.workload.name, state, usage, cost_pico, took_ns, first_ns)

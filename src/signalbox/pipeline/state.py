@@ -7,6 +7,7 @@ import msgspec
 from signalbox.core.call import AnswerHead, Call
 from signalbox.core.hub import Request
 from signalbox.core.permit import Permit
+from signalbox.core.ports import Entry
 from signalbox.core.snapshot import Deployment
 from signalbox.core.usage import Usage
 from signalbox.policy.budgets import Hold
@@ -26,7 +27,8 @@ class Attempt(msgspec.Struct, eq=False):
     deployment is not told, where the body passes through. hold: what it has reserved of budgets. opened_ms: the time on
     its record, whose prices hold. opening, closing: the first bytes of an answer that passes through, and the last
     event of its stream. ended: its protocol's end was seen. cut: it was ended because its budget was. unsent: it was on
-    record, and cancelled before a byte of it left. guard: which one transformed its bytes, empty for none."""
+    record, and cancelled before a byte of it left. guard: which one transformed its bytes, empty for none. entry:
+    its record while it is on its way into the journal."""
 
     id: str
     call: Call
@@ -52,6 +54,7 @@ class Attempt(msgspec.Struct, eq=False):
     guard: str = ""
     cost_pico: int | None = None
     permit: Permit | None = None
+    entry: Entry | None = None
 
     def __repr__(self) -> str:
         return f"Attempt({self.id})"  # never what it carries

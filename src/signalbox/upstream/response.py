@@ -8,7 +8,8 @@ from math import inf
 from time import monotonic
 from typing import Protocol
 
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import LedgerError, UpstreamFault
+from signalbox.core.ports import Entry
 from signalbox.core.snapshot import Origin, Timeouts
 from signalbox.upstream.inflate import InflateError, Inflater
 from signalbox.upstream.time_share import TimeShare
@@ -28,6 +29,9 @@ class Carrier(Protocol):
     """The connection, as its answer sees it."""
 
     paused: bool
+    closed: bool
+
+    def exchange(self, response: UpstreamResponse, start: bytes, rest: bytes) -> None: ...
 
     def resume(self) -> None: ...
 
@@ -69,6 +73,7 @@ class UpstreamResponse:
         "_idle_s",
         "_loop",
         "_origin",
+        "_parcel",
         "_phase",
         "_share",
         "_silent_by",
@@ -108,7 +113,7 @@ class UpstreamResponse:
         self.connect_us = self.queue_us = self.unread = 0
         self.reused = self.retried = self.stale = self._done = False
         self.heard_at = 0.0
-        self.fault: UpstreamFault | None = None
+        self.fault: UpstreamFault | LedgerError | None = None
         self._loop = loop
         self._origin = origin
         self._timeouts = timeouts
@@ -123,6 +128,8 @@ class UpstreamResponse:
             # Its client has nothing of it before it is whole, whenever its head comes.
             self._total_by = self._silent_by
         self._carrier: Carrier | None = None
+        # The request, while it waits for its record.
+        self._parcel: tuple[bytes, bytes] | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._decoder: Decoder | None = None
         self._chunks: list[bytes] = []
@@ -257,6 +264,37 @@ class UpstreamResponse:
             self.deadline = self._silent_by
         waiter = self._waiter = self._loop.create_future()
         return waiter
+
+    def wait_for(self, entry: Entry, start: bytes, rest: bytes) -> None:
+        """The request is written once its record is in the journal."""
+        self._parcel = start, rest
+        entry.before(self)
+
+    @property
+    def waits(self) -> bool:
+        """Not a byte of the request was given to the connection."""
+        return self._parcel is not None
+
+    def leave(self) -> None:
+        parcel, carrier = self._parcel, self._carrier
+        if parcel is None or carrier is None:
+            return  # whoever asked is gone
+        self._parcel = None
+        try:
+            if not carrier.closed:
+                carrier.exchange(self, *parcel)
+                return
+        except Exception:  # others leave in the same turn: what is wrong with this one must not keep them
+            carrier.close()
+        self.lost("reset", "the connection was closed before the request", stale=True)
+
+    def stay(self, error: LedgerError) -> None:
+        carrier = self._carrier
+        if carrier is not None:
+            self.fault = error
+            self._fail("reset", "its record could not be taken")
+            carrier.close()
+            self.wake()
 
     def begin_again(self) -> None:
         """Forgets a first try that died of a stale connection."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.permit import Permit
+from signalbox.core.ports import Entry
 from signalbox.core.snapshot import Deployment, Origin
 from signalbox.upstream.connect import Connector
 from signalbox.upstream.connection import Connection
@@ -86,26 +87,30 @@ class Transport:
         stream: bool = False,
         until_content: bool = False,
         share: TimeShare | None = None,
+        entry: Entry | None = None,
     ) -> Coroutine[Any, Any, UpstreamResponse]:
         """POSTs the permit's body to one replica of its deployment and waits for the head of the answer.
 
         stream: first_token_s applies, from the request written to the first body byte; with until_content, to the
         moment the caller calls `content_seen`. share: what this exchange may take of its client's time, where that is
-        less than the deployment's own limits. Raises UpstreamFault; ValueError when the origin is not one of the
-        permitted deployment's. Cancelled at any point, it closes the socket at once, and raises Unsent when nothing had
-        left. (Not itself a coroutine: this is the hottest path of the product, and one coroutine less is a measurable
-        part of it.)
+        less than the deployment's own limits. entry: the record that has to be in the journal before the first byte
+        leaves; None where it is.
+
+        Raises UpstreamFault; LedgerError when the entry failed; ValueError when the origin is not one of the permitted
+        deployment's. Cancelled at any point, it closes the socket at once, and raises Unsent when nothing had left.
+        (Not itself a coroutine: this is the hottest path of the product, and one coroutine less is a measurable part of
+        it.)
         """
         deployment = permit.deployment
         if origin not in deployment.replicas:
             raise ValueError("the permit is for another deployment")
-        return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content, share)
+        return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content, share, entry)
 
     def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> Coroutine[Any, Any, UpstreamResponse]:
         """A GET without a body, for health and capability checks: it carries nothing of any call."""
         if origin not in deployment.replicas or head.path not in PROBES:
             raise ValueError("a probe asks one of the deployment's replicas for one of PROBES")
-        return self._exchange(deployment, origin, b"GET ", head, b"", False, False, None)
+        return self._exchange(deployment, origin, b"GET ", head, b"", False, False, None, None)
 
     def load(self, deployment: str, origin: Origin) -> int:
         """Exchanges in flight and queued on one replica: what to compare replicas by."""
@@ -141,6 +146,7 @@ class Transport:
         stream: bool,
         until_content: bool,
         share: TimeShare | None,
+        entry: Entry | None,
     ) -> UpstreamResponse:
         if self._closing:
             raise UpstreamFault("connect", "shutting down", sent=False)
@@ -168,12 +174,18 @@ class Transport:
             if not self._ticking:
                 self._start_ticking()
             waiter = response.begin(connection, monotonic())
-            connection.exchange(response, packet, rest)
+            if entry is None:
+                connection.exchange(response, packet, rest)
+            else:
+                response.wait_for(entry, packet, rest)
+                entry = None
             try:
                 await waiter
-            except BaseException:
+            except BaseException as gone:
                 # Cancelled: whoever asked is gone, so the upstream must not go on working (and billing).
                 response.abort()
+                if response.waits and isinstance(gone, asyncio.CancelledError):
+                    raise Unsent(*gone.args) from None
                 raise
             fault = response.fault
             if fault is None:
