@@ -3,6 +3,7 @@
 import json
 from typing import Any, cast
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -128,6 +129,16 @@ def test_media_bytes_are_left_to_the_opaque_class_and_nothing_else_is() -> None:
     assert PIXELS in text_of(chat({"role": "user", "content": PIXELS}), opaque=True)
     source = {"type": "image", "source": {"type": "base64", "media_type": "image/png", "data": PIXELS}}
     assert PIXELS not in text_of(chat({"role": "user", "content": [source]}), opaque=True)
+
+
+@pytest.mark.parametrize("at", [0, 1, 65_535, 65_536, 65_537, 131_072, 200_000 - 1, 200_000])
+def test_a_word_anywhere_in_media_is_read(at: int) -> None:
+    """However large it is: it is looked through by pieces."""
+    pixels = "A" * at + "!" + "A" * (200_000 - at)
+    for prefix in ("data:image/png;base64,", ""):
+        assert pixels in text_of(image(prefix + pixels), opaque=True)
+        assert pixels.replace("!", "é") in text_of(image(prefix + pixels.replace("!", "é")), opaque=True)
+        assert pixels.replace("!", "A") not in text_of(image(prefix + pixels.replace("!", "A")), opaque=True)
 
 
 def test_a_json_text_in_a_string_is_read_as_its_reader_sees_it() -> None:

@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from signalbox.core.errors import BadRequest
-from signalbox.wire.body import Edit, parse, splice
+from signalbox.wire.body import Edit, parse, rename, splice
 
 texts = st.text(max_size=12) | st.sampled_from(["model", '"model"', 'x"model', "\\", "store", "stream_options"])
 scalars = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts
@@ -230,3 +230,61 @@ def test_refuses_a_path_through_a_value_and_two_edits_of_one_member() -> None:
         splice(body, parse(body), [Edit("stream_options.include_usage", True)])
     with pytest.raises(ValueError, match="two edits"):
         splice(body, parse(body), [Edit("a.b", 1), Edit("a.c", 1)])
+
+
+# --- large bodies, which are looked through in another way ---
+
+IMAGE = '{"url":"data:image/png;base64,' + "A" * 200_000 + '"}'
+
+
+@pytest.mark.parametrize(
+    "said", ["", r"\"", r"\\", r"\\u0022", r"\u0022", r"\u0022a\u0022:", r"\"model\":", r"\/" * 90]
+)
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [('"model":"a",', '"model":"b",'), (r'"\u006dodel":"a",', '"model":"b",'), ('"model":"a",', '"model" : {},')],
+)
+def test_a_key_twice_is_found_beside_an_image(first: str, second: str, said: str) -> None:
+    assert parse(f'{{{first}"said":"{said}","image":{IMAGE}}}'.encode())
+    for doubled in (
+        f'{{{first}"said":"{said}","image":{IMAGE},{second}"z":1}}',
+        f'{{"image":{IMAGE},"said":"{said}","inner":[{{{first}{second}"z":1}}]}}',
+        f'{{{first}"said":"{said}","inner":{{"a":{IMAGE},"a":{IMAGE}}}}}',
+        f'{{{first}"said":"{said}","{said}x":1,"{said}x":{IMAGE}}}',
+    ):
+        with pytest.raises(BadRequest, match="twice"):
+            parse(doubled.encode())
+
+
+@pytest.mark.parametrize("marks", [("[", "]"), ('{"a":', "}")])
+def test_depth_is_bounded_beside_an_image(marks: tuple[str, str]) -> None:
+    for levels, good in ((63, True), (64, False)):
+        body = f'{{"image":{IMAGE},"deep":{marks[0] * levels}1{marks[1] * levels}}}'.encode()
+        if good:
+            parse(body)
+        else:
+            with pytest.raises(BadRequest, match="nested too deeply"):
+                parse(body)
+
+
+@pytest.mark.parametrize("said", ["", r"\"model\":\"a\"", r"\u006d", r"\u0041", r"\n"])
+@pytest.mark.parametrize(
+    "model", ['"model": "a"', '"model":"a"', '"model" :"a"', r'"\u006dodel":"a"', r'"model":"\u0061"']
+)
+def test_edits_beside_an_image_touch_nothing_else(model: str, said: str) -> None:
+    before, after = b'{"x": 1, ', f', "image":{IMAGE}, "said":"{said}", "store":true}}'.encode()
+    body = before + model.encode() + after
+    doc = parse(body)
+    for renamed in (rename(body, doc, "b"), splice(body, doc, [Edit("model", "b")])):
+        assert parse(renamed) == {**doc, "model": "b"}
+        assert renamed.startswith(before)
+        assert renamed.endswith(after)
+    several = splice(body, doc, [Edit("model", "b"), Edit("store", False), Edit("n", 1)])
+    assert parse(several) == {**doc, "model": "b", "store": False, "n": 1}
+    assert IMAGE.encode() in several
+
+
+def test_the_right_model_is_found_beside_an_image() -> None:
+    body = f'{{"x":{{"model":"a"}},"image":{IMAGE},"\\u006dodel":"a"}}'.encode()
+    doc = parse(body)
+    assert parse(rename(body, doc, "b")) == {**doc, "model": "b"}

@@ -17,6 +17,7 @@ from signalbox.pricing.tariff import dearest
 from signalbox.wire import body as wire_body
 from signalbox.wire.image_tokens import image_tokens
 from signalbox.wire.limit import limit_edits
+from signalbox.wire.marks import find
 from signalbox.wire.tokens import body_bound, bound, kind_of, text_bound
 
 # What a stream that is watched reserves at first, whatever its client asks for: most answers are shorter.
@@ -25,6 +26,7 @@ EXPECTED_TOKENS = 1024
 LEAST_TOKENS = 32
 # Content that is only referred to (files, remote images, stored answers) may fill the window, where it is not known.
 REFERRED_TOKENS = 200_000
+_OF_A_TIER = (b'"service_tier"', b'"speed"', b'"inference_geo"')
 _METERED = frozenset(("chat", "completions", "messages"))
 _NO_OUTPUT = frozenset(("embeddings", "count_tokens", "scan"))
 _BY_REFERENCE = frozenset(("file_id", "file_url", "image_url", "conversation", "thread", "documents"))
@@ -135,7 +137,7 @@ def _amounts(
                 f"The model of {deployment.name!r} has no price, and a budget in dollars is in force.", param="model"
             )
         if not price.free:
-            rate = price.worst_in if b'"cache_control"' in body else price.plain_in
+            rate = price.worst_in if find(body, b'"cache_control"') >= 0 else price.plain_in
             fixed[USD], per_out[USD] = price.fixed + tokens_in * rate, price.out
     return fixed, per_out
 
@@ -173,7 +175,7 @@ def _content_bound(this: Attempt, body: bytes) -> int:
 
 def may_be_tiered(body: bytes) -> bool:
     """Whether a body speaks of a service tier that has prices of its own."""
-    return b'"service_tier"' in body or b'"speed"' in body or b'"inference_geo"' in body
+    return max(find(body, name) for name in _OF_A_TIER) >= 0
 
 
 def rates_bound(this: Attempt, body: bytes) -> Rates:

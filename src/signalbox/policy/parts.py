@@ -28,6 +28,8 @@ _CONSTANTS = frozenset(
         "reasoning", "custom_tool_call", "custom_tool_call_output", "5m", "1h", "float",
     )
 )  # fmt: skip
+# What is longer is none of them, and need not be hashed to know: that takes as long as reading it.
+_CONSTANT_CHARS_MAX = max(map(len, _CONSTANTS))
 # Keys of the protocols: not content themselves, and their values need no name before them to be understood.
 _STRUCTURE = frozenset(
     (
@@ -57,6 +59,7 @@ _MEDIA = frozenset(
 )  # fmt: skip
 # Shorter ones are read like any other text: it costs little.
 _MEDIA_CHARS_MIN = 512
+_MEDIA_PIECE_CHARS = 64 * 1024
 # What the caller's own tools take may look like anything: nothing in it counts as media.
 _FREE = frozenset(("input", "arguments", "parameters", "input_schema", "schema", "metadata"))
 _JSON_STARTS = frozenset('{["')
@@ -198,7 +201,7 @@ def _strings(value: object, out: list[str], opaque: bool) -> None:
         for key, item in fields.items():
             kind = item.__class__
             if kind is str:
-                if item in _CONSTANTS and key in _STRUCTURE:
+                if len(item) <= _CONSTANT_CHARS_MAX and item in _CONSTANTS and key in _STRUCTURE:
                     continue
                 if opaque and _is_media(key, item, fields):
                     continue
@@ -294,10 +297,14 @@ def _is_media(key: str, text: str, around: dict[str, Any]) -> bool:
     kind = around.get("type")
     if (key, kind) not in _MEDIA and ((key, None) not in _MEDIA or kind is not None):
         return False
-    head, comma, data = text.partition(",")
-    if comma:
+    comma = text.find(",")
+    if comma >= 0:
+        head = text[:comma]
         if not head.startswith("data:") or not head.endswith(";base64") or head.startswith("data:text"):
             return False
-    else:
-        data = text
-    return data.isascii() and not data.encode().translate(None, _BASE64)
+    # By pieces: copies of a whole image cost more than reading it.
+    for at in range(comma + 1, len(text), _MEDIA_PIECE_CHARS):
+        piece = text[at : at + _MEDIA_PIECE_CHARS]
+        if not piece.isascii() or piece.encode().translate(None, _BASE64):
+            return False
+    return True

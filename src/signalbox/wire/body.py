@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from signalbox.core.errors import BadRequest
+from signalbox.wire.marks import LARGE_BYTES, RARE_BYTES, count, find
 
 DEPTH_MAX = 64
 
@@ -52,7 +53,9 @@ def parse(body: bytes, *, depth_max: int = DEPTH_MAX) -> dict[str, Any]:
     if decoded.__class__ is not dict:
         raise BadRequest("The request body must be a JSON object.")
     doc: dict[str, Any] = decoded
-    if body.count(b"{") + body.count(b"[") > depth_max and _deeper_than(doc, depth_max):
+    small = len(body) < LARGE_BYTES
+    openings = body.count(b"{") + body.count(b"[") if small else count(body, b"{") + count(body, b"[")
+    if openings > depth_max and _deeper_than(doc, depth_max):
         raise BadRequest(f"The JSON body is nested too deeply (at most {depth_max} levels).")
     if not _surely_unique(body, doc):
         _refuse_duplicates(body)
@@ -65,8 +68,13 @@ def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
     The decoder keeps the last of two equal keys. Written out again, every string that was kept has as many quote
     characters as it had before (two, and one for each escaped quote), unless a quote was spelled \\u0022; a
     member that was lost takes at least the two around its key with it. So equal counts mean that none was lost. Where
-    the client writes JSON as this encoder does, without spaces, nothing needs to be counted.
+    the client writes JSON as this encoder does, without spaces, nothing needs to be counted. Of a large body with few
+    strings the quotes that it would have are counted without writing it: another copy takes longer than all the rest.
     """
+    if len(body) >= LARGE_BYTES:
+        quotes = count(body, b'"')
+        if quotes < len(body) // RARE_BYTES:
+            return find(body, b"\\u0022") < 0 and quotes == _quotes(doc)
     written = _encode(doc)
     if written == body:
         return True
@@ -74,6 +82,22 @@ def _surely_unique(body: bytes, doc: dict[str, Any]) -> bool:
     if body.find(b"\\") >= 0 and body.find(b"\\u0022") >= 0:
         return False
     return body.count(b'"') == written.count(b'"')
+
+
+def _quotes(doc: dict[str, Any]) -> int:
+    """How many quote characters this has when it is written out."""
+    quotes = 0
+    waiting: list[Any] = [doc]
+    while waiting:
+        item = waiting.pop()
+        if item.__class__ is str:
+            quotes += 2 + item.count('"') if '"' in item else 2
+        elif item.__class__ is dict:
+            waiting += item.keys()
+            waiting += item.values()
+        elif item.__class__ is list:
+            waiting += item
+    return quotes
 
 
 def _deeper_than(doc: dict[str, Any], depth_max: int) -> bool:
@@ -146,34 +170,48 @@ def splice(body: bytes, doc: dict[str, Any], edits: Sequence[Edit]) -> bytes:
     `doc` is what parse(body) returned. Raises BadRequest when the path leads through something that is neither an
     object nor null, and ValueError when two edits would touch the same top-level member.
     """
+    # Slices of this are no copies, where copies would cost more than that.
+    source = body if len(body) < LARGE_BYTES else memoryview(body)
     if len(edits) == 1:
         start, end, new = _span(body, doc, edits[0])
-        return b"%b%b%b" % (body[:start], new, body[end:])
+        return b"".join((body[:start], new, source[end:]))
     if len({edit.name.partition(".")[0] for edit in edits}) != len(edits):
         raise ValueError("two edits of one top-level member")
     spans = sorted(_span(body, doc, edit) for edit in edits)
-    pieces: list[bytes] = []
+    pieces: list[bytes | memoryview] = []
     at = 0
     inserted_first = False
     for start, end, new in spans:
-        pieces.append(body[at:start])
+        pieces.append(source[at:start])
         if start == end and inserted_first and not doc:  # the second of two members put into an empty object
             pieces.append(b",")
         inserted_first = inserted_first or start == end
         pieces.append(new)
         at = end
-    pieces.append(body[at:])
+    pieces.append(source[at:])
     return b"".join(pieces)
 
 
 def rename(body: bytes, doc: dict[str, Any], model: str) -> bytes:
     """`splice` of the model's name, which nearly every body gets, without its general way where that is safe: the key
     occurs once, and neither it nor its value can be spelled with escapes."""
+    if len(body) >= LARGE_BYTES:
+        return _rename_large(body, doc, model)
     if body.count(_MODEL_KEY) == 1 and (body.find(b"\\") < 0 or body.find(b"\\u00") < 0):
         for member, renamed in _members(doc["model"], model):
             before, found, after = body.partition(member)
             if found:
                 return b"".join((before, renamed, after))
+    return splice(body, doc, (Edit("model", model),))
+
+
+def _rename_large(body: bytes, doc: dict[str, Any], model: str) -> bytes:
+    """The same with one copy of the body, and looked through once."""
+    if count(body, _MODEL_KEY) == 1 and find(body, b"\\u00") < 0:
+        for member, renamed in _members(doc["model"], model):
+            at = find(body, member)
+            if at >= 0:
+                return b"".join((body[:at], renamed, memoryview(body)[at + len(member) :]))
     return splice(body, doc, (Edit("model", model),))
 
 
@@ -228,9 +266,10 @@ def _locate(body: bytes, key: str, quoted: bytes | None) -> tuple[int, int]:
     """
     if quoted is None:
         return _scan(body, 0, key)
-    at = body.find(quoted)
+    seek = bytes.find if len(body) < LARGE_BYTES else find
+    at = seek(body, quoted)
     after = at + len(quoted)
-    if at >= 0 and body.find(quoted, after) < 0 and (body.find(b"\\") < 0 or body.find(b"\\u00") < 0):
+    if at >= 0 and seek(body, quoted, after) < 0 and (body.find(b"\\") < 0 or seek(body, b"\\u00") < 0):
         text = _match_plain_string(body, after)  # as a model's name is
         if text is not None:
             return text.span(1)
