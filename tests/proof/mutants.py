@@ -53,7 +53,10 @@ class Verdict:
 INTERLOCK, RULES, PREDICATES = "policy/interlock.py", "policy/rules.py", "policy/predicates.py"
 RULE_INDEX = "policy/rule_index.py"
 CLASSIFY, ACCESS, ROUTER = "policy/classify.py", "policy/access.py", "routing/router.py"
-ASKED = "        if not self._permitted(call, labels) >> deployment.index & 1:\n"
+ASKED = (
+    "        if not self._permitted(call, labels) >> deployment.index & 1:\n"
+    "            raise self._forbidden(call, deployment, labels)\n"
+)
 LISTED = "        if not workload.placements:\n            return self._snapshot.deployments\n"
 OFFERED = "        able = [d for d in self._listed(workload) if permitted >> d.index & 1 and serves(d, needs)]\n"
 
