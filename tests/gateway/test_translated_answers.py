@@ -59,6 +59,9 @@ DROPPED: list[tuple[str, dict[str, Any], str, str]] = [
     ("/v1/chat/completions", {"stop": ["x"]}, "w-responses", "stop"),
     ("/v1/completions", {"stop": ["x"]}, "w-responses", "stop"),
     ("/v1/responses", {"reasoning": {"effort": "low"}, "max_output_tokens": 16}, "w-messages", "reasoning.effort"),
+    ("/v1/responses", {"text": {"verbosity": "low"}, "max_output_tokens": 16}, "w-chat", "text.verbosity"),
+    ("/v1/responses", {"text": {"verbosity": "low"}, "max_output_tokens": 16}, "w-messages", "text.verbosity"),
+    ("/v1/chat/completions", {"verbosity": "low", "max_tokens": 16}, "w-responses", ""),
     ("/v1/chat/completions", {"reasoning_effort": "low", "max_tokens": 16}, "w-messages", "reasoning_effort"),
 ]
 

@@ -85,6 +85,25 @@ def test_an_effort_goes_only_to_models_that_think(model: str, sent: bool) -> Non
     assert ("reasoning_effort" in dropped) is not sent
 
 
+@pytest.mark.parametrize(
+    ("model", "by_chat", "by_responses"),
+    [
+        ("gpt-5.2", True, True),
+        ("gpt-5-chat-latest", False, False),
+        ("gpt-4o", False, False),
+        ("o3", False, False),
+        ("llama-70b", False, True),
+    ],
+)
+def test_how_much_to_say_is_carried_to_models_that_are_told(model: str, by_chat: bool, by_responses: bool) -> None:
+    body, dropped = translated("responses", {**BASE["responses"], "text": {"verbosity": "low"}}, "chat", model)
+    assert (body.get("verbosity") == "low", "verbosity" in dropped) == (by_chat, not by_chat)
+    asked = {"verbosity": "low", "response_format": {"type": "json_object"}}
+    body, dropped = translated("chat", {**BASE["chat"], **asked}, "responses", model)
+    assert body["text"]["format"] == {"type": "json_object"}
+    assert (body["text"].get("verbosity") == "low", "verbosity" in dropped) == (by_responses, not by_responses)
+
+
 @pytest.mark.parametrize(("model", "taken"), [("gpt-4o", True), ("gpt-5", False), ("o3", False), ("llama-70b", True)])
 def test_sampling_is_left_out_where_a_responses_model_refuses_it(model: str, taken: bool) -> None:
     body, dropped = translated("chat", {**BASE["chat"], "temperature": 0.5, "top_p": 1}, "responses", model)

@@ -130,6 +130,7 @@ class Request(msgspec.Struct):
     n: int | None = None
     thinking_budget: int | None = None
     reasoning_effort: str | None = None
+    verbosity: str | None = None
     user: str | None = None
     stream: bool = False
     include_usage: bool = False

@@ -84,7 +84,7 @@ def _write_tuning(body: dict[str, Any], request: Request, model: str, messages: 
             request.dropped.append("service_tier")
         else:
             body["service_tier"] = tier
-    for name in ("seed", "presence_penalty", "frequency_penalty", "metadata", "prompt_cache_key"):
+    for name in ("seed", "presence_penalty", "frequency_penalty", "metadata", "prompt_cache_key", "verbosity"):
         if getattr(request, name):
             request.dropped.append(name)
     if request.stream:

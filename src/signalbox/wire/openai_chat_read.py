@@ -39,7 +39,7 @@ _READ = frozenset(
         "model", "messages", "stream", "stream_options", "tools", "tool_choice", "parallel_tool_calls",
         "response_format", "max_tokens", "max_completion_tokens", "temperature", "top_p", "top_k", "seed",
         "presence_penalty", "frequency_penalty", "stop", "n", "reasoning_effort", "user", "safety_identifier",
-        "service_tier", "metadata", "prompt_cache_key",
+        "service_tier", "metadata", "prompt_cache_key", "verbosity",
     }
 )  # fmt: skip
 _TOOL_FIELDS = frozenset({"type", "function", "custom"})
@@ -80,6 +80,7 @@ def read_request(doc: Fields) -> Request:
         frequency_penalty=number(doc, "frequency_penalty", -2, 2),
         stop=read_stop(doc),
         reasoning_effort=text(doc, "reasoning_effort"),
+        verbosity=text(doc, "verbosity"),
         user=text(doc, "user") or text(doc, "safety_identifier"),
         stream=flag(doc, "stream") is True,
         include_usage=flag(options, "include_usage", "stream_options.") is True,

@@ -12,7 +12,7 @@ from signalbox.core.hub import OutputFormat, Request, Tool
 from signalbox.wire.dialect import Target
 from signalbox.wire.limits import refuse_what_target_cannot
 from signalbox.wire.openai_chat_messages import write_conversation
-from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling
+from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling, takes_verbosity
 from signalbox.wire.responses_items import note
 
 # Models whose servers take `reasoning_effort`; others refuse a parameter that they do not know.
@@ -101,6 +101,11 @@ def _write_tuning(body: dict[str, Any], request: Request, model: str) -> None:
             body["reasoning_effort"] = wanted
         else:
             note(dropped, "reasoning_effort" if request.reasoning_effort is not None else "thinking")
+    if request.verbosity is not None:
+        if takes_verbosity(model):
+            body["verbosity"] = request.verbosity
+        else:
+            note(dropped, "verbosity")
     if request.user is not None:
         body["user"] = request.user
     if request.service_tier is not None:

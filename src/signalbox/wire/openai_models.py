@@ -11,6 +11,8 @@ from signalbox.wire.responses_items import note
 # sampling parameters. Open weights under OpenAI's name are served by the latter.
 _OPENAI = re.compile(r"(?:openai/)?(?:ft:)?(?:gpt-(?!oss)|o\d|chatgpt-|codex-)")
 _REASONING = re.compile(r"(?:openai/)?(?:ft:)?(?:o\d|gpt-[5-9](?!.*-chat)|codex-)")
+# Models that are told how much to say; the others of OpenAI's refuse it.
+_TAKES_VERBOSITY = re.compile(r"(?:openai/)?(?:ft:)?gpt-[5-9](?!.*-chat)")
 # A thinking budget in tokens has no place on these wires; these are the efforts it stands for, by upper bound.
 _EFFORT_BY_BUDGET = ((2048, "low"), (8192, "medium"))
 SERVICE_TIERS = frozenset({"auto", "default", "flex", "priority", "scale"})
@@ -24,6 +26,10 @@ def is_openai(model: str) -> bool:
 def is_reasoning(model: str) -> bool:
     """Whether it is one of OpenAI's own that think: they take an effort and no sampling."""
     return _REASONING.match(model) is not None
+
+
+def takes_verbosity(model: str) -> bool:
+    return _TAKES_VERBOSITY.match(model) is not None
 
 
 def effort(request: Request) -> str | None:

@@ -6,7 +6,11 @@ from collections.abc import Iterable
 
 _NAMES: dict[str, dict[str, str]] = {
     "messages": {"stop": "stop_sequences", "reasoning_effort": "output_config.effort"},
-    "responses": {"reasoning_effort": "reasoning.effort", "response_format.description": "text.format.description"},
+    "responses": {
+        "reasoning_effort": "reasoning.effort",
+        "verbosity": "text.verbosity",
+        "response_format.description": "text.format.description",
+    },
 }
 _OF_CHAT: dict[str, str] = {}
 

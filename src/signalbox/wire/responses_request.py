@@ -11,7 +11,7 @@ from signalbox.core.hub import Message, OutputFormat, Request, Text, Tool, ToolC
 from signalbox.wire.dialect import Target
 from signalbox.wire.fields import read_metadata
 from signalbox.wire.limits import refuse_what_target_cannot
-from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling
+from signalbox.wire.openai_models import SERVICE_TIERS, effort, is_openai, is_reasoning, sampling, takes_verbosity
 from signalbox.wire.responses_envelope import read_max_tokens
 from signalbox.wire.responses_items import ItemsReader, note, note_unknown, write_items
 
@@ -186,7 +186,9 @@ def _text(doc: dict[str, Any], request: Request) -> None:
     if text is None:
         return
     for name, value in text.items():
-        if name != "format" and value is not None:
+        if name == "verbosity":
+            request.verbosity = _optional({"text.verbosity": value}, "text.verbosity", str)
+        elif name != "format" and value is not None:
             note(request.dropped, f"text.{name}")
     form = text.get("format")
     if form is None:
@@ -258,8 +260,7 @@ def write_request(request: Request, target: Target) -> bytes:
         raise BadRequest("'tool_choice' demands a tool, but there are no tools.", param="tool_choice")
     if choice is not None:
         body["tool_choice"] = {"type": "function", "name": choice.name} if choice.mode == "named" else choice.mode
-    if request.output_format is not None:
-        body["text"] = {"format": _write_format(request.output_format)}
+    _write_text(body, request, target.model)
     _write_effort(body, request, target.model)
     body |= _sampling(request, target.model)
     _write_scalars(request, body)
@@ -267,6 +268,19 @@ def write_request(request: Request, target: Target) -> bytes:
         if getattr(request, name) not in (None, ()):
             note(dropped, name)
     return msgspec.json.encode(body)
+
+
+def _write_text(body: dict[str, Any], request: Request, model: str) -> None:
+    text: dict[str, Any] = {}
+    if request.output_format is not None:
+        text["format"] = _write_format(request.output_format)
+    if request.verbosity is not None:
+        if not is_openai(model) or takes_verbosity(model):
+            text["verbosity"] = request.verbosity
+        else:
+            note(request.dropped, "verbosity")
+    if text:
+        body["text"] = text
 
 
 def _write_effort(body: dict[str, Any], request: Request, model: str) -> None:
