@@ -280,7 +280,7 @@ async def test_whoever_may_see_it_gets_what_cannot_be_replaced(tmp_path: Path, p
         config = configured(box)
         config["workloads"] = {"w": {"placements": [PLACES[path][0], "local"], "guards": GUARDS}}
         assert not await box.configure(config)
-        for place in ("unknown-field", "schema-enum", "two-parts"):
+        for place in ("unknown-field", "schema-enum", "two-parts", "image"):
             box.sim.log.clear()
             answer = await box.request(PATHS[path], body_of(path, place, "w", stream=False))
             assert answer.status == 200, answer.body
@@ -290,7 +290,7 @@ async def test_whoever_may_see_it_gets_what_cannot_be_replaced(tmp_path: Path, p
 async def test_the_refusal_says_what_cannot_be_taken_out(tmp_path: Path) -> None:
     async with running(tmp_path) as box:
         assert not await box.configure(configured(box))
-        for place, kind in (("seed", "cards/visa"), ("two-parts", "cards/visa"), ("image", "opaque")):
+        for place, kind in (("seed", "cards/visa"), ("two-parts", "cards/visa"), ("image", "no guard can read")):
             answer = await box.request(PATHS["chat"], body_of("chat", place, "chat-same-found", stream=False))
             assert (answer.status, answer.json["error"]["code"]) == (400, "no_permitted_placement")
             assert kind in answer.json["error"]["message"]

@@ -76,6 +76,8 @@ class Interlock:
 
     def _permitted(self, call: Call, labels: Labels, guard: str = "") -> int:
         envelope = call.envelope
+        if guard and _is_beyond_guards(call):
+            guard = ""
         if not (guard or envelope.onward or envelope.unknown_tools) and self._callers.alike:
             key = (call.workload.name, labels, call.api, call.pinned is None)
             found = self._usual.get(key)
@@ -117,7 +119,8 @@ class Interlock:
             raise self._forbidden(call, deployment, labels)
         if guard:
             content, telling = self._classifier.beside_pseudonyms(call, body)
-            if not self._permitted(call, labels) >> deployment.index & 1:
+            may_see_all = self._permitted(call, labels) >> deployment.index & 1
+            if not may_see_all:
                 self._check_hidden(call, deployment, guard, telling)
             rest = content.labels
             further = self._goes_further(call, deployment)
@@ -137,10 +140,7 @@ class Interlock:
 
     def _check_hidden(self, call: Call, deployment: Deployment, guard: str, left: tuple[str, ...]) -> None:
         """Raises NoPermittedPlacement where something is left of what a guard has to take out. What a rule says of a
-        declared class no detector can tell from the bytes, so whatever tells who somebody is counts; and so does what
-        nobody can read, unless that is declared to hold nothing."""
-        if call.envelope.media and call.workload.opaque != NONE:
-            left = (*left, "opaque")
+        declared class no detector can tell from the bytes, so whatever tells who somebody is counts."""
         if left and self._permitted(call, call.labels, guard) >> deployment.index & 1:
             refused = self._forbidden(call, deployment, call.labels)
             kinds = ", ".join(left[:RULES_SHOWN_MAX])
@@ -194,7 +194,10 @@ class Interlock:
         )
 
     def _but_for(self, call: Call) -> str:
-        """What the caller can leave out so that it would be permitted: whatever carries the content further."""
+        """What the caller can leave out so that it would be permitted: whatever carries the content further, and what
+        no guard can transform."""
+        if _is_beyond_guards(call) and any(use.name in self._snapshot.index.guards for use in call.workload.guards):
+            return " It holds parts that no guard can read (images, files, token ids), so that none can transform it."
         if not self.without_onward(call):
             return ""
         return f" It would be permitted without {leaving_out(call.envelope.onward)}: that carries content further."
@@ -229,6 +232,11 @@ def _stores(api: str, body: bytes) -> bool:
     """Whether a translation goes further than the model after all. That it stores nothing is seen in the bytes that
     leave, and counts on nobody's promise."""
     return bool(DIALECTS[api].envelope(parse(body)).onward)
+
+
+def _is_beyond_guards(call: Call) -> bool:
+    """Whether it holds what no guard can read, and so none can transform, unless that is declared to hold nothing."""
+    return call.envelope.media and call.workload.opaque != NONE
 
 
 def _unknown_tools(call: Call, labels: Labels) -> bool:
