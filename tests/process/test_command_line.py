@@ -40,14 +40,19 @@ def test_a_port_that_is_none_is_refused(verb: str, port: str, capsys: pytest.Cap
 
 @pytest.mark.parametrize(
     "words",
-    [["query"], ["query", "--refused"], ["verify"], ["actions"], ["verify", "--public-key", "n+00000000+AAAA"]],
+    [
+        ["ledger", "query"], ["ledger", "query", "--refused"], ["ledger", "verify"], ["ledger", "actions"],
+        ["ledger", "verify", "--public-key", "n+00000000+AAAA"], ["ledger", "erase", "--user", "ann"],
+        ["keys", "list"], ["keys", "revoke", "k"], ["keys", "rotate", "k"],
+        ["cache", "stats"], ["cache", "invalidate", "--all"], ["apply", "--list"], ["apply", "--rollback", "v"],
+    ],
     ids=" ".join,
-)
-def test_a_ledger_that_is_not_there_is_not_an_empty_one(
+)  # fmt: skip
+def test_an_installation_that_is_not_there_is_not_an_empty_one(
     words: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    assert main(["ledger", *words, "--state-dir", str(tmp_path / "mistyped")]) == 2
+    assert main([*words, "--state-dir", str(tmp_path / "mistyped")]) == 2
     told = capsys.readouterr()
     assert "holds no journal" in told.err
     assert told.out == ""
@@ -260,6 +265,29 @@ def test_a_query_that_finds_nothing_says_so_beside_its_output(
     StateDir(tmp_path / "state")
     assert main(["ledger", "query", *more, "--state-dir", str(tmp_path / "state")]) == 0
     assert capsys.readouterr() == ("", "no rows\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [(["keys", "list"], "no keys\n"), (["ledger", "gpus"], "no rows\n"), (["apply", "--list"], "no versions are kept")],
+    ids=["keys", "gpus", "versions"],
+)
+def test_a_list_of_nothing_says_so_beside_its_output(
+    words: list[str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    StateDir(tmp_path / "state")
+    assert main([*words, "--state-dir", str(tmp_path / "state")]) == 0
+    told = capsys.readouterr()
+    assert (told.out, told.err.startswith(said)) == ("", True)
+
+
+def test_an_option_that_is_none_is_answered_with_those_of_its_verb(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["drill", "--seconds", "1"])
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert "usage: signalbox drill" in told
+    assert "unrecognized arguments: --seconds 1" in told
 
 
 def test_a_key_that_is_none_cannot_be_revoked_and_nothing_is_on_record(

@@ -10,10 +10,10 @@ from pathlib import Path
 import msgspec
 
 from signalbox.bootstrap.compiling import compile_declared
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, existing_state
 from signalbox.cli.words import read_plan, with_extra
 from signalbox.config.load import load, load_text, read_bytes
-from signalbox.control.state import StateDir
+from signalbox.control.state import JOURNAL, StateDir
 from signalbox.control.versions import Change, Versions, write_whole
 from signalbox.core.errors import ConfigError
 
@@ -33,9 +33,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """0 when the file says what was asked for, 1 when the plan is stale or lacks deployments, 2 for files not read."""
+    if options.list or options.rollback is not None:
+        existing_state(options.state_dir, JOURNAL)
     versions = Versions(StateDir(options.state_dir).root)
     if options.list:
-        for version in versions.list():
+        kept = versions.list()
+        if not kept:
+            print("no versions are kept: `apply` and the console keep each text that they replace", file=sys.stderr)
+        for version in kept:
             print(
                 msgspec.json.encode(version).decode()
                 if options.json

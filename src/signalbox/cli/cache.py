@@ -11,10 +11,10 @@ from signalbox.bootstrap.clock import now_ms
 from signalbox.cache.ending import end, held
 from signalbox.cache.shelf import EVERYTHING, figures, secret_from
 from signalbox.cache.stats import told
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, existing_state
 from signalbox.config.load import read_bytes
 from signalbox.config.shared_cache import stated_shared_cache
-from signalbox.control.state import StateDir
+from signalbox.control.state import JOURNAL, StateDir
 from signalbox.core.caching import SharedCache
 from signalbox.core.errors import StoreError
 from signalbox.core.records import Action
@@ -37,14 +37,16 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    shared = _shared(options)
+    if shared is None:
+        existing_state(options.state_dir, JOURNAL)
     state = StateDir(options.state_dir)
-    return _stats(options, state) if options.what == "stats" else _invalidate(options, state)
+    return _stats(options, state, shared) if options.what == "stats" else _invalidate(options, state, shared)
 
 
-def _stats(options: argparse.Namespace, state: StateDir) -> int:
+def _stats(options: argparse.Namespace, state: StateDir, shared: SharedCache | None) -> int:
     """One line a workload."""
     found = told(figures(state.cache))
-    shared = _shared(options)
     if shared is not None:
         found["shared"] = _held(shared, state)
     if options.json:
@@ -72,7 +74,7 @@ def _held(shared: SharedCache, state: StateDir) -> dict[str, object]:
         return {"error": str(error)}
 
 
-def _invalidate(options: argparse.Namespace, state: StateDir) -> int:
+def _invalidate(options: argparse.Namespace, state: StateDir, shared: SharedCache | None) -> int:
     tags = [f"{kind}:{name}" for kind in _KINDS for name in getattr(options, kind)]
     if options.all:
         tags = [EVERYTHING]
@@ -81,7 +83,6 @@ def _invalidate(options: argparse.Namespace, state: StateDir) -> int:
         return 2
     entry = Action(now_ms(), f"cli:{getpass.getuser()}", "admin", "cache.invalidate", " ".join(tags)[:512])
     record(state.journal, entry)
-    shared = _shared(options)
     gone = end(state.cache, secret_from(state.pepper()), tags, now_ms(), shared)
     if options.json:
         print(msgspec.json.encode({"tags": tags, "entries": gone}).decode())

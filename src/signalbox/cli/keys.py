@@ -14,11 +14,11 @@ import msgspec
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.stated import stated_store
 from signalbox.bootstrap.storage import open_store
-from signalbox.cli.options import add_config, add_json, add_state_dir, config_path
+from signalbox.cli.options import add_config, add_json, add_state_dir, config_path, existing_state
 from signalbox.config.load import load
 from signalbox.control.doorbell import ring
 from signalbox.control.keys import GRACE_S_MAX, NewKey, make, rotate
-from signalbox.control.state import StateDir, confirm_pepper
+from signalbox.control.state import JOURNAL, StateDir, confirm_pepper
 from signalbox.core.errors import ConfigError
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
@@ -68,14 +68,20 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
+    elsewhere = stated_store(config_path(options.config))
+    if elsewhere is None and options.what != "create":
+        existing_state(options.state_dir, JOURNAL)
     state = StateDir(options.state_dir)
-    store = open_store(state, stated_store(config_path(options.config)))
+    store = open_store(state, elsewhere)
     try:
         confirm_pepper(store, state.pepper())
         if options.what == "create":
             return _create(options, state, store)
         if options.what == "list":
-            _print([_shown(row, now_ms()) for row in store.list_keys()], as_json=options.json)
+            rows = [_shown(row, now_ms()) for row in store.list_keys()]
+            _print(rows, as_json=options.json)
+            if not rows:
+                print("no keys", file=sys.stderr)
             return 0
         if options.what == "rotate":
             return _rotate(options, state, store)

@@ -162,7 +162,10 @@ def _gpus(options: argparse.Namespace, state: StateDir, store: Store) -> int:
     since = _day("since", options.since, until - timedelta(days=29))
     if not since <= until < since + timedelta(days=400):
         raise ConfigError(["since: has to be before until, and at most 400 days."])
-    for day in owned_days(store, since, until, now_ms=now_ms()):
+    days = owned_days(store, since, until, now_ms=now_ms())
+    if not days:
+        print("no rows", file=sys.stderr)
+    for day in days:
         row = gpu_day(day)
         print(msgspec.json.encode(row).decode() if options.json else "  ".join(f"{k}={v}" for k, v in row.items()))
     return 0

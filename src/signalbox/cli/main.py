@@ -69,6 +69,7 @@ def _run(arguments: list[str]) -> int:
         # They end when the supervisor says so, or is gone.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
+    leaf = parser
     for name, (module, line) in VERBS.items():
         if line is argparse.SUPPRESS and name != wanted:
             continue
@@ -77,7 +78,10 @@ def _run(arguments: list[str]) -> int:
             verb = _loaded(module)
             verb.arguments(sub)
             sub.set_defaults(run=verb.run)
-    options = parser.parse_args(arguments)
+            leaf = sub
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        leaf.error(f"unrecognized arguments: {' '.join(unknown)}")  # with what this verb takes, not with all verbs
     return int(options.run(options))
 
 
