@@ -208,7 +208,8 @@ def _open(this: Attempt, permit: Permit, stages: Stages) -> None:
     this.reserved_in = money.input_bound(this, permit.body, stages.metering.of(deployment.name, this.api))
     this.opened_ms = stages.time_ms()
     whom = call.for_whom
-    at_once = stages.durable or len(stages.open) < FEW
+    # Who asked for a stream waits for its first token.
+    at_once = stages.durable or envelope.stream or len(stages.open) < FEW
     this.entry = (stages.journal.append if at_once else stages.journal.enter)(
         Opened(  # by position: by name takes four times as long
             this.id,
