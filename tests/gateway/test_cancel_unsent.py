@@ -34,13 +34,16 @@ def black_hole() -> Iterator[int]:
             one.close()
 
 
+def _body(api: str, workload: str, *, stream: bool) -> dict[str, Any]:
+    if api == "responses":
+        return {"model": workload, "stream": stream, "input": "hi " * 99}
+    messages = [{"role": "user", "content": "hi " * 99}]
+    return {"model": workload, "stream": stream, "messages": messages, "max_tokens": 64}
+
+
 async def _left_after(box: Box, api: str, workload: str, *, stream: bool, after_s: float) -> dict[str, Any]:
     """The row of a call whose client left."""
-    body: dict[str, Any] = {"model": workload, "stream": stream, "messages": [{"role": "user", "content": "hi " * 99}]}
-    body |= {"max_tokens": 64}
-    if api == "responses":
-        body = {"model": workload, "stream": stream, "input": "hi " * 99}
-    data = json.dumps(body).encode()
+    data = json.dumps(_body(api, workload, stream=stream)).encode()
     head = (
         f"POST {PATHS[api]} HTTP/1.1\r\nhost: t\r\nauthorization: Bearer {box.key}\r\ncontent-length: {len(data)}\r\n"
     )
@@ -78,6 +81,25 @@ async def test_nothing_was_sent_and_nothing_is_owed(
         assert (row["tokens_in"], row["tokens_out"]) == (0, 0)
         assert not any(account.reserved or account.spent for account in box.plane.purse.accounts())
         assert verify(box.state.journal).ok
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("api", PATHS)
+async def test_an_address_that_refuses_is_owed_nothing(tmp_path: Path, api: str, stream: bool) -> None:
+    async with running(tmp_path) as box:
+        config = box.config
+        far = config["deployments"]["chat"]
+        with socket.create_server(("127.0.0.1", 0)) as gone:
+            far["base_url"] = f"http://127.0.0.1:{gone.getsockname()[1]}/v1"
+        far["price"]["request_usd"] = 0.01
+        config["workloads"]["far"] = {"placements": ["chat"], "budget": BUDGET}
+        assert not await box.configure(config)
+        answer = await box.request(PATHS[api], _body(api, "far", stream=stream))
+        assert answer.status == 503
+        rows = await box.settled(1)
+        assert {(row["state"], row["error"], row["usage_source"]) for row in rows} == {("failed", "connect", "none")}
+        assert {Decimal(row["cost_usd"]) for row in rows} == {0}
+        assert not any(account.reserved or account.spent for account in box.plane.purse.accounts())
 
 
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])

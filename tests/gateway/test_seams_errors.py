@@ -424,3 +424,25 @@ async def test_without_a_journal_nothing_is_sent_and_a_defect_tells_only_its_num
     logged = capfd.readouterr().err
     assert ("request failed" in logged) == (status == 500)
     assert "canary" not in logged
+
+
+@pytest.mark.parametrize("late", [False, True], ids=["refused", "failed"])
+async def test_what_could_not_be_recorded_takes_nothing_of_its_budget(tmp_path: Path, late: bool) -> None:
+    """Neither what each request costs: there is no row that it could be told by."""
+    async with running(tmp_path / "state") as box:
+        config = box.config
+        config["deployments"]["chat"]["price"]["request_usd"] = 0.01
+        config["workloads"]["w-chat"]["budget"] = {"usd_per_day": 1, "hard": True}
+        assert not await box.configure(config)
+        gateway = box.worker.gateway
+        assert gateway is not None
+        whole = gateway.stages
+        for number in range(FEW):
+            whole.open.opened(f"another-{number}")
+        gateway.stages = msgspec.structs.replace(whole, journal=BrokenJournal(LedgerError("disk full"), late=late))
+        for stream in (False, True):
+            assert (await box.request(CHAT, {**ENDPOINTS[CHAT], "stream": stream})).status == 503
+        accounts = box.plane.purse.accounts()
+        assert accounts
+        assert not any(account.reserved or account.spent for account in accounts)
+        gateway.stages = whole

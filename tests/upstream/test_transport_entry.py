@@ -93,11 +93,53 @@ async def test_a_connection_that_closes_meanwhile_costs_one_try(world: World) ->
     assert (response.retried, upstream.connections, len(upstream.requests)) == (True, 2, 1)
 
 
+@pytest.mark.parametrize("how", ["fails", "cancelled"])
+async def test_nothing_was_sent_where_no_other_connection_is_to_be_had(world: World, how: str) -> None:
+    """What restarts closes the connections it has, and takes no new ones for a while."""
+    peers: list[Peer] = []
+
+    async def script(peer: Peer) -> None:
+        peers.append(peer)
+        while True:
+            upstream.requests.append(await peer.request())
+            await peer.say(OK)
+
+    upstream = await world.upstream(script)
+    task, entry = await _waiting(world, upstream, warm=True)
+    await upstream.stop()
+    await asyncio.sleep(0.02)
+    assert entry.waiting is not None
+    entry.waiting.leave()
+    if how == "fails":
+        with pytest.raises(UpstreamFault) as failed:
+            await task
+        assert (failed.value.kind, failed.value.sent) == ("connect", False)
+    else:
+        await asyncio.sleep(0)
+        task.cancel("gone")
+        with pytest.raises(Unsent, match="gone"):
+            await task
+    assert upstream.requests == []
+    assert [pool.open for pool in world.transport.stats()] == [0]
+
+
+async def test_a_limit_that_passes_meanwhile_says_that_nothing_was_sent(world: World, upstream: Upstream) -> None:
+    entry = Pending()
+    with pytest.raises(UpstreamFault) as failed:
+        await ask(world, upstream.origin(), entry=entry, headers_s=0.05)
+    assert (failed.value.kind, failed.value.sent) == ("headers_timeout", False)
+    assert entry.waiting is not None
+    entry.waiting.leave()
+    await asyncio.sleep(0.02)
+    assert upstream.requests == []
+
+
 async def test_closing_the_transport_ends_the_wait(world: World, upstream: Upstream) -> None:
     task, entry = await _waiting(world, upstream, warm=True)
     await world.transport.close()
-    with pytest.raises(UpstreamFault):
+    with pytest.raises(UpstreamFault) as failed:
         await task
+    assert not failed.value.sent
     assert entry.waiting is not None
     entry.waiting.leave()
     await asyncio.sleep(0.02)

@@ -123,7 +123,8 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
     except AnswerCut:
         state, error = SETTLED, "guard"  # what may be shown of it was, and so was its end
     except LedgerError:
-        state, error = FAILED, "journal"  # nothing has left
+        this.unsent = True
+        state, error = FAILED, "journal"
         raise
     except UpstreamAnswer as answer:
         state, error = FAILED, str(answer.status)
@@ -132,6 +133,7 @@ async def _judged(this: Attempt, body: bytes, replica: Replica, reply: Reply, st
         state, error = (SETTLED if this.ended else UNKNOWN), "gateway"
         raise
     except UpstreamFault as fault:
+        this.unsent = not fault.sent
         # An answer that came whole, and of which no use can be made, told what it cost.
         state, error = (SETTLED if this.ended else UNKNOWN if fault.sent else FAILED), fault.kind
         raise

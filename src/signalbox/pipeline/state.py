@@ -26,9 +26,9 @@ class Attempt(msgspec.Struct, eq=False):
     take of its client's time, None for what its deployment allows. left_out: what the client's headers said and this
     deployment is not told, where the body passes through. hold: what it has reserved of budgets. opened_ms: the time on
     its record, whose prices hold. opening, closing: the first bytes of an answer that passes through, and the last
-    event of its stream. ended: its protocol's end was seen. cut: it was ended because its budget was. unsent: it was on
-    record, and cancelled before a byte of it left. guard: which one transformed its bytes, empty for none. entry:
-    its record while it is on its way into the journal."""
+    event of its stream. ended: its protocol's end was seen. cut: it was ended because its budget was. unsent: it ended
+    before a byte of it left. guard: which one transformed its bytes, empty for none. entry: its record while it is on
+    its way into the journal."""
 
     id: str
     call: Call

@@ -279,13 +279,13 @@ class UpstreamResponse:
         parcel, carrier = self._parcel, self._carrier
         if parcel is None or carrier is None:
             return  # whoever asked is gone
-        self._parcel = None
-        try:
-            if not carrier.closed:
+        if not carrier.closed:
+            self._parcel = None
+            try:
                 carrier.exchange(self, *parcel)
                 return
-        except Exception:  # others leave in the same turn: what is wrong with this one must not keep them
-            carrier.close()
+            except Exception:  # others leave in the same turn: what is wrong with this one must not keep them
+                carrier.close()
         self.lost("reset", "the connection was closed before the request", stale=True)
 
     def stay(self, error: LedgerError) -> None:
@@ -300,7 +300,7 @@ class UpstreamResponse:
         """Forgets a first try that died of a stale connection."""
         self.retried = True
         self.reused = self.stale = False
-        self.fault = None
+        self.fault = self._parcel = None
 
     def expire(self, now: float) -> None:
         """The deadline has passed: a limit was reached, unless it is the reader who is slow and not the upstream."""
@@ -467,7 +467,7 @@ class UpstreamResponse:
         self._active.pop(self, None)
 
     def _fault_of(self, kind: str, what: str) -> UpstreamFault:
-        return UpstreamFault(kind, f"{self._origin.name}: {what}", sent=True)
+        return UpstreamFault(kind, f"{self._origin.name}: {what}", sent=not self.waits)
 
 
 class _Rest:

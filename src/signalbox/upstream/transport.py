@@ -194,8 +194,8 @@ class Transport:
                 raise fault
             # The upstream had closed an idle connection while our request was on its way: it has not been answered,
             # and a fresh connection tells whether that was all. Once, and free of charge.
+            connection = await self._fresh(pool, timeouts.connect_s, sent=not response.waits)
             response.begin_again()
-            connection = await self._fresh(pool, timeouts.connect_s)
 
     async def _acquire(self, pool: Pool, connect_s: float, *, fresh: bool = False) -> Connection:
         connection = await pool.acquire(connect_s, fresh=fresh)
@@ -212,12 +212,16 @@ class Transport:
                 raise
             raise UpstreamFault("hurried", fault.message, sent=False) from None
 
-    async def _fresh(self, pool: Pool, connect_s: float) -> Connection:
+    async def _fresh(self, pool: Pool, connect_s: float, *, sent: bool) -> Connection:
+        """sent: bytes did go out on the stale connection; it had not closed while its request waited."""
         try:
             return await self._acquire(pool, connect_s, fresh=True)
         except UpstreamFault as fault:
-            # Bytes did go out on the stale connection.
-            raise UpstreamFault(fault.kind, fault.message, sent=True) from None
+            raise UpstreamFault(fault.kind, fault.message, sent=sent) from None
+        except asyncio.CancelledError as gone:
+            if not sent:
+                raise Unsent(*gone.args) from None
+            raise
 
     def _new_pool(self, deployment: Deployment, origin: Origin) -> Pool:
         try:
