@@ -7,18 +7,29 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from canned_upstream import CannedUpstream, http
 
 from harness import running
+from signalbox.gateway.outbox import FEW
 
 CALL = msgspec.json.encode({"model": "w-chat", "messages": [{"role": "user", "content": "hi"}]})
 
 
-def _request(key: str, *, extra: str = "") -> bytes:
+ANSWER = msgspec.json.encode(
+    {
+        "object": "chat.completion",
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "hi"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 1, "completion_tokens": 1, "total_tokens": 2},
+    }
+)
+
+
+def _request(key: str, call: bytes = CALL, *, extra: str = "") -> bytes:
     head = (
         f"POST /v1/chat/completions HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
-        f"content-type: application/json\r\n{extra}content-length: {len(CALL)}\r\n\r\n"
+        f"content-type: application/json\r\n{extra}content-length: {len(call)}\r\n\r\n"
     )
-    return head.encode() + CALL
+    return head.encode() + call
 
 
 async def _answer(reader: asyncio.StreamReader) -> tuple[bytes, bytes]:
@@ -49,16 +60,29 @@ async def test_answers_of_many_callers_come_whole(tmp_path: Path, many: int, clo
             writer.close()
 
 
-async def test_a_request_behind_another_is_answered_behind_it(tmp_path: Path) -> None:
-    """The second one comes while the first still runs; what it gets is its own answer, after the first one's."""
-    async with running(tmp_path / "state") as box:
+BEHIND = {
+    "request": (b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n", b"HTTP/1.1 200 "),
+    "offer": (b"POST /v1/embeddings HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\n", b"HTTP/1.1 100 "),
+    "nonsense": (b"nonsense\r\n\r\n", b"HTTP/1.1 400 "),
+}
+
+
+@pytest.mark.parametrize("behind", BEHIND)
+@pytest.mark.parametrize("others", [0, FEW], ids=["alone", "busy"])
+async def test_what_comes_behind_a_request_is_answered_behind_it(tmp_path: Path, others: int, behind: str) -> None:
+    """It comes while the first one still runs, and is read in the same turn in which that one's answer is ready."""
+    asked, told = BEHIND[behind]
+    async with CannedUpstream() as upstream, running(tmp_path / "state", upstream.config()) as box:
+        upstream.answer, upstream.delay_s = http(200, ANSWER), 0.3
+        call = CALL.replace(b"w-chat", b"canned")
         reader, writer = await asyncio.open_connection("127.0.0.1", box.port)
-        writer.write(_request(box.key))
-        await asyncio.sleep(0.001)
-        writer.write(b"GET /healthz HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
+        writer.write(_request(box.key, call))
+        await asyncio.sleep(0.1)
+        after = [asyncio.ensure_future(box.request("/v1/chat/completions", call)) for _ in range(others)]
+        writer.write(asked + (b"content-length: 2\r\n\r\n" if behind == "offer" else b""))
         head, body = await asyncio.wait_for(_answer(reader), 60)
         assert head.startswith(b"HTTP/1.1 200 ")
-        assert msgspec.json.decode(body)["object"] == "chat.completion"
-        rest = await asyncio.wait_for(reader.read(), 60)
-        assert rest.startswith(b"HTTP/1.1 200 ")
+        assert body == ANSWER
+        assert (await asyncio.wait_for(reader.readuntil(b"\r\n"), 60)).startswith(told)
         writer.close()
+        assert {(await one).status for one in after} <= {200}

@@ -332,8 +332,8 @@ class Connection(asyncio.Protocol):
         self.phase = "body"
         self._moved = True
         self._upgrading = parser.should_upgrade()
-        if continues and not self._upgrading and self.transport is not None:
-            self.transport.write(CONTINUE)
+        if continues and not self._upgrading:
+            self.write(CONTINUE)
 
     def on_body(self, data: bytes) -> None:
         limits = self._server.limits

@@ -125,9 +125,9 @@ class Journal:
         if self._closed or self._stuck or self._sync_error is not None or self._queue_bytes > QUEUE_BYTES_MAX:
             self.append(record)
             return Entry(record, self._one_more, written=True)
+        json = encode(record)
         entry = Entry(record, self._one_more)
         self._entries.append(entry)
-        json = encode(record)
         self._queue.append((json, record))
         self._queue_bytes += len(json)
         if not self._flush_due:
