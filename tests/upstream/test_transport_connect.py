@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import datetime
 import os
 import socket
 import ssl
+import struct
 import time
 from pathlib import Path
 
@@ -42,6 +44,37 @@ async def serve_ok(peer: Peer) -> None:
     while True:
         await peer.request()
         await peer.say(OK)
+
+
+class Reset:
+    """A listener that resets each connection as soon as it is there, as a host does that is being restarted. turns: of
+    the loop that it waits, so that the other side learns before that it is connected."""
+
+    def __init__(self, turns: int) -> None:
+        self.accepted = 0
+        self._turns = turns
+        self._listener = socket.create_server(("127.0.0.1", 0), backlog=512)
+        self._listener.setblocking(False)
+        self.port = self._listener.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listener, self._accept)
+
+    def _accept(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                sock, _ = self._listener.accept()
+                self.accepted += 1
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                self._reset(sock, self._turns)
+
+    def _reset(self, sock: socket.socket, turns: int) -> None:
+        if turns:
+            asyncio.get_running_loop().call_soon(self._reset, sock, turns - 1)
+        else:
+            sock.close()
+
+    def close(self) -> None:
+        asyncio.get_running_loop().remove_reader(self._listener)
+        self._listener.close()
 
 
 def with_names(world: World, names: Names, **options: float) -> None:
@@ -491,3 +524,19 @@ async def test_an_unusable_origin_is_a_fault_that_shows_no_password(world: World
         assert (caught.value.kind, caught.value.sent) == ("connect", False)
         assert "hunter2" not in caught.value.message
     assert world.transport.stats() == []
+
+
+@pytest.mark.parametrize("turns", range(4))
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_connection_that_is_reset_as_soon_as_it_is_there_is_a_fault(
+    world: World, scheme: str, turns: int
+) -> None:
+    host = Reset(turns)
+    origin = Origin(scheme, "127.0.0.1", host.port, "/v1", private=True)
+    try:
+        ends = await asyncio.gather(*(ask(world, origin) for _ in range(40)), return_exceptions=True)
+    finally:
+        host.close()
+    assert host.accepted >= 40
+    assert [end for end in ends if not isinstance(end, UpstreamFault)] == []
+    assert [pool.open for pool in world.transport.stats()] == [0]

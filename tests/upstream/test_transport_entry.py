@@ -94,17 +94,10 @@ async def test_a_connection_that_closes_meanwhile_costs_one_try(world: World) ->
 
 
 @pytest.mark.parametrize("how", ["fails", "cancelled"])
-async def test_nothing_was_sent_where_no_other_connection_is_to_be_had(world: World, how: str) -> None:
+async def test_nothing_was_sent_where_no_other_connection_is_to_be_had(
+    world: World, upstream: Upstream, how: str
+) -> None:
     """What restarts closes the connections it has, and takes no new ones for a while."""
-    peers: list[Peer] = []
-
-    async def script(peer: Peer) -> None:
-        peers.append(peer)
-        while True:
-            upstream.requests.append(await peer.request())
-            await peer.say(OK)
-
-    upstream = await world.upstream(script)
     task, entry = await _waiting(world, upstream, warm=True)
     await upstream.stop()
     await asyncio.sleep(0.02)

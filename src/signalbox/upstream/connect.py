@@ -62,9 +62,8 @@ class _Attempt:
     async def run(self, connection: Connection) -> None:
         origin = self._origin
         proxy = Proxy(origin.proxy) if origin.proxy is not None else None
-        sock = await self._reach(proxy)
+        sock, connection.peer = await self._reach(proxy)
         try:
-            connection.peer = sock.getpeername()[0]
             if proxy is not None and origin.scheme == "https":
                 await self._tunnel(sock, proxy)
             await self._attach(sock, connection)
@@ -72,7 +71,7 @@ class _Attempt:
             sock.close()
             raise
 
-    async def _reach(self, proxy: Proxy | None) -> socket.socket:
+    async def _reach(self, proxy: Proxy | None) -> tuple[socket.socket, str]:
         origin = self._origin
         if proxy is None:
             return await self._connect(origin.host, origin.port, private=origin.private)
@@ -84,8 +83,9 @@ class _Attempt:
         whom = f" to the proxy {authority_of(proxy.host, proxy.port).decode()}"
         return await self._connect(proxy.host, proxy.port, private=True, whom=whom)
 
-    async def _connect(self, host: str, port: int, *, private: bool, whom: str = "") -> socket.socket:
-        """whom: how a failure to connect is told, where it is not the deployment's own address."""
+    async def _connect(self, host: str, port: int, *, private: bool, whom: str = "") -> tuple[socket.socket, str]:
+        """A connected socket and the address at its other end. whom: how a failure to connect is told, where it is not
+        the deployment's own address."""
         try:
             candidates = await self._resolver.resolve(host)
         except ResolveError as error:
@@ -98,7 +98,7 @@ class _Attempt:
             share_s = max((self._by - time.monotonic()) / (len(candidates) - position), ADDRESS_S_MIN)
             try:
                 async with asyncio.timeout(share_s):
-                    sock = await _tcp(candidate, port)
+                    sock, peer = await _tcp(candidate, port)
             except TimeoutError:
                 why = "no answer"
             except OSError as error:
@@ -106,11 +106,11 @@ class _Attempt:
                 why = os.strerror(error.errno) if error.errno else type(error).__name__
             else:
                 try:
-                    self._check(sock.getpeername()[0], private=private)
+                    self._check(peer, private=private)
                 except BaseException:
                     sock.close()
                     raise
-                return sock
+                return sock, peer
         raise self._fault("connect", f"cannot connect{whom}: {why}")
 
     def _check(self, candidate: str, *, private: bool) -> None:
@@ -164,7 +164,8 @@ class _Attempt:
         return UpstreamFault(kind, f"{self._origin.name}: {what}", sent=False)
 
 
-async def _tcp(candidate: str, port: int) -> socket.socket:
+async def _tcp(candidate: str, port: int) -> tuple[socket.socket, str]:
+    """A connected socket and the address at its other end. Raises OSError, also where that is gone again already."""
     family = socket.AF_INET6 if ":" in candidate else socket.AF_INET
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -177,7 +178,8 @@ async def _tcp(candidate: str, port: int) -> socket.socket:
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 10)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
         await asyncio.get_running_loop().sock_connect(sock, (candidate, port))
+        peer: str = sock.getpeername()[0]
     except BaseException:
         sock.close()
         raise
-    return sock
+    return sock, peer
