@@ -13,7 +13,7 @@ import json
 import socket
 import sys
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from decimal import Decimal
@@ -47,8 +47,10 @@ PROTOCOLS = ("openai", "anthropic", "openai", "openai", "anthropic", "openai", "
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"), Decimal("0.3125"), Decimal("0.5"))
 CALLS_MAX = 100_000
 AT_ONCE = 24
-# Counted in calls, not in time, so that a slow machine sees as many reloads as a fast one.
+# Counted in calls, not in time, so that a slow machine sees as many reloads, and as much trouble, as a fast one.
 RELOAD_EVERY_CALLS = 20
+TROUBLE_EVERY_CALLS = 10
+TROUBLE_CALLS = 50
 KEYS_OF_VERSIONS = 6
 FINDINGS_MAX = 20
 SHORT_SHARE_MAX = 0.04
@@ -118,28 +120,27 @@ class Chaos:
         self._versions: list[Version] = []
         self._made: list[Made] = []
         self._called = 0
+        self._down: set[int] = set()
+        self._faults: list[str] = []
+        self._troubles: deque[tuple[int, int]] = deque()  # the number of calls it ends at, and which it is
 
     async def run(self, calls: int) -> Report:
         began = time.monotonic()
         await self._reload()
         await self._box.worker.obey(Listen())
-        trouble = asyncio.create_task(self._trouble())
         left = iter(range(calls))
 
         async def caller() -> None:
             for _ in left:
                 await self._call()
                 self._called += 1
-                if self._called % RELOAD_EVERY_CALLS == 0:
+                number = self._called
+                if number % TROUBLE_EVERY_CALLS == 0:
+                    await self._trouble()
+                if number % RELOAD_EVERY_CALLS == 0:
                     await self._reload()  # while the other callers go on
 
-        try:
-            await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
-        finally:
-            trouble.cancel()
-            await asyncio.gather(trouble, return_exceptions=True)
-        if not trouble.cancelled() and (error := trouble.exception()) is not None:
-            raise error
+        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
         await self._quiet()
         self._judge()
         self.report.seconds = time.monotonic() - began
@@ -173,18 +174,24 @@ class Chaos:
         self.report.reloads = number
 
     async def _trouble(self) -> None:
-        rng, sim = self._trouble_rng, self._box.sim
-        loop = asyncio.get_running_loop()
-        while True:
-            await asyncio.sleep(0.03)
-            at = rng.randrange(len(self._ports))
-            if rng.random() < 0.2:
+        """What has lasted long enough ends; something else begins at one of the providers."""
+        sim = self._box.sim
+        while self._troubles and self._troubles[0][0] <= self._called:
+            _, booked = self._troubles.popleft()
+            sim.faults.remove(booked)
+        at = self._trouble_rng.randrange(len(self._ports))
+        if self._trouble_rng.random() < 0.2:
+            if at not in self._down:
+                self._down.add(at)
                 await self._ports[at].down()
-                await asyncio.sleep(rng.random() * 0.2)
+                await asyncio.sleep(self._trouble_rng.random() * 0.2)  # the other callers go on
                 await self._ports[at].up()
-            else:
-                booked = sim.fault(rng.choice(FAULTS), provider=f"p{at}", for_s=0.3)
-                loop.call_later(0.6, sim.faults.remove, booked)
+                self._down.discard(at)
+            return
+        if not self._faults:  # each once before any comes again
+            self._faults = self._trouble_rng.sample(FAULTS, len(FAULTS))
+        booked = sim.fault(self._faults.pop(), provider=f"p{at}")
+        self._troubles.append((self._called + TROUBLE_CALLS, booked))
 
     async def _call(self) -> None:
         first = len(self._versions) - 1
