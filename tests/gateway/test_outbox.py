@@ -10,7 +10,7 @@ import pytest
 from canned_upstream import CannedUpstream, http
 
 from harness import running
-from signalbox.gateway.outbox import FEW
+from signalbox.core.together import FEW
 
 CALL = msgspec.json.encode({"model": "w-chat", "messages": [{"role": "user", "content": "hi"}]})
 

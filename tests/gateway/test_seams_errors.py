@@ -18,7 +18,7 @@ from harness import Answer, Box, running
 from signalbox.core.errors import LedgerError
 from signalbox.core.ports import Entry, Leaver
 from signalbox.core.records import Opened, Record
-from signalbox.pipeline.attempt import FEW
+from signalbox.core.together import FEW
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 

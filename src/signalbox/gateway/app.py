@@ -20,13 +20,14 @@ from signalbox.core.errors import (
     Unauthenticated,
 )
 from signalbox.core.link import Stop
+from signalbox.core.together import FEW
 from signalbox.gateway import endpoints, models
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.counting import count_input
 from signalbox.gateway.http import Connection, HttpLimits, Request
 from signalbox.gateway.idempotency import Answers
-from signalbox.gateway.outbox import FEW, Outbox
+from signalbox.gateway.outbox import Outbox
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
 from signalbox.pipeline.stages import Stages

@@ -5,10 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Protocol
 
-# So many answers wait for one another at most: a busy turn may be long, and the first has been ready all along.
-WAITING_MAX = 16
-# With fewer calls running than this an answer is written at once: the end of the turn would be waited for in vain.
-FEW = 4
+from signalbox.core.together import MOST
 
 
 class Writer(Protocol):
@@ -35,7 +32,7 @@ class Outbox:
             asyncio.get_running_loop().call_soon(self.flush)
         connection.unsent = True
         answers.append((connection, data))
-        if len(answers) >= WAITING_MAX:
+        if len(answers) >= MOST:
             self.flush()
 
     def flush(self) -> None:

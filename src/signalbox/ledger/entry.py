@@ -10,14 +10,14 @@ from signalbox.core.records import Opened
 
 
 class Entry:
-    """Implements core.ports.Entry. written: the record is in the kernel's page cache. Once neither `written` nor
-    `error` is open, it never changes again."""
+    """Implements core.ports.Entry. written: the record is in the kernel's page cache. Either that comes to hold or
+    `error` is set, once. waits: called when a request begins to wait for it."""
 
     __slots__ = ("_leaver", "_waits", "error", "record", "written")
 
-    def __init__(self, record: Opened, waits: Callable[[], None], *, written: bool = False) -> None:
+    def __init__(self, record: Opened, waits: Callable[[], None]) -> None:
         self.record = record
-        self.written = written
+        self.written = False
         self.error: LedgerError | None = None
         self._leaver: Leaver | None = None
         self._waits = waits

@@ -14,6 +14,7 @@ import msgspec
 
 from signalbox.core.errors import LedgerError
 from signalbox.core.records import Opened, Record, Settled
+from signalbox.core.together import MOST
 from signalbox.ledger.entry import Entry
 from signalbox.ledger.writer import ChainWriter, PartlyWritten, encode
 
@@ -21,8 +22,6 @@ Fsync = Literal["always", "group", "off"]
 
 QUEUE_BYTES_MAX = 16 << 20
 _RETRY_S = 0.1
-# So many requests wait for one another at most: a tick may be long, and the first has been ready all along.
-_LEAVING_MAX = 16
 _PROBE_EVERY_S = 1.0
 # How long after a record that could not be taken the journal counts as unhealthy.
 _UNHEALTHY_S = 2.0
@@ -120,11 +119,13 @@ class Journal:
             self._mark_unsynced()
 
     def enter(self, record: Opened) -> Entry:
-        """Queues one record that a request waits for, until the end of this loop tick or until _LEAVING_MAX wait.
+        """Queues one record that a request waits for, until the end of this loop tick or until `MOST` wait.
         Raises LedgerError when that is known to be in vain; the entry tells of a write that failed later."""
         if self._closed or self._stuck or self._sync_error is not None or self._queue_bytes > QUEUE_BYTES_MAX:
             self.append(record)
-            return Entry(record, self._one_more, written=True)
+            entry = Entry(record, self._one_more)
+            entry.is_in()
+            return entry
         json = encode(record)
         entry = Entry(record, self._one_more)
         self._entries.append(entry)
@@ -197,7 +198,7 @@ class Journal:
     def _one_more(self) -> None:
         """Another request is ready to leave."""
         self._leaving += 1
-        if self._leaving >= _LEAVING_MAX:
+        if self._leaving >= MOST:
             with contextlib.suppress(LedgerError):  # each entry tells its own
                 self.flush()
 

@@ -11,6 +11,7 @@ from signalbox.core.errors import AnswerCut, CallError, LedgerError, Unsupported
 from signalbox.core.permit import Permit
 from signalbox.core.records import CANCELLED, FAILED, SETTLED, UNKNOWN, Opened
 from signalbox.core.snapshot import Deployment
+from signalbox.core.together import FEW
 from signalbox.core.usage import NO_USAGE
 from signalbox.pipeline import guarding, money, stream
 from signalbox.pipeline.affinity import response_id
@@ -34,8 +35,6 @@ from signalbox.wire.table import DIALECTS
 
 ERROR_BYTES_MAX = 64 * 1024
 ANSWER_BYTES_MAX = 64 * 1024 * 1024
-# With fewer attempts open than this a request leaves at once: the end of the loop's turn would be waited for in vain.
-FEW = 4
 
 
 def attempt(

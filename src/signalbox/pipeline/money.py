@@ -175,7 +175,7 @@ def _content_bound(this: Attempt, body: bytes) -> int:
 
 def may_be_tiered(body: bytes) -> bool:
     """Whether a body speaks of a service tier that has prices of its own."""
-    return max(find(body, name) for name in _OF_A_TIER) >= 0
+    return any(find(body, name) >= 0 for name in _OF_A_TIER)
 
 
 def rates_bound(this: Attempt, body: bytes) -> Rates:
