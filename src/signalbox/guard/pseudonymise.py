@@ -20,7 +20,8 @@ from signalbox.core.call import Call
 from signalbox.core.errors import GuardFailed, Overloaded
 from signalbox.core.guards import REPLACE, Channel, Guarded, GuardUse, Verdict
 from signalbox.detectors.found import RAISES, Found
-from signalbox.detectors.identifying import SCANNER
+from signalbox.detectors.identifying import NAMES
+from signalbox.detectors.scan import scanner_of
 from signalbox.guard.contract import UNTOUCHED, Guard, Means, Outgoing, Screened, SharedVault, Vault
 from signalbox.guard.json_text import in_string, plain, quoted
 from signalbox.guard.pseudonyms import OPEN, TOKEN, TOKEN_CHARS_MAX, Pseudonyms, kind_of
@@ -178,7 +179,8 @@ def _found(literals: list[_Literal]) -> list[tuple[str, str]]:
             at += len(texts[-1]) + len(_APART)
     if not texts:
         return []
-    found = [one for one in SCANNER.scan(_APART.join(texts)) if one.confidence >= RAISES and one.tag != "pci-sad"]
+    everything = scanner_of(NAMES).scan(_APART.join(texts))
+    found = [one for one in everything if one.confidence >= RAISES and one.tag != "pci-sad"]
     return _values(found, read)
 
 
@@ -382,4 +384,4 @@ def make(use: GuardUse, means: Means) -> Guard:
     options = use.options
     assert isinstance(options, Pseudonymise)
     requests = _Requests(options, means.vault, means.shared if options.shared else None)
-    return Guard(use, request=requests, answer=_Answers(), order=0, scanner=SCANNER)
+    return Guard(use, request=requests, answer=_Answers(), order=0, scanner=scanner_of(NAMES))

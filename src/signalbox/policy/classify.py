@@ -175,16 +175,18 @@ class Classifier:
         doc: Any = msgspec.json.decode(body)
         return self._read(call, doc).found()
 
-    def beside_pseudonyms(self, call: Call, body: bytes) -> tuple[Content, tuple[str, ...]]:
-        """What a body contains besides the pseudonyms that were put into it. And kinds of what tells in it who somebody
-        is, looked for whatever its workload looks for."""
+    def beside_pseudonyms(self, call: Call, body: bytes, *, telling: bool) -> tuple[Content, tuple[str, ...]]:
+        """What a body contains besides the pseudonyms that were put into it. And where `telling` is asked for, kinds of
+        what tells in it who somebody is, looked for whatever its workload looks for."""
         doc: Any = msgspec.json.decode(blanked(body))
         content = self._read(call, doc).found()
-        everything = call.workload.classify.detectors is None
-        telling = content if everything else self._read(call, doc, self.profile(_IDENTIFYING)).found()
-        if not telling.labels.tags & identifying.BITS:
+        if not telling:
             return content, ()
-        kinds = tuple(name for name, _ in telling.counts)
+        everything = call.workload.classify.detectors is None
+        found = content if everything else self._read(call, doc, self.profile(_IDENTIFYING)).found()
+        if not found.labels.tags & identifying.BITS:
+            return content, ()
+        kinds = tuple(name for name, _ in found.counts)
         return content, tuple(name for name in kinds if name.partition("/")[0] in identifying.NAMES) or kinds
 
     async def prepare(self, call: Call, body: bytes, *, guarded: bool) -> None:

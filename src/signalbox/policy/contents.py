@@ -10,10 +10,8 @@ import msgspec
 
 from signalbox.core.labels import NONE, Labels, labels_of
 from signalbox.core.snapshot import Classify
-from signalbox.detectors import identifying
 from signalbox.detectors.found import Found
-from signalbox.detectors.scan import EVERYTHING, Scanner
-from signalbox.detectors.table import DETECTORS
+from signalbox.detectors.scan import EVERYTHING, Scanner, scanner_of
 from signalbox.policy import custom
 from signalbox.policy.parts import Part
 
@@ -76,10 +74,8 @@ class Profile:
         self.scanners: list[Scanner] = []
         if declared.detectors is None:
             self.scanners.append(EVERYTHING)
-        elif declared.detectors == identifying.NAMES:
-            self.scanners.append(identifying.SCANNER)
         elif declared.detectors:
-            self.scanners.append(Scanner([one for one in DETECTORS if one.name in declared.detectors]))
+            self.scanners.append(scanner_of(declared.detectors))
         if declared.custom:
             # On their own, so that no overlap of theirs with a built-in finding can take that one's place.
             self.scanners.append(Scanner([custom.detector(one) for one in declared.custom]))

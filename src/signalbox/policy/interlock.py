@@ -68,11 +68,17 @@ class Interlock:
 
     def needs_guard(self, call: Call, deployment: Deployment) -> str:
         """The guard whose work a deployment's permission rests on: empty where the raw content may go there."""
-        if self._snapshot.index.guards and not self._permitted(call, call.labels) >> deployment.index & 1:
+        if self._snapshot.index.guards:
             for use in call.workload.guards:
-                if self._permitted(call, call.labels, use.name) >> deployment.index & 1:
+                if self._rests_on(use.name, call, deployment):
                     return use.name
         return ""
+
+    def _rests_on(self, guard: str, call: Call, deployment: Deployment) -> bool:
+        """Whether a deployment may have what this guard makes of a call, and not the raw content."""
+        if self._permitted(call, call.labels) >> deployment.index & 1:
+            return False
+        return bool(self._permitted(call, call.labels, guard) >> deployment.index & 1)
 
     def _permitted(self, call: Call, labels: Labels, guard: str = "") -> int:
         envelope = call.envelope
@@ -118,10 +124,10 @@ class Interlock:
         if api != call.api and call.envelope.onward == (STORE,) and self._snapshot.rules and _stores(api, body):
             raise self._forbidden(call, deployment, labels)
         if guard:
-            content, telling = self._classifier.beside_pseudonyms(call, body)
-            may_see_all = self._permitted(call, labels) >> deployment.index & 1
-            if not may_see_all:
-                self._check_hidden(call, deployment, guard, telling)
+            hides = self._rests_on(guard, call, deployment)
+            content, left = self._classifier.beside_pseudonyms(call, body, telling=hides)
+            if left:
+                raise self._not_hidden(call, deployment, guard, left)
             rest = content.labels
             further = self._goes_further(call, deployment)
             allowed = self._permitted(call, labels, guard) & rules.permitted_beside(
@@ -138,17 +144,17 @@ class Interlock:
             raise self._forbidden(call, deployment, labels)
         return Permit(attempt_id, deployment, api, body, labels, call.reason)
 
-    def _check_hidden(self, call: Call, deployment: Deployment, guard: str, left: tuple[str, ...]) -> None:
-        """Raises NoPermittedPlacement where something is left of what a guard has to take out. What a rule says of a
-        declared class no detector can tell from the bytes, so whatever tells who somebody is counts."""
-        if left and self._permitted(call, call.labels, guard) >> deployment.index & 1:
-            refused = self._forbidden(call, deployment, call.labels)
-            kinds = ", ".join(left[:RULES_SHOWN_MAX])
-            raise NoPermittedPlacement(
-                f"The rules permit {deployment.name!r} for this call only once {guard} has taken out what identifies"
-                f" anybody, and it cannot take out: {kinds}.",
-                refused.rules,
-            )
+    def _not_hidden(
+        self, call: Call, deployment: Deployment, guard: str, left: tuple[str, ...]
+    ) -> NoPermittedPlacement:
+        """The error for what is left of what a guard has to take out. What a rule says of a declared class no detector
+        can tell from the bytes, so whatever tells who somebody is counts."""
+        kinds = ", ".join(left[:RULES_SHOWN_MAX])
+        return NoPermittedPlacement(
+            f"The rules permit {deployment.name!r} for this call only once {guard} has taken out what identifies"
+            f" anybody, and it cannot take out: {kinds}.",
+            self._forbidden(call, deployment, call.labels).rules,
+        )
 
     def refused(self, call: Call) -> dict[str, list[tuple[str, str]]]:
         """The rules that forbid each deployment that this call may not go to, as rules.refusals tells them."""
