@@ -15,8 +15,8 @@ import msgspec
 from signalbox.cache import question
 from signalbox.core.caching import Caching
 from signalbox.core.call import Call
+from signalbox.core.snapshot import ANSWERING
 
-APIS = frozenset(("chat", "responses", "messages", "completions", "embeddings"))
 # Who is billed or to be found by whom: no model reads it. `model` is the workload or the deployment, which are named;
 # so is what silence about `store` means.
 UNREAD = frozenset(
@@ -45,7 +45,7 @@ class Name(msgspec.Struct, frozen=True, gc=False):
 def name(call: Call, caching: Caching, secret: bytes) -> Name | str:
     """The name of a call whose labels are known, or why it is not looked up: a word for metrics."""
     envelope = call.envelope
-    if call.api not in APIS:
+    if call.api not in ANSWERING:
         return "api"
     if call.labels.level > caching.level_max:
         return "class"

@@ -17,9 +17,10 @@ from signalbox.core.shares import Share
 from signalbox.core.tiering import Tiered
 from signalbox.core.usage import Rates, Tariff
 
-# The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects. `scan` has no
-# endpoint: only guards ask for it.
-APIS = ("chat", "responses", "messages", "completions", "embeddings", "count_tokens", "scan")
+# The wire APIs a deployment may speak natively; also the names of the public endpoints' dialects. Those with an answer
+# that somebody waits for; to count tokens is no call for one, and `scan` has no endpoint: only guards ask for it.
+ANSWERING = ("chat", "responses", "messages", "completions", "embeddings")
+APIS = (*ANSWERING, "count_tokens", "scan")
 # The workload, and the key, of calls that the gateway makes for itself.
 INFRA = "infra"
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from signalbox.core.call import Principal
 from signalbox.core.errors import NotFound
-from signalbox.core.snapshot import Deployment, Snapshot
+from signalbox.core.snapshot import ANSWERING, Deployment, Snapshot
 from signalbox.policy.access import of_models, resolve
 from signalbox.policy.interlock import Interlock
 from signalbox.routing.translation import target_api
 
 _CONVERSATIONS = ("chat", "responses", "messages")
-APIS = (*_CONVERSATIONS, "completions", "embeddings")
 
 # The members that are told, and what they mean.
 MEMBERS = {
@@ -31,7 +30,7 @@ class Abilities:
         self._snapshot = snapshot
         self._interlock = interlock
         self._principal = principal
-        self._apis = [api for api in APIS if principal.apis is None or api in principal.apis]
+        self._apis = [api for api in ANSWERING if principal.apis is None or api in principal.apis]
         every = (1 << len(snapshot.deployments)) - 1
         self._allowed = every if principal.models is None else of_models(snapshot, principal.models)
         # Rules tell APIs apart only by what attestations cover.

@@ -80,9 +80,14 @@ class Worker:
     async def obey(self, order: Order) -> Report:
         """Carry out one order and say how it went."""
         if isinstance(order, ApplyConfig):
-            return Applied(order.generation, self._apply(order))
+            return Applied(
+                order.generation, self._apply(lambda: self._compile(order.text, order.name, order.generation))
+            )
         if isinstance(order, EndLapsed):
-            return Applied(order.generation, self._end_lapsed(order.generation))
+            error = "nothing is in force"
+            if self.gateway is not None:
+                error = self._apply(lambda: self._without_lapsed(order.generation))
+            return Applied(order.generation, error)
         if isinstance(order, ApplyKeys):
             entries = {row.id: (row.secret_hmac, principal_of(row)) for row in order.keys}
             self._swap(Keyring(order.pepper, entries, self._known))
@@ -124,9 +129,10 @@ class Worker:
         if self.gateway is not None:
             await self.gateway.drain(grace_s)
 
-    def _apply(self, order: ApplyConfig) -> str:
+    def _apply(self, make: Callable[[], Snapshot]) -> str:
+        """Puts what `make` compiles in force; why not, where it cannot be compiled."""
         try:
-            stages = self._build(self._compile(order.text, order.name, order.generation))
+            stages = self._build(make())
         except ConfigError as error:
             return str(error)
         if self.gateway is None:
@@ -138,16 +144,6 @@ class Worker:
         if trust != self._trust:
             self._trust = trust
             self.gateway.end_certified()
-        return ""
-
-    def _end_lapsed(self, generation: int) -> str:
-        if self.gateway is None:
-            return "nothing is in force"
-        try:
-            stages = self._build(self._without_lapsed(generation))
-        except ConfigError as error:
-            return str(error)
-        self.gateway.swap(stages, self._limits())
         return ""
 
     def _export(self) -> bytes:

@@ -9,15 +9,13 @@ from signalbox.config import schema_guards, schema_rules
 from signalbox.config.address import is_loopback, is_private
 from signalbox.config.declared import Declared
 from signalbox.core.labels import Labels, labels_of
-from signalbox.core.snapshot import ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
+from signalbox.core.snapshot import ANSWERING, ANYONE, APIS, Caller, CompiledRule, Deployment, Snapshot, Workload
 from signalbox.policy import obligations, register
 from signalbox.policy.finding import Finding
 from signalbox.policy.packs import packs_of, rules_of, shipped_for
 from signalbox.policy.relax import relaxation
 from signalbox.policy.rules import PLACEMENTS, permitted, permitted_guarded, refusals
 
-# Endpoints that one and the same conversation may come in by; a workload has to be servable on one of them.
-_CONVERSATIONS = ("chat", "responses", "messages", "completions", "embeddings")
 _NAMED_MAX = 5
 # Workloads without a placement for which `check` searches the smallest change.
 RELAXED_MAX = 20
@@ -100,8 +98,9 @@ def _workloads(declared: Declared, snapshot: Snapshot) -> list[Finding]:
 
 
 def _usable(snapshot: Snapshot, workload: Workload, caller: Caller = ANYONE) -> int:
+    """On any of the endpoints that a conversation may come in by: it has to be servable on one of them."""
     usable = 0
-    for api in _CONVERSATIONS:
+    for api in ANSWERING:
         usable |= permitted_guarded(snapshot, workload, workload.labels, False, api, caller=caller)
     return usable
 
@@ -125,7 +124,7 @@ def _relaxed(declared: Declared, snapshot: Snapshot, workload: Workload, searche
 
 def _nowhere(snapshot: Snapshot, workload: Workload) -> str:
     ids: dict[str, None] = {}
-    for api in _CONVERSATIONS:
+    for api in ANSWERING:
         for reasons in refusals(snapshot, workload, workload.labels, False, api).values():
             ids |= dict.fromkeys(f"rule {rule!r}" for rule, _ in reasons if rule != PLACEMENTS)
     labels = ", ".join(workload.labels.names())
@@ -139,7 +138,7 @@ def _nowhere(snapshot: Snapshot, workload: Workload) -> str:
 def _opening(snapshot: Snapshot, workload: Workload, guard: str) -> str:
     """What a guard that rules count on, and that the workload does not list, would open."""
     opened = 0
-    for api in _CONVERSATIONS:
+    for api in ANSWERING:
         opened |= permitted(snapshot, workload, workload.labels, False, api, guard=guard)
     names = [repr(one.name) for one in snapshot.deployments if opened >> one.index & 1]
     return f" With guard {guard!r} the workload may use {_some(names)}." if names else ""

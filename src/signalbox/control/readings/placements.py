@@ -5,11 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from signalbox.core.labels import Labels
-from signalbox.core.snapshot import ANYONE, Snapshot, Workload
+from signalbox.core.snapshot import ANSWERING, ANYONE, Snapshot, Workload
 from signalbox.policy import rules
-
-# Endpoints of which the most open one is shown: what is forbidden there is forbidden on each.
-APIS = ("chat", "responses", "messages", "completions", "embeddings")
 
 
 class Reason(msgspec.Struct, frozen=True):
@@ -37,7 +34,7 @@ def placements_of(snapshot: Snapshot, workload: Workload, labels: Labels | None 
     """Of every deployment, those that may be used first. labels: of a call, the workload's own floor when None."""
     labels = workload.labels if labels is None else labels | workload.labels
     open_ = 0
-    for api in APIS:
+    for api in ANSWERING:  # the most open one is shown: what is forbidden there is forbidden on each
         open_ |= rules.permitted_guarded(snapshot, workload, labels, False, api, caller=ANYONE)
     refused = rules.refusals(snapshot, workload, labels, False, "chat")
     order = {index: place for place, index in enumerate(workload.placements, start=1)}
