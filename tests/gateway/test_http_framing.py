@@ -111,6 +111,7 @@ REFUSED: dict[str, Callable[[Box], bytes]] = {
         box, chunked(), target=b"http://t/v1/chat/completions", more=TE
     ),
     "authority form": with_target(b"t:443", b"CONNECT"),
+    "CONNECT with a path": with_target(b"/v1/chat/completions", b"CONNECT"),
     "asterisk form": with_target(b"*", b"OPTIONS"),
     "control in the target": with_target(b"/v1/\x01"),
     "space in the target": with_target(b"/v1/chat/completions x"),

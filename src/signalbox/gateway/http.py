@@ -326,12 +326,14 @@ class Connection(asyncio.Protocol):
         # HTTP/1.0 clients get a connection of their own for every request: their ways of keeping one are too many.
         self.chunked = version == "1.1"
         self._keep_alive = self.chunked and parser.should_keep_alive()
+        self._upgrading = parser.should_upgrade()
+        if self._upgrading and parser.get_method() == b"CONNECT":  # not an offer that can be ignored
+            raise BadRequest("CONNECT asks for a proxy. Give clients this address as their base URL.", close=True)
         if not self._target.startswith(b"/"):
             self._target = origin_form(self._target)
         self._inflate, continues = check_head(self._headers, limits.body_bytes_max, http11=self.chunked)
         self.phase = "body"
         self._moved = True
-        self._upgrading = parser.should_upgrade()
         if continues and not self._upgrading:
             self.write(CONTINUE)
 
