@@ -40,7 +40,8 @@ from signalbox.core.link import Applied, ApplyConfig, ApplyKeys
 from signalbox.core.ports import VirtualKey
 from signalbox.core.records import Opened, Refused
 from signalbox.gateway.app import Gateway
-from signalbox.gateway.http import Connection, HttpLimits
+from signalbox.gateway.http import Connection
+from signalbox.gateway.http_limits import HttpLimits
 from signalbox.gateway.worker import Worker
 from signalbox.ledger.journal import new_chain
 from signalbox.pipeline.stages import Stages

@@ -30,7 +30,7 @@ from signalbox.detectors.scan import Scanner
 from signalbox.embedding.encoding import Encoding
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring
-from signalbox.gateway.http import HttpLimits
+from signalbox.gateway.http_limits import HttpLimits
 from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.overload import Bounds
 from signalbox.gateway.tls import Listening

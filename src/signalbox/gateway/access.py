@@ -9,7 +9,8 @@ from signalbox.core.call import Principal
 from signalbox.core.errors import CallError, Forbidden, TooManyGuesses
 from signalbox.gateway.auth import Keyring, credential
 from signalbox.gateway.forwarded import certificate_in, trusted
-from signalbox.gateway.http import Connection, Headers
+from signalbox.gateway.framing import Headers
+from signalbox.gateway.http import Connection
 
 # Wrong credentials of one source in a minute, beyond which it is told to stop. Right ones are never held up.
 GUESSES_MAX = 120

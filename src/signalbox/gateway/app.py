@@ -25,11 +25,13 @@ from signalbox.gateway import endpoints, models
 from signalbox.gateway.access import Guesses, peer
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.counting import count_input
-from signalbox.gateway.http import Connection, HttpLimits, Request
+from signalbox.gateway.http import Connection
+from signalbox.gateway.http_limits import HttpLimits
 from signalbox.gateway.idempotency import Answers
 from signalbox.gateway.outbox import Outbox
 from signalbox.gateway.overload import Watch
 from signalbox.gateway.reply import HttpReply, send_error, status_of
+from signalbox.gateway.request import Request
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.stops import matches, stopped
 from signalbox.telemetry.log import Log

@@ -14,7 +14,7 @@ from signalbox.core.errors import Unauthenticated
 from signalbox.core.issuers import Certificate, Holder, Issuer, KeySet
 from signalbox.gateway.certificates import Holders
 from signalbox.gateway.forwarded import Networks
-from signalbox.gateway.http import Headers
+from signalbox.gateway.framing import Headers
 from signalbox.gateway.tokens import Tokens
 
 _NOBODY: tuple[bytes, Principal | None] = (bytes(32), None)

@@ -9,8 +9,9 @@ import msgspec
 from signalbox.core.errors import BadRequest, Unsupported
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.endpoints import Plane, check_content_type, read_model
-from signalbox.gateway.http import Connection, Request
+from signalbox.gateway.http import Connection
 from signalbox.gateway.reply import JSON, send_body
+from signalbox.gateway.request import Request
 from signalbox.policy.access import resolve
 from signalbox.wire import body as wire_body
 from signalbox.wire.dialect import Dialect

@@ -18,9 +18,11 @@ from signalbox.gateway.access import authenticated
 from signalbox.gateway.attribution import for_whom
 from signalbox.gateway.auth import Keyring
 from signalbox.gateway.deadline import SECOND_NS, SILENCE_HEADERS, TIMEOUT_HEADERS, patience_ns
-from signalbox.gateway.http import Connection, Headers, Request
+from signalbox.gateway.framing import Headers
+from signalbox.gateway.http import Connection
 from signalbox.gateway.idempotency import Answers, Kept
 from signalbox.gateway.reply import JSON, HttpReply, RecordedReply, send_body
+from signalbox.gateway.request import Request
 from signalbox.pipeline.count import count_tokens
 from signalbox.pipeline.run import handle
 from signalbox.pipeline.stages import Stages

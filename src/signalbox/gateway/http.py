@@ -13,79 +13,16 @@ from time import monotonic
 from typing import Any, Protocol, cast
 
 import httptools
-import msgspec
 
 from signalbox.core.errors import BadRequest, BodyTooLarge, CallError, HeadersTooLarge, RequestTimeout
 from signalbox.core.issuers import Certificate
 from signalbox.gateway.framing import Headers, check_head, origin_form
+from signalbox.gateway.http_limits import HttpLimits
 from signalbox.gateway.outbox import Outbox
-from signalbox.gateway.overload import Bounds
+from signalbox.gateway.request import Request
 
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 VERSIONS = frozenset({"1.0", "1.1"})
-STATUS_LINES: dict[int, bytes] = {
-    status: b"HTTP/1.1 %d %s\r\n" % (status, reason.encode())
-    for status, reason in {
-        200: "OK",
-        204: "No Content",
-        400: "Bad Request",
-        401: "Unauthorized",
-        402: "Payment Required",
-        403: "Forbidden",
-        404: "Not Found",
-        405: "Method Not Allowed",
-        408: "Request Timeout",
-        409: "Conflict",
-        413: "Content Too Large",
-        422: "Unprocessable Content",
-        429: "Too Many Requests",
-        431: "Request Header Fields Too Large",
-        500: "Internal Server Error",
-        501: "Not Implemented",
-        502: "Bad Gateway",
-        503: "Service Unavailable",
-        504: "Gateway Timeout",
-        529: "Overloaded",
-    }.items()
-}
-
-
-class HttpLimits(msgspec.Struct, frozen=True):
-    """Bounds of one client connection. pipelined_bytes_max: unread bytes of later requests kept while one runs.
-    linger_s: how long what a refused client still sends is read and thrown away, so that it gets to read the answer.
-    """
-
-    header_bytes_max: int = 64 * 1024
-    headers_max: int = 128
-    target_bytes_max: int = 8 * 1024
-    body_bytes_max: int = 32 * 1024 * 1024
-    pipelined_bytes_max: int = 64 * 1024
-    connections_max: int = 10_000
-    head_s: float = 15.0
-    body_idle_s: float = 30.0
-    body_total_s: float = 300.0
-    keep_alive_s: float = 75.0
-    write_s: float = 60.0
-    linger_s: float = 5.0
-    write_high_bytes: int = 256 * 1024
-    overload: Bounds = Bounds()
-
-
-class Request(msgspec.Struct, gc=False):
-    """One request as received. path and query: raw bytes, never decoded. headers: names in lower case."""
-
-    method: bytes
-    path: bytes
-    query: bytes
-    headers: Headers
-    body: bytes
-    received_ns: int
-
-    def header(self, name: bytes) -> bytes | None:
-        for key, value in self.headers:
-            if key == name:
-                return value
-        return None
 
 
 class Server(Protocol):
@@ -455,9 +392,3 @@ class Connection(asyncio.Protocol):
                 self.abort()
             else:
                 self.close()
-
-
-def encode_head(status: int, headers: Headers) -> bytes:
-    """Status line and headers as bytes. Header values come from code or were checked when they were read."""
-    line = STATUS_LINES.get(status) or b"HTTP/1.1 %d Status\r\n" % status
-    return line + b"".join([b"%b: %b\r\n" % pair for pair in headers]) + b"\r\n"

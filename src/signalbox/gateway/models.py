@@ -10,7 +10,8 @@ from signalbox.core.snapshot import Snapshot
 from signalbox.gateway.abilities import Abilities
 from signalbox.gateway.access import authenticated
 from signalbox.gateway.endpoints import Plane, send_json
-from signalbox.gateway.http import Connection, Request
+from signalbox.gateway.http import Connection
+from signalbox.gateway.request import Request
 from signalbox.policy.access import AUTO, may_name, may_use
 from signalbox.wire.dialect import Dialect
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from math import ceil
 
 from signalbox.core.budgets import REQUESTS, TOKENS
-from signalbox.gateway.http import Headers
+from signalbox.gateway.framing import Headers
 from signalbox.policy.purse import Account, Line
 from signalbox.policy.windows import FOREVER_MS
 

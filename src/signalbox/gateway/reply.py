@@ -12,7 +12,9 @@ from signalbox.core.hub import Event
 from signalbox.core.hub import Request as HubRequest
 from signalbox.core.stream import Frame
 from signalbox.core.usage import NO_USAGE, Usage, usd
-from signalbox.gateway.http import STATUS_LINES, Connection, Headers, encode_head
+from signalbox.gateway.framing import Headers
+from signalbox.gateway.head import STATUS_LINES, encode_head
+from signalbox.gateway.http import Connection
 from signalbox.gateway.own_limits import limit_headers
 from signalbox.upstream.headers import passed, without_limits
 from signalbox.wire.dialect import Dialect, StreamWriter

@@ -33,7 +33,8 @@ from signalbox.core.usage import PICO
 from signalbox.gateway.accept import Acceptor
 from signalbox.gateway.app import Gateway
 from signalbox.gateway.auth import Keyring, Known
-from signalbox.gateway.http import Connection, HttpLimits
+from signalbox.gateway.http import Connection
+from signalbox.gateway.http_limits import HttpLimits
 from signalbox.gateway.tls import Listening, TlsConnection
 from signalbox.pipeline.stages import Stages
 from signalbox.policy.limits import CRITICALITIES
