@@ -30,6 +30,11 @@ def _texts(directory: Path, chain: str) -> list[str]:
     ]
 
 
+def in_another_process(code: str, *arguments: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
 async def append_durable(journal: Journal, record: Record) -> None:
     journal.append(record)
     await journal.synced()
@@ -141,7 +146,7 @@ async def test_one_chain_has_one_writer(tmp_path: Path, opened) -> None:
         "import sys; from pathlib import Path; from signalbox.ledger.journal import Journal;"
         "Journal(Path(sys.argv[1]), 'a')"
     )
-    other = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+    other = in_another_process(code, tmp_path)
     assert other.returncode != 0
     assert "written by another process" in other.stderr
     journal.append(opened("one"))
@@ -302,12 +307,7 @@ FULL_FILE = textwrap.dedent(
 @pytest.mark.parametrize("limit", [5000, 5001, 5432, 9999])
 def test_a_line_cut_short_leaves_nothing(tmp_path: Path, limit: int) -> None:
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY
-    done = subprocess.run(
-        [sys.executable, "-c", FULL_FILE, str(tmp_path), os.path.dirname(__file__), str(limit)],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = in_another_process(FULL_FILE, tmp_path, os.path.dirname(__file__), limit)
     assert done.returncode == 0, done.stderr
     message, taken = done.stdout.splitlines()
     assert message == "journal cannot be written: File too large"
