@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
+from conversations import PATHS
 from gateway.canned_upstream import CannedUpstream, http
 from harness import Box, running
 from signalbox.core.usage import PICO, Rates, Usage
 from signalbox.ledger.paid import paid_by
 from signalbox.pricing.cost import at_dearest, cost, from_mtok
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 PRICE = {"input_mtok": 1, "output_mtok": 10}
 # 100 tokens of input and 10 of output at PRICE, in dollars.
 AT_DEAREST = {"tier": Decimal("0.0002"), "audio": Decimal("0.0011")}

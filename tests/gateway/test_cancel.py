@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from conversations import PATHS
 from harness import Box, running, simulated_config
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 # Every endpoint to an upstream of its own protocol, and to another one.
 PAIRS = [
     ("chat", "w-chat"),

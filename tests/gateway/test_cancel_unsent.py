@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
+from conversations import PATHS
 from harness import Box, running
 from signalbox.ledger.verify import verify
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 BUDGET = {"usd_per_day": 1, "hard": True}
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
+from conversations import PATHS
 from harness import Answer, Box, running
 
-PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 FINE = "[[text:The train leaves at noon.]]"
 DOUBTFUL = "[[text:I'm sorry, but I cannot help with that.]]"
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}

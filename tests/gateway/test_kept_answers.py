@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from canned_upstream import CannedUpstream, http
 
+from conversations import PATHS
 from harness import running
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 CACHE = {"exact_ttl_s": 60, "safe_tools": ["look"]}
 USAGE = {
     "chat": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},

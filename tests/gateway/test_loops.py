@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from conversations import PATHS
 from harness import Box, running
 from signalbox.policy.repeats import Repeats, last_turns, same_tool_calls
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 WORKLOADS = {
     name: {"placements": [api], "loops": {"same_call_max": 3, "same_tool_call_max": 2}}
     for name, api in (("chat-loop", "chat"), ("messages-loop", "messages"), ("responses-loop", "responses"))

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from canned_upstream import CannedUpstream, http
 
+from conversations import PATHS
 from harness import running, simulated_config
 
-PATHS = {"chat": "/v1/chat/completions", "responses": "/v1/responses", "messages": "/v1/messages"}
 TURN = {"messages": [{"role": "user", "content": "x"}], "max_tokens": 16}
 ASKED: dict[str, dict[str, Any]] = {"chat": TURN, "responses": {"input": "x"}, "messages": TURN}
 # Who calls, what is said, what the deployment speaks, in what it is called, how that is said there.

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from conversations import PATHS
 from gateway.canned_upstream import CannedUpstream, http
 from harness import Answer, Box, running
 from signalbox.core.errors import UpstreamAnswer
@@ -102,9 +103,6 @@ async def _configured(box: Box, *, good: CannedUpstream, bad: CannedUpstream, pr
         "both": {"placements": ["narrow", "wide"], "strategy": "fixed"},
     }
     assert not await box.configure(config)
-
-
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
 
 
 async def _ask(box: Box, api: str, workload: str, text: str = "hi", **more: Any) -> Answer:

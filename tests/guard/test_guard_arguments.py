@@ -14,7 +14,8 @@ import pytest
 from tests.guard.streams import Client
 from tests.harness import Answer, Box, running
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+from conversations import PATHS, tool
+
 WORKLOADS = ("g-chat", "g-messages", "g-responses", "g-fallback")
 NAMES = (
     "name", "id", "type", "role", "status", "object", "model", "data", "result", "format", "provider", "url",
@@ -30,7 +31,7 @@ def arguments(said: str) -> dict[str, Any]:
 
 def asked(api: str, workload: str, turns: list[tuple[str, str]], *, stream: bool) -> dict[str, Any]:
     """turns: what the caller said, and with what the tool was called after that (JSON) if it was."""
-    body: dict[str, Any] = {"model": workload, "stream": stream}
+    body: dict[str, Any] = {"model": workload, "stream": stream, "tools": [tool(api, SCHEMA)]}
     held: list[dict[str, Any]] = []
     for at, (said, called) in enumerate(turns):
         held.append({"role": "user", "content": said})
@@ -50,14 +51,8 @@ def asked(api: str, workload: str, turns: list[tuple[str, str]], *, stream: bool
             held.append({"role": "assistant", "content": None, "tool_calls": [function]})
             held.append({"role": "tool", "tool_call_id": call, "content": result})
     if api == "responses":
-        tools: list[dict[str, Any]] = [{"type": "function", "name": "look", "parameters": SCHEMA}]
-        return body | {"input": held, "store": False, "tools": tools}
-    if api == "messages":
-        return body | {"messages": held, "max_tokens": 2000, "tools": [{"name": "look", "input_schema": SCHEMA}]}
-    return body | {
-        "messages": held,
-        "tools": [{"type": "function", "function": {"name": "look", "parameters": SCHEMA}}],
-    }
+        return body | {"input": held, "store": False}
+    return body | {"messages": held, "max_tokens": 2000}
 
 
 def called_with(api: str, answer: Answer) -> Any:

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.harness import Answer, running, simulated_config
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+from conversations import PATHS, tool
+
 KINDS = ("text", "tool", "reasoning")
 VALUE = "jane.roe@example.org"
 GUARD = {"name": "no-personal-data", "action": "redact"}
@@ -51,11 +52,7 @@ def asked(api: str, workload: str, kind: str, *, stream: bool, words: str = "") 
     else:
         body |= {"max_tokens": 500, "messages": [{"role": "user", "content": text}]}
     if kind == "tool":
-        tool = {"name": "look", "input_schema": SCHEMA}
-        if api != "messages":
-            tool = {"name": "look", "parameters": SCHEMA}
-            tool = {"type": "function", **(tool if api == "responses" else {"function": tool})}
-        body["tools"] = [tool]
+        body["tools"] = [tool(api, SCHEMA)]
     return body
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from tests.harness import Box, running
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+from conversations import PATHS
+
 # What may become of the question: no answer, a broken connection, an error, and answers that are none.
 FAULTS = ["hang", "reset", "close", "html", "empty", "cut_json", "error_body", "503", "429", "stall@0/30s"]
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 from tests.harness import Answer, Box, running
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
+from conversations import PATHS
+
 PROTOCOLS = {"presidio": "/analyze", "llm-guard": "/scan/prompt"}
 NAME = "Jane Roe"
 

@@ -19,9 +19,10 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.guard.test_guard_cached import PATHS, put_together
+from tests.guard.test_guard_cached import put_together
 from tests.harness import Answer, Box, running
 
+from conversations import PATHS
 from signalbox.core.guards import Channel, GuardUse
 from signalbox.guard.contract import AnswerGuard, Guard, Means, Outgoing, RequestGuard, Screened, Watch
 from signalbox.guard.table import GUARDS

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.guard.streams import called
 from tests.guard.test_guard_seams import snapshot_of
 
+from conversations import PATHS, wanting
 from signalbox.core.guards import Channel, Guarded
 from signalbox.guard.room import GuardRoom
 from signalbox.guard.screen import Screen
@@ -168,21 +169,16 @@ def test_a_pattern_without_a_length_limit_is_refused_at_load() -> None:
 
 
 SCHEMA = {"type": "object", "properties": {"n": {"type": "integer"}}, "required": ["n"]}
-ASKS: dict[str, dict[str, Any]] = {
-    "chat": {"response_format": {"type": "json_schema", "json_schema": {"name": "x", "schema": SCHEMA}}},
-    "responses": {"text": {"format": {"type": "json_schema", "name": "x", "schema": SCHEMA}}},
-    "messages": {"output_config": {"format": {"type": "json_schema", "schema": SCHEMA}}},
-}
 
 
-@pytest.mark.parametrize("api", list(ASKS))
+@pytest.mark.parametrize("api", PATHS)
 @pytest.mark.parametrize(
     ("text", "said"), [('{"n": 1}', ""), ('{"n": "1"}', "does-not-fit"), ("{}", "does-not-fit"), ('{"n": ', "not-json")]
 )
 def test_answers_that_are_not_the_json_that_was_asked_for_are_told(api: str, text: str, said: str) -> None:
     wanted = {f"valid-json.{said}:flag@text": 1} if said else {}
     for pieces in ([text], list(text)):
-        out, record = screened("valid-json", pieces, doc={"model": "g", **ASKS[api]})
+        out, record = screened("valid-json", pieces, doc={"model": "g", **wanting(api, SCHEMA)})
         assert out == text
         assert record.counts == wanted
     assert screened("valid-json", ["no JSON at all"])[1].counts == {}

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.guard.test_guard_cached import PATHS, kind_of_hit, put_together
+from tests.guard.test_guard_cached import kind_of_hit, put_together
 from tests.harness import Answer, Box, running
+
+from conversations import NEVER, PATHS, tool, wanting
 
 SECRET = "Tann-7"
 MAIL = "jane.roe@example.org"
@@ -19,9 +21,6 @@ SAID = f"all of {SECRET}, mail {MAIL}"
 KINDS = ("text", "tool", "reasoning")
 GUARDS: list[Any] = [{"name": "pseudonymise", "where": "always"}, {"name": "forbidden-text", "strings": [SECRET]}]
 CUT: list[Any] = [{"name": "forbidden-text", "strings": [SECRET], "action": "cut"}]
-FITS = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
-# What the simulator makes of it never fits.
-NEVER = {"type": "object", "properties": {"a": {"type": "string", "minLength": 500}}, "required": ["a"]}
 REPAIR = {"name": "valid-json", "repair": True, "hold_streams": True}
 TAKEN_OUT = "forbidden-text.string:replace@"
 
@@ -39,22 +38,8 @@ def asked(api: str, workload: str, kind: str, *, stream: bool, said: str = SAID)
         body |= {"max_tokens": 500, "messages": [{"role": "user", "content": script}]}
     if kind == "tool":
         schema = {"type": "object", "properties": {"q": {"type": "string"}}}
-        tool = {"name": "look", "input_schema": schema}
-        if api != "messages":
-            tool = {"name": "look", "parameters": schema}
-            tool = {"type": "function", **(tool if api == "responses" else {"function": tool})}
-        body["tools"] = [tool]
+        body["tools"] = [tool(api, schema)]
     return body
-
-
-def wanting(api: str, body: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
-    """A call that wants its text to fit a schema."""
-    named = {"type": "json_schema", "name": "a", "schema": schema}
-    if api == "responses":
-        return body | {"text": {"format": named}}
-    if api == "messages":
-        return body | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
-    return body | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
 
 
 async def with_cascades(box: Box, guards: list[Any], **more: Any) -> None:
@@ -171,7 +156,7 @@ async def test_an_answer_that_is_asked_for_again_shows_nothing_either(tmp_path: 
         unfit = json.dumps({"b": SAID})
         for at, (api, place, stream) in enumerate(product(PATHS, PATHS, (False, True))):
             where = (api, place, stream)
-            body = wanting(api, asked(api, f"g-{place}", "text", stream=stream, said=unfit), FITS)
+            body = asked(api, f"g-{place}", "text", stream=stream, said=unfit) | wanting(api)
             answer = await box.request(PATHS[api], body)
             assert answer.status == 200, (where, answer.body)
             said = put_together(answer)
@@ -193,7 +178,7 @@ async def test_a_cascade_whose_answer_is_asked_for_again(tmp_path: Path) -> None
         await with_cascades(box, [*GUARDS, REPAIR])
         unfit = json.dumps({"b": SAID})
         for outcome, api, stream in product(("kept", "escalated", "alone"), PATHS, (False, True)):
-            body = wanting(api, asked(api, outcome, "text", stream=stream, said=unfit), FITS)
+            body = asked(api, outcome, "text", stream=stream, said=unfit) | wanting(api)
             answer = await box.request(PATHS[api], body)
             assert answer.status == 200, (outcome, api, stream, answer.body)
             assert SECRET not in put_together(answer), (outcome, api, stream)
@@ -211,7 +196,7 @@ async def test_an_answer_that_nobody_vouches_for_is_given_and_not_kept(tmp_path:
                 answer = await box.request(PATHS[api], asked(api, "alone", "text", stream=stream))
                 assert kind_of_hit(answer) == "", (api, stream)
             for outcome in ("kept", "escalated"):
-                unfit = wanting(api, asked(api, outcome, "text", stream=stream), NEVER)
+                unfit = asked(api, outcome, "text", stream=stream) | wanting(api, NEVER)
                 for _ in range(2):
                     answer = await box.request(PATHS[api], unfit)
                     assert kind_of_hit(answer) == "", (api, outcome, stream)

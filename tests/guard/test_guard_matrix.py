@@ -17,8 +17,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
-from tests.guard.test_guard_cached import PATHS, kind_of_hit, put_together
+from tests.guard.test_guard_cached import kind_of_hit, put_together
 from tests.harness import Answer, Box, running
+
+from conversations import FITS, PATHS, tool, wanting
 
 SEED = 7
 # Of the cells of one guard and one way, so many at least.
@@ -43,7 +45,6 @@ GUARDS: dict[str, tuple[dict[str, Any], str, str]] = {
     ),
     "pseudonymise": ({"name": "pseudonymise", "where": "always"}, MAIL, "EMAIL_"),
 }  # fmt: skip
-FITS = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
 LOOSE = {"type": "object", "properties": {"q": {"type": "string"}}}
 REPAIR = {"name": "valid-json", "repair": True, "hold_streams": True}
 CACHE = {"exact_ttl_s": 600, "safe_tools": ["look"], "data_max": "restricted"}
@@ -170,22 +171,6 @@ def asked(cell: Cell) -> dict[str, Any]:
     elif unfit:
         body |= wanting(cell.api)
     return body
-
-
-def tool(api: str, schema: dict[str, Any]) -> dict[str, Any]:
-    if api == "messages":
-        return {"name": "look", "input_schema": schema}
-    inner = {"name": "look", "parameters": schema}
-    return {"type": "function", **(inner if api == "responses" else {"function": inner})}
-
-
-def wanting(api: str) -> dict[str, Any]:
-    form = {"type": "json_schema", "name": "a", "schema": FITS}
-    if api == "responses":
-        return {"text": {"format": form}}
-    if api == "messages":
-        return {"output_config": {"format": {"type": "json_schema", "schema": FITS}}}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": FITS}}}
 
 
 def prepare(box: Box, cell: Cell) -> None:

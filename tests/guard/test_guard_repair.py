@@ -10,10 +10,8 @@ import pytest
 from tests.guard.test_guard_seams import put_together
 from tests.harness import Box, running
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
-FITS = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"], "additionalProperties": False}
-# What the simulator makes of it never fits.
-NEVER = {"type": "object", "properties": {"a": {"type": "string", "minLength": 500}}, "required": ["a"]}
+from conversations import FITS, NEVER, PATHS, tool, wanting
+
 WRONG = {"not-json": "[[text:Certainly! {]]", "does-not-fit": '[[text:{"b": 1}]]'}
 REPAIR = {"name": "valid-json", "repair": True}
 
@@ -25,30 +23,22 @@ def workloads(**guard: Any) -> dict[str, Any]:
 
 def asked(api: str, workload: str, text: str, schema: dict[str, Any], *, stream: bool = False) -> dict[str, Any]:
     """A call that wants JSON."""
-    body: dict[str, Any] = {"model": workload, "stream": stream}
+    body: dict[str, Any] = {"model": workload, "stream": stream, **wanting(api, schema)}
     if api == "responses":
-        named = {"type": "json_schema", "name": "a", "schema": schema}
-        return body | {"input": text, "text": {"format": named}, "store": False}
-    body |= {"max_tokens": 300, "messages": [{"role": "user", "content": text}]}
-    if api == "messages":
-        return body | {"output_config": {"format": {"type": "json_schema", "schema": schema}}}
-    return body | {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": schema}}}
+        return body | {"input": text, "store": False}
+    return body | {"max_tokens": 300, "messages": [{"role": "user", "content": text}]}
 
 
 def calling(api: str, workload: str, schema: dict[str, Any], *, stream: bool = False) -> dict[str, Any]:
     """A call that wants a tool to be called, and says what with."""
-    body: dict[str, Any] = {"model": workload, "stream": stream}
+    body: dict[str, Any] = {"model": workload, "stream": stream, "tools": [tool(api, schema)]}
     text = '[[tool:look {"b": 1}]]'
     if api == "responses":
-        tool: dict[str, Any] = {"type": "function", "name": "look", "parameters": schema}
-        choice: Any = {"type": "function", "name": "look"}
-        return body | {"input": text, "tools": [tool], "tool_choice": choice, "store": False}
+        return body | {"input": text, "tool_choice": {"type": "function", "name": "look"}, "store": False}
     body |= {"max_tokens": 300, "messages": [{"role": "user", "content": text}]}
     if api == "messages":
-        tool = {"name": "look", "input_schema": schema}
-        return body | {"tools": [tool], "tool_choice": {"type": "tool", "name": "look"}}
-    tool = {"type": "function", "function": {"name": "look", "parameters": schema}}
-    return body | {"tools": [tool], "tool_choice": {"type": "function", "function": {"name": "look"}}}
+        return body | {"tool_choice": {"type": "tool", "name": "look"}}
+    return body | {"tool_choice": {"type": "function", "function": {"name": "look"}}}
 
 
 def said(api: str, answer: Any) -> str:
@@ -79,13 +69,13 @@ async def test_an_answer_that_does_not_fit_is_asked_for_once_more(tmp_path: Path
     """From every endpoint, over each protocol; both tries are attempts with their cost, and the second says why."""
     async with running(tmp_path, workloads()) as box:
         for at, (api, path) in enumerate(PATHS.items()):
-            tool = wrong == "arguments"
-            body = calling(api, f"g-{place}", FITS) if tool else asked(api, f"g-{place}", WRONG[wrong], FITS)
+            by_tool = wrong == "arguments"
+            body = calling(api, f"g-{place}", FITS) if by_tool else asked(api, f"g-{place}", WRONG[wrong], FITS)
             answer = await box.request(path, body)
             assert answer.status == 200, answer.body
             assert json.loads(said(api, answer)) == {"a": "signal"}, (api, place)
             first, second = (await rows_of(box, 2 * at + 2))[-2:]
-            assert first["guards"] == {f"valid-json.{wrong}:flag@{'tool' if tool else 'text'}": 1}
+            assert first["guards"] == {f"valid-json.{wrong}:flag@{'tool' if by_tool else 'text'}": 1}
             assert second["reason"].split()[-1] == f"repair:{wrong}"
             assert first["call_id"] == second["call_id"]
             assert "guards" not in second

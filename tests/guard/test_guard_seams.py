@@ -14,6 +14,7 @@ import yaml
 from tests.guard.streams import APIS, ASKED, Client, called, passing, spoken, translated
 from tests.harness import running
 
+from conversations import PATHS, tool
 from signalbox.bootstrap.compiling import compile_text
 from signalbox.core.call import AnswerHead
 from signalbox.core.errors import AnswerCut
@@ -135,25 +136,16 @@ def test_what_is_no_match_is_not_held_back_and_passes_as_it_came() -> None:
             assert client.raw == sent
 
 
-PATHS = {"chat": "/v1/chat/completions", "messages": "/v1/messages", "responses": "/v1/responses"}
-
-
 def asked(api: str, workload: str, kind: str, *, stream: bool) -> dict[str, Any]:
     script = {
         "text": f"[[text:{BEFORE}{SECRET}{AFTER}]]",
         "tool": f'[[tool:look {{"q": "{BEFORE}{SECRET}{AFTER}"}}]]',
     }[kind]
     schema = {"type": "object", "properties": {"q": {"type": "string"}}}
-    body: dict[str, Any] = {"model": workload, "stream": stream}
+    body: dict[str, Any] = {"model": workload, "stream": stream, "tools": [tool(api, schema)]}
     if api == "responses":
-        body |= {"input": script, "tools": [{"type": "function", "name": "look", "parameters": schema}]}
-    elif api == "messages":
-        body |= {"max_tokens": 500, "messages": [{"role": "user", "content": script}]}
-        body["tools"] = [{"name": "look", "input_schema": schema}]
-    else:
-        body["messages"] = [{"role": "user", "content": script}]
-        body["tools"] = [{"type": "function", "function": {"name": "look", "parameters": schema}}]
-    return body
+        return body | {"input": script}
+    return body | {"max_tokens": 500, "messages": [{"role": "user", "content": script}]}
 
 
 async def test_every_way_through_a_running_gateway(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.guard.test_guard_cached import PATHS, put_together
+from tests.guard.test_guard_cached import put_together
 from tests.guard.test_guard_held import CUT, GUARDS, KINDS, MAIL, SECRET, asked
 from tests.harness import Answer, running
+
+from conversations import PATHS
 
 CELLS = list(product(PATHS, KINDS, (False, True)))
 

@@ -13,12 +13,12 @@ from typing import Any
 import pytest
 from test_pseudonyms_needed import GUARDS, OF_HEALTH, PATHS, RULE, SPACED, TELLING, Doc, holds, parts, said
 
+from conversations import wanting
 from harness import Box, running, simulated_config
 
 APIS = ("chat", "messages", "responses")
 # Of each way: what the workload says besides, and how many are asked about a call whose value is replaced.
 CASCADE: Doc = {"strategy": "cascade", "placements": ["weak", "strong"]}
-FITS: Doc = {"type": "object", "properties": {"a": {"type": "string"}}, "required": ["a"]}
 ASKING: Doc = {
     "name": "external", "deployment": "azure", "found_when": "unsafe", "passes_when": "hello", "timeout_ms": 9000,
     "instructions": "Say safe or unsafe.",
@@ -109,15 +109,6 @@ def body_of(api: str, model: str, way: str, place: str, *, stream: bool) -> Doc:
     if way == "repaired":
         doc |= wanting(api)
     return doc
-
-
-def wanting(api: str) -> Doc:
-    form = {"type": "json_schema", "name": "a", "schema": FITS}
-    if api == "responses":
-        return {"text": {"format": form}}
-    if api == "messages":
-        return {"output_config": {"format": {"type": "json_schema", "schema": FITS}}}
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "a", "schema": FITS}}}
 
 
 @pytest.mark.parametrize("way", WAYS)

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from conversations import wanting
 from harness import Box, running, simulated_config
 
 NUMBER = 4111111111111111
@@ -118,16 +119,6 @@ def of(inner: Doc) -> Doc:
     return {"type": "object", "properties": {"q": inner}}
 
 
-def formatted(api: str, doc: Doc, inner: Doc) -> None:
-    form = {"type": "json_schema", "name": "a", "schema": inner}
-    if api == "responses":
-        doc["text"] = {"format": form}
-    elif api == "messages":
-        doc["output_config"] = {"format": {"type": "json_schema", "schema": inner}}
-    else:
-        doc["response_format"] = {"type": "json_schema", "json_schema": {"name": "a", "schema": inner}}
-
-
 TURNS = ("chat", "responses", "messages", "count_tokens")
 FORMS = ("chat", "responses", "messages")
 EVERYWHERE = tuple(PATHS)
@@ -170,7 +161,7 @@ STANDING: dict[str, tuple[tuple[str, ...], Place]] = {
     "called-with-float": (TURNS, lambda api, doc: called_with(api, doc, json.dumps({"card": float(NUMBER)}))),
     "called-with-key": (TURNS, lambda api, doc: called_with(api, doc, json.dumps({str(NUMBER): {"a": 1}}))),
     "called-with-json": (TURNS, lambda api, doc: called_with(api, doc, NESTED)),
-    "format-enum": (FORMS, lambda api, doc: formatted(api, doc, of({"enum": [NUMBER]}))),
+    "format-enum": (FORMS, lambda api, doc: doc.update(wanting(api, of({"enum": [NUMBER]})))),
     "stop": (("chat", "messages", "completions"), lambda api, doc: doc.update(
         {"stop_sequences" if api == "messages" else "stop": [f"card {SPACED}"]})),
     "image": (("chat", "messages", "responses"), lambda api, doc: image(api, doc)),
