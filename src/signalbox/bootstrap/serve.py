@@ -69,7 +69,7 @@ async def _serve(options: ServeOptions) -> int:
     store.run_now(lambda opened: confirm_pepper(opened, pepper))
     told, telling = _channel()
     treasury = Treasury(
-        lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.recall(accounts)
+        lambda: open_store(state, url), lambda: options.workers, lambda accounts: supervisor.workers.recall(accounts)
     )
     supervisor = Supervisor(
         source=source,

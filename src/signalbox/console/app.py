@@ -234,8 +234,8 @@ class Console:
             {
                 "version": __version__,
                 "generation": supervisor.generation,
-                "workers": supervisor.workers,
-                "workers_alive": supervisor.workers_alive,
+                "workers": supervisor.workers.wanted,
+                "workers_alive": supervisor.workers.alive,
                 "reload_failures": supervisor.reload_failures,
                 "last_reload_error": supervisor.last_error,
                 "due": supervisor.checked.due_counts,

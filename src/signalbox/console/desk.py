@@ -80,7 +80,7 @@ class Desk:
             return None
         now_ms = self.now_ms()
         until_ms = now_ms + round(for_s * 1000)
-        await self.supervisor.stop_calls(Stop(scope, name, until_ms), now_ms)
+        await self.supervisor.workers.stop_calls(Stop(scope, name, until_ms), now_ms)
         return until_ms
 
     async def read(self, reading: Reading[T]) -> T:
@@ -114,7 +114,7 @@ class Desk:
     def _trouble(self) -> bool:
         house = self.supervisor
         critical = any(alert.severity == "critical" for alert, _ in house.firing)
-        return critical or bool(house.last_error) or house.workers_alive < house.workers
+        return critical or bool(house.last_error) or house.workers.alive < house.workers.wanted
 
     def excuse(self, request: Request, visit: Visit | None, status: int, title: str, said: str) -> Response:
         """A page that says why the wanted one is not there."""

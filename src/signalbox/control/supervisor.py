@@ -13,27 +13,23 @@ from signalbox.control.alerts import Alert
 from signalbox.control.breakers import Breakers
 from signalbox.control.checked import Checked
 from signalbox.control.key_delivery import KeyDelivery
-from signalbox.control.links import DeadLink, Link, LinkLost
+from signalbox.control.links import Link
 from signalbox.control.source import ConfigSource, Text
 from signalbox.control.storage import StoreThread
 from signalbox.control.tally import Tally
+from signalbox.control.workers import Workers
 from signalbox.core.budgets import Balance
 from signalbox.core.errors import ConfigError, StoreError
-from signalbox.core.link import Applied, ApplyConfig, Drain, EndLapsed, Listen, Stop
+from signalbox.core.link import ApplyConfig, EndLapsed, Stop
 from signalbox.core.ports import Store
 from signalbox.ledger.recover import Recovery
 from signalbox.ledger.ship import ShipperStats
-from signalbox.policy.stops import joined
 from signalbox.telemetry.log import Log
 from signalbox.telemetry.metrics import Metrics
 
 WATCH_S = 0.25
-# A worker that dies at once again and again is started again ever more slowly, up to this.
-RESTART_S_MAX = 10.0
 # Within so long after it was revoked a worker that starts hears of a key whose calls end.
 REVOKED_MS = 10_000
-# How often it is told how many of the first workers do not serve yet.
-STARTING_TOLD_S = 10.0
 # What is due is told in at most so many lines of the log.
 DUE_LINES_MAX = 20
 
@@ -78,8 +74,8 @@ class Supervisor:
         self._source = source
         self._store = store
         self.keys = KeyDelivery(store, pepper, self._keys_ended)
-        self._workers_wanted = workers
-        self._spawn = spawn
+        self._tally = Tally()
+        self.workers = Workers(workers, spawn, self.keys, self._tally, log)
         self._recover = recover
         self._end_leases = end_leases
         self._owes_leases = True
@@ -87,12 +83,8 @@ class Supervisor:
         self._shipping = shipping
         self._stop_listening = stop_listening
         self._log = log
-        self._stops: list[Stop] = []
-        self._links: list[Link] = []
         self._text: Text | None = None
         self.checked = Checked("", 0.0)
-        self._restart_s = 0.0
-        self._restart_at = 0.0
         self._turn = asyncio.Lock()
         self.generation = 0
         self.reload_failures = 0
@@ -105,7 +97,6 @@ class Supervisor:
         # What goes on beside: alerts that fire since a Unix time, and who else has something for the metrics.
         self.firing: list[tuple[Alert, float]] = []
         self.breakers = Breakers(lambda: time.time_ns() // 1_000_000)
-        self._tally = Tally()
         self.also_counts = self._tally.also
         self.also_counts += [self._count, self.breakers.see]
 
@@ -122,7 +113,7 @@ class Supervisor:
         await self.keys.load()
         await self._pay_leases()
         async with self._turn:
-            await self._start_all()
+            await self.workers.start(self._order(text, self.generation))
         await self._shipping.start()
         self._tell_due()
 
@@ -169,17 +160,9 @@ class Supervisor:
         if self._asking is not None:
             self._asking.cancel()
         self._stop_listening()
-        await asyncio.gather(*(self._drain(link) for link in self._links))
-        for link in self._links:
-            await link.stop()
+        await self.workers.drain(self.checked.grace_s)
         await self._shipping.stop()
         self._log.info("stopped")
-
-    async def _drain(self, link: Link) -> None:
-        try:
-            await link.ask(Drain(self.checked.grace_s))
-        except LinkLost:
-            self._log.warning("a worker was gone before it was drained")
 
     # --- configuration ---
 
@@ -211,11 +194,10 @@ class Supervisor:
         """The last good configuration cannot be put in force as it is today: it stays without what lapsed, and is tried
         again tomorrow."""
         order = EndLapsed(self.generation + 1)
-        reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+        error = await self.workers.apply(order)
         self.generation = order.generation
-        errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
-        if errors:
-            self._log.error("what lapsed still counts", reason=errors[0][:2000])
+        if error:
+            self._log.error("what lapsed still counts", reason=error[:2000])
             return
         self.checked = self.checked.until_tomorrow(self._today())
         self._log.error("the last good configuration fails today; it stays without what lapsed", reason=why[:2000])
@@ -223,12 +205,12 @@ class Supervisor:
     async def _put_in_force(self, text: Text) -> None:
         """On every worker, or raises ConfigError and leaves the last good one."""
         checked = self._check(text, self.generation + 1)
-        order = ApplyConfig(text.content, text.name, self.generation + 1)
-        reports = await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
-        errors = [report.error for report in reports if isinstance(report, Applied) and report.error]
-        if errors:
-            await self._put_back()
-            raise ConfigError([errors[0]])
+        order = self._order(text, self.generation + 1)
+        error = await self.workers.apply(order)
+        if error:
+            # A file that only one worker cannot read: what the others took, they give back.
+            await self.workers.apply(self._order(self.text, self.generation))
+            raise ConfigError([error])
         self._text, self.generation, self.checked = text, order.generation, checked
         self._log.info("configuration in force", generation=self.generation)
         self._tell_due()
@@ -242,11 +224,8 @@ class Supervisor:
         if more > 0:
             self._log.warning("more is due, `signalbox check` lists it", count=more)
 
-    async def _put_back(self) -> None:
-        """One worker refused what the others took (a file that only it cannot read): all return to the last good."""
-        if self._text is not None:
-            order = ApplyConfig(self._text.content, self._text.name, self.generation)
-            await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
+    def _order(self, text: Text, generation: int) -> ApplyConfig:
+        return ApplyConfig(text.content, text.name, generation)
 
     def _refused(self, why: str) -> str:
         self.reload_failures += 1
@@ -266,69 +245,17 @@ class Supervisor:
 
     # --- workers ---
 
-    async def _start_all(self) -> None:
-        """All at once; on a busy machine that takes its time, and says so. Each counts as soon as it takes calls."""
-        loop = asyncio.get_running_loop()
-        tasks = [loop.create_task(self._start_one()) for _ in range(self._workers_wanted)]
-        while (await asyncio.wait(tasks, timeout=STARTING_TOLD_S))[1]:
-            self._log.info("workers are still starting", workers=sum(not task.done() for task in tasks))
-        for task in tasks:
-            task.result()
-
-    async def _start_one(self) -> None:
-        self._links.append(await self._start_worker())
-
-    async def _start_worker(self) -> Link:
-        link = await self._spawn()
-        if self._text is None:
-            raise RuntimeError("no configuration to start a worker with")
-        try:
-            return await self._prepare(link, self._text)
-        except (LinkLost, ConfigError):
-            self.keys.forget(link)
-            await link.stop()
-            raise
-
-    async def _prepare(self, link: Link, text: Text) -> Link:
-        """Gives a worker all that it needs, and has it take calls."""
-        await self.keys.admit(link)
-        report = await link.ask(ApplyConfig(text.content, text.name, self.generation))
-        if isinstance(report, Applied) and report.error:
-            raise ConfigError([report.error])
-        for stop in self._stops:
-            await link.ask(stop)
-        await link.ask(Listen())
-        return link
-
     async def _revive(self) -> None:
         """Start again what died, and settle at once what it left open."""
-        dead = [link for link in self._links if not link.alive]
-        now = asyncio.get_running_loop().time()
+        dead = await self.workers.let_go_of_dead()
         if not dead:
-            if now > self._restart_at + RESTART_S_MAX:
-                self._restart_s = 0.0
             return
-        if now < self._restart_at:
-            return
-        for link in dead:
-            self._links.remove(link)
-            self._tally.forget(link)
-            self.keys.forget(link)
-            await link.stop()
-        self._tally.own.add(("signalbox_worker_restarts_total",), len(dead))
         recovered = await self._settle_dead()
         self._owes_leases = True
-        self._log.error("a worker died and is started again", workers=len(dead), attempts_recovered=recovered)
+        self._log.error("a worker died and is started again", workers=dead, attempts_recovered=recovered)
         # With the turn held no reload comes between: it would miss the workers that are being started.
         async with self._turn:
-            for _ in dead:
-                try:
-                    self._links.append(await self._start_worker())
-                except (LinkLost, ConfigError, OSError) as error:
-                    self._log.error("a worker could not be started", reason=str(error)[:500])
-                    self._links.append(DeadLink())
-        self._restart_s = min(max(0.1, self._restart_s * 2), RESTART_S_MAX)
-        self._restart_at = now + self._restart_s
+            await self.workers.start_again(dead, self._order(self.text, self.generation))
 
     async def _settle_dead(self) -> int:
         """Ends what dead processes left open."""
@@ -349,23 +276,12 @@ class Supervisor:
         """What the store knows of budgets."""
         return await self._store.run(lambda store: store.balances(now_ms))
 
-    async def stop_calls(self, order: Stop, now_ms: int) -> None:
-        """On every worker, and on those that are started until the time is over."""
-        self._stops = joined(self._stops, order, now_ms)
-        self._log.warning("calls are stopped", scope=order.scope, until_ms=order.until_ms)
-        await asyncio.gather(*(link.ask(order) for link in self._links), return_exceptions=True)
-
     async def _keys_ended(self, ids: list[str]) -> None:
         """What still runs for keys that were revoked ends too, where the configuration in force says so."""
         if self.checked.ends_revoked:
             now_ms = time.time_ns() // 1_000_000
             for key_id in ids:
-                await self.stop_calls(Stop("key", key_id, now_ms + REVOKED_MS), now_ms)
-
-    def recall(self, accounts: list[str]) -> None:
-        """Every worker gives back what it does not use of these budgets."""
-        for link in self._links:
-            link.recall(accounts)
+                await self.workers.stop_calls(Stop("key", key_id, now_ms + REVOKED_MS), now_ms)
 
     @property
     def config_name(self) -> str:
@@ -377,21 +293,12 @@ class Supervisor:
         """The file that a change of the configuration is written to, None where it is no file."""
         return self._source.path
 
-    @property
-    def workers(self) -> int:
-        """How many there are to be."""
-        return self._workers_wanted
-
-    @property
-    def workers_alive(self) -> int:
-        return sum(link.alive for link in self._links)
-
     async def metrics(self) -> Metrics:
         """The sum over all workers, with the supervisor's own figures."""
-        return await self._tally.total(list(self._links))
+        return await self._tally.total(self.workers.links)
 
     def _count(self, total: Metrics) -> None:
-        total.set(("signalbox_workers",), self.workers_alive)
+        total.set(("signalbox_workers",), self.workers.alive)
         total.set(("signalbox_config_generation",), self.generation)
         total.set(("signalbox_keys",), len(self.keys))
         total.set(("signalbox_config_reload_failures_total",), self.reload_failures)
