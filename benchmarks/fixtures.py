@@ -109,7 +109,8 @@ http {{
   scgi_temp_path {home}/scgi;
   tcp_nodelay on;
   keepalive_requests 100000000;
-  client_body_buffer_size 64k;
+  client_max_body_size 64m;
+  client_body_buffer_size 8m;
   upstream fake {{ server 127.0.0.1:{upstream_port}; keepalive 2048; keepalive_requests 100000000; }}
   server {{
     listen 127.0.0.1:{port} backlog=4096;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import base64
 import json
 import random
 import socket
@@ -55,6 +56,14 @@ def body_of(model: str, size_bytes: int, *, stream: bool) -> bytes:
     bare = len(json.dumps(doc, separators=(",", ":")))
     doc["messages"] = [{"role": "user", "content": ("The quick brown fox. " * size_bytes)[: size_bytes - bare]}]
     return json.dumps(doc, separators=(",", ":")).encode()
+
+
+def image_of(model: str, size_bytes: int) -> bytes:
+    """A chat request of about `size_bytes`, nearly all of which is one image."""
+    data = base64.b64encode(random.Random(1).randbytes(size_bytes * 3 // 4)).decode()
+    image = {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{data}"}}
+    content = [{"type": "text", "text": "What is this?"}, image]
+    return json.dumps({"model": model, "messages": [{"role": "user", "content": content}], "max_tokens": 64}).encode()
 
 
 class Tally:
@@ -318,6 +327,7 @@ def main() -> None:
     parser.add_argument("--concurrency", type=int, default=64)
     parser.add_argument("--size", type=int, default=400)
     parser.add_argument("--split", action="store_true")
+    parser.add_argument("--image", action="store_true", help="one credential, and a body that is mostly an image")
     words = parser.parse_args()
     machine.pin(words.core)
     keys = keys_of(words.keys)
@@ -326,8 +336,8 @@ def main() -> None:
         requests = [request_bytes(body, key) for key in keys]
         result = uvloop.run(streams(words.port, words.count, words.seconds, requests))
     else:
-        body = body_of(words.model, words.size, stream=False)
-        requests = [request_bytes(body, key) for key in keys]
+        body = image_of(words.model, words.size) if words.image else body_of(words.model, words.size, stream=False)
+        requests = [request_bytes(body, key) for key in (keys[:1] if words.image else keys)]
         if words.kind == "closed":
             result = uvloop.run(closed(words.port, requests, words.count, words.concurrency))
         else:

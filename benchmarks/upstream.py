@@ -88,11 +88,14 @@ class Pacer:
 class Connection(asyncio.Protocol):
     """One keep-alive connection. Requests are taken apart by hand: a content-length and a body, nothing else."""
 
-    __slots__ = ("_buffer", "_pacer", "_sent", "_transport", "_usage")
+    __slots__ = ("_buffer", "_missing", "_pacer", "_rest", "_sent", "_transport", "_usage")
 
     def __init__(self, pacer: Pacer) -> None:
         self._pacer = pacer
         self._buffer = b""
+        # The pieces of a body that is larger than what one read brings, and how much of it is still to come.
+        self._rest: list[bytes] = []
+        self._missing = 0
         self._sent = 0
         self._usage = False
 
@@ -104,6 +107,13 @@ class Connection(asyncio.Protocol):
         self._transport = None
 
     def data_received(self, data: bytes) -> None:
+        if self._missing > len(data):
+            self._missing -= len(data)
+            self._rest.append(data)
+            return
+        if self._missing:
+            data = b"".join((*self._rest, data))
+            self._missing, self._rest = 0, []
         if self._buffer:
             data = self._buffer + data
             self._buffer = b""
@@ -119,6 +129,8 @@ class Connection(asyncio.Protocol):
                 stop = head.find(b"\r\n", at + 17)
                 end = head_end + 4 + int(head[at + 17 : stop if stop >= 0 else None])
             if len(data) < end:
+                self._missing, self._rest = end - len(data), [data]
+                data = b""
                 break
             self._request(data[:end])
             data = data[end:]

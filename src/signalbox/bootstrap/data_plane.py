@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import random
 import socket
@@ -17,6 +16,7 @@ from random import Random
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.compiling import Compiled, check_encoder, compile_text, without_lapsed
 from signalbox.bootstrap.storage import open_store
+from signalbox.bootstrap.tuning import tune
 from signalbox.cache.exact import KeptAnswers
 from signalbox.cache.shelf import secret_from
 from signalbox.config import schema_guards, schema_server, schema_telemetry
@@ -73,10 +73,6 @@ from signalbox.telemetry.observer import Observer, Observing
 from signalbox.telemetry.process import usage_now
 from signalbox.upstream.transport import Transport
 
-# The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
-GC_THRESHOLDS = (20_000, 20, 50)
-# How long a thread that syncs or asks the store may hold the interpreter while a request waits; 5 ms would be usual.
-SWITCH_S = 0.0005
 # Requests go first while words to look for are compiled.
 READY_NICE = 10
 
@@ -331,10 +327,7 @@ class DataPlane:
         )
 
     def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:
-        gc.collect()
-        gc.freeze()
-        gc.set_threshold(*GC_THRESHOLDS)
-        sys.setswitchinterval(SWITCH_S)
+        tune()
         return Gateway(stages, keyring, limits, self._log, Answers(self._state.idempotency, time.time))
 
     def _gauges(self, gateway: Gateway) -> None:
