@@ -186,7 +186,7 @@ async def test_a_slot_freed_by_cancelling_serves_the_next_in_line(world: World) 
     upstream = await world.upstream(silent)
     origin = upstream.origin()
     tasks = [asyncio.create_task(ask(world, origin, connect_s=60)) for _ in range(6)]
-    await eventually(lambda: [pool.waiting for pool in world.transport.stats()] == [5])
+    await eventually(lambda: upstream.open == 1 and [pool.waiting for pool in world.transport.stats()] == [5])
     for task in tasks[:5]:
         task.cancel()
     await asyncio.gather(*tasks[:5], return_exceptions=True)
