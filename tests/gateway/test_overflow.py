@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import socket
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -321,6 +323,22 @@ async def test_one_that_does_not_wake_is_passed_or_told(tmp_path: Path) -> None:
         answer = await ask(box, "zero")
         assert (answer.status, answer.headers["x-signalbox-reason"]) == (503, "placement_unavailable")
         assert 1 <= int(answer.headers["retry-after"]) <= 60
+
+
+async def test_one_whose_address_takes_no_connection_is_told_of_too(tmp_path: Path) -> None:
+    """Its time is over while it is being connected to."""
+    with contextlib.ExitStack() as sockets:
+        full = sockets.enter_context(socket.create_server(("127.0.0.1", 0), backlog=0))
+        for _ in range(4):
+            one = sockets.enter_context(socket.socket())
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        async with running(tmp_path / "state") as box:
+            there = {"base_url": f"http://127.0.0.1:{full.getsockname()[1]}/v1", "timeouts": {"connect_s": 0.5}}
+            await asleep(box, deployment={**there, "scale_from_zero": {"hold_s": 0.3}})
+            for stream in (False, True):
+                answer = await ask(box, "zero", stream=stream)
+                assert (answer.status, answer.headers["x-signalbox-reason"]) == (503, "placement_unavailable")
 
 
 @pytest.mark.parametrize("stream", [False, True])

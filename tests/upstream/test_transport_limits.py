@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import time
 
 import pytest
 from upstream_lab import HEAD, OK, STREAM_HEAD, Peer, Upstream, World, ask, chunked, deployment, eventually, permit
 
 from signalbox.core.errors import UpstreamFault
-from signalbox.core.snapshot import Timeouts
+from signalbox.core.snapshot import Origin, Timeouts
+from signalbox.upstream.head import request_head
 from signalbox.upstream.transport import Transport
 
 LATE_S = 2.0
@@ -253,3 +255,22 @@ async def test_load_counts_what_is_in_flight_and_queued(world: World) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     assert world.transport.load("d", upstream.origin()) == 0
+
+
+async def test_a_probe_that_is_still_connecting_when_its_time_is_over_has_failed_and_not_gone(world: World) -> None:
+    """Nothing of it was sent: that is told to attempts, which are paid for, in a way that `asyncio.timeout` takes for
+    somebody else's."""
+    full = socket.create_server(("127.0.0.1", 0), backlog=0)
+    waiting = [socket.socket() for _ in range(4)]
+    for one in waiting:
+        one.setblocking(False)
+        one.connect_ex(full.getsockname())
+    origin = Origin("http", "127.0.0.1", full.getsockname()[1], "", private=True)
+    try:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.1):
+                await world.transport.probe(deployment(origin), origin, request_head(b"/models", ()))
+        assert [pool.open for pool in world.transport.stats()] == [0]
+    finally:
+        for one in (full, *waiting):
+            one.close()

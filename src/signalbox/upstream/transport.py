@@ -106,11 +106,15 @@ class Transport:
             raise ValueError("the permit is for another deployment")
         return self._exchange(deployment, origin, b"POST ", head, permit.body, stream, until_content, share, entry)
 
-    def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> Coroutine[Any, Any, UpstreamResponse]:
+    async def probe(self, deployment: Deployment, origin: Origin, head: RequestHead) -> UpstreamResponse:
         """A GET without a body, for health and capability checks: it carries nothing of any call."""
         if origin not in deployment.replicas or head.path not in PROBES:
             raise ValueError("a probe asks one of the deployment's replicas for one of PROBES")
-        return self._exchange(deployment, origin, b"GET ", head, b"", False, False, None, None)
+        try:
+            return await self._exchange(deployment, origin, b"GET ", head, b"", False, False, None, None)
+        except Unsent as gone:
+            # Nobody pays for a probe, and whoever asks has a timeout.
+            raise asyncio.CancelledError(*gone.args) from None
 
     def load(self, deployment: str, origin: Origin) -> int:
         """Exchanges in flight and queued on one replica: what to compare replicas by."""
