@@ -367,7 +367,7 @@ async def test_an_answer_over_by_its_own_word_gives_its_connection_back(world: W
     assert upstream.connections == 1
 
 
-@pytest.mark.parametrize("tail", [b"", chunked(b"x" * 40_000)])
+@pytest.mark.parametrize("tail", [b"", chunked(b": bye\n\n"), chunked(b"x" * 40_000)])
 async def test_an_answer_that_does_not_end_after_its_own_word_is_cut(world: World, tail: bytes) -> None:
     upstream = await world.upstream(once(STREAM_HEAD + chunked(b"data: [DONE]\n\n"), tail, pause_s=0.1, hold=True))
     response = await ask(world, upstream.origin())

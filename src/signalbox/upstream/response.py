@@ -456,7 +456,7 @@ class UpstreamResponse:
             return "headers_timeout", "no complete response head within headers_s"
         if self._phase <= _WAIT_FIRST and self._stream and waited_s >= timeouts.first_token_s:
             return "first_token_timeout", "no first token within first_token_s"
-        if self.unread:
+        if self.unread and self._phase != _LINGER:
             return "", ""
         return "idle_timeout", "no body byte within idle_s"
 
