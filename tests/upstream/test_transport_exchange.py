@@ -376,6 +376,25 @@ async def test_an_answer_that_does_not_end_after_its_own_word_is_cut(world: Worl
     await eventually(lambda: upstream.open == 0, 1.5)
 
 
+async def test_a_reader_that_fails_is_given_no_more_of_what_came_in_the_same_turn(world: World) -> None:
+    upstream = await world.upstream(once(STREAM_HEAD, hold=True))
+    response = await ask(world, upstream.origin())
+    connection = response._carrier
+    given: list[bytes] = []
+
+    def sink(piece: bytes) -> bool:
+        given.append(piece)
+        raise UpstreamFault("protocol", "not an event", sent=True)
+
+    pushing = asyncio.create_task(response.push(sink))
+    await asyncio.sleep(0)
+    connection.data_received(chunked(b"not an event"))  # as where one read was not enough
+    connection.data_received(chunked(b"an event"))
+    with pytest.raises(UpstreamFault, match="not an event"):
+        await pushing
+    assert given == [b"not an event"]
+
+
 async def test_an_answer_longer_than_allowed_is_refused_and_cut(world: World) -> None:
     upstream = await world.upstream(once(b"HTTP/1.1 200 OK\r\n\r\n" + b"a" * 5000, hold=True))
     response = await ask(world, upstream.origin())

@@ -382,6 +382,7 @@ class UpstreamResponse:
             self._sink = None
             return False
         except Exception as error:
+            self._sink = None  # more may come before its task wakes, and goes nowhere
             if waiter is not None and not waiter.done():
                 self._waiter = None
                 waiter.set_exception(error)
