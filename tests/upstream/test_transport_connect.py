@@ -275,6 +275,25 @@ async def test_tls_is_spoken_and_verified(world: World, authority: Authority) ->
             assert response.reused is reused
 
 
+@pytest.mark.parametrize("size", [300_000, 400_000, 3_000_000])
+async def test_what_came_over_tls_before_the_connection_ended_is_read_by_a_slow_reader_too(
+    world: World, authority: Authority, size: int
+) -> None:
+    async def script(peer: Peer) -> None:
+        await peer.request()
+        peer.writer.transport.set_write_buffer_limits(0)
+        await peer.say(b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % size + b"a" * size)
+        with socket.socket(fileno=os.dup(peer.writer.get_extra_info("socket").fileno())) as beneath:
+            beneath.shutdown(socket.SHUT_WR)
+        await peer.closed()
+
+    upstream = await world.upstream(script, context=authority.context("127.0.0.1"))
+    response = await ask(world, upstream.origin(scheme="https", ca_file=str(authority.file)))
+    await asyncio.sleep(0.3)
+    assert len(await response.body(size)) == size
+    await eventually(lambda: world.transport.stats()[0].open == 0)
+
+
 async def test_a_large_body_and_a_slow_reader_over_tls(world: World, authority: Authority) -> None:
     async def script(peer: Peer) -> None:
         _, body = await peer.request()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import ssl
 from time import monotonic
 from typing import Protocol, cast
 
@@ -14,6 +16,7 @@ from signalbox.upstream.response import Refused, UpstreamResponse
 HEAD_BYTES_MAX = 64 * 1024
 # Unread body beyond which the socket is no longer read, so that a slow client slows the upstream, not our memory.
 UNREAD_BYTES_MAX = 256 * 1024
+REST_BYTES_MAX = 64 * 1024
 
 # Where the parser is. The last two: the answer is complete, and the connection must close or may serve again.
 _IN_HEAD, _IN_BODY, _LAST, _COMPLETE = range(4)
@@ -140,9 +143,20 @@ class Connection(asyncio.Protocol):
         self.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
+        if self.paused and exc is None:
+            self._read_rest()
         self._ended(exc)
         self.close()
         del self._parser  # it holds this object, and this object it
+
+    def _read_rest(self) -> None:
+        """What came over TLS while nothing was to be read: some event loops close at the end of a connection without
+        handing it on. They hold no more than what they had taken in before they stopped reading too."""
+        inside: ssl.SSLObject | None = self._transport.get_extra_info("ssl_object")
+        if inside is not None:
+            with contextlib.suppress(ssl.SSLError):
+                while self._response is not None and (data := inside.read(REST_BYTES_MAX)):
+                    self.data_received(data)
 
     def _ended(self, exc: Exception | None) -> None:
         response, self._response = self._response, None
