@@ -83,6 +83,25 @@ async def test_the_upstream_is_held_back_then_cancelled(box: Box) -> None:
     sock.close()
 
 
+async def test_one_who_half_closes_and_does_not_read_is_gone_at_once(tmp_path: Path) -> None:
+    async with running(tmp_path / "state", {"server": {"write_timeout_s": 30}}, roomy()) as box:
+        sock = await ask_and_not_read(box, CHOICES, receive_bytes=4096)
+        gateway = box.worker.gateway
+        assert gateway is not None
+        while not any(connection.write_paused_at for connection in gateway.connections):
+            await asyncio.sleep(0.01)
+        sock.shutdown(socket.SHUT_WR)
+        left_s = time.monotonic()
+        while not box.sim.log.entries[-1].closed_s:
+            await asyncio.sleep(0.01)
+            assert time.monotonic() - left_s < 5, "the upstream was never closed"
+        (row,) = await box.settled(1)
+        (bill,) = box.bill()
+        assert (row["state"], row["error"], bill.end) == ("cancelled", "client_gone", "cut")
+        assert Decimal(row["cost_usd"]) * 10**12 >= bill.cost_pico
+        sock.close()
+
+
 async def test_a_slow_reader_who_goes_on_reading_gets_everything(box: Box) -> None:
     sock = await ask_and_not_read(box, 4, receive_bytes=1 << 16)
     loop = asyncio.get_running_loop()

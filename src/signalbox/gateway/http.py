@@ -131,6 +131,12 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A client that closed its sending side is gone: nothing tells a half close from a close until a write fails.
+        if self.task is not None and self.transport is not None and self.transport.get_write_buffer_size():
+            # The loop loses the connection when what was written is taken. Whoever does not read never takes it, and
+            # its request would go on until it is given up.
+            self._pending.clear()
+            self._keep_alive = False
+            self.task.cancel()
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
