@@ -220,8 +220,6 @@ class ChainWriter:
         of the old one and called them clean. Raises LedgerError when the new one does not reach it either."""
         self._mend()
         self._rotate(prove=True)
-        old, _ = self._retired.pop()
-        self._retired.append((old, False))
 
     def release(self) -> None:
         for fd in (*(fd for fd, _ in self._retired), self._fd):
@@ -263,7 +261,8 @@ class ChainWriter:
                     path.unlink()
             raise LedgerError(f"journal cannot start segment {number}: {error.strerror}") from error
         if self._fd >= 0:
-            self._retired.append((self._fd, True))
+            # Whole, because another thread takes them out. One that was given up need not reach the disk any more.
+            self._retired.append((self._fd, not prove))
         self._directory_changed = True
         self._fd, self.segment, self.seq, self.size, self.digest = fd, number, self.seq + 1, len(line), digest
 
