@@ -127,3 +127,20 @@ async def test_answers_keep_the_upstreams_model_and_bytes(box: Box) -> None:
             continue
         answer = await box.request(path, {**ENDPOINTS[path], "model": model})
         assert answer.json["model"] == ("sim-embed" if "embed" in path else "sim-small")
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/v1/completions"])
+async def test_a_byte_order_mark_before_a_stream_does_not_reach_the_client(box: Box, path: str) -> None:
+    """Official clients read it as part of the first field's name, and lose the first event or fail."""
+    body = {**ENDPOINTS[path], "stream": True}
+    healthy = await box.request(path, body)
+    fault = box.sim.fault("bom")
+    try:
+        marked = await box.request(path, body)
+    finally:
+        box.sim.faults.remove(fault)
+    begins = b"event: " if path in ("/v1/responses", "/v1/messages") else b"data: "
+    assert healthy.body.startswith(begins)
+    assert marked.body.startswith(begins), marked.body[:40]
+    assert b"\xef\xbb\xbf" not in marked.body
+    assert len(marked.body) == len(healthy.body)

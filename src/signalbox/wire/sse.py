@@ -17,7 +17,8 @@ _find_line_end = re.compile(rb"\r\n?|\n").search
 class SseDecoder:
     """Feed it bytes as they come; get whole events as they complete.
 
-    How the bytes were split never changes the events, and their `raw` joined together is what was fed so far.
+    How the bytes were split never changes the events, and their `raw` joined together is what was fed so far, but
+    for a byte order mark before it.
     A stray blank line becomes part of the next event's raw. A bare CR as the last byte waits for the next one
     (it may be half of a CRLF), except on a stream whose very first line ended in a bare CR: there every CR ends a
     line at once and a LF right after one is skipped, so that no event arrives one event late.
@@ -88,6 +89,8 @@ class SseDecoder:
             self._line.clear()
             self._end_line(line[:-1], line, events)
         rest = b"".join(self._raw) + b"".join(self._line)
+        if self._first:
+            rest = rest.removeprefix(_BOM)
         self._line.clear()
         self._raw.clear()
         return events, rest
@@ -176,10 +179,12 @@ class SseDecoder:
             raise ValueError("an event of the event stream is too long")
 
     def _end_line(self, line: bytes, raw: bytes, events: list[SseEvent]) -> None:
-        self._keep(raw)
         if self._first:
+            # Out of what goes on too: behind a keep-alive of ours it would be part of the first field's name, and
+            # official clients do not know it at a stream's beginning either.
             self._first = False
-            line = line.removeprefix(_BOM)
+            line, raw = line.removeprefix(_BOM), raw.removeprefix(_BOM)
+        self._keep(raw)
         if not line:
             if self._fields:
                 self._end_event(events)
