@@ -13,6 +13,7 @@ from decimal import Decimal
 
 import msgspec
 
+from signalbox.simulator.log import Entry
 from signalbox.simulator.model import Tokens
 from signalbox.simulator.settings import Prices, ProviderSpec
 
@@ -115,11 +116,29 @@ class Bill:
         self._rows: deque[Row] = deque(maxlen=rows_max)
         self._by_model: dict[tuple[str, str], Total] = {}
 
-    def add(self, row: Row, used: Tokens) -> None:
-        rates = self._rates.get((row.provider, row.model))
-        row.cost_pico = rates.cost(used) if rates is not None else 0
+    def add(self, entry: Entry, model: str, stream: bool, used: Tokens) -> None:
+        """One request that has ended, as its entry says."""
+        provider = entry.provider
+        rates = self._rates.get((provider, model))
+        row = Row(
+            entry.n,
+            entry.client_request_id,
+            provider,
+            model,
+            entry.endpoint,
+            stream,
+            used.tokens_in,
+            used.cache_read,
+            used.cache_write,
+            used.cache_write_1h,
+            used.tokens_out,
+            used.reasoning,
+            rates.cost(used) if rates is not None else 0,
+            entry.end,
+            entry.fault,
+        )
         self._rows.append(row)
-        key = (row.provider, row.model) if rates is not None else (row.provider, "")
+        key = (provider, model) if rates is not None else (provider, "")
         by_model = self._by_model.get(key)
         if by_model is None:
             by_model = self._by_model[key] = Total()

@@ -10,7 +10,7 @@ import time
 import zlib
 from collections.abc import Callable, Iterator
 
-from signalbox.simulator.bill import Bill, Row
+from signalbox.simulator.bill import Bill
 from signalbox.simulator.connection import Connection
 from signalbox.simulator.limits import Headers, ProviderState
 from signalbox.simulator.log import Entry
@@ -365,38 +365,10 @@ class Exchange:
         reply = self._reply
         if reply is not None and self._answer is not None and self._provider is not None:
             whole = self._answer.usage
-            if end == "complete" or (not reply.ask.stream and end == "fault"):
-                used = whole
-            else:
-                used = Tokens(
-                    whole.tokens_in,
-                    whole.cache_read,
-                    whole.cache_write,
-                    whole.cache_write_1h,
-                    self._emitted - self._reasoned,
-                    self._reasoned,
-                )
+            as_planned = end == "complete" or (not reply.ask.stream and end == "fault")
+            used = whole if as_planned else whole.cut(self._emitted - self._reasoned, self._reasoned)
             self._provider.end(self._model, reply.ask.tokens_in)
-        self._bill.add(
-            Row(
-                entry.n,
-                entry.client_request_id,
-                entry.provider,
-                self._model,
-                entry.endpoint,
-                reply is not None and reply.ask.stream,
-                used.tokens_in,
-                used.cache_read,
-                used.cache_write,
-                used.cache_write_1h,
-                used.tokens_out,
-                used.reasoning,
-                0,
-                end,
-                entry.fault,
-            ),
-            used,
-        )
+        self._bill.add(entry, self._model, reply is not None and reply.ask.stream, used)
 
     def _close_entry(self, status: int, end: str) -> None:
         entry = self._entry

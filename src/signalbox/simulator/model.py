@@ -46,6 +46,10 @@ class Tokens(msgspec.Struct, gc=False):
     def output_total(self) -> int:
         return self.tokens_out + self.reasoning
 
+    def cut(self, tokens_out: int, reasoning: int) -> Tokens:
+        """The same input with the output that was generated until the answer broke off."""
+        return Tokens(self.tokens_in, self.cache_read, self.cache_write, self.cache_write_1h, tokens_out, reasoning)
+
 
 class ToolSpec(msgspec.Struct, frozen=True):
     name: str
