@@ -28,6 +28,7 @@ from signalbox.control.readings import compliance, deployments, overview, recent
 from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import DIMENSIONS, AttemptFilter, Mark
+from signalbox.core.days import DAY_MS, HOUR_MS
 from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.core.usage import Usage
@@ -35,7 +36,7 @@ from signalbox.store import open_store
 from signalbox.store.cubes import CUBES, DAYS, HOURS, IN_SESSION_DAYS, SESSION_HOURS, WHOM_DAYS
 from signalbox.store.names import KINDS, SESSION
 from signalbox.store.postgres import PostgresStore
-from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
+from signalbox.store.rollups import SUMS
 from signalbox.store.rows import ATTEMPT_COLUMNS, REFUSED_COLUMNS
 from signalbox.store.sql import SqlStore
 from signalbox.store.summing import settle

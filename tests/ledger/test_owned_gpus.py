@@ -19,18 +19,19 @@ import postgres
 from signalbox.config.load import load_text
 from signalbox.control.true_up import CHAIN, CLOSE_AFTER_MS, TAKE_OVER_MS, Closing
 from signalbox.core.attempts import AttemptFilter
+from signalbox.core.days import DAY_MS, HOUR_MS, day_of, ms_of
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import Store
 from signalbox.core.records import Opened, Settled
 from signalbox.core.usage import PICO, Usage
 from signalbox.ledger import apart
-from signalbox.ledger.owned import DAY_MS, OwnedDay, busy, ms_of, note, owned_days
+from signalbox.ledger.owned import OwnedDay, busy, note, owned_days
 from signalbox.ledger.provider_export import Charge
 from signalbox.ledger.reconcile import reconcile
 from signalbox.ledger.ship import Shipping
 from signalbox.ledger.verify import verify
 from signalbox.policy.prices import held_gpus
-from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, merged, owed_pico
+from signalbox.pricing.owned import Holding, Step, gpu_ms, merged, owed_pico
 from signalbox.store import STORES, open_store
 
 DAY = date(2026, 10, 25)  # clocks in Europe go back: a day of 25 hours there, of 24 in the ledger
@@ -313,6 +314,7 @@ def test_a_day_in_the_ledger_has_24_hours_whatever_clocks_do() -> None:
     for day in (DAY, date(2026, 3, 29)):
         assert gpu_ms([Holding(0, (Step(0, 1, 1),))], ms_of(day), ms_of(day + timedelta(days=1))) == 24 * HOUR_MS
         assert datetime.fromtimestamp(ms_of(day) / 1000, UTC).date() == day
+        assert day_of(ms_of(day) - 1) == day - timedelta(days=1)
 
 
 def test_what_is_kept_reads_back_as_it_was() -> None:

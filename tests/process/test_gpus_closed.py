@@ -13,7 +13,8 @@ from typing import Any
 from installation import COMMAND, Served
 
 from signalbox.bootstrap.storage import open_store
-from signalbox.ledger.owned import DAY_MS, note
+from signalbox.core.days import DAY_MS
+from signalbox.ledger.owned import note
 from signalbox.pricing.owned import Step
 
 

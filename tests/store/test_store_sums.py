@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 
 import postgres
 from signalbox.core.attempts import DIMENSIONS, AttemptFilter, AttemptRow, AttemptSum
+from signalbox.core.days import DAY_MS, HOUR_MS
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import Retention, ShipMark, Store
 from signalbox.core.records import Opened, Record, Settled
 from signalbox.core.usage import Usage
 from signalbox.store import STORES, cubes, ended, names, open_store, rollups, rows, summing, tally
-from signalbox.store.rollups import DAY_MS, HOUR_MS
 from signalbox.store.sql import SqlStore
 
 BASE_MS = 20_700 * DAY_MS

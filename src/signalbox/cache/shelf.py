@@ -28,6 +28,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from signalbox.cache.entry import Entry
 from signalbox.cache.scope import Name
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import StoreError
 
 PENDING_MAX = 1024
@@ -41,7 +42,7 @@ SWEEP_EVERY = 256
 SLACK = 0.9
 EVERYTHING = "*"
 # Invalidations are remembered for so long; who has not looked since then forgets everything.
-REMEMBERED_MS = 7 * 86_400_000
+REMEMBERED_MS = 7 * DAY_MS
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (

@@ -19,6 +19,7 @@ from signalbox.config.load import load
 from signalbox.control.doorbell import ring
 from signalbox.control.keys import GRACE_S_MAX, NewKey, make, rotate
 from signalbox.control.state import JOURNAL, StateDir, confirm_pepper
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import ConfigError
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
@@ -26,8 +27,6 @@ from signalbox.core.records import Action
 from signalbox.core.secret import Secret
 from signalbox.ledger.actions import record
 from signalbox.policy.limits import CRITICALITIES
-
-DAY_MS = 86_400_000
 
 
 def _amount(text: str) -> Decimal:

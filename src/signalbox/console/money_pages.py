@@ -22,6 +22,7 @@ from signalbox.control.readings import spend as money
 from signalbox.control.readings.budgets import BudgetUse, of_tenant, shown, uses
 from signalbox.control.readings.facts import Facts
 from signalbox.control.readings.scope import Scope
+from signalbox.core.days import day_of
 from signalbox.core.errors import StoreError
 from signalbox.core.keys import ROLES
 from signalbox.core.ports import Store, VirtualKey
@@ -96,7 +97,7 @@ class MoneyPages:
         )
 
     def _asked(self, query: dict[str, str]) -> money.Asked:
-        return money.read_asked(query, datetime.fromtimestamp(self._desk.now_ms() / 1000, UTC).date())
+        return money.read_asked(query, day_of(self._desk.now_ms()))
 
     # --- keys, teams, budgets
 

@@ -4,7 +4,7 @@ promised beside what happened."""
 from __future__ import annotations
 
 import random
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 
 import yaml
@@ -12,6 +12,7 @@ from msgspec import Struct
 
 from signalbox.config.declared import Declared
 from signalbox.core.attempts import AttemptFilter, AttemptRow
+from signalbox.core.days import DAY_MS, ms_of
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import Store
 from signalbox.core.records import DOUBTED, SETTLED
@@ -27,7 +28,6 @@ WORKLOADS_MAX = 1_000
 DRIFT = 0.10
 # So is a share of calls that is so far from it.
 SHARE_DRIFT = 0.05
-DAY_MS = 86_400_000
 PICO_PER_MTOK = 10**6
 # Stands where a provider would: no price catalogue knows it.
 UNPRICED = "unpriced"
@@ -90,8 +90,7 @@ def days_of(text: str) -> int:
 
 def _seen(store: Store, days: int, today: str) -> tuple[dict[str, _Seen], dict[str, list[int]]]:
     """By workload what happened, and by deployment a sample of times to the first token."""
-    end = datetime.combine(date.fromisoformat(today), datetime.min.time(), UTC) + timedelta(days=1)
-    until_ms = int(end.timestamp() * 1000)
+    until_ms = ms_of(date.fromisoformat(today)) + DAY_MS
     where = AttemptFilter(since_ms=until_ms - days * DAY_MS, until_ms=until_ms, state=SETTLED)
     found: dict[str, _Seen] = {}
     first: dict[str, list[int]] = {}

@@ -10,6 +10,7 @@ from time import monotonic
 from typing import TypeVar
 
 from signalbox.core.budgets import Lease, LeaseAsk, Lent
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import LeaseUnavailable, StoreError
 from signalbox.core.ports import Store
 from signalbox.ledger.chain import is_locked, is_sealed
@@ -21,7 +22,7 @@ RECALL_S = 0.03
 # An account that had nothing left after that is not asked about again for so long.
 DRY_S = 0.1
 DRY_MAX = 10_000
-_KEPT_MS = 2 * 86_400_000
+_KEPT_MS = 2 * DAY_MS
 T = TypeVar("T")
 Recall = Callable[[list[str]], None]
 

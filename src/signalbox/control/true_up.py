@@ -10,20 +10,21 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 
 import msgspec
 
 from signalbox.control.storage import StoreThread
 from signalbox.control.supervisor import Supervisor
+from signalbox.core.days import DAY_MS, day_of
 from signalbox.core.errors import LedgerError, StoreError
 from signalbox.core.ports import Store
 from signalbox.core.records import IDLE, TRUE_UP, Opened, Settled
 from signalbox.core.snapshot import INFRA
 from signalbox.core.usage import NO_USAGE
 from signalbox.ledger import apart
-from signalbox.ledger.owned import DAY_MS, DAYS_BACK, OwnedDay, note, owned_days
+from signalbox.ledger.owned import DAYS_BACK, OwnedDay, note, owned_days
 from signalbox.telemetry.log import Log
 
 CHAIN = "true-up"
@@ -102,7 +103,7 @@ class Closing:
     def close(self, store: Store, now_ms: int) -> int:
         """Writes what is missing of the days that are over; returns how many rows. What was written before counts once
         the shipper has brought it to the store. Raises StoreError, LedgerError."""
-        today = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+        today = day_of(now_ms)
         days = owned_days(store, today - timedelta(days=DAYS_BACK), today - timedelta(days=1), keep=True)
         over = [day for day in days if day.start_ms + DAY_MS + CLOSE_AFTER_MS <= now_ms and day.rest_pico]
         return sum(self._settle(store, day, now_ms) for day in over)
@@ -127,7 +128,7 @@ class Closing:
 def _records(day: OwnedDay, attempt_id: str, agreed: _Agreed, now_ms: int) -> tuple[Opened, Settled]:
     """One row, at the last moment of its day."""
     time_ms = day.start_ms + DAY_MS - 1
-    booked = datetime.fromtimestamp(now_ms / 1000, UTC).date()
+    booked = day_of(now_ms)
     what = "GPU time that no call was charged for" if agreed.kind == IDLE else "correction"
     opened = Opened(
         attempt_id=attempt_id,

@@ -7,18 +7,18 @@ after the configuration has changed, and GPUs cost while nothing of ours runs. D
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 import msgspec
 
 from signalbox.core.attempts import AttemptFilter, AttemptSum
+from signalbox.core.days import DAY_MS, HOUR_MS, ms_of
 from signalbox.core.ports import Store
 from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import usd
-from signalbox.pricing.owned import HOUR_MS, Holding, Step, gpu_ms, merged, owed_pico
+from signalbox.pricing.owned import Holding, Step, gpu_ms, merged, owed_pico
 
 FACT = "gpus"
-DAY_MS = 24 * HOUR_MS
 # Changes that are remembered of one deployment, and for how long those are that no longer hold.
 HOLDINGS_MAX = 500
 KEPT_MS = 120 * DAY_MS
@@ -208,8 +208,3 @@ def gpu_day(day: OwnedDay) -> dict[str, object]:
         "attempts": day.attempts,
         "tokens": day.tokens,
     }
-
-
-def ms_of(day: date) -> int:
-    """The beginning of a UTC day in Unix milliseconds."""
-    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import msgspec
 
 from signalbox.core.attempts import AttemptRow
+from signalbox.core.days import day_of
 from signalbox.core.records import IDLE, TRUE_UP
 from signalbox.core.usage import PICO
 from signalbox.ledger.provider_export import Charge
@@ -112,7 +113,7 @@ def _ledger(attempts: Iterable[AttemptRow], wanted: set[str]) -> tuple[dict[Plac
     for row in attempts:
         if row.state in (IDLE, TRUE_UP):
             continue  # no provider bills what GPUs of one's own cost
-        day = date.fromordinal(719_163 + row.time_ms // 86_400_000).isoformat()
+        day = day_of(row.time_ms).isoformat()
         place = Place(day, plain_model(row.model))
         side = found.setdefault(place, _Side())
         if row.attempt_id in wanted:

@@ -7,6 +7,7 @@ from itertools import count
 from typing import Any
 
 from signalbox.core.call import Call, Decision, Principal
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import CallError, LedgerError, UpstreamAnswer, UpstreamFault
 from signalbox.core.snapshot import INFRA, Deployment
 from signalbox.pipeline.attempt import attempt
@@ -15,7 +16,6 @@ from signalbox.pipeline.stages import Stages
 from signalbox.pricing.cost import PICO
 from signalbox.routing.replica import Replica
 
-DAY_MS = 86_400_000
 # Deployments that are asked in one day; the cap of any further one could not be kept.
 PROBED_MAX = 10_000
 # The smallest question of each API; a deployment is asked in the first of these that it speaks.

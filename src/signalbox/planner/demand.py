@@ -7,7 +7,6 @@ from msgspec import Struct
 from signalbox.planner.workload_file import Arrival, PlanWorkload, Volume
 
 HOURS = 168
-DAYS_PER_MONTH = 365 / 12
 HOURS_PER_MONTH = 730.0
 SECONDS_PER_HOUR = 3600.0
 

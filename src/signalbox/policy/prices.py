@@ -10,6 +10,7 @@ import msgspec
 from signalbox.config import schema
 from signalbox.config.declared import Declared, Target
 from signalbox.config.prices import discount, in_usd, price_days, price_on, rates_of, tariff_of
+from signalbox.core.days import ms_of
 from signalbox.core.usage import PICO, Rates, Tariff
 from signalbox.pricing.cost import FREE
 from signalbox.pricing.owned import Step
@@ -68,7 +69,7 @@ def held_gpus(name: str, target: Target, config: schema.Config) -> tuple[Step, .
         return ()
     steps: list[Step] = []
     for day in (None, *sorted(set(price_days(config)))):
-        from_ms = 0 if day is None else round(datetime.combine(day, time(), UTC).timestamp() * 1000)
+        from_ms = 0 if day is None else ms_of(day)
         price = price_on(target.price, day or date.min)
         step = Step(from_ms, 0, 0)
         if price is not None and price.gpu_hour_usd is not None:

@@ -6,9 +6,10 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from signalbox.core.days import HOUR_MS
+
 FOREVER_MS = 1 << 62
 _MINUTE_MS = 60_000
-_HOUR_MS = 3_600_000
 
 
 def period(window: str, zone: str, now_ms: int) -> tuple[int, int]:
@@ -21,8 +22,8 @@ def period(window: str, zone: str, now_ms: int) -> tuple[int, int]:
         start = now_ms - now_ms % _MINUTE_MS
         return start, start + _MINUTE_MS
     if window == "hour":
-        start = now_ms - now_ms % _HOUR_MS
-        return start, start + _HOUR_MS
+        start = now_ms - now_ms % HOUR_MS
+        return start, start + HOUR_MS
     if window == "total":
         return 0, FOREVER_MS
     local = datetime.fromtimestamp(now_ms / 1000, UTC).astimezone(_zone(zone))

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import msgspec
 
-HOUR_MS = 3_600_000
+from signalbox.core.days import HOUR_MS
 
 
 class Step(msgspec.Struct, frozen=True):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from signalbox.core.days import DAY_MS
 from signalbox.core.shadowing import Shadow
 from signalbox.routing.difficulty.labels import LabelBook
-
-DAY_MS = 86_400_000
 
 
 class Shadows:

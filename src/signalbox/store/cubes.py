@@ -10,9 +10,10 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from signalbox.core.attempts import HOUR, AttemptFilter
+from signalbox.core.days import DAY_MS, HOUR_MS
 from signalbox.store import rows
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind
-from signalbox.store.rollups import DAY_MS, HOUR_MS, HOUR_SQL, SUMS, begun, split
+from signalbox.store.rollups import HOUR_SQL, SUMS, begun, split
 from signalbox.store.rows import conditions
 
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
+from signalbox.core.days import DAY_MS
 from signalbox.core.ports import ShipMark
 from signalbox.core.records import Opened, Record, Refused, Settled
 from signalbox.store import rollups, summing
 from signalbox.store.columns import Columns, columns_of, insert, transposed
 from signalbox.store.names import Naming
-from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     END_AT,

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from signalbox.core.attempts import AttemptFilter, LabelSum
+from signalbox.core.days import DAY_MS
 from signalbox.store import cubes
 from signalbox.store.names import WHAT
-from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import conditions, names_of
 from signalbox.store.statements import Statements
 

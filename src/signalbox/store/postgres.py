@@ -10,9 +10,9 @@ from collections.abc import Generator, Iterator, Sequence
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, LiteralString, cast
 
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import StoreError
 from signalbox.store.migrations import BY_DAY, NUMBERED, pending
-from signalbox.store.rollups import DAY_MS
 from signalbox.store.sql import SqlStore
 from signalbox.store.statements import Found, Statements
 

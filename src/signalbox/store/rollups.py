@@ -11,11 +11,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
 from signalbox.core.attempts import HOUR, AttemptFilter
+from signalbox.core.days import DAY_MS, HOUR_MS
 from signalbox.store.rows import OPEN, names_of
 from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO, Tally
 
-HOUR_MS, DAY_MS = 3_600_000, 86_400_000
 # Column of a rollup -> the sum over attempts that it holds.
 SUMS = {
     "attempts": "COUNT(*)",

@@ -22,6 +22,7 @@ from signalbox.core.attempts import (
 )
 from signalbox.core.budgets import Balance, Lease, LeaseAsk, Lent
 from signalbox.core.content import Content
+from signalbox.core.days import DAY_MS
 from signalbox.core.ports import Retention, SealedEntry, ShipMark, VirtualKey
 from signalbox.core.records import Record, Refused
 from signalbox.store import (
@@ -39,7 +40,6 @@ from signalbox.store import (
     summing,
 )
 from signalbox.store.names import SESSION, Naming, Numbers
-from signalbox.store.rollups import DAY_MS
 from signalbox.store.rows import (
     ATTEMPT_COLUMNS,
     REFUSED_COLUMNS,

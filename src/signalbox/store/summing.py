@@ -10,6 +10,7 @@ from functools import lru_cache
 from itertools import repeat
 from operator import add
 
+from signalbox.core.days import DAY_MS, HOUR_MS
 from signalbox.store.columns import Column, Columns
 from signalbox.store.cubes import (
     DAYS,
@@ -22,7 +23,7 @@ from signalbox.store.cubes import (
     Cube,
 )
 from signalbox.store.names import NOBODY, SESSION, WHAT, WHO, WHOM, Kind, Named, Naming
-from signalbox.store.rollups import DAY_MS, HOUR_MS, SUMS
+from signalbox.store.rollups import SUMS
 from signalbox.store.rows import ATTEMPT_COLUMNS, names_of
 from signalbox.store.statements import Statements
 from signalbox.store.tally import MICRO

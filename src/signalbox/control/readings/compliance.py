@@ -11,6 +11,7 @@ from signalbox.control.in_force import InForce
 from signalbox.control.readings.deployments import EnvironmentView, environments
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import AttemptFilter
+from signalbox.core.days import DAY_MS
 from signalbox.core.errors import ConfigError
 from signalbox.core.labels import LEVELS, TAGS
 from signalbox.core.ports import Store
@@ -21,7 +22,6 @@ from signalbox.policy.finding import Finding
 from signalbox.policy.packs import Pack, PackRule, packs_of, rules_of
 from signalbox.policy.register import Register
 
-DAY_MS = 86_400_000
 DAYS, DAYS_MAX = 90, 3660
 REFUSED_SHOWN = 20
 

@@ -10,10 +10,10 @@ from signalbox.control.in_force import InForce
 from signalbox.control.readings.placements import Closed, closed_routes
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import HOUR, AttemptFilter, AttemptSum
+from signalbox.core.days import HOUR_MS
 from signalbox.core.ports import Store
 from signalbox.core.records import FAILED, UNKNOWN
 
-HOUR_MS = 3_600_000
 HOURS = 24
 REFUSED_READ_MAX = 1000
 WORKLOADS_DRAWN_MAX = 12

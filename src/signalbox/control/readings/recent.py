@@ -8,12 +8,12 @@ import msgspec
 
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import HOUR, AttemptFilter, AttemptRow
+from signalbox.core.days import HOUR_MS
 from signalbox.core.ports import Store
 from signalbox.core.records import FAILED, SETTLED, UNKNOWN
 
 # The newest attempts that quantiles are of: enough to tell, and few enough to read at each look.
 NEWEST = 2000
-HOUR_MS = 3_600_000
 HOURS = 24
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 
 from msgspec.structs import replace
 
 from signalbox.core.attempts import AttemptFilter
+from signalbox.core.days import ms_of
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import Store
 from signalbox.ledger.provider_export import Charge
@@ -37,8 +38,4 @@ def _days_of(charges: Sequence[Charge], where: AttemptFilter) -> AttemptFilter:
         return where
     first = date.fromisoformat(min(charge.day for charge in charges))
     last = date.fromisoformat(max(charge.day for charge in charges))
-    return replace(where, since_ms=_ms(first - _DAY), until_ms=_ms(last + 2 * _DAY))
-
-
-def _ms(day: date) -> int:
-    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)
+    return replace(where, since_ms=ms_of(first - _DAY), until_ms=ms_of(last + 2 * _DAY))

@@ -10,6 +10,7 @@ import msgspec
 
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import AttemptFilter, AttemptSum
+from signalbox.core.days import ms_of
 from signalbox.core.errors import ConfigError
 from signalbox.core.ports import Store
 from signalbox.core.usage import PICO, usd
@@ -43,7 +44,7 @@ class Asked(msgspec.Struct, frozen=True):
     @property
     def where(self) -> AttemptFilter:
         day = timedelta(days=1)
-        days = AttemptFilter(since_ms=_ms(self.since), until_ms=_ms(self.until + day))
+        days = AttemptFilter(since_ms=ms_of(self.since), until_ms=ms_of(self.until + day))
         return msgspec.structs.replace(days, **self.filters)
 
 
@@ -187,7 +188,7 @@ def _forecast(store: Store, scope: Scope, now_ms: int) -> Forecast | None:
     """Of the month, for everything within the scope; None without any spend to go by."""
     now = datetime.fromtimestamp(now_ms / 1000, UTC)
     first = min(now.date().replace(day=1), now.date() - timedelta(days=DAYS_BACK))
-    days = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=_ms(first))), "day")
+    days = store.sum_attempts(scope.narrow(AttemptFilter(since_ms=ms_of(first))), "day")
     if not days:
         return None
     part = (now - now.replace(hour=0, minute=0, second=0, microsecond=0)).total_seconds() / 86_400
@@ -210,7 +211,3 @@ def _cells(found: Spend) -> Iterator[tuple[str, str, int]]:
         for day, pico in zip(found.days, group.days, strict=True):
             if pico:
                 yield day, group.name, pico
-
-
-def _ms(day: date) -> int:
-    return round(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp() * 1000)

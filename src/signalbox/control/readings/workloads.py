@@ -11,10 +11,10 @@ from signalbox.control.readings.recent import NOTHING, Pace, paces
 from signalbox.control.readings.scope import Scope
 from signalbox.core.attempts import AttemptFilter
 from signalbox.core.budgets import Balance
+from signalbox.core.days import DAY_MS
 from signalbox.core.ports import Store
 from signalbox.policy import rules
 
-DAY_MS = 86_400_000
 DAYS = 30
 
 
