@@ -25,8 +25,10 @@ from typing import Any
 import msgspec
 import uvloop
 
+from certificates import Authority
 from harness import PEPPER, Box, parse_answer
 from proof import quiet
+from proof.leaving import ask, drawn
 from proof.memory import within
 from proof.oracle import Caller, Oracle, told_by
 from proof.worlds import CallMaker, Sent, callers, configuration, today
@@ -42,10 +44,13 @@ from signalbox.simulator.log import Entry
 from signalbox.simulator.ports import ProviderPort
 from signalbox.simulator.server import Simulator
 from signalbox.simulator.settings import ModelSpec, Prices, ProviderSpec, SimulatorSettings, Spread
+from signalbox.telemetry.log import told_of_tasks
 
 PROTOCOLS = ("openai", "anthropic", "openai", "openai", "anthropic", "openai", "openai")
 PRICES = Prices(Decimal("0.25"), Decimal(2), Decimal("0.025"), Decimal("0.3125"), Decimal("0.5"))
 CALLS_MAX = 100_000
+# The tag that each call is told apart by.
+CALL = "call-"
 AT_ONCE = 24
 # Counted in calls, not in time, so that a slow machine sees as many reloads, and as much trouble, as a fast one.
 RELOAD_EVERY_CALLS = 20
@@ -54,7 +59,11 @@ TROUBLE_CALLS = 50
 KEYS_OF_VERSIONS = 6
 FINDINGS_MAX = 20
 SHORT_SHARE_MAX = 0.04
-HUNG_UP_SHARE = 0.03
+# These answer at the pace of real ones, so that something is under way when a client leaves, and one speaks TLS.
+SLOW = (1, 3, 5)
+SECURE = 2
+# A call may be taken up when its client has left already, under what has come into force meanwhile.
+LATE_VERSIONS = 4
 FAULTS = ("503", "500", "502", "429@1", "529", "401", "404", "reset", "close", "stale", "reset_mid@3", "eof@3", "fin@2",
           "ttft@80ms", "first_token@150ms", "stall@4/200ms", "bad_json@2", "sse_error@1", "html", "empty", "cut_json",
           "bandwidth@4000", "slice@7", "hang", "error_body", "crlf", "comments")  # fmt: skip
@@ -81,6 +90,7 @@ class Made:
     caller: Caller
     first: int
     last: int = 0
+    left: bool = False
     status: int = 0
     call_id: str = ""
     reason: str = ""
@@ -98,6 +108,7 @@ class Report:
     money: int = 0
     estimated: int = 0
     short: int = 0
+    left: int = 0
     seconds: float = 0.0
     statuses: Counter[int] = field(default_factory=Counter[int])
     states: Counter[str] = field(default_factory=Counter[str])
@@ -111,12 +122,13 @@ class Report:
 class Chaos:
     """The run. Which calls there are follows from the seed; what trouble they meet depends on timing too."""
 
-    def __init__(self, seed: int, box: Box, ports: list[ProviderPort]) -> None:
+    def __init__(self, seed: int, at: Installation) -> None:
         self.report = Report(seed)
         self._rng = Random(f"{seed}-chaos")
         self._trouble_rng = Random(f"{seed}-trouble")
-        self._box = box
-        self._ports = ports
+        self._at = at
+        self._box, self._ports = at.box, at.ports
+        self._leaving_rng = Random(f"{seed}-leaving")
         self._versions: list[Version] = []
         self._made: list[Made] = []
         self._called = 0
@@ -153,7 +165,7 @@ class Chaos:
         rng, number = self._rng, len(self._versions)
         doc = configuration(rng, [(port.url, each) for port, each in zip(self._ports, PROTOCOLS, strict=True)])
         for deployment in doc["deployments"].values():
-            deployment |= {"price": PRICE, "timeouts": TIMEOUTS}
+            deployment |= {"price": PRICE, "timeouts": TIMEOUTS, "ca_file": self._at.ca_file}
         doc["journal"] = {"fsync": "off"}
         text = json.dumps(doc)
         who = callers(rng, doc)
@@ -198,36 +210,49 @@ class Chaos:
         version = self._versions[first]
         sent = version.maker.make()
         made = Made(sent, version.callers[sent.caller], first)
-        lines = "".join(f"{name}: {value}\r\n" for name, value in sent.headers)
+        number = len(self._made)
+        self._made.append(made)
+        leaving = drawn(self._leaving_rng, stream=sent.stream)
+        headers = (*sent.headers, ("x-signalbox-tags", f"{CALL}{number}"))
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers)
         head = f"POST {sent.path} HTTP/1.1\r\nhost: t\r\nconnection: close\r\n"
         head += f"authorization: Bearer {version.keys[sent.caller]}\r\n{lines}content-length: {len(sent.body)}\r\n\r\n"
-        hang_up = sent.stream and self._trouble_rng.random() < HUNG_UP_SHARE
-        reader, writer = await asyncio.open_connection("127.0.0.1", self._box.port)
-        received = b""
-        try:
-            writer.write(head.encode() + sent.body)
-            async with asyncio.timeout(60):
-                while piece := await reader.read(65_536):
-                    received += piece
-                    if hang_up and b"\r\n\r\n" in received:
-                        break
-        finally:
-            writer.close()
+        received = await ask(self._box.port, head.encode(), sent.body, leaving)
+        made.last = len(self._versions) - 1
+        if leaving is not None:
+            made.left = True
+            made.last += LATE_VERSIONS
+            head_end = received.find(b"\r\n\r\n")
+            received = received[: head_end + 4] if head_end >= 0 else b""
         answer = parse_answer(received)
-        made.status, made.last = answer.status, len(self._versions) - 1
+        made.status = answer.status
         made.call_id = answer.headers.get("x-request-id", "")
         made.reason = answer.headers.get("x-signalbox-reason", "")
-        self._made.append(made)
 
     async def _quiet(self) -> None:
         """Until nothing is under way any more."""
         self._box.sim.faults.clear()
         for _ in range(500):
             await asyncio.sleep(0.02)
-            gateway = self._box.worker.gateway
-            if gateway is not None and gateway.stages.limits.in_flight == 0:
+            if not self._under_way():
                 break
         await asyncio.sleep(0.3)  # what providers still bill for calls that hung up
+
+    def _under_way(self) -> dict[str, int]:
+        """What there is of calls, by what it is."""
+        gateway = self._box.worker.gateway
+        assert gateway is not None
+        stages = gateway.stages
+        pools = stages.transport.stats()
+        counts = {
+            "calls": stages.limits.in_flight,
+            "connections": len(gateway.connections),
+            "replies": len(gateway.streams) + len(gateway.wholes),
+            "open attempts": len(stages.open),
+            "exchanges": sum(pool.in_flight + pool.waiting for pool in pools),
+            "attempts": sum(group.active for group in stages.fleet.groups),
+        }
+        return {what: count for what, count in counts.items() if count}
 
     # --- judging ---
 
@@ -243,7 +268,9 @@ class Chaos:
         for row in rows:
             by_call.setdefault(str(row["call_id"]), []).append(row)
         by_attempt = {str(row["attempt_id"]): row for row in rows}
-        made = {each.call_id: each for each in self._made}
+        for row in rows:
+            self._name(row)
+        made = {each.call_id: each for each in self._made if each.call_id}
         for call_id in by_call.keys() - made.keys():
             self._find("other", f"the ledger has a call that nobody made: {call_id}")
         for entry in self._box.sim.log.entries:
@@ -254,6 +281,18 @@ class Chaos:
         self._judge_money(by_attempt)
         if not self._box.chain_is_whole():
             self._find("other", "the journal's chain is broken")
+        for what, count in self._under_way().items():
+            self._find("other", f"left when all was over: {count} {what}")
+        for line in self._at.errors:
+            self._find("other", line)
+
+    def _name(self, row: dict[str, Any]) -> None:
+        """Whoever left before its head was told no id; its rows say which call they are of."""
+        (number,) = [tag.removeprefix(CALL) for tag in row["tags"] if tag.startswith(CALL)]
+        made = self._made[int(number)]
+        made.call_id = made.call_id or str(row["call_id"])
+        if made.call_id != row["call_id"]:
+            self._find("other", f"two calls from one: {made.call_id}, {row['call_id']}")
 
     def _version(self, made: Made, row: dict[str, Any] | None) -> Version | None:
         """The version that a row names, if it was in force while the call ran."""
@@ -305,7 +344,11 @@ class Chaos:
         self.report.statuses[each.status] += 1
         facts, caller = each.sent.facts, each.caller
         about = f"{facts} by {caller}: {each.status} {each.reason}"
-        if each.status in (0, 500, 401):
+        if each.left:
+            self.report.left += 1
+            if not each.status and not rows:
+                return  # nobody knows how far it came
+        if each.status in (500, 401) or not (each.status or each.left):
             self._find("other", about)
             return
         named = rows[0] if rows else refused
@@ -326,7 +369,7 @@ class Chaos:
             self._find("escapes", f"labels lost, {sorted(told_by(whole))} were due, not {sorted(told)}: {about}")
         if each.sent.session is None and each.sent.turns == 1 and not facts.holds and not within(told, whole):
             self._find("refused_but_permitted", f"labels from nowhere, {sorted(told)}: {about}")
-        if each.status == 200:
+        if each.status in (0, 200):
             return
         permitted = version.oracle.permitted(place, caller, facts, whole | told)
         able = version.oracle.able(facts, permitted)
@@ -353,7 +396,7 @@ class Chaos:
         """Exactly the bill where the provider told its usage or nothing was used. Elsewhere the ledger holds what is
         meant as an upper bound; it is learnt, so single ones may fall short, and together they must not."""
         bill = {row.client_request_id: row for row in self._box.sim.bill.rows}
-        estimated = truly = 0
+        estimated, truly = Counter[str](), Counter[str]()
         for attempt_id, row in by_attempt.items():
             self.report.states[str(row["state"])] += 1
             cost_pico = int(Decimal(str(row["cost_usd"])) * 10**12)
@@ -363,11 +406,14 @@ class Chaos:
                 if cost_pico != billed:
                     self._find("money", f"{row['state']} at {cost_pico}, billed {billed}: {row}")
                 continue
-            estimated += cost_pico
-            truly += billed
+            estimated[row["state"]] += cost_pico
+            truly[row["state"]] += billed
             self.report.estimated += 1
             self.report.short += cost_pico < billed
-        if estimated < truly or self.report.short > max(5, SHORT_SHARE_MAX * self.report.estimated):
+        for state in estimated:
+            if estimated[state] < truly[state]:
+                self._find("money", f"{state} ones at {estimated[state]} in all, billed {truly[state]}")
+        if self.report.short > max(5, SHORT_SHARE_MAX * self.report.estimated):
             self._find("money", f"{self.report.short} estimates of {self.report.estimated} are below the bill")
         for attempt_id in bill.keys() - by_attempt.keys():
             self._find("money", f"billed and not in the ledger: {attempt_id}")
@@ -379,30 +425,48 @@ class Chaos:
             report.findings.append(f"{kind} (seed {report.seed}): {what}")
 
 
+@dataclass
+class Installation:
+    """errors: lines of that level in the gateway's log. ca_file: of the authority that signed a provider's name."""
+
+    box: Box
+    ports: list[ProviderPort]
+    ca_file: str
+    errors: list[str]
+
+
 @contextlib.asynccontextmanager
-async def installation(folder: Path, seed: int) -> AsyncIterator[tuple[Box, list[ProviderPort]]]:
+async def installation(folder: Path, seed: int) -> AsyncIterator[Installation]:
     """A gateway in this process on a real socket, and simulated providers on ports of their own."""
-    spec = ProviderSpec({"m": ModelSpec(PRICES)}, ttft_ms=Spread(1))
+    models = {"m": ModelSpec(PRICES)}
+    quick = ProviderSpec(models, ttft_ms=Spread(1), tokens_per_s=Spread(5_000))
+    slow = ProviderSpec(models, ttft_ms=Spread(20, 120), tokens_per_s=Spread(150, 300))
     sim = Simulator(
         SimulatorSettings(
-            providers={f"p{at}": spec for at in range(len(PROTOCOLS))},
+            providers={f"p{at}": slow if at in SLOW else quick for at in range(len(PROTOCOLS))},
             seed=seed,
+            latency="on",
             log_entries=10 * CALLS_MAX,
             log_bytes=1 << 30,
             bill_rows=10 * CALLS_MAX,
         )
     )
     await sim.start()
-    ports = [await sim.start_provider_port(f"p{at}") for at in range(len(PROTOCOLS))]
-    state = StateDir(folder)
+    authority = Authority(folder / "authority")
+    tls = authority.server_context()
+    ports = [await sim.start_provider_port(f"p{at}", tls=tls if at == SECURE else None) for at in range(len(PROTOCOLS))]
+    state = StateDir(folder / "state")
     listener = socket.socket()
     listener.bind(("127.0.0.1", 0))
     listener.listen(512)
     listener.setblocking(False)
-    plane = DataPlane(state, new_chain("chaos"), quiet.log("chaos"))
+    errors: list[str] = []
+    log = quiet.log("chaos", errors)
+    asyncio.get_running_loop().set_exception_handler(told_of_tasks(log))
+    plane = DataPlane(state, new_chain("chaos"), log)
     box = Box(sim, plane, state, listener)
     try:
-        yield box, ports
+        yield Installation(box, ports, str(authority.ca_file), errors)
     finally:
         await box.worker.obey(Drain(0))
         await plane.close()
@@ -411,8 +475,8 @@ async def installation(folder: Path, seed: int) -> AsyncIterator[tuple[Box, list
 
 async def chaos(calls: int, seed: int) -> Report:
     with TemporaryDirectory(prefix="chaos-") as folder:
-        async with installation(Path(folder), seed) as (box, ports):
-            return await Chaos(seed, box, ports).run(calls)
+        async with installation(Path(folder), seed) as at:
+            return await Chaos(seed, at).run(calls)
 
 
 def main() -> int:
@@ -427,7 +491,7 @@ def main() -> int:
         f"seed {report.seed}: {report.calls} calls, {report.requests} requests at providers, {report.reloads} reloads"
         f" in {report.seconds:.1f} s, {report.escapes} escapes, {report.refused_but_permitted} refused but permitted,"
         f" {report.money} differences in money ({report.short} of {report.estimated} estimates below the bill),"
-        f" {report.other} other findings;"
+        f" {report.other} other findings, {report.left} clients left;"
         f" {dict(sorted(report.statuses.items()))}, {dict(report.states)}"
     )
     return 0 if report.good else 1

@@ -9,12 +9,20 @@ from signalbox.telemetry.log import Log
 
 
 class _Told(io.TextIOBase):
+    def __init__(self, errors: list[str]) -> None:
+        self._errors = errors
+
     def write(self, line: str, /) -> int:
-        return len(line) if '"event":"request"' in line else sys.stderr.write(line)
+        if '"event":"request"' in line:
+            return len(line)
+        if '"level":"error"' in line:
+            self._errors.append(line.strip())
+        return sys.stderr.write(line)
 
     def flush(self) -> None:
         sys.stderr.flush()
 
 
-def log(component: str) -> Log:
-    return Log(component, _Told(), "json")
+def log(component: str, errors: list[str] | None = None) -> Log:
+    """errors: gets the lines of that level."""
+    return Log(component, _Told([] if errors is None else errors), "json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 
 from signalbox.simulator.connection import Connection, Service
 
@@ -10,11 +11,12 @@ _BACKLOG = 2_048
 
 
 class ProviderPort:
-    """Serves `/v1/...` without the provider's name in the path."""
+    """Serves `/v1/...` without the provider's name in the path. tls: what it shows of itself, None for plain HTTP."""
 
-    def __init__(self, service: Service, provider: str) -> None:
+    def __init__(self, service: Service, provider: str, tls: ssl.SSLContext | None = None) -> None:
         self._service = service
         self._provider = provider
+        self._tls = tls
         self._server: asyncio.Server | None = None
         self._connections: set[Connection] = set()
         self.host: str = ""
@@ -22,7 +24,7 @@ class ProviderPort:
 
     @property
     def url(self) -> str:
-        return f"http://{self.host}:{self.port}"
+        return f"http{'s' if self._tls is not None else ''}://{self.host}:{self.port}"
 
     async def up(self, host: str = "", port: int = 0) -> None:
         """Listens (again). Raises OSError when somebody else took the port meanwhile."""
@@ -30,7 +32,12 @@ class ProviderPort:
             return
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(
-            self._connection, host or self.host, port or self.port, backlog=_BACKLOG, reuse_address=True
+            self._connection,
+            host or self.host,
+            port or self.port,
+            backlog=_BACKLOG,
+            reuse_address=True,
+            ssl=self._tls,
         )
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import time
 import urllib.parse
 
@@ -77,11 +78,14 @@ class Simulator:
         self._server = await loop.create_server(lambda: Connection(self, ""), host, port, backlog=_BACKLOG)
         self.host, self.port = self._server.sockets[0].getsockname()[:2]
 
-    async def start_provider_port(self, name: str, host: str = "127.0.0.1", port: int = 0) -> ProviderPort:
-        """A port of its own for one provider, which can be put down: then connections are refused."""
+    async def start_provider_port(
+        self, name: str, host: str = "127.0.0.1", port: int = 0, tls: ssl.SSLContext | None = None
+    ) -> ProviderPort:
+        """A port of its own for one provider, which can be put down: then connections are refused. tls: what it shows
+        of itself, None for plain HTTP."""
         if name not in self.providers:
             raise KeyError(name)
-        extra = ProviderPort(self, name)
+        extra = ProviderPort(self, name, tls)
         await extra.up(host, port)
         self._ports.append(extra)
         return extra
