@@ -92,6 +92,29 @@ def test_a_reader_that_leaves_early_ends_the_query_quietly(tmp_path: Path) -> No
         assert (asked.wait(60), asked.stderr.read()) == (0, b"")
 
 
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a file that is always full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize("verb", ["ledger verify", "ledger query", "schema"])
+def test_an_output_that_cannot_be_written_is_neither_a_finding_nor_a_traceback(
+    verb: str, unbuffered: str, tmp_path: Path
+) -> None:
+    state = StateDir(tmp_path / "state")
+    opened = Opened("a-1", "a", 1, "acme", "", "k", "w", "d", "dc", "m", "chat", (), "first", "v")
+    apart.write(state.journal, "w0", [opened, Settled("a-1", 2, "settled", Usage(7), "provider", 5)])
+    words = verb.split() + (["--state-dir", str(state.root)] if verb != "schema" else [])
+    with Path("/dev/full").open("wb") as full:
+        asked = subprocess.run(
+            [*COMMAND, *words],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            timeout=60,
+            check=False,
+        )
+    assert asked.stderr == b"The output cannot be written: No space left on device.\n"
+    assert asked.returncode == 2
+
+
 @pytest.mark.parametrize("content", [None, b"\xff\xfe"])
 def test_a_public_key_that_cannot_be_read_is_named(
     content: bytes | None, tmp_path: Path, capsys: pytest.CaptureFixture[str]

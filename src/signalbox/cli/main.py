@@ -6,6 +6,7 @@ Exit 0 good, 1 a finding (check failed, chain broken), 2 usage or a configuratio
 from __future__ import annotations
 
 import argparse
+import errno
 import gc
 import importlib
 import os
@@ -44,19 +45,37 @@ VERBS: dict[str, tuple[str, str]] = {
 }
 
 
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _run(arguments)
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()  # what waits there is written by the interpreter's end, where a failure is too late
+        return code
     except SignalboxError as error:
         print(str(error), file=sys.stderr)
         return 2
     except BrokenPipeError:
-        # The reader of our output left (head, a pager): not our failure. Keeps the interpreter's flush quiet too.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The reader of our output left (head, a pager): not our failure.
+        _forget_output()
         return 0
+    except OSError as error:
+        if error.errno not in NO_ROOM:
+            raise
+        # A traceback would end with 1, which says of a check or of a ledger that something was found.
+        print(f"{error.filename or 'The output'} cannot be written: {error.strerror}.", file=sys.stderr)
+        _forget_output()
+        return 2
     except KeyboardInterrupt:
         return 130
+
+
+def _forget_output() -> None:
+    """Keeps the interpreter's own flush at the end quiet."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run(arguments: list[str]) -> int:
