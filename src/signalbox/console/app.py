@@ -19,7 +19,7 @@ from signalbox.console.access import Doors, Endpoint, Page, asked_here, guarded,
 from signalbox.console.back_channel import BackChannel
 from signalbox.console.bill_pages import BillPages
 from signalbox.console.caches import CachePages
-from signalbox.console.desk import Desk
+from signalbox.console.desk import Desk, json
 from signalbox.console.headers import BrowserHeaders, Defects
 from signalbox.console.house_pages import HousePages
 from signalbox.console.keys import KeyPages, read_body
@@ -290,7 +290,7 @@ class Console:
             explanation = await asyncio.to_thread(lambda: self._configurations.now().explainer.explain(question))
         except CallError as error:
             return _error(error.status, error.code, error.message)
-        return Response(msgspec.json.encode(explanation), media_type="application/json")
+        return json(explanation)
 
 
 def _error(status: int, code: str, message: str) -> Response:

@@ -13,6 +13,7 @@ from starlette.responses import JSONResponse, Response
 from signalbox.cache.ending import end, held
 from signalbox.cache.shelf import figures
 from signalbox.cache.stats import told
+from signalbox.console.desk import json
 from signalbox.console.keys import read_body
 from signalbox.control.in_force import Configurations
 from signalbox.control.office import Actor, KeyOffice
@@ -35,7 +36,7 @@ class CachePages:
         self._configurations = configurations
 
     async def stats(self, request: Request, actor: Actor) -> Response:
-        return Response(msgspec.json.encode(await asyncio.to_thread(self._stats)), media_type="application/json")
+        return json(await asyncio.to_thread(self._stats))
 
     def _stats(self) -> dict[str, Any]:
         kept, shared = self._office.kept, self._configurations.now().declared.shared_cache

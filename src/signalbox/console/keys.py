@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from signalbox.console.access import refused
+from signalbox.console.desk import json
 from signalbox.control.keys import NewKey, TooBroad
 from signalbox.control.office import Actor, KeyOffice
 from signalbox.core.errors import BadRequest
@@ -32,7 +33,7 @@ class KeyPages:
         self._office = office
 
     async def list(self, request: Request, actor: Actor) -> Response:
-        return _json({"keys": [shown(row) for row in await self._office.list_keys(actor)]})
+        return json({"keys": [shown(row) for row in await self._office.list_keys(actor)]})
 
     async def create(self, request: Request, actor: Actor) -> Response:
         wanted = await read_body(request, NewKey)
@@ -46,7 +47,7 @@ class KeyPages:
             return refused(403, "too_broad", f"The key was not made: {error}.")
         except ValueError as error:
             return refused(400, "invalid_request", f"The key was not made: {error}.")
-        return _json({"id": row.id, "key": key.reveal()}, 201)
+        return json({"id": row.id, "key": key.reveal()}, 201)
 
     async def rotate(self, request: Request, actor: Actor) -> Response:
         grace = await read_body(request, Grace)
@@ -61,15 +62,15 @@ class KeyPages:
         if made is None:
             return _unknown()
         row, key = made
-        return _json({"id": row.id, "key": key.reveal()}, 201)
+        return json({"id": row.id, "key": key.reveal()}, 201)
 
     async def revoke(self, request: Request, actor: Actor) -> Response:
         if not await self._office.revoke(actor, request.path_params["id"]):
             return _unknown()
-        return _json({"id": request.path_params["id"], "state": "revoked"})
+        return json({"id": request.path_params["id"], "state": "revoked"})
 
     async def actions(self, request: Request, actor: Actor) -> Response:
-        return _json({"actions": await self._office.actions(actor)})
+        return json({"actions": await self._office.actions(actor)})
 
 
 def shown(row: VirtualKey) -> dict[str, Any]:
@@ -104,7 +105,3 @@ def _decoded(body: bytes, kind: type[Any]) -> Any:
 
 def _unknown() -> Response:
     return refused(404, "not_found", "There is no such key.")
-
-
-def _json(document: object, status: int = 200) -> Response:
-    return Response(msgspec.json.encode(document), status, media_type="application/json")

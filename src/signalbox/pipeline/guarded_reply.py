@@ -27,7 +27,7 @@ from signalbox.guard.screen import Screen
 from signalbox.pipeline.guarded_body import let_through
 from signalbox.pipeline.passing_reply import PassingReply
 from signalbox.pipeline.told_so_far import ToldSoFar
-from signalbox.wire import visible, withheld
+from signalbox.wire import sse, visible, withheld
 from signalbox.wire.resume import read_told
 from signalbox.wire.sse import SseDecoder
 
@@ -220,7 +220,7 @@ class GuardedReply(PassingReply):
         if self._screen.cut:
             if any(slot.delta for slot in seen.slots):
                 self._unfinish(doc)
-                out.append(self._written(event, doc, frame.seen))
+                out.append(Frame(sse.event(doc, event.event), None, frame.seen))
             return
         if seen.ends is not None and any(slot.delta for slot in seen.slots):
             # Text and its end in one event: the rest of the text has to come before the end.
@@ -231,11 +231,7 @@ class GuardedReply(PassingReply):
             doc["sequence_number"] += self._shift
             changed = True
         self._so_far.note_blocks(doc)
-        out.append(self._written(event, doc, frame.seen) if changed else Frame(event.raw, None, frame.seen))
-
-    def _written(self, event: SseEvent, doc: dict[str, Any], seen: Seen) -> Frame:
-        name = b"event: %b\n" % event.event.encode() if event.event else b""
-        return Frame(b"%bdata: %b\n\n" % (name, _encode(doc)), None, seen)
+        out.append(Frame(sse.event(doc, event.event) if changed else event.raw, None, frame.seen))
 
     def _flush(self, ends: int, out: list[Frame]) -> None:
         """Tells what was held back of the channels that are over."""
@@ -266,16 +262,14 @@ class GuardedReply(PassingReply):
             return Frame(b"", [self._delta(channel, text)], _NOTHING_SEEN)
         source = self._sources.get(channel, self._last)
         doc = visible.rest_of(self._call.api, source, channel, text)
-        name = b""
-        if self._call.api in ("messages", "responses"):
-            name = b"event: %b\n" % str(doc.get("type", "")).encode()
+        name = str(doc.get("type", "")) if self._call.api in ("messages", "responses") else ""
         if self._is_responses:
             # One more event than the upstream sent: every number after it is one higher.
             number = self._last.get("sequence_number")
             doc["sequence_number"] = (number if isinstance(number, int) else 0) + self._shift + 1
             self._shift += 1
             self._so_far.note_text(channel, text)
-        return Frame(b"%bdata: %b\n\n" % (name, _encode(doc)), None, _NOTHING_SEEN)
+        return Frame(sse.event(doc, name), None, _NOTHING_SEEN)
 
     # --- streams that are translated ---
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import msgspec
 
+from signalbox.wire import sse
 from signalbox.wire.body import Edit
 from signalbox.wire.openai_chat_write import limit_name
 
@@ -16,7 +17,6 @@ _NAMES = {
     "responses": ("max_output_tokens",),
     "messages": ("max_tokens",),
 }
-_encode = msgspec.json.encode
 
 
 def limit_edits(api: str, doc: dict[str, Any], model: str, tokens: int) -> list[Edit]:
@@ -41,29 +41,25 @@ def _object(data: bytes) -> dict[str, Any]:
     return cast("dict[str, Any]", doc) if isinstance(doc, dict) else {}
 
 
-def _event(doc: dict[str, Any], name: str = "") -> bytes:
-    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % _encode(doc)
-
-
 def _cut_chat(last: dict[str, Any], tokens_out: int) -> bytes:
     kept = {name: last[name] for name in ("id", "object", "created", "model", "system_fingerprint") if name in last}
     choice: dict[str, object] = {"index": 0, "delta": {}, "finish_reason": "length"}
-    return _event({**kept, "choices": [choice]})
+    return sse.event({**kept, "choices": [choice]})
 
 
 def _cut_completions(last: dict[str, Any], tokens_out: int) -> bytes:
     kept = {name: last[name] for name in ("id", "object", "created", "model", "system_fingerprint") if name in last}
     choice = {"index": 0, "text": "", "logprobs": None, "finish_reason": "length"}
-    return _event({**kept, "choices": [choice]})
+    return sse.event({**kept, "choices": [choice]})
 
 
 def _cut_messages(last: dict[str, Any], tokens_out: int) -> bytes:
     stop = b""
     if last.get("type") in ("content_block_start", "content_block_delta"):
-        stop = _event({"type": "content_block_stop", "index": last.get("index", 0)}, "content_block_stop")
+        stop = sse.event({"type": "content_block_stop", "index": last.get("index", 0)}, "content_block_stop")
     delta = {"stop_reason": "max_tokens", "stop_sequence": None}
     end = {"type": "message_delta", "delta": delta, "usage": {"output_tokens": tokens_out}}
-    return stop + _event(end, "message_delta") + _event({"type": "message_stop"}, "message_stop")
+    return stop + sse.event(end, "message_delta") + sse.event({"type": "message_stop"}, "message_stop")
 
 
 _CUTS: dict[str, Callable[[dict[str, Any], int], bytes]] = {

@@ -1,8 +1,13 @@
-"""Server-sent events, decoded incrementally from bytes: any line ending, any split, bounded, raw bytes kept."""
+"""Server-sent events: written, and decoded incrementally from bytes: any line ending, any split, bounded, raw bytes
+kept."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
 
 from signalbox.core.stream import SseEvent
 
@@ -12,6 +17,11 @@ EVENT_BYTES_MAX = 16 * 1024 * 1024
 _BOM = b"\xef\xbb\xbf"
 
 _find_line_end = re.compile(rb"\r\n?|\n").search
+
+
+def event(doc: Mapping[str, Any], name: str = "") -> bytes:
+    """An event whose data is JSON. name: empty for none."""
+    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % msgspec.json.encode(doc)
 
 
 class SseDecoder:

@@ -8,9 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, cast
 
-import msgspec
-
-_encode = msgspec.json.encode
+from signalbox.wire import sse
 
 
 def closing_events(
@@ -22,8 +20,8 @@ def closing_events(
     if api == "messages":
         return b"".join(
             (
-                *(_event({"type": "content_block_stop", "index": block}, "content_block_stop") for block in blocks),
-                _event(
+                *(sse.event({"type": "content_block_stop", "index": block}, "content_block_stop") for block in blocks),
+                sse.event(
                     {
                         "type": "message_delta",
                         "delta": {"stop_reason": "refusal", "stop_sequence": None},
@@ -31,7 +29,7 @@ def closing_events(
                     },
                     "message_delta",
                 ),
-                _event({"type": "message_stop"}, "message_stop"),
+                sse.event({"type": "message_stop"}, "message_stop"),
             )
         )
     if api == "responses":
@@ -39,11 +37,11 @@ def closing_events(
         number = sequence + 1 if isinstance(sequence, int) else 0
         done = {**response, "status": "incomplete", "incomplete_details": {"reason": "content_filter"}}
         event = {"type": "response.incomplete", "sequence_number": number, "response": done}
-        return _event(event, "response.incomplete")
+        return sse.event(event, "response.incomplete")
     kept = {name: last[name] for name in ("id", "object", "created", "model", "system_fingerprint") if name in last}
     empty: dict[str, Any] = {"text": ""} if api == "completions" else {"delta": {}}
     return b"".join(
-        _event({**kept, "choices": [{"index": at, **empty, "logprobs": None, "finish_reason": "content_filter"}]})
+        sse.event({**kept, "choices": [{"index": at, **empty, "logprobs": None, "finish_reason": "content_filter"}]})
         for at in range(choices)
     )
 
@@ -69,7 +67,3 @@ def withhold(api: str, doc: dict[str, Any], choices: set[int], part: int) -> Non
                     fields = cast("dict[str, Any]", message)
                     for key in ("tool_calls", "function_call"):
                         fields.pop(key, None)
-
-
-def _event(doc: dict[str, Any], name: str = "") -> bytes:
-    return (b"event: %b\n" % name.encode() if name else b"") + b"data: %b\n\n" % _encode(doc)
