@@ -22,6 +22,21 @@ def _body(text: str = "hi", workload: str = "w-chat") -> dict[str, object]:
     return {"model": workload, "messages": [{"role": "user", "content": text}], "max_tokens": 64}
 
 
+async def test_it_takes_the_descriptors_that_the_system_allows(served: Served) -> None:
+    """The usual soft limit of 1,024 is used up by 500 calls at once, long before the limit of connections."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1024, hard))
+    try:
+        await served.start(workers=2)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    allowed = 32_768 if hard == resource.RLIM_INFINITY else min(hard, 32_768)
+    children = Path(f"/proc/{served.pid}/task/{served.pid}/children").read_text().split()
+    assert len(children) >= 2
+    for pid in (served.pid, *map(int, children)):
+        assert resource.prlimit(pid, resource.RLIMIT_NOFILE) == (allowed, hard)
+
+
 async def test_out_of_descriptors_it_keeps_what_it_has_and_recovers(served: Served) -> None:
     await served.start()
     assert served.process is not None
@@ -33,6 +48,8 @@ async def test_out_of_descriptors_it_keeps_what_it_has_and_recovers(served: Serv
     resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")) + 6, before[1]))
     idle = [await asyncio.open_connection("127.0.0.1", served.port) for _ in range(24)]
     await asyncio.sleep(0.5)
+    assert served.stderr().count("new connections have to wait") == 1
+    assert "Too many open files. Raise the limit" in served.stderr()
     # One that is connected already is answered.
     writer.write(b"GET /healthz HTTP/1.1\r\nhost: t\r\nconnection: close\r\n\r\n")
     data = await asyncio.wait_for(reader.read(-1), 10)

@@ -18,7 +18,7 @@ from signalbox.bootstrap.exporting import exporter_process
 from signalbox.bootstrap.options import ServeOptions, Started
 from signalbox.bootstrap.shipper import alarm
 from signalbox.bootstrap.shipping import ship_order, shipping
-from signalbox.bootstrap.sockets import bind, own_host, shown_url
+from signalbox.bootstrap.sockets import allow_descriptors, bind, own_host, shown_url
 from signalbox.bootstrap.sources import first_source
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.attendant import Attendant
@@ -46,6 +46,7 @@ SPAN_BUFFER_BYTES = 1 << 20
 
 def run_serve(options: ServeOptions) -> int:
     """Serve until SIGTERM or SIGINT; 0 after a clean drain. Raises ConfigError when it cannot start."""
+    allow_descriptors()
     return uvloop.run(_serve(options))
 
 

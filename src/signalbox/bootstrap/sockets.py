@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import resource
 import socket
 
 from signalbox.core.errors import ConfigError
 
 BACKLOG = 2048
+# A call takes two, and a worker takes 10,000 connections of clients.
+DESCRIPTORS = 32_768
+
+
+def allow_descriptors() -> None:
+    """Lets this process and those it starts have as many descriptors as the system's hard limit allows, and no more
+    than they could need: the soft limit, usually 1,024, is for programs that call select(2)."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, DESCRIPTORS)
+    if soft == resource.RLIM_INFINITY or soft >= wanted:
+        return
+    with contextlib.suppress(ValueError, OSError):  # some systems allow less than they say
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def bind(host: str, port: int, option: str = "") -> socket.socket:

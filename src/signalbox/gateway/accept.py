@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
+from math import inf
+from time import monotonic
 
 from signalbox.gateway.tls import Listening
+from signalbox.telemetry.log import Log
 
 # After the process ran out of descriptors or memory, it leaves new connections to others for this long.
 REST_S = 0.1
+# How often the log says so.
+TOLD_EVERY_S = 60.0
 # Connections whose TLS is not agreed on yet, beyond which new ones are turned away, and how long each may take.
 HANDSHAKES_MAX = 2000
 HANDSHAKE_S = 10.0
@@ -26,14 +32,17 @@ class Acceptor:
         self,
         listener: socket.socket,
         protocol: Callable[[], asyncio.Protocol],
-        secured: Callable[[], asyncio.Protocol] | None = None,
-        tls: Callable[[], Listening | None] = lambda: None,
+        secured: Callable[[], asyncio.Protocol],
+        tls: Callable[[], Listening | None],
+        log: Log,
     ) -> None:
         """tls: asked at each connection; where there is any, its protocol is made by `secured`."""
-        self._secured = secured or protocol
+        self._secured = secured
         self._tls = tls
         self._listener = listener
         self._protocol = protocol
+        self._log = log
+        self._told_at = -inf
         self._loop = asyncio.get_running_loop()
         self._resting: asyncio.TimerHandle | None = None
         # Held here until they are connected, because the loop itself holds tasks weakly.
@@ -56,7 +65,8 @@ class Acceptor:
             accepted, _ = self._listener.accept()
         except (BlockingIOError, InterruptedError, ConnectionError):
             return  # another process was faster, or the client is gone already
-        except OSError:
+        except OSError as error:
+            self._tell(error)
             self._loop.remove_reader(self._listener)
             self._resting = self._loop.call_later(REST_S, self._listen)
             return
@@ -69,6 +79,13 @@ class Acceptor:
         connecting = self._loop.create_task(self._connect(accepted, tls))
         self._connecting.add(connecting)
         connecting.add_done_callback(self._connecting.discard)
+
+    def _tell(self, error: OSError) -> None:
+        now = monotonic()
+        if now - self._told_at >= TOLD_EVERY_S:
+            self._told_at = now
+            fix = " Raise the limit (`ulimit -n`, LimitNOFILE)." if error.errno == errno.EMFILE else ""
+            self._log.error("new connections have to wait", reason=f"{error.strerror}.{fix}")
 
     async def _connect(self, accepted: socket.socket, tls: Listening | None) -> object:
         try:

@@ -120,7 +120,7 @@ class Worker:
             raise RuntimeError("a worker listens only after its first configuration")
         gateway.start()
         self._acceptor = Acceptor(
-            self._listener, lambda: Connection(gateway), lambda: TlsConnection(gateway), self._tls
+            self._listener, lambda: Connection(gateway), lambda: TlsConnection(gateway), self._tls, gateway.log
         )
 
     async def drain(self, grace_s: float) -> None:
