@@ -131,11 +131,13 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         # A client that closed its sending side is gone: nothing tells a half close from a close until a write fails.
-        if self.task is not None and self.transport is not None and self.transport.get_write_buffer_size():
-            # The loop loses the connection when what was written is taken. Whoever does not read never takes it, and
-            # its request would go on until it is given up.
+        if self.task is not None:
+            # The loop loses the connection when what was written is taken, and over TLS nothing tells how much that is.
+            # Whoever does not read never takes it, and its request would go on until it is given up.
             self._pending.clear()
             self._keep_alive = False
+            self.phase = "closing"
+            self.deadline = monotonic() + self._server.limits.write_s
             self.task.cancel()
         return False
 
@@ -143,7 +145,7 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self._server.connections.discard(self)
         self.resume_writing()
-        if self.task is not None:
+        if self.task is not None and self.phase != "closing":  # else it is cancelled already, and books what it cost
             self.task.cancel()
 
     def pause_writing(self) -> None:
