@@ -115,7 +115,7 @@ def test_only_the_transport_opens_connections() -> None:
 
 
 # Besides what opens connections: the sides that are connected to.
-MAY_ENCRYPT = ("upstream/", "cache/shared_server.py", "gateway/tls.py", "simulator/ports.py")
+MAY_ENCRYPT = ("upstream/", "cache/shared_server.py", "gateway/tls.py", "simulator/ports.py", "simulator/server.py")
 CLIENTS = ("http.client", "urllib.request", "ftplib", "smtplib", "xmlrpc", "requests", "httpx", "aiohttp", "urllib3")
 
 
