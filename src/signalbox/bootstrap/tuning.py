@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import ctypes
 import gc
 import sys
+
+try:
+    import ctypes
+except ImportError:  # an interpreter that was built without libffi
+    ctypes = None
 
 # The collector walks everything alive; what lives as long as the process is frozen, and the rest is walked rarely.
 GC_THRESHOLDS = (20_000, 20, 50)
@@ -29,7 +33,7 @@ def tune() -> None:
 
 def _keep_heap() -> None:
     """Lets a worker that has had large bodies keep their memory for the next ones. Nothing to do but with glibc."""
-    if sys.platform != "linux":
+    if ctypes is None or sys.platform != "linux":
         return
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
