@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import ctypes
 import itertools
@@ -49,3 +50,19 @@ async def test_the_next_large_body_takes_the_memory_of_the_one_before(served: Se
     each = [after - since for since, after in itertools.pairwise(before)]
     # A body alone is over 1,200 pages, and there are several copies of it.
     assert sorted(each)[len(each) // 2] < IMAGE_BYTES // PAGE_BYTES // 2, each
+
+
+def resident_bytes(pid: int) -> int:
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * PAGE_BYTES
+
+
+@glibc
+async def test_a_worker_that_nobody_asks_anything_gives_the_memory_back(served: Served) -> None:
+    await served.start()
+    body = seen("messages")
+    for _ in range(4):
+        assert (await served.request("/v1/messages", body)).status == 200
+    kept = resident_bytes(served.pid)
+    async with asyncio.timeout(20):
+        while resident_bytes(served.pid) > kept - 2 * IMAGE_BYTES:
+            await asyncio.sleep(0.1)

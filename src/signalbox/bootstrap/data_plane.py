@@ -327,8 +327,8 @@ class DataPlane:
         )
 
     def _gateway(self, stages: Stages, keyring: Keyring, limits: HttpLimits) -> Gateway:
-        tune()
-        return Gateway(stages, keyring, limits, self._log, Answers(self._state.idempotency, time.time))
+        rest = tune()
+        return Gateway(stages, keyring, limits, self._log, Answers(self._state.idempotency, time.time), rest)
 
     def _gauges(self, gateway: Gateway) -> None:
         metrics = self._metrics

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import sys
+from collections.abc import Callable
 
 try:
     import ctypes
@@ -22,22 +23,28 @@ M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
 HEAP_BYTES_KEPT = 32 << 20
 
 
-def tune() -> None:
-    """Once, before the first request and after all that lives as long as the process has been made."""
+def tune() -> Callable[[], None]:
+    """Once, before the first request and after all that lives as long as the process has been made. Returns what gives
+    memory back that was kept for the next requests, for when there are none."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)
     sys.setswitchinterval(SWITCH_S)
-    _keep_heap()
+    return _keep_heap()
 
 
-def _keep_heap() -> None:
+def _keep_heap() -> Callable[[], None]:
     """Lets a worker that has had large bodies keep their memory for the next ones. Nothing to do but with glibc."""
     if ctypes is None or sys.platform != "linux":
-        return
+        return lambda: None
     library = ctypes.CDLL(None)
     if not hasattr(library, "gnu_get_libc_version"):
-        return
-    library.malloc_trim(0)  # what loading has left
+        return lambda: None
+
+    def give_back() -> None:
+        library.malloc_trim(0)
+
+    give_back()  # what loading has left
     library.mallopt(M_TRIM_THRESHOLD, HEAP_BYTES_KEPT)
     library.mallopt(M_MMAP_THRESHOLD, HEAP_BYTES_KEPT)
+    return give_back

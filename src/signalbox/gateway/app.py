@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from itertools import count
 from secrets import token_hex
 from time import monotonic, perf_counter_ns, time
 
@@ -115,7 +114,16 @@ def dialect_for(request: Request, dialect: Dialect) -> Dialect:
 class Gateway:
     """One process's data plane. stages and keyring are replaced as a whole; a request keeps those it began with."""
 
-    def __init__(self, stages: Stages, keyring: Keyring, limits: HttpLimits, log: Log, answers: Answers) -> None:
+    def __init__(
+        self,
+        stages: Stages,
+        keyring: Keyring,
+        limits: HttpLimits,
+        log: Log,
+        answers: Answers,
+        rest: Callable[[], None] = lambda: None,
+    ) -> None:
+        """rest: what is to be done once when nobody has asked anything for a second or two."""
         self.now_ns = perf_counter_ns
         self.now_s = time
         self.stages = stages
@@ -131,7 +139,10 @@ class Gateway:
         self.stops = stages.stops
         self.watch = Watch(limits.overload, stages.limits.press)
         self._ticker: asyncio.TimerHandle | None = None
-        self._ids = count(1)
+        self._number: int = 0
+        self._number_before: int = 0
+        self._number_rested: int = 0
+        self._rest = rest
         self._guesses = Guesses()
         self._process = f"{int(time()):08x}{token_hex(4)}"
 
@@ -249,10 +260,11 @@ class Gateway:
             connection.abort()
 
     def _next_id(self) -> str:
-        return f"req_{self._process}{next(self._ids):08x}"
+        self._number += 1
+        return f"req_{self._process}{self._number:08x}"
 
     def _tick(self) -> None:
-        """Once a second: deadlines of connections, heartbeats of idle streams."""
+        """Once a second: deadlines of connections, heartbeats of idle streams, and rest behind the last request."""
         now = monotonic()
         for connection in list(self.connections):
             connection.check_deadlines(now)
@@ -260,4 +272,9 @@ class Gateway:
         for reply in list(self.streams):
             if now - reply.last_sent_s >= idle_s:
                 reply.heartbeat()
+        number, idle = self._number, not self.stages.limits.in_flight
+        if idle and number == self._number_before and number != self._number_rested:
+            self._number_rested = number
+            self._rest()
+        self._number_before = number
         self._ticker = asyncio.get_running_loop().call_later(TICK_S, self._tick)
