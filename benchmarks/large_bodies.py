@@ -12,11 +12,9 @@ from contextlib import ExitStack
 from statistics import median
 
 from benchmarks import machine, subjects
-from benchmarks.run import LOAD_CORE, UPSTREAM_PORT, WORK, load, say, start
+from benchmarks.load import UNTIMED
+from benchmarks.run import WORK, load, say, start, start_direct
 from benchmarks.subjects import Plan, Subject
-
-# What load.latency asks before it measures.
-UNTIMED = 20
 
 
 def main() -> int:
@@ -30,9 +28,7 @@ def main() -> int:
     latency_ms: dict[str, list[float]] = {}
     cpu_ms: dict[str, list[float]] = {}
     with ExitStack() as stack:
-        direct = Plan("direct", UPSTREAM_PORT, subjects.upstream(UPSTREAM_PORT, LOAD_CORE), ready_s_max=10)
-        direct.env["PYTHONPATH"] = str(machine.ROOT)
-        stack.callback(Subject(direct, LOAD_CORE, WORK).stop)
+        direct = start_direct(stack)
         running, left_out, _ = start(words.subjects.split(","), stack)
 
         def turn(plan: Plan, subject: Subject | None) -> None:

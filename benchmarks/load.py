@@ -33,6 +33,9 @@ STREAM_S = DELTAS * PACE_S
 # would give all of them one phase, and every stream would begin behind a burst of everybody's deltas.
 GOLDEN = (5**0.5 - 1) / 2
 
+# Requests that `latency` asks before it measures.
+UNTIMED = 20
+
 
 def keys_of(path: str | None) -> list[str]:
     """One credential a line; a placeholder for subjects that check none."""
@@ -262,7 +265,7 @@ def latency(port: int, requests: list[bytes], count: int, *, split: bool) -> dic
     times = array("d")
     with socket.create_connection(("127.0.0.1", port)) as sock:
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        for index in range(count + 20):
+        for index in range(count + UNTIMED):
             request = random.choice(requests)
             began = time.perf_counter()
             if split:
@@ -272,7 +275,7 @@ def latency(port: int, requests: list[bytes], count: int, *, split: bool) -> dic
             else:
                 sock.sendall(request)
             _read_answer(sock)
-            if index >= 20:
+            if index >= UNTIMED:
                 times.append(time.perf_counter() - began)
     usual = median(times)
     steps = sum(0.035 <= taken - usual <= 0.060 for taken in times)

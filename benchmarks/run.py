@@ -235,6 +235,14 @@ def load(kind: str, plan: Plan, *more: str) -> dict[str, Any]:
     return json.loads(done.stdout.splitlines()[-1])
 
 
+def start_direct(stack: ExitStack) -> Plan:
+    """Starts the fake upstream, which is what direct requests go to."""
+    direct = Plan("direct", UPSTREAM_PORT, subjects.upstream(UPSTREAM_PORT, LOAD_CORE), ready_s_max=10)
+    direct.env["PYTHONPATH"] = str(machine.ROOT)
+    stack.callback(Subject(direct, LOAD_CORE, WORK).stop)
+    return direct
+
+
 def start(names: list[str], stack: ExitStack) -> tuple[dict[str, Subject], dict[str, str], dict[str, Any]]:
     """Starts the subjects, one after another; those that cannot start are named with the reason and left out."""
     running: dict[str, Subject] = {}
@@ -285,9 +293,7 @@ def main() -> int:
     about = machine.describe()
     began = time.perf_counter()
     with ExitStack() as stack:
-        direct = Plan("direct", UPSTREAM_PORT, subjects.upstream(UPSTREAM_PORT, LOAD_CORE), ready_s_max=10)
-        direct.env["PYTHONPATH"] = str(machine.ROOT)
-        stack.callback(Subject(direct, LOAD_CORE, WORK).stop)
+        direct = start_direct(stack)
         running, left_out, starts = start(names, stack)
         bench = Bench(effort, running, direct)
         for name, subject in running.items():

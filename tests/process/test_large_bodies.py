@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from installation import Served
+from installation import PATHS, Served
 
 PAGE_BYTES = 4096
 IMAGE_BYTES = 3_750_000
@@ -41,11 +41,11 @@ def seen(api: str) -> dict[str, Any]:
 @pytest.mark.parametrize("api", ["chat", "messages"])
 async def test_the_next_large_body_takes_the_memory_of_the_one_before(served: Served, api: str) -> None:
     await served.start()
-    body, path = seen(api), {"chat": "/v1/chat/completions", "messages": "/v1/messages"}[api]
+    body = seen(api)
     before: list[int] = []
     for _ in range(16):
         before.append(faults_of(served.pid))
-        answer = await served.request(path, body)
+        answer = await served.request(PATHS[api], body)
         assert answer.status == 200, answer.body[:400]
     each = [after - since for since, after in itertools.pairwise(before)]
     # A body alone is over 1,200 pages, and there are several copies of it.
@@ -61,7 +61,7 @@ async def test_a_worker_that_nobody_asks_anything_gives_the_memory_back(served: 
     await served.start()
     body = seen("messages")
     for _ in range(4):
-        assert (await served.request("/v1/messages", body)).status == 200
+        assert (await served.request(PATHS["messages"], body)).status == 200
     kept = resident_bytes(served.pid)
     async with asyncio.timeout(20):
         while resident_bytes(served.pid) > kept - 2 * IMAGE_BYTES:

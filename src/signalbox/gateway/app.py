@@ -121,7 +121,7 @@ class Gateway:
         limits: HttpLimits,
         log: Log,
         answers: Answers,
-        rest: Callable[[], None] = lambda: None,
+        rest: Callable[[], None],
     ) -> None:
         """rest: what is to be done once when nobody has asked anything for a second or two."""
         self.now_ns = perf_counter_ns
