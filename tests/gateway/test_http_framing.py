@@ -295,6 +295,16 @@ async def test_an_offer_to_switch_protocols_is_ignored(shared_box: Box, offer: s
     assert sent == {**json.loads(CHAT_BODY), "model": "sim-small"}
 
 
+@pytest.mark.parametrize("version", [b"1.1", b"1.0"])
+async def test_who_offers_another_protocol_and_wants_the_connection_closed_gets_both(
+    shared_box: Box, version: bytes
+) -> None:
+    offer = b"connection: close, upgrade\r\nupgrade: h2c\r\n"
+    answer = await shared_box.raw(request_bytes(shared_box, version=version, more=offer, close=False), within_s=10)
+    assert answer.status == 200
+    assert answer.headers["connection"] == "close"
+
+
 async def test_one_connection_serves_many_requests_good_and_bad(shared_box: Box) -> None:
     async with Wire(shared_box) as wire:
         for number in range(60):

@@ -27,6 +27,7 @@ import uvloop
 
 from certificates import Authority
 from harness import PEPPER, Box, parse_answer
+from leftovers import Leftovers
 from proof import quiet
 from proof.chaos_judge import CALL, Judge, Made, Report, Version
 from proof.leaving import ask, drawn
@@ -103,9 +104,13 @@ class Chaos:
                 if number % RELOAD_EVERY_CALLS == 0:
                     await self._reload()  # while the other callers go on
 
-        await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
-        await self._quiet()
-        Judge(self.report, self._box, self._versions, self._made, self._under_way(), self._at.errors).judge()
+        with Leftovers() as leftovers:
+            await asyncio.gather(*(caller() for _ in range(AT_ONCE)))
+            await self._quiet()
+        left = self._under_way()
+        if calls_left := leftovers.found["signalbox.core.call.Call"]:
+            left["calls for the garbage collector"] = calls_left
+        Judge(self.report, self._box, self._versions, self._made, left, self._at.errors).judge()
         self.report.seconds = time.monotonic() - began
         return self.report
 

@@ -15,6 +15,7 @@ from typing import Any
 import msgspec
 
 from harness import Box, running
+from leftovers import Leftovers
 from signalbox.bootstrap.clock import now_ms
 from signalbox.bootstrap.storage import open_store
 from signalbox.control.fault_rows import ROWS, FaultRow
@@ -140,8 +141,11 @@ async def run(folder: Path, cells: list[Cell]) -> tuple[list[Ended], list[str]]:
                     box.sim.fault(cell.row.spec, provider=FAULTY, body_contains=f"<{cell.name}>")
             before = len(asyncio.all_tasks())
             gate = asyncio.Semaphore(AT_ONCE)
-            ended = await asyncio.gather(*(_one(box, cell, gate) for cell in cells))
-            whole = await _after(box, before)
+            with Leftovers() as leftovers:
+                ended = await asyncio.gather(*(_one(box, cell, gate) for cell in cells))
+                whole = await _after(box, before)
+            if leftovers.found:
+                whole.append(f"for the garbage collector: {dict(leftovers.found)}")
             await asyncio.to_thread(_books, box, ended)
             whole += await _budgets(box, ended)
             for each in ended:

@@ -356,3 +356,12 @@ class LedgerError(SignalboxError):
 
 class StoreError(SignalboxError):
     """The store cannot be reached, read or written; the message names the file and the reason."""
+
+
+def forget_frames(failure: BaseException | None) -> None:
+    """For a failure that was dealt with, and those that it came of. The frames that it passed through hold all that
+    their call was about, the body too, and often the failure itself: it would stay until the collector walks what is
+    old, which it does rarely."""
+    while failure is not None and failure.__traceback__ is not None:
+        failure.__traceback__ = None
+        failure = failure.__cause__ or failure.__context__

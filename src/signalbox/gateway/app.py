@@ -17,6 +17,7 @@ from signalbox.core.errors import (
     NotFound,
     Overloaded,
     Unauthenticated,
+    forget_frames,
 )
 from signalbox.core.link import Stop
 from signalbox.core.together import FEW
@@ -166,6 +167,7 @@ class Gateway:
             dialect = dialect_for(request, dialect)
             send_error(connection, dialect, error, call_id)
             self.answered(dialect.api, status_of(dialect, error), request.received_ns)
+            forget_frames(failure)
 
     def busy(self) -> bool:
         return len(self.wholes) >= FEW

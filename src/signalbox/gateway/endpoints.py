@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 
 from signalbox.core.call import PATIENT_NS, Call, Principal
-from signalbox.core.errors import BadRequest, CallError, Overloaded
+from signalbox.core.errors import BadRequest, CallError, Overloaded, forget_frames
 from signalbox.core.labels import NONE, Labels
 from signalbox.core.snapshot import Snapshot
 from signalbox.core.tracing import Trace
@@ -134,6 +134,7 @@ async def _answer(plane: Plane, call: Call, reply: HttpReply, dialect: Dialect) 
         raise
     except Exception as failure:
         reply.fail(plane.told(failure, call.id))
+        forget_frames(failure)
     finally:
         under_way.discard(reply)
         plane.answered(dialect.api, reply.status, call.received_ns)

@@ -82,8 +82,9 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: Server) -> None:
         self._server = server
-        self._loop: asyncio.AbstractEventLoop  # there once it is connected
-        self._parser = httptools.HttpRequestParser(self)
+        # Both there once it is connected.
+        self._loop: asyncio.AbstractEventLoop
+        self._parser: httptools.HttpRequestParser
         self.transport: asyncio.Transport | None = None
         self.task: asyncio.Task[None] | None = None
         self.closing = self.unsent = False
@@ -113,6 +114,7 @@ class Connection(asyncio.Protocol):
     # --- asyncio.Protocol ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._parser = httptools.HttpRequestParser(self)
         self.transport = cast(asyncio.Transport, transport)
         self._loop = asyncio.get_running_loop()  # once: asking for it is a system call
         server = self._server
@@ -145,6 +147,7 @@ class Connection(asyncio.Protocol):
         self.closing = True
         self._server.connections.discard(self)
         self.resume_writing()
+        del self._parser  # it holds this object, and this object it
         if self.task is not None and self.phase != "closing":  # else it is cancelled already, and books what it cost
             self.task.cancel()
 
@@ -186,8 +189,7 @@ class Connection(asyncio.Protocol):
         except CallError as error:
             self._refuse(error)
         except httptools.HttpParserCallbackError as error:
-            cause = error.__context__
-            self._refuse(cause if isinstance(cause, CallError) else BadRequest("Malformed request.", close=True))
+            self._refuse(_cause_of(error))
         except httptools.HttpParserError:
             self._refuse(BadRequest("Malformed HTTP request.", close=True))
 
@@ -230,8 +232,11 @@ class Connection(asyncio.Protocol):
         kept = [header for header in self._headers if header[0] not in offered]
         method, target = self._parser.get_method(), self._target
         self._parser = httptools.HttpRequestParser(self)
+        if not self._keep_alive:
+            kept.append((b"connection", b"close"))
         lines = b"".join([b"%b: %b\r\n" % header for header in kept])
-        self._feed(b"%b %b HTTP/1.1\r\n%b\r\n%b" % (method, target, lines, rest))
+        version = b"1.1" if self.chunked else b"1.0"
+        self._feed(b"%b %b HTTP/%b\r\n%b\r\n%b" % (method, target, version, lines, rest))
 
     def _refuse(self, error: CallError) -> None:
         self._keep_alive = False
@@ -400,3 +405,9 @@ class Connection(asyncio.Protocol):
                 self.abort()
             else:
                 self.close()
+
+
+def _cause_of(error: Exception) -> CallError:
+    """What one of our callbacks refused, as the parser tells it."""
+    cause = error.__context__
+    return cause if isinstance(cause, CallError) else BadRequest("Malformed request.", close=True)

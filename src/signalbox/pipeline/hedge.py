@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import AnswerHead, Call, Reply
-from signalbox.core.errors import RateLimited, UpstreamFault
+from signalbox.core.errors import RateLimited, UpstreamFault, forget_frames
 from signalbox.core.hub import Event, Request
 from signalbox.core.snapshot import Deployment
 from signalbox.core.stream import Frame
@@ -63,7 +63,8 @@ class _Race:
                 entrant = self.tasks.pop(task)
                 had_no_room = _had_no_room(task) and entrant.second
                 if self.winner is not None and self.winner is not entrant:
-                    continue  # it had lost already, whatever came of it
+                    _forget(task)  # it had lost already, whatever came of it
+                    continue
                 if had_no_room:
                     if self.tasks:
                         pursuit.put_back(entrant.deployment)
@@ -98,11 +99,21 @@ class _Race:
         for task in tasks:
             task.cancel(*(self.why or ((LOST,) if self.winner is not None else ())))
         await asyncio.gather(*tasks, return_exceptions=True)
+        for task in tasks:
+            _forget(task)
+        # They hold this object, and this object them.
+        self.tasks.clear()
+        self.winner = None
 
 
 def _had_no_room(task: asyncio.Task[None]) -> bool:
     """Whether an attempt was not made because of a limit on calls or tokens, which an earlier one may be within."""
     return not task.cancelled() and isinstance(task.exception(), RateLimited)
+
+
+def _forget(task: asyncio.Task[None]) -> None:
+    if not task.cancelled():
+        forget_frames(task.exception())
 
 
 def _failure_of(task: asyncio.Task[None]) -> Failure | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from signalbox.core.call import Call, Reply
-from signalbox.core.errors import UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import UpstreamAnswer, UpstreamFault, forget_frames
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.affinity import conversation_key, prompt_blocks
 from signalbox.pipeline.blame import Blame, check_quarantine
@@ -301,6 +301,7 @@ class Pursuit:
     def failed(self, failure: Failure) -> None:
         """One attempt failed: puts the blame where it belongs, and decides whether and when to go on."""
         deployment = self.deployment
+        forget_frames(failure)
         if self.fault is None:
             self._begin_failing()
         # A stream that broke off did so for its own reason, whatever those say that could not go on with it.

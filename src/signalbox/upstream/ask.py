@@ -96,6 +96,7 @@ class Asker:
             return Heard(status, headers, await response.body(bytes_max))
         finally:
             connection.close()
+            response.fault = None  # or what is raised would hold this frame, and this frame what is raised
 
     def close(self) -> None:
         self._resolver.close()

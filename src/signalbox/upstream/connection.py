@@ -59,8 +59,9 @@ class Connection(asyncio.Protocol):
         self.closed = self.paused = False
         self.idle_since = 0.0
         self.served = 0
-        self._transport: asyncio.Transport  # there once it is connected
-        self._parser = httptools.HttpResponseParser(self)
+        # Both there once it is connected.
+        self._transport: asyncio.Transport
+        self._parser: httptools.HttpResponseParser
         # The answer being received, None between exchanges; and the last one, for callbacks that come during one.
         self._response: UpstreamResponse | None = None
         self._into: UpstreamResponse
@@ -105,6 +106,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
+        self._parser = httptools.HttpResponseParser(self)
 
     def data_received(self, data: bytes) -> None:
         response = self._response

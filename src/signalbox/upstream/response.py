@@ -386,6 +386,7 @@ class UpstreamResponse:
             if waiter is not None and not waiter.done():
                 self._waiter = None
                 waiter.set_exception(error)
+            waiter = None  # it holds the error, which holds this frame
             return True
 
     def _push(self) -> bool:
