@@ -9,6 +9,7 @@ import random
 import subprocess
 import sys
 import textwrap
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ from signalbox.core.attempts import AttemptFilter
 from signalbox.core.errors import StoreError
 from signalbox.core.ports import Store
 from signalbox.core.records import Progress, Refused
+from signalbox.ledger.chain import read_lines, segment_path
 from signalbox.ledger.journal import Journal
 from signalbox.ledger.recover import recover
 from signalbox.ledger.ship import Shipper, Shipping
@@ -217,3 +219,38 @@ async def test_findings_are_handed_on(tmp_path: Path, journals: Path, fill) -> N
     await asyncio.sleep(0.1)
     await shipper.stop()
     assert told == ["altered"]
+
+
+def test_a_line_that_is_being_written_is_read_when_it_is_whole(store: Store, journals: Path, fill) -> None:
+    """A file ends anywhere in a write that is under way, and goes on between two reads."""
+    fill(journals, "a", 2000)
+    written = segment_path(journals / "a", 1).read_bytes()
+    live = journals.parent / "live"
+    (live / "a").mkdir(parents=True)
+    chance = random.Random(7)
+
+    def write() -> None:
+        with segment_path(live / "a", 1).open("wb", buffering=0) as file:
+            at = 0
+            while at < len(written):
+                at += file.write(written[at : at + chance.randrange(1, 40)])
+
+    writer = threading.Thread(target=write)
+    shipping = Shipping(store, live)
+    writer.start()
+    while writer.is_alive():
+        assert shipping.ship_once().findings == ()
+    assert shipping.ship_once().findings == ()
+    assert [row.state for row in store.attempts(AttemptFilter(include_open=True))] == ["settled"] * 2000
+    assert verify(live, store.shipped_all()).ok
+
+
+def test_reading_ends_at_a_line_that_is_being_written(tmp_path: Path) -> None:
+    path = tmp_path / "growing"
+    path.write_bytes(b"whole\nhal")
+    lines = read_lines(path)
+    assert [next(lines), next(lines)] == [(0, b"whole\n"), (6, b"hal")]
+    with path.open("ab") as file:
+        file.write(b"f\nnext\n")
+    assert list(lines) == []
+    assert list(read_lines(path, 6)) == [(6, b"half\n"), (11, b"next\n")]

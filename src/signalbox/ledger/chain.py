@@ -142,12 +142,16 @@ def segment_numbers(chain_directory: Path) -> list[int]:
 
 def read_lines(path: Path, offset: int = 0) -> Iterator[tuple[int, bytes]]:
     """(offset, bytes) of each line from `offset` on, newline included, memory bounded: what is longer than a line
-    can be comes in pieces, none of which has the shape of a line."""
+    can be comes in pieces, none of which has the shape of a line. The last one may be unfinished. The reader stops at
+    it: while a write is under way a file ends anywhere in it, and what came next would be the rest of that line."""
+    bytes_max = LINE_BYTES_MAX + SEAL_BYTES
     with path.open("rb", buffering=1 << 18) as file:
         file.seek(offset)
-        while line := file.readline(LINE_BYTES_MAX + SEAL_BYTES):
+        while line := file.readline(bytes_max):
             yield offset, line
             offset += len(line)
+            if line[-1] != 10 and len(line) < bytes_max:
+                return
 
 
 def read_head(path: Path) -> Head | None:

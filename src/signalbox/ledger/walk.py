@@ -182,7 +182,7 @@ class Walk:
             if parts is None:
                 if raw.endswith(b"\n") or not last:
                     self._find("damaged", "this is no journal line", number, line_number)
-                elif not self._live:
+                elif not self._live and path.stat().st_size == at + len(raw):  # or somebody began to write
                     self._find("torn", "the last line is unfinished, as a crash leaves it", number, line_number)
                 self._digest = None
                 continue
