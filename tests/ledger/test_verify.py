@@ -191,7 +191,7 @@ def test_giant_lines_and_many_findings_stay_bounded(tmp_path: Path) -> None:
             file.write(b"x" * (1 << 20))
         file.write(b"\n" * 20_000)
     report = verify(tmp_path)
-    assert report.finding_count > 20_000
+    assert report.finding_count == 20_000  # one a line, however long
     assert len(report.findings) == 1000
 
 
