@@ -15,6 +15,7 @@ import pytest
 import trustme
 
 from harness import Box, running
+from leftovers import Leftovers
 from signalbox.cache import shared, shared_admin
 from signalbox.cache.resp import Refused
 from signalbox.cli.main import main
@@ -115,6 +116,32 @@ async def test_without_the_server_calls_go_on_and_are_asked(boxes: tuple[Box, Bo
     await connected(one)
     await ask(one, "Name a river.")
     assert await ask(one, "Name a river.") == "hit"
+
+
+async def test_a_server_that_is_lost_leaves_nothing_of_the_calls_that_ask_it(
+    boxes: tuple[Box, Box], server: Server
+) -> None:
+    one, _ = boxes
+    await ask(one)
+    gateway = one.worker.gateway
+    assert gateway is not None
+    server.pause()
+    with Leftovers() as leftovers:
+        asked = [asyncio.ensure_future(ask(one, f"Name {number} colours.")) for number in range(4)]
+        await asyncio.sleep(0.1)
+        server.kill()
+        assert await asyncio.gather(*asked) == ["miss"] * 4
+        server.start()
+        await connected(one)
+        server.pause()
+        assert await ask(one, "Name a town.") == "miss"  # not in time
+        for _ in range(500):
+            if not gateway.connections:
+                break
+            await asyncio.sleep(0.01)
+        del asked
+    assert dict(leftovers.found) == {}
+    server.go_on()
 
 
 def stated(folder: Path, **valkey: str) -> SharedCache:

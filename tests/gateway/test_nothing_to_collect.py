@@ -17,7 +17,7 @@ import uvloop
 from raw_client import ENDPOINTS, request_bytes
 
 from certificates import Authority
-from conversations import PATHS
+from conversations import NEVER, PATHS, wanting
 from harness import Box, running, simulated_config
 from leftovers import Leftovers
 from signalbox.simulator.server import Simulator
@@ -39,6 +39,25 @@ CONTROLS: dict[str, dict[str, Any]] = {
     "captured": {"capture": {"bytes_max": 100_000}},
     "looping": {"loops": {"same_call_max": 2}},
 }
+# Workloads for which models are asked besides, on the deployments of another provider, which fails.
+_DOUBTED = {"weak": "chat", "strong": "strong", "price_ratio_min": 0, "threshold": 1.0}
+_CASCADE = {"strategy": "cascade", "placements": ["chat", "strong"]}
+_SEMANTIC = {"error_share_max": 0.45, "audit_share": 0.01}
+_EXTERNAL = {"name": "external", "deployment": "local", "found_when": "unsafe", "passes_when": "^x", "timeout_ms": 200}
+BESIDE: dict[str, dict[str, Any]] = {
+    "guarded-open": {"placements": ["chat"], "guards": [{**_EXTERNAL, "fail": "open"}]},
+    "guarded-closed": {"placements": ["chat"], "guards": [{**_EXTERNAL, "fail": "closed"}]},
+    "doubted": {**_CASCADE, "cascade": _DOUBTED},
+    "agreed": {**_CASCADE, "cascade": {**_DOUBTED, "agrees_with": "local"}},
+    "compared": {
+        "placements": ["chat", "local"],
+        "shadow": {"share": 1.0, "weak": "chat", "strong": "local", "judge": "local"},
+    },
+    "embedded": {"placements": ["chat"], "cache": {"semantic": {**_SEMANTIC, "embedding": "embed"}}},
+    "judged": {"placements": ["chat"], "cache": {"semantic": {**_SEMANTIC, "judge": "local"}}},
+}
+# Answers that a guard ends.
+CUT = {"guards": [{"name": "forbidden-text", "strings": ["FORBIDDEN"], "action": "cut"}]}
 TEXT = "Write to ada@example.org. [[tokens:12]][[delay_ms:2]]"
 # "" is an answer; the others are faults of the first placement, or of both.
 FAULTS = ("", "503", "400", "reset", "eof@4", "sse_error@4", "cut_json", "hang")
@@ -48,10 +67,14 @@ LEAVES_S = 0.02
 def config(sim: Simulator) -> dict[str, Any]:
     timeouts = {"connect_s": 1, "headers_s": 0.3, "first_token_s": 0.3, "idle_s": 0.3, "total_s": 5}
     made = simulated_config(sim, health={"enabled": False})
+    made["deployments"]["strong"] = {**made["deployments"]["local"], "model": "sim-large"}
     for deployment in made["deployments"].values():
         deployment["timeouts"] = dict(timeouts)
     for name, control in CONTROLS.items():
         made["workloads"][name] = {"placements": ["chat", "messages"], **control}
+    for name, more in {"cut": {}, "cut-rescued": {"stream_rescue": True}}.items():
+        made["workloads"][name] = {"placements": ["chat"], **CUT, **more}
+    made["workloads"] |= BESIDE
     return made
 
 
@@ -113,6 +136,134 @@ async def test_a_call_leaves_nothing(box: Box, control: str, api: str) -> None:
     assert await left(box, calls) == {}
     expected = {402, 429} if control == "spent" else {200, 400, 502, 503}
     assert statuses <= expected if control == "spent" else statuses >= expected, statuses
+
+
+@in_the_module
+@pytest.mark.parametrize("control", BESIDE)
+async def test_a_model_that_is_asked_besides_and_fails_leaves_nothing(box: Box, control: str) -> None:
+    statuses: set[int] = set()
+
+    async def call(api: str, stream: bool, text: str) -> None:
+        statuses.add((await box.request(PATHS[api], body(api, control, text, stream=stream))).status)
+        await leave(box, PATHS[api], body(api, control, f"{text} again", stream=stream))
+
+    async def calls() -> None:
+        for fault in ("", "503", "400", "reset", "cut_json", "hang"):
+            box.sim.reset()
+            if fault:
+                box.sim.fault(fault, provider="vllm")
+                box.sim.fault(fault, model="sim-embed")
+            cells = product(("chat", "messages"), (False, True))
+            await asyncio.gather(*(call(*cell, f"How long does {fault or 'it'} take? [[tokens:9]]") for cell in cells))
+        # Who waits for the last of them to end in time.
+        await asyncio.sleep(0.5)
+
+    pytest.importorskip("numpy")
+    assert await left(box, calls) == {}
+    assert statuses == ({503} if control == "guarded-closed" else {200})
+
+
+@in_the_module
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "streamed"])
+@pytest.mark.parametrize("api", PATHS)
+@pytest.mark.parametrize("workload", ["cut", "cut-rescued"])
+async def test_an_answer_that_a_guard_ends_leaves_nothing(box: Box, workload: str, api: str, stream: bool) -> None:
+    async def calls() -> None:
+        answer = await box.request(
+            PATHS[api], body(api, workload, "[[text:It would be FORBIDDEN to say more.]][[delay_ms:2]]", stream=stream)
+        )
+        assert answer.status == 200
+        assert b"FORBIDDEN" not in answer.body
+
+    box.sim.reset()
+    assert await left(box, calls) == {}
+
+
+async def test_what_was_held_and_cannot_be_bettered_leaves_nothing(tmp_path: Path) -> None:
+    """The strong model of a cascade, and the model that is to repair an answer, are at limits of their own."""
+    async with running(tmp_path / "state") as box:
+        made = config(box.sim)
+        made["deployments"]["once"] = made["deployments"]["local"]
+        repaired = [{"name": "valid-json", "repair": True, "hold_streams": True}]
+        made["workloads"] |= {
+            "limited": {**_CASCADE, "cascade": _DOUBTED},
+            "unrepaired": {"placements": ["once"], "guards": repaired},
+        }
+        limits: dict[str, dict[str, Any]] = {"strong": {"usd_per_day": 0.000000001}, "once": {"requests_per_hour": 1}}
+        made["budgets"] = [{"for": "deployment", "name": name, "hard": True, **most} for name, most in limits.items()]
+        assert not await box.configure(made)
+
+        async def calls() -> None:
+            for stream in (False, True):
+                doubted = await box.request(PATHS["chat"], body("chat", "limited", "Hi.", stream=stream))
+                assert (doubted.status, doubted.headers["x-signalbox-reason"].split()[-1]) == (200, "unescalated")
+            asked = {**body("chat", "unrepaired", "Hi.", stream=False), **wanting("chat", NEVER)}
+            assert (await box.request(PATHS["chat"], asked)).status == 200
+
+        assert await left(box, calls) == {}
+
+
+_CHUNK = '{"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "choices": [%s]}'
+FINISHED = [
+    _CHUNK % '{"index": 0, "delta": {"role": "assistant", "content": "Hi."}, "finish_reason": null}',
+    _CHUNK % '{"index": 0, "delta": {}, "finish_reason": "stop"}',
+]
+
+
+@contextlib.asynccontextmanager
+async def dying(*, streams: bool) -> AsyncIterator[str]:
+    """The address of an upstream that closes every connection: without any answer, or behind a finished stream that has
+    not ended."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+        if streams:
+            events = "".join(f"data: {event}\n\n" for event in FINISHED).encode()
+            head = b"HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n"
+            writer.write(head + b"%x\r\n%b\r\n" % (len(events), events))
+            await asyncio.sleep(0.05)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1", 0)
+    try:
+        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+    finally:
+        server.close()
+
+
+async def test_an_answer_whose_connection_dies_behind_it_leaves_nothing(tmp_path: Path) -> None:
+    async with dying(streams=True) as url, running(tmp_path / "state") as box:
+        made = config(box.sim)
+        made["deployments"]["dying"] = {**made["deployments"]["chat"], "base_url": url}
+        made["workloads"]["died"] = {"placements": ["dying"]}
+        assert not await box.configure(made)
+
+        async def call() -> None:
+            answer = await box.request(PATHS["chat"], body("chat", "died", "Hi.", stream=True))
+            assert answer.body.endswith(b"[DONE]\n\n")
+
+        assert await left(box, call) == {}
+
+
+async def test_a_backend_that_does_not_wake_leaves_nothing(tmp_path: Path) -> None:
+    """Nor does one whose gauges cannot be read."""
+    async with dying(streams=False) as url, running(tmp_path / "state") as box:
+        made = config(box.sim)
+        told = {**made["deployments"]["local"], "base_url": url}
+        made["deployments"]["asleep"] = {**told, "scale_from_zero": {"hold_s": 1}}
+        made["deployments"]["read"] = {**told, "saturation": {"waiting_max": 3, "interval_s": 0.1}}
+        assert not await box.configure(made)
+        gateway = box.worker.gateway
+        assert gateway is not None
+        stages = gateway.stages
+        deployment = stages.snapshot.deployment_by_name["asleep"]
+        group = stages.fleet.of(deployment)
+
+        async def wake() -> None:
+            assert not await stages.wakes.up(deployment, group, group.replicas[0], 1.5)
+
+        assert await left(box, wake) == {}
 
 
 BAD: dict[str, Callable[[Box], bytes]] = {

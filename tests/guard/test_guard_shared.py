@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
+import weakref
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +15,11 @@ import pytest
 from tests import postgres
 from tests.harness import PEPPER, Box, running
 
+from signalbox.core.errors import Overloaded, StoreError
 from signalbox.core.link import ApplyKeys
+from signalbox.core.ports import Store
 from signalbox.guard.pseudonyms import TOKEN
+from signalbox.guard.shared_vault import StoreVault
 
 CHAT = "/v1/chat/completions"
 MAIL, IP = "jane.roe@example.org", "81.2.69.142"
@@ -107,3 +112,29 @@ async def test_a_store_that_is_gone_holds_up_only_what_is_new(tmp_path: Path, ur
             answer = await box.request(CHAT, body, headers={"x-signalbox-session": session})
             assert answer.status == 503, session
         assert len(box.sim.log.entries) == count, "nothing has left"
+
+
+async def test_a_failure_of_the_store_is_freed() -> None:
+    failures: list[weakref.ref[StoreError]] = []
+
+    def opening() -> Store:
+        failure = StoreError("gone")
+        failures.append(weakref.ref(failure))
+        try:
+            raise failure
+        finally:
+            del failure
+
+    vault = StoreVault(opening, b"k")
+    gc.disable()
+    try:
+        with contextlib.suppress(Overloaded):
+            await vault.fetch(b"scope", 60)
+        await vault.close()
+        for _ in range(500):
+            if failures[0]() is None:  # its thread has let go of it too
+                break
+            await asyncio.sleep(0.01)
+        assert [failure() for failure in failures] == [None]
+    finally:
+        gc.enable()

@@ -6,11 +6,13 @@ import asyncio
 import base64
 import contextlib
 import datetime
+import gc
 import os
 import socket
 import ssl
 import struct
 import time
+import weakref
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,7 @@ from upstream_lab import OK, Peer, Upstream, World, ask, eventually
 
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin
-from signalbox.upstream.resolve import Resolver
+from signalbox.upstream.resolve import ResolveError, Resolver
 from signalbox.upstream.transport import Transport
 
 
@@ -213,6 +215,35 @@ async def test_a_failing_name_service_is_bridged_by_the_last_good_answer(world: 
     assert await resolver.resolve("api.test") == ["127.0.0.1"]
     assert time.monotonic() - start < 10
     resolver.close()
+
+
+async def test_a_lookup_that_failed_is_freed() -> None:
+    class Down(OSError):
+        pass
+
+    failures: list[weakref.ref[Down]] = []
+
+    async def lookup(name: str) -> list[str]:
+        if name == "known.test" and not failures:
+            return ["127.0.0.1"]
+        failure = Down("gone")
+        failures.append(weakref.ref(failure))
+        try:
+            raise failure
+        finally:
+            del failure
+
+    resolver = Resolver(lookup, ttl_s=0)
+    assert await resolver.resolve("known.test") == ["127.0.0.1"]
+    gc.disable()
+    try:
+        with pytest.raises(ResolveError):
+            await resolver.resolve("new.test")
+        assert await resolver.resolve("known.test") == ["127.0.0.1"]
+        await asyncio.sleep(0)
+        assert [failure() for failure in failures] == [None, None]
+    finally:
+        gc.enable()
 
 
 async def test_families_are_interleaved() -> None:

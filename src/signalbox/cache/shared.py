@@ -30,7 +30,7 @@ from signalbox.cache.shared_server import CONNECT_S, reach
 from signalbox.cache.shared_writer import Writer
 from signalbox.cache.shelf import EVERYTHING, Put, unsealed
 from signalbox.core.caching import SharedCache
-from signalbox.core.errors import StoreError
+from signalbox.core.errors import StoreError, forget_frames
 
 # What was read of the log holds for so long. Whoever invalidates waits as long before saying that it is done.
 FRESH_S = 0.4
@@ -112,6 +112,7 @@ class SharedShelf:
             news = log.take(told[1])
         except StoreError as error:
             self._failed(reader, error)
+            forget_frames(error)
             return None
         self._heard_s = max(self._heard_s, asked_s)
         if news:
@@ -171,6 +172,7 @@ class SharedShelf:
             if connection is not None:
                 connection.close()
             self._rest.failed(str(error), self._clock())
+            forget_frames(error)
             return
         before, self._reader = self._reader, connection
         if before is not None:

@@ -12,7 +12,7 @@ from signalbox.cache.shared_rest import Rest, Tell
 from signalbox.cache.shared_server import reach
 from signalbox.cache.shelf import Put
 from signalbox.core.caching import SharedCache
-from signalbox.core.errors import StoreError
+from signalbox.core.errors import StoreError, forget_frames
 
 WRITE_S = 1.0
 # Longer answers stay in the memory of their process.
@@ -79,6 +79,7 @@ class Writer:
                     self._rest.connected()
         except StoreError as error:
             self._rest.failed(str(error), self._clock())
+            forget_frames(error)
             self._pending, self._pending_bytes = [], 0
         finally:
             if connection is not None:

@@ -16,7 +16,7 @@ import msgspec
 from signalbox.config.schema_guards import ASKING
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
 from signalbox.core.choosing import Cascade
-from signalbox.core.errors import CallError
+from signalbox.core.errors import CallError, forget_frames
 from signalbox.core.hub import Request
 from signalbox.core.ports import Errand, Fetched
 from signalbox.core.records import DOUBTED
@@ -128,7 +128,8 @@ async def _told(opinions: list[asyncio.Future[Fetched]], call: Call) -> tuple[st
     for opinion in opinions:
         try:
             fetched = await opinion
-        except CallError:
+        except CallError as failure:
+            forget_frames(failure)
             continue
         answered = answered_whole(call, fetched.body)
         if answered is not None:
@@ -176,9 +177,10 @@ async def _escalate(call: Call, first: _Held, decision: Decision, reply: Reply, 
     second = _Second(reply, call.spent_pico, instead=first.whole)
     try:
         await pursuing.pursue(call, second, stages)
-    except CallError:
+    except CallError as failure:
         if reply.content_sent or not first.whole:
             raise
+        forget_frames(failure)
         second.refused = True
     if second.refused:
         _count(call, stages, "unescalated")

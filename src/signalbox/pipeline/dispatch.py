@@ -9,7 +9,15 @@ from typing import Any
 import msgspec
 
 from signalbox.core.call import UNATTRIBUTED, AnswerHead, Call, Decision, ForWhom, Principal
-from signalbox.core.errors import BadRequest, CallError, Internal, UpstreamRejected, UpstreamTimeout
+from signalbox.core.errors import (
+    BadRequest,
+    CallError,
+    Internal,
+    SignalboxError,
+    UpstreamRejected,
+    UpstreamTimeout,
+    forget_frames,
+)
 from signalbox.core.hub import Event, Request
 from signalbox.core.labels import NONE
 from signalbox.core.ports import Errand, Fetched
@@ -57,18 +65,22 @@ class Dispatcher:
         pursuing = asyncio.ensure_future(pursue(own, collected, stages))
         why: tuple[str, ...] = (LATE,)
         try:
-            done, _ = await asyncio.wait((pursuing,), timeout=errand.within_s)
-            if not done:
+            await asyncio.wait((pursuing,), timeout=errand.within_s)
+            if not pursuing.done():
                 raise UpstreamTimeout(f"The {errand.purpose} had no answer in time.")
             pursuing.result()
         except asyncio.CancelledError as gone:
             why = gone.args
+            raise
+        except SignalboxError as failure:
+            forget_frames(failure)  # whoever asked mostly goes on without an answer
             raise
         finally:
             if not pursuing.done():
                 pursuing.cancel(*why)
                 await asyncio.wait((pursuing,))  # what is cancelled is booked before
             spent_beside(call, own.spent_pico)
+            del pursuing  # it holds what it failed with, which holds this frame
         return collected.fetched(errand)
 
 

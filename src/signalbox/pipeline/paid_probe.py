@@ -8,7 +8,7 @@ from typing import Any
 
 from signalbox.core.call import Call, Decision, Principal
 from signalbox.core.days import DAY_MS
-from signalbox.core.errors import CallError, LedgerError, UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import CallError, LedgerError, UpstreamAnswer, UpstreamFault, forget_frames
 from signalbox.core.snapshot import INFRA, Deployment
 from signalbox.pipeline.attempt import attempt
 from signalbox.pipeline.dispatch import Collected, own_call
@@ -56,7 +56,8 @@ class PaidProbes:
         own.permitted = stages.interlock.permitted(own)
         try:
             await attempt(own, deployment, replica, Collected(), stages)
-        except (UpstreamAnswer, UpstreamFault, CallError, LedgerError):
+        except (UpstreamAnswer, UpstreamFault, CallError, LedgerError) as failure:
+            forget_frames(failure)
             replica.failed(stages.now_ns(), stages.fleet.chance(), slow=True)
         finally:
             self._book(deployment, own.spent_pico, stages)

@@ -12,7 +12,7 @@ from typing import Any, cast
 
 from signalbox.config.schema_guards import ValidJson
 from signalbox.core.call import AnswerHead, Call, Decision, Reply
-from signalbox.core.errors import AnswerCut, AnswerUnfit, CallError
+from signalbox.core.errors import AnswerCut, AnswerUnfit, CallError, forget_frames
 from signalbox.core.guards import BLOCK, FLAG, Verdict
 from signalbox.core.hub import Request
 from signalbox.core.stream import Frame
@@ -110,9 +110,10 @@ async def _repaired(call: Call, first: _Judged, reply: Reply, stages: Stages) ->
         own.decision = Decision(choices, f"{decided.reason} repair:{first.wrong}")
         own.decided_ns = stages.now_ns()
         await pursuing.pursue(own, second, stages)
-    except CallError:
+    except CallError as failure:
         if reply.content_sent:
             raise
+        forget_frames(failure)
         return False
     finally:
         counted(call, own)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from signalbox.core.call import Reply
-from signalbox.core.errors import UpstreamAnswer, UpstreamFault
+from signalbox.core.errors import UpstreamAnswer, UpstreamFault, forget_frames
 from signalbox.core.hub import Finished
 from signalbox.core.stream import Frame, Seen, SseEvent
 from signalbox.core.usage import Usage
@@ -206,8 +206,8 @@ class _Relay:
                 while not (self._this.ended or self._upstream.finished):
                     await self._upstream.push(self._take)
                     await self._reply.drain()
-        except (TimeoutError, UpstreamFault):
-            return
+        except (TimeoutError, UpstreamFault) as failure:
+            forget_frames(failure)
 
     def _frames(self, events: list[SseEvent]) -> list[Frame]:
         """What of these events goes on to the client, counted on the way."""

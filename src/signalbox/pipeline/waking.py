@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from time import perf_counter_ns
 
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import UpstreamFault, forget_frames
 from signalbox.core.snapshot import Deployment
 from signalbox.routing.group import Group
 from signalbox.routing.replica import Replica
@@ -63,7 +62,7 @@ class Wakes:
         head = PROVIDERS[deployment.protocol].probe(deployment, MODELS[deployment.protocol])
         pause_s = PAUSE_S
         while (left_s := (until_ns - self._now_ns()) / 1e9) > 0:
-            with contextlib.suppress(UpstreamFault, TimeoutError):
+            try:
                 async with asyncio.timeout(left_s):
                     answer = await self._transport.probe(deployment, replica.origin, head)
                     try:
@@ -73,6 +72,8 @@ class Wakes:
                     if answer.status < 500:
                         group.asleep = False
                         return True
+            except (UpstreamFault, TimeoutError) as failure:
+                forget_frames(failure)
             await asyncio.sleep(min(pause_s, max(0.0, (until_ns - self._now_ns()) / 1e9)))
             pause_s = min(PAUSE_S_MAX, pause_s * 1.5)
         # Whoever comes next finds out anew.

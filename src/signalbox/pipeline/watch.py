@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Coroutine
 from time import perf_counter_ns
 from typing import Any
 
-from signalbox.core.errors import UpstreamFault
+from signalbox.core.errors import UpstreamFault, forget_frames
 from signalbox.core.snapshot import Deployment
 from signalbox.pipeline.paid_probe import PaidProbes
 from signalbox.pipeline.stages import Stages
@@ -99,17 +98,21 @@ class Watch:
         if deployment.health.probe == PAID and self._paid.affordable(deployment, stages):
             await self._paid.ask(deployment, replica, stages)
             return
-        with contextlib.suppress(UpstreamFault, TimeoutError, ValueError):
+        try:
             await self._get(deployment, replica, MODELS[deployment.protocol], ANSWER_BYTES_MAX)
             alive = True
+        except (UpstreamFault, TimeoutError, ValueError) as failure:
+            forget_frames(failure)
         replica.probed(self._now_ns(), alive=alive)
 
     async def _page(self, deployment: Deployment, gauge: Gauge, replica: Replica, index: int, replicas: int) -> None:
         reading: Reading | None = None
-        with contextlib.suppress(UpstreamFault, TimeoutError, ValueError):
+        try:
             status, page = await self._get(deployment, replica, METRICS, PAGE_BYTES_MAX)
             if status == 200:
                 reading = read(page.decode("utf-8", "replace"), deployment.model)
+        except (UpstreamFault, TimeoutError, ValueError) as failure:
+            forget_frames(failure)
         gauge.take(index, reading, replicas)
         replica.waiting = (reading.waiting or 0.0) if reading is not None else 0.0
 

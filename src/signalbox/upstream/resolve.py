@@ -7,6 +7,7 @@ import socket
 import time
 from collections.abc import Awaitable, Callable
 
+from signalbox.core.errors import forget_frames
 from signalbox.upstream import address
 
 TTL_S = 30.0
@@ -47,7 +48,8 @@ class Resolver:
         lookup = asyncio.shield(self._shared_lookup(host))
         try:
             return await (asyncio.wait_for(lookup, REFRESH_WAIT_S) if usable else lookup)
-        except OSError:
+        except OSError as failure:
+            forget_frames(failure)
             if usable and known is not None:
                 return known[0]
             raise ResolveError("the name does not resolve") from None

@@ -180,8 +180,9 @@ class UpstreamResponse:
                     raise self.fault
                 if self._done:
                     return
-                waiter = self._waiter = self._loop.create_future()
-                await waiter
+                # No name for it here: it may be given what the sink raised, which holds this frame.
+                self._waiter = self._loop.create_future()
+                await self._waiter
         except BaseException:
             self.abort()
             raise
