@@ -8,7 +8,8 @@ import msgspec
 
 # As long as a provider's own stored answers are asked for in practice; after that, order decides again.
 HELD_NS = 3_600_000_000_000
-# Bonds of one minute to one place are one object, so that as many as there may be take 1 MB and not 2.5.
+# Bonds of one minute, place and conversation are one object: as many as there may be take .7 MB then, and 1.7 where
+# each is of a conversation of its own.
 STEP_NS = 60_000_000_000
 BONDS_MAX = 10_000
 _LATEST_MAX = 1024
