@@ -98,12 +98,13 @@ class _Race:
         tasks = list(self.tasks)
         for task in tasks:
             task.cancel(*(self.why or ((LOST,) if self.winner is not None else ())))
-        await asyncio.gather(*tasks, return_exceptions=True)
-        for task in tasks:
-            _forget(task)
-        # They hold this object, and this object them.
-        self.tasks.clear()
-        self.winner = None
+        try:
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for task in tasks:
+                _forget(task)
+            self.winner = None  # no earlier, or a loser could still win
+        finally:
+            self.tasks.clear()  # they hold this object, and this object them
 
 
 def _had_no_room(task: asyncio.Task[None]) -> bool:
