@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import weakref
 from collections import Counter
 from types import TracebackType
 
@@ -29,3 +30,9 @@ class Leftovers:
             gc.garbage.clear()
             gc.set_debug(0)
             gc.enable()
+
+
+def watched(failure: Exception, by: list[weakref.ref[Exception]]) -> Exception:
+    """The failure, to be raised at once: whoever gives it a name keeps it. `by` tells whether anybody does."""
+    by.append(weakref.ref(failure))
+    return failure

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from tests import postgres
 from tests.harness import PEPPER, Box, running
+from tests.leftovers import watched
 
 from signalbox.core.errors import Overloaded, StoreError
 from signalbox.core.link import ApplyKeys
@@ -115,15 +116,10 @@ async def test_a_store_that_is_gone_holds_up_only_what_is_new(tmp_path: Path, ur
 
 
 async def test_a_failure_of_the_store_is_freed() -> None:
-    failures: list[weakref.ref[StoreError]] = []
+    failures: list[weakref.ref[Exception]] = []
 
     def opening() -> Store:
-        failure = StoreError("gone")
-        failures.append(weakref.ref(failure))
-        try:
-            raise failure
-        finally:
-            del failure
+        raise watched(StoreError("gone"), failures)
 
     vault = StoreVault(opening, b"k")
     gc.disable()

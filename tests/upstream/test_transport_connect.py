@@ -19,6 +19,7 @@ import pytest
 import trustme
 from upstream_lab import OK, Peer, Upstream, World, ask, eventually
 
+from leftovers import watched
 from signalbox.core.errors import UpstreamFault
 from signalbox.core.snapshot import Origin
 from signalbox.upstream.resolve import ResolveError, Resolver
@@ -219,19 +220,14 @@ async def test_a_failing_name_service_is_bridged_by_the_last_good_answer(world: 
 
 async def test_a_lookup_that_failed_is_freed() -> None:
     class Down(OSError):
-        pass
+        pass  # one of the language's own cannot be referred to weakly
 
-    failures: list[weakref.ref[Down]] = []
+    failures: list[weakref.ref[Exception]] = []
 
     async def lookup(name: str) -> list[str]:
         if name == "known.test" and not failures:
             return ["127.0.0.1"]
-        failure = Down("gone")
-        failures.append(weakref.ref(failure))
-        try:
-            raise failure
-        finally:
-            del failure
+        raise watched(Down("gone"), failures)
 
     resolver = Resolver(lookup, ttl_s=0)
     assert await resolver.resolve("known.test") == ["127.0.0.1"]
